@@ -1,0 +1,3 @@
+"""Recognise facial expressions in photos."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,6 @@
+"""`python -m gudi`."""
+
+from gudi.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,463 @@
+"""Photos in, results out: find → decode → detect → crop → predict → write → draw.
+
+Workers decode, detect and crop; this process predicts what they cut out, in batches that reach
+across photos, and is the only one that loads TensorFlow.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+import jobs
+from gudi import __version__, checkpoint, draw, faces, media
+from gudi.emotions import MIN_NEIGHBORS, SCALE_FACTOR
+from gudi.errors import ExitCode, InputError, PhotoError, UsageError, one_line
+from gudi.media import Source
+from gudi.predictor import Predictor, check_device
+from gudi.results import FileResult, Pictures, ResultFolder, written_whole
+
+VIDEO_PROBLEM = "videos are not supported yet"
+
+# Batches that may wait for the predictor before the workers' outcomes are left waiting instead.
+BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How faces are looked for; the defaults are the original's. See `gudi.faces.detect`."""
+
+    scale_factor: float = SCALE_FACTOR
+    min_neighbors: int = MIN_NEIGHBORS
+    min_face: int = 0
+    max_side: int | None = None
+    largest: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is done.
+
+    Attributes:
+        checkpoint: as `gudi.checkpoint.find` takes it.
+        device: as `gudi.predictor.Predictor` takes it.
+        batch_size: faces that are predicted at a time.
+        workers: worker processes; None for all processors.
+        timeout: seconds that a worker may spend on one photo; None for ever.
+        detection: how faces are looked for.
+        debug: let the workers' own messages through.
+    """
+
+    checkpoint: str | None = None
+    device: str = "auto"
+    batch_size: int = 256
+    workers: int | None = None
+    timeout: float | None = None
+    detection: Detection = Detection()
+    debug: bool = False
+
+
+class Progress:
+    """Told how far a run is; this one keeps it to itself."""
+
+    def begin(self, label: str, total: int) -> None:
+        """A stage begins."""
+
+    def advance(self, result: FileResult) -> None:
+        """One more item of the stage is done."""
+
+    def end(self) -> None:
+        """The stage is over."""
+
+
+@dataclass
+class Report:
+    """What a run came to; decides the exit code.
+
+    Attributes:
+        statuses: number of sources by status.
+        emotions: number of faces by strongest emotion.
+        seconds: of the run by stage: `startup` (TensorFlow and checkpoint), `photos`, `pictures`.
+        interrupted: whether it was stopped before its end.
+        left: sources that an interrupted run did not get to.
+    """
+
+    statuses: Counter = field(default_factory=Counter)
+    emotions: Counter = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+    interrupted: bool = False
+    left: int = 0
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of a run with this report."""
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        return ExitCode.SOME_INPUTS_FAILED if self.statuses["failed"] else ExitCode.FINISHED
+
+
+def list_sources(inputs: Sequence[str], without: Path | None = None) -> list[Source]:
+    """Return what there is to work on below `inputs`; `gudi.media.find` has the details.
+
+    Raises:
+        InputError: there is nothing.
+    """
+    sources = list(media.find(inputs, without=without))
+    if not sources:
+        endings = " ".join(sorted(media.PHOTO_ENDINGS))
+        raise InputError(
+            f"no photos in {one_line(' '.join(inputs)) or 'an empty list'}: looked for files that "
+            f"end in {endings}, in all folders below that are not hidden"
+        )
+    return [
+        Source(each.name, each.path, each.kind, VIDEO_PROBLEM)
+        if each.kind == media.VIDEO and not each.problem
+        else each
+        for each in sources
+    ]
+
+
+def load_predictor(settings: Settings) -> Predictor:
+    """Return the predictor that `settings` ask for."""
+    return Predictor(settings.checkpoint, settings.device, settings.batch_size)
+
+
+def check(settings: Settings) -> None:
+    """Raise what can be known to go wrong before anything is loaded."""
+    check_device(settings.device)
+    if not settings.detection.scale_factor > 1:
+        raise UsageError(f"--scale-factor is {settings.detection.scale_factor}, but must exceed 1")
+    checkpoint.open_gudi(checkpoint.find(settings.checkpoint))
+
+
+def recognise(
+    sources: Iterable[Source],
+    predictor: Predictor,
+    settings: Settings,
+    done: Callable[[FileResult], None],
+) -> None:
+    """Detect and predict every face of `sources`; call `done` with each result, in any order.
+
+    On Ctrl-C the faces that were found by then are still predicted and handed to `done`, before
+    the KeyboardInterrupt goes on its way.
+    """
+    predictions = _Predictions(predictor, done)
+    outcomes = _run_jobs(functools.partial(_look, settings.detection), sources, settings, done)
+    try:
+        for outcome in outcomes:
+            result, crops = _judge(outcome)
+            predictions.add(result, crops)
+        predictions.finish()
+    except KeyboardInterrupt:
+        outcomes.close()
+        predictions.rescue()
+        raise
+    finally:
+        outcomes.close()
+        predictions.close()
+
+
+def annotate(
+    results: Iterable[FileResult],
+    emotions: Sequence[str],
+    place: Callable[[Source], Path],
+    settings: Settings,
+    done: Callable[[FileResult], None] = lambda result: None,
+) -> None:
+    """Draw the faces of `results` onto copies of their photos; `place` says where those go.
+
+    A result whose picture cannot be drawn keeps its faces and gets an error.
+    """
+    drawings = (_Drawing(result, place(result.source), tuple(emotions)) for result in results)
+    for outcome in _run_workers(_draw, drawings, settings):
+        result = outcome.item.result
+        if outcome.error is not None:
+            result.error = f"the annotated picture could not be made: {_reason(outcome.error)}"
+        done(result)
+
+
+def run(
+    inputs: Sequence[str],
+    out: Path,
+    settings: Settings,
+    *,
+    annotated: bool = True,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Recognise all faces of the photos below `inputs` and write the result folder `out`.
+
+    Raises:
+        GudiError: it could not be begun, or its results could not be written.
+    """
+    progress = progress or Progress()
+    began = time.monotonic()
+    folder = ResultFolder(out, overwrite=overwrite)
+    check(settings)
+    sources = list_sources(inputs, without=out)
+    report, results = Report(), []
+    with load_predictor(settings) as predictor:
+        account = _account(inputs, settings, predictor, annotated=annotated)
+        folder.begin(account)
+        report.seconds["startup"] = time.monotonic() - began
+        try:
+            with _stage("photos", len(sources), progress, report):
+                recognise(sources, predictor, settings, _keep(results, progress))
+        except KeyboardInterrupt:
+            report.interrupted, report.left = True, len(sources) - len(results)
+    folder.write_tables(results, predictor.emotions)
+    if annotated and not report.interrupted:
+        drawn = sorted((each for each in results if each.boxes), key=lambda each: each.source.name)
+        pictures = Pictures(folder.annotated)
+        try:
+            with _stage("pictures", len(drawn), progress, report):
+                annotate(
+                    drawn,
+                    predictor.emotions,
+                    lambda source: pictures.place(draw.writable_name(source.name)),
+                    settings,
+                    progress.advance,
+                )
+        except KeyboardInterrupt:
+            report.interrupted = True
+        if any(result.error for result in drawn):
+            folder.write_tables(results, predictor.emotions)
+    _count(report, results, predictor.emotions)
+    folder.write_run(account | _outcome(report))
+    return report
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a worker sees in a photo; `crops` are uint8 of shape (faces, 48, 48)."""
+
+    width: int
+    height: int
+    boxes: list[faces.Box]
+    crops: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """A picture to be drawn in a worker."""
+
+    result: FileResult
+    path: Path
+    emotions: tuple[str, ...]
+
+
+def _look(detection: Detection, source: Source) -> _Look:
+    """Decode, detect and crop; runs in a worker."""
+    image = media.read_photo(source.path)
+    image_grey = faces.grey(image)
+    height, width = image_grey.shape
+    del image  # a large one need not be there twice while it is searched
+    boxes = faces.detect(image_grey, **asdict(detection))
+    crops = np.array([faces.crop(image_grey, box) for box in boxes], np.uint8)
+    return _Look(width, height, boxes, crops)
+
+
+def _draw(drawing: _Drawing) -> None:
+    """Draw one picture; runs in a worker."""
+    result = drawing.result
+    image = media.read_photo(result.source.path)
+    if image.shape[:2] != (result.height, result.width):
+        raise PhotoError("the photo has changed in the meantime")
+    labels = [f"{name} {share:.0%}" for name, share in result.strongest(drawing.emotions)]
+    draw.annotate(image, zip(result.boxes, labels))
+    drawing.path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(drawing.path) as file:
+        file.write(draw.encode(image, drawing.path.suffix))
+
+
+def _run_workers(work: Callable, items: Iterable, settings: Settings) -> Iterator[jobs.Outcome]:
+    return jobs.run(
+        work,
+        items,
+        workers=settings.workers,
+        timeout=settings.timeout,
+        initializer=cv2.setNumThreads,
+        initargs=(1,),  # a worker a processor is all the parallelism there is room for
+        quiet=not settings.debug,
+    )
+
+
+def _run_jobs(
+    work: Callable[[Source], _Look],
+    sources: Iterable[Source],
+    settings: Settings,
+    done: Callable[[FileResult], None],
+) -> Iterator[jobs.Outcome]:
+    """Run `work` on the sources that have no problem, and be done with those that have."""
+
+    def sound() -> Iterator[Source]:
+        for source in sources:
+            if source.problem:
+                done(FileResult(source, error=source.problem))
+            else:
+                yield source
+
+    return _run_workers(work, sound(), settings)
+
+
+def _judge(outcome: jobs.Outcome) -> tuple[FileResult, np.ndarray]:
+    """Return the result of a worker's outcome, not yet predicted, and its crops."""
+    if outcome.error is not None:
+        return FileResult(outcome.item, error=_reason(outcome.error)), np.empty(0)
+    look = outcome.value
+    return FileResult(outcome.item, look.boxes, None, look.width, look.height), look.crops
+
+
+def _reason(error: BaseException) -> str:
+    """Return what to tell of an error that ended one item."""
+    if isinstance(error, (PhotoError, jobs.JobError)):
+        return one_line(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return one_line(f"{type(error).__name__}: {error}")
+
+
+class _Predictions:
+    """Collects faces across photos, predicts them in full batches in a thread of its own.
+
+    There is one thread, so batches come back in the order in which they went, and photos are
+    completed in the order in which they were added.
+    """
+
+    def __init__(self, predictor: Predictor, done: Callable[[FileResult], None]) -> None:
+        self._predictor = predictor
+        self._done = done
+        self._thread = ThreadPoolExecutor(1, "predict")
+        self._waiting: deque[tuple[FileResult, np.ndarray]] = deque()
+        self._crops: list[np.ndarray] = []  # of the waiting photos, not yet on their way
+        self._running: deque[Future] = deque()
+        self._rows: list[np.ndarray] = []  # of the first of the waiting photos
+
+    def add(self, result: FileResult, crops: np.ndarray) -> None:
+        """Queue the faces of `result`, and be done with those that are predicted by now."""
+        if not result.boxes:
+            self._done(result)
+            return
+        self._waiting.append((result, crops))
+        self._crops.extend(crops)
+        size = self._predictor.batch_size
+        while len(self._crops) >= size:
+            self._submit(size)
+        while self._running and (self._running[0].done() or len(self._running) > BATCHES_AHEAD):
+            self._collect()
+
+    def finish(self) -> None:
+        """Predict what is left and wait for it."""
+        if self._crops:
+            self._submit(len(self._crops))
+        while self._running:
+            self._collect()
+
+    def rescue(self) -> None:
+        """Predict the waiting photos anew, after an interruption at any place whatever.
+
+        It may have come between two lines that belong together, so of what is under way only
+        the photos with their own crops are to be relied on.
+        """
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        for result, crops in self._waiting:
+            result.probabilities = self._predictor.predict(crops)
+            self._done(result)
+
+    def close(self) -> None:
+        """End the thread; what it has not begun is dropped."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, count: int) -> None:
+        batch = np.stack(self._crops[:count])
+        del self._crops[:count]
+        self._running.append(self._thread.submit(self._predictor.predict, batch))
+
+    def _collect(self) -> None:
+        self._rows.extend(self._running.popleft().result())
+        while self._waiting and len(self._rows) >= len(self._waiting[0][0].boxes):
+            result, crops = self._waiting.popleft()
+            result.probabilities = np.stack(self._rows[: len(crops)])
+            del self._rows[: len(crops)]
+            self._done(result)
+
+
+def _keep(results: list[FileResult], progress: Progress) -> Callable[[FileResult], None]:
+    """Return a function that puts a result into `results` and tells `progress`."""
+
+    def done(result: FileResult) -> None:
+        results.append(result)
+        progress.advance(result)
+
+    return done
+
+
+class _stage:
+    """Times one stage of a run and shows its progress."""
+
+    def __init__(self, label: str, total: int, progress: Progress, report: Report) -> None:
+        self.label, self.total, self.progress, self.report = label, total, progress, report
+
+    def __enter__(self) -> None:
+        self.began = time.monotonic()
+        self.progress.begin(self.label, self.total)
+
+    def __exit__(self, *_: object) -> None:
+        self.report.seconds[self.label] = time.monotonic() - self.began
+        self.progress.end()
+
+
+def _count(report: Report, results: Sequence[FileResult], emotions: Sequence[str]) -> None:
+    for result in results:
+        report.statuses[result.status] += 1
+        report.emotions.update(name for name, _ in result.strongest(emotions))
+
+
+def _account(
+    inputs: Sequence[str], settings: Settings, predictor: Predictor, *, annotated: bool
+) -> dict[str, Any]:
+    """Return what `run.json` says of a run that has begun."""
+    return {
+        "gudi": __version__,
+        "state": "running",
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "inputs": list(inputs),
+        "settings": asdict(settings)
+        | {"annotate": annotated, "workers": settings.workers or jobs.cpu_count()},
+        "checkpoint": {"path": str(predictor.checkpoint), "fingerprint": predictor.fingerprint},
+        "device": predictor.device,
+        "emotions": list(predictor.emotions),
+        "versions": {"python": platform.python_version()}
+        | {
+            name: metadata.version(name)
+            for name in ("tensorflow", "tflearn", "opencv-python", "numpy", "joblib")
+        },
+    }
+
+
+def _outcome(report: Report) -> dict[str, Any]:
+    """Return what `run.json` says more when the run is over."""
+    return {
+        "state": "interrupted" if report.interrupted else "finished",
+        "counts": {
+            "sources": sum(report.statuses.values()) + report.left,
+            **{status: report.statuses[status] for status in ("ok", "no_face", "failed")},
+            "not_reached": report.left,
+            "faces": sum(report.emotions.values()),
+        },
+        "emotion_counts": dict(report.emotions),
+        "seconds": {name: round(value, 3) for name, value in report.seconds.items()},
+    }

@@ -1,0 +1,157 @@
+"""Find the checkpoint that a person means by the path that they have.
+
+A V2 checkpoint is a set of files whose names begin with the same prefix. People hand over the
+prefix, the folder or any one of the files, and the `checkpoint` file beside them names the folder
+of the computer that it was written on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from gudi.checkpoint.bundle import index_path
+from gudi.emotions import CHECKPOINT_NAME
+from gudi.errors import CheckpointIncomplete, CheckpointNotFound
+
+ENVIRONMENT_VARIABLE = "GUDI_CHECKPOINT"
+
+# Where a checkpoint is looked for when none is named; the original left its own in data/.
+DEFAULT_FOLDERS = ("checkpoints", "data")
+
+STATE_FILE = "checkpoint"
+MAX_STATE_SIZE = 2**20
+PART = re.compile(r"(?P<prefix>.+)\.(?:index|meta|data-\d{5}-of-\d{5})", re.DOTALL)
+
+ADVICE = (
+    "give the folder, the prefix or any one file of the set (.index, .data-00000-of-00001, .meta)"
+)
+
+
+def find(path: str | os.PathLike | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the prefix of the checkpoint at `path`, or of the default one.
+
+    Args:
+        path: prefix, folder or file; None looks at `$GUDI_CHECKPOINT`, then in `./checkpoints`,
+            then in `./data`.
+        environ: the environment.
+
+    Raises:
+        CheckpointNotFound: nothing there, or several and no telling which is meant.
+        CheckpointIncomplete: there is no index.
+    """
+    if path is not None:
+        return _complete(_prefix(Path(path)))
+    if named := environ.get(ENVIRONMENT_VARIABLE):
+        try:
+            return _complete(_prefix(Path(named)))
+        except CheckpointNotFound as error:
+            raise CheckpointNotFound(f"${ENVIRONMENT_VARIABLE}: {error}") from None
+    for folder in map(Path, DEFAULT_FOLDERS):
+        if folder.is_dir() and _prefixes(folder):
+            return _complete(_choose(folder))
+    raise CheckpointNotFound(
+        "no checkpoint: none was named (--checkpoint PATH, or "
+        f"${ENVIRONMENT_VARIABLE}) and there is none in "
+        + " or ".join(f"./{folder}" for folder in DEFAULT_FOLDERS)
+        + f"; {ADVICE}"
+    )
+
+
+def _prefix(path: Path) -> Path:
+    """Return the prefix that `path` stands for; it need not be complete."""
+    if path.is_dir():
+        return _choose(path)
+    if path.name == STATE_FILE and path.is_file():
+        named = _named_by_state_file(path)
+        return named if named in _prefixes(path.parent) else _choose(path.parent)
+    part = PART.fullmatch(path.name)
+    prefix = path.with_name(part["prefix"]) if part else path
+    if not (_parts(prefix) or path.is_file()):
+        others = _prefixes(path.parent) if path.parent.is_dir() else []
+        found = f"; in {path.parent} there is {_listed(others)}" if others else ""
+        raise CheckpointNotFound(f"no checkpoint at {path}{found}; {ADVICE}")
+    return prefix
+
+
+def _choose(folder: Path) -> Path:
+    """Return the prefix that is meant by `folder`.
+
+    The original loads by its fixed name, so that comes first; then what TensorFlow says is the
+    latest; then the only one.
+    """
+    prefixes = _prefixes(folder)
+    named = _named_by_state_file(folder / STATE_FILE)
+    for wanted in (folder / CHECKPOINT_NAME, named):
+        if wanted in prefixes:
+            return wanted
+    if len(prefixes) == 1:
+        return prefixes[0]
+    if prefixes:
+        raise CheckpointNotFound(
+            f"{folder} holds {len(prefixes)} checkpoints, {_listed(prefixes)}, none named "
+            f"{CHECKPOINT_NAME}; name the one that you mean"
+        )
+    raise CheckpointNotFound(f"no checkpoint in {folder}; {ADVICE}")
+
+
+def _named_by_state_file(path: Path) -> Path | None:
+    """Return the prefix that a `checkpoint` file names, taken to lie beside it.
+
+    Only the last part of the path counts: the rest is of the computer that wrote it, often a
+    Windows one, and a stranger's file gets to choose no other folder.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_STATE_SIZE).decode("utf-8", "replace")
+    except OSError:
+        return None
+    line = re.search(r'^\s*model_checkpoint_path:\s*"(.*)"\s*$', text, re.MULTILINE)
+    name = re.split(r"[\\/]+", line[1])[-1] if line else ""
+    return path.with_name(name) if name not in ("", ".", "..") else None
+
+
+def _parts(prefix: Path) -> list[str]:
+    """Return the names of the files of `prefix` that are there, sorted."""
+    try:
+        names = os.listdir(prefix.parent)
+    except OSError:
+        return []
+    return sorted(
+        name
+        for name in names
+        if (part := PART.fullmatch(name)) and part["prefix"] == prefix.name
+    )
+
+
+def _prefixes(folder: Path) -> list[Path]:
+    """Return the prefixes of which `folder` holds an index or data, sorted."""
+    names = set()
+    for name in os.listdir(folder):
+        part = PART.fullmatch(name)
+        if part and not name.endswith(".meta"):
+            names.add(part["prefix"])
+        elif name == CHECKPOINT_NAME:
+            names.add(name)
+    return [folder / name for name in sorted(names)]
+
+
+def _complete(prefix: Path) -> Path:
+    """Return `prefix` if it has an index; what else is missing the index itself tells."""
+    index = index_path(prefix)
+    if index.is_file():
+        return prefix
+    there = _parts(prefix)
+    if prefix.is_file():
+        there.insert(0, prefix.name)
+    raise CheckpointIncomplete(
+        f"{index} is missing (there is {', '.join(there)}): copy it from where the checkpoint was "
+        "made, the weights cannot be told apart without it"
+    )
+
+
+def _listed(prefixes: list[Path]) -> str:
+    names = [prefix.name for prefix in prefixes]
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

@@ -1,0 +1,380 @@
+"""The commands: options, progress and exit codes. What they do lives in the other modules.
+
+TensorFlow and OpenCV are imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gudi import __version__
+from gudi.emotions import MIN_NEIGHBORS, SCALE_FACTOR
+from gudi.errors import ExitCode, GudiError, one_line
+
+if TYPE_CHECKING:
+    from gudi.batch import Report, Settings
+    from gudi.results import FileResult
+
+# Seconds between two lines of progress where there is no terminal to draw a bar on.
+LINE_EVERY = 10
+
+EXIT_CODES = """\b
+Exit codes:
+  0  finished (that a photo shows no face is a result)
+  1  could not run
+  2  wrong usage
+  3  finished, but some inputs failed
+  130  interrupted"""
+
+
+class _Commands(click.Group):
+    """A group whose errors are one line, with the exit code that they carry."""
+
+    def invoke(self, context: click.Context) -> Any:
+        signal.signal(signal.SIGTERM, _terminated)
+        try:
+            return super().invoke(context)
+        except (GudiError, KeyboardInterrupt, OSError, MemoryError) as error:
+            if _debug(context):
+                traceback.print_exc()
+            if isinstance(error, BrokenPipeError):
+                # The reader of stdout has had enough (`| head`); keep the flush at exit quiet.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            elif not isinstance(error, KeyboardInterrupt):
+                _complain(_described(error))
+            else:
+                click.echo("gudi: interrupted", err=True)
+            context.exit(_exit_code(error))
+
+
+def _terminated(*_: object) -> None:
+    """Let `kill` end a run as Ctrl-C does: what is done is kept, no process stays behind."""
+    raise KeyboardInterrupt
+
+
+def _debug(context: click.Context) -> bool:
+    return bool(os.environ.get("GUDI_DEBUG")) or bool(context.params.get("debug"))
+
+
+def _exit_code(error: BaseException) -> ExitCode:
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    return getattr(error, "exit_code", ExitCode.COULD_NOT_RUN)
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, GudiError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (gudi --debug … shows where)"
+
+
+def _complain(message: str) -> None:
+    click.echo(f"gudi: error: {one_line(message)}", err=True)
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES
+)
+@click.version_option(__version__, prog_name="gudi")
+@click.option(
+    "--debug", is_flag=True, help="Show tracebacks, and what TensorFlow and OpenCV print."
+)
+def main(debug: bool) -> None:
+    """Recognise facial expressions in photos.
+
+    Faces are found and classed as the old TFLearn scripts did it, with the checkpoints that they
+    left behind.
+    """
+    if debug:
+        os.environ["GUDI_DEBUG"] = "1"
+    # File names may hold bytes that the terminal's encoding does not have.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _detection_options(command: Callable) -> Callable:
+    """Add the options that say how faces are looked for and predicted."""
+    options = [
+        click.option(
+            "--checkpoint",
+            metavar="PATH",
+            help="The trained network: prefix, folder or any file of a Gudi checkpoint.  "
+            "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data]",
+        ),
+        click.option(
+            "--device",
+            metavar="auto|cpu|gpu|gpu:N",
+            default="auto",
+            show_default=True,
+            help="Where to predict; auto takes a GPU if TensorFlow sees one.",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Processes that look for faces.  [default: one a processor]",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=300,
+            show_default=True,
+            metavar="SECONDS",
+            help="Give up on a photo after this long.",
+        ),
+        click.option(
+            "--faces",
+            type=click.Choice(["all", "largest"]),
+            default="all",
+            show_default=True,
+            help="Which faces of a photo to take.",
+        ),
+        click.option(
+            "--scale-factor",
+            type=click.FloatRange(min=1, min_open=True),
+            default=SCALE_FACTOR,
+            show_default=True,
+            help="Growth of the search window from pass to pass; larger is faster, finds less.",
+        ),
+        click.option(
+            "--min-neighbors",
+            type=click.IntRange(min=0),
+            default=MIN_NEIGHBORS,
+            show_default=True,
+            help="Overlapping hits that make a face; fewer find more, true and false ones.",
+        ),
+        click.option(
+            "--min-face",
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="PIXELS",
+            help="Leave out smaller faces; 50 is twice as fast on small photos.",
+        ),
+        click.option(
+            "--max-side",
+            type=click.IntRange(min=24),
+            metavar="PIXELS",
+            help="Look for faces in a copy with its longer side shrunk to this; boxes stay in "
+            "pixels of the photo.  [default: look in the photo itself]",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _settings(options: dict[str, Any], batch_size: int) -> Settings:
+    from gudi.batch import Detection, Settings
+
+    return Settings(
+        checkpoint=options["checkpoint"],
+        device=options["device"],
+        batch_size=batch_size,
+        workers=options["workers"],
+        timeout=options["timeout"],
+        detection=Detection(
+            scale_factor=options["scale_factor"],
+            min_neighbors=options["min_neighbors"],
+            min_face=options["min_face"],
+            max_side=options["max_side"],
+            largest=options["faces"] == "largest",
+        ),
+        debug=bool(os.environ.get("GUDI_DEBUG")),
+    )
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder for the results; new or empty.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run in --out.")
+@click.option(
+    "--annotate/--no-annotate",
+    default=True,
+    show_default=True,
+    help="Write copies of the photos with the faces drawn on.",
+)
+@_detection_options
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1, max=65536),
+    default=256,
+    show_default=True,
+    help="Faces that go through the network at a time.",
+)
+def batch(
+    inputs: tuple[str, ...],
+    out: Path,
+    overwrite: bool,
+    annotate: bool,
+    batch_size: int,
+    **options: Any,
+) -> None:
+    """Recognise the faces of whole folders of photos.
+
+    INPUT is a photo, a folder (searched with all folders in it), a pattern such as 'a/**/*.jpg',
+    @LIST for a file with a path a line, or - for such a list on standard input.
+
+    \b
+    DIR gets
+      faces.csv   a row a face: where it is, its strongest emotion, all probabilities
+      files.csv   a row a photo: ok, no_face or failed, and why
+      run.json    settings, checkpoint, versions, counts, times
+      annotated/  the photos that show faces, with boxes and emotions drawn on
+    """
+    from gudi.batch import run
+
+    report = run(
+        inputs,
+        out,
+        _settings(options, batch_size),
+        annotated=annotate,
+        overwrite=overwrite,
+        progress=_progress(),
+    )
+    _summarise(report, out)
+    sys.exit(report.exit_code)
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("inputs", nargs=-1, required=True, metavar="PHOTO...")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="predicted",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the annotated pictures, NAME.emotions.jpg for NAME.jpg.",
+)
+@click.option(
+    "--annotate/--no-annotate", default=True, show_default=True, help="Write annotated pictures."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list with all probabilities.")
+@_detection_options
+def predict(
+    inputs: tuple[str, ...], out: Path, annotate: bool, as_json: bool, **options: Any
+) -> None:
+    """Recognise the faces of some photos and print a line for each.
+
+    The columns are: photo, x, y, width, height, emotion, probability, separated by tabs. A photo
+    without a face has no line (and an empty list of faces with --json).
+    """
+    from gudi.predict import predict_photos
+
+    # A few faces are predicted sooner in a small batch, which is filled up to its size.
+    results, emotions = predict_photos(
+        inputs, _settings(options, batch_size=32), out if annotate else None
+    )
+    click.echo(_as_json(results, emotions) if as_json else _as_lines(results, emotions), nl=False)
+    failed = [result for result in results if result.error]
+    for result in failed:
+        _complain(f"{result.source.name}: {result.error}")
+    sys.exit(ExitCode.SOME_INPUTS_FAILED if failed else ExitCode.FINISHED)
+
+
+def _as_lines(results: list[FileResult], emotions: tuple[str, ...]) -> str:
+    lines = (
+        "\t".join(map(str, (one_line(result.source.name), *box, emotion, f"{share:.3f}")))
+        for result in results
+        for box, (emotion, share) in zip(result.boxes, result.strongest(emotions))
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _as_json(results: list[FileResult], emotions: tuple[str, ...]) -> str:
+    photos = [
+        {
+            "source": result.source.name,
+            "status": result.status,
+            "error": result.error or None,
+            "width": result.width,
+            "height": result.height,
+            "faces": [
+                {
+                    **box._asdict(),
+                    "emotion": emotion,
+                    "confidence": round(share, 6),
+                    "probabilities": {
+                        name: round(float(value), 6)
+                        for name, value in zip(emotions, result.probabilities[number])
+                    },
+                }
+                for number, (box, (emotion, share)) in enumerate(
+                    zip(result.boxes, result.strongest(emotions))
+                )
+            ],
+        }
+        for result in results
+    ]
+    return json.dumps(photos, indent=2) + "\n"
+
+
+def _summarise(report: Report, out: Path) -> None:
+    """Print what a run came to, on stderr."""
+    statuses, faces = report.statuses, sum(report.emotions.values())
+    photos = sum(statuses.values())
+    seconds = report.seconds.get("photos", 0)
+    say = functools.partial(click.echo, err=True)
+    speed = f" ({photos / seconds:.1f} a second)" if seconds and photos else ""
+    say(f"{_number(photos, 'photo')}, {_number(faces, 'face')} in {seconds:.1f} s{speed}")
+    if report.emotions:
+        say("  " + ", ".join(f"{name} {count}" for name, count in report.emotions.most_common()))
+    if statuses["no_face"]:
+        say(f"  no face: {_number(statuses['no_face'], 'photo')}")
+    if statuses["failed"]:
+        say(f"  failed: {_number(statuses['failed'], 'input')}, the reasons are in files.csv")
+    say(f"results: {out}")
+    if report.interrupted:
+        missing = f"{_number(report.left, 'input')} not looked at" if report.left else "not drawn"
+        say(f"interrupted: {missing}; the same command with --overwrite begins anew")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _progress() -> Any:
+    """Return a progress that fits where stderr goes to."""
+    from gudi.batch import Progress
+
+    class Bar(Progress):
+        def begin(self, label: str, total: int) -> None:
+            self.bar = click.progressbar(length=total, label=label, file=sys.stderr, show_pos=True)
+            self.bar.__enter__()
+
+        def advance(self, result: FileResult) -> None:
+            self.bar.update(1)
+
+        def end(self) -> None:
+            self.bar.__exit__(None, None, None)
+
+    class Lines(Progress):
+        def begin(self, label: str, total: int) -> None:
+            self.label, self.total, self.count = label, total, 0
+            self.next = time.monotonic() + LINE_EVERY
+
+        def advance(self, result: FileResult) -> None:
+            self.count += 1
+            if time.monotonic() >= self.next:
+                self.next += LINE_EVERY
+                click.echo(f"{self.label}: {self.count} of {self.total}", err=True)
+
+        def end(self) -> None:
+            click.echo(f"{self.label}: {self.count} of {self.total}", err=True)
+
+    return Bar() if sys.stderr.isatty() else Lines()

@@ -1,0 +1,66 @@
+"""Draw what was found onto a picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from gudi.faces import Box
+
+# Blue boxes and green words, as predict_pic.py draws them (BGR).
+BOX_COLOUR = (255, 0, 0)
+TEXT_COLOUR = (0, 255, 0)
+BACKING_COLOUR = (0, 0, 0)
+
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+FONT_HEIGHT = 22  # of FONT's capitals at scale 1, in pixels
+
+# Lines and letters are this share of the picture's longer side, so that a 12-megapixel photo can
+# be read when it is shown on a screen; a small one keeps to what can be read at all.
+LINE_SHARE = 1 / 400
+TEXT_SHARE = 1 / 55
+MIN_TEXT_HEIGHT = 9
+
+# Formats that hold an 8-bit colour picture of any size and that everyone can open.
+WRITTEN_ENDINGS = frozenset((".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+
+
+def annotate(image: np.ndarray, labels: Iterable[tuple[Box, str]]) -> None:
+    """Draw boxes with their labels onto `image`, uint8 of shape (h, w, 3), BGR, in place."""
+    longer = max(image.shape[:2])
+    thickness = max(1, round(longer * LINE_SHARE))
+    scale = max(MIN_TEXT_HEIGHT, longer * TEXT_SHARE) / FONT_HEIGHT
+    labels = list(labels)
+    for box, _ in labels:
+        corner = (box.x + box.width, box.y + box.height)
+        cv2.rectangle(image, (box.x, box.y), corner, BOX_COLOUR, thickness)
+    for box, text in labels:
+        _write(image, text, box, scale, thickness)
+
+
+def _write(image: np.ndarray, text: str, box: Box, scale: float, thickness: int) -> None:
+    """Write `text` above `box`, or inside it where there is no room, never beyond the edge."""
+    weight = max(1, round(scale * 1.5))
+    (width, height), below = cv2.getTextSize(text, FONT, scale, weight)
+    line = height + below + thickness
+    left = max(0, min(box.x, image.shape[1] - width))
+    top = box.y - line if box.y >= line else box.y + thickness
+    cv2.rectangle(image, (left, top), (left + width, top + line), BACKING_COLOUR, cv2.FILLED)
+    at = (left, top + height + thickness)
+    cv2.putText(image, text, at, FONT, scale, TEXT_COLOUR, weight, cv2.LINE_AA)
+
+
+def writable_name(name: str) -> str:
+    """Return `name`, with `.png` behind it where pictures of its ending are not written."""
+    return name if os.path.splitext(name)[1].lower() in WRITTEN_ENDINGS else f"{name}.png"
+
+
+def encode(image: np.ndarray, ending: str) -> bytes:
+    """Return `image` as the bytes of a file with `ending`, one of `WRITTEN_ENDINGS`."""
+    encoded, data = cv2.imencode(ending, image)
+    if not encoded:
+        raise ValueError(f"OpenCV could not write a picture as {ending}")
+    return data.tobytes()

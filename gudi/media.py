@@ -1,0 +1,239 @@
+"""Find photos and videos, and decode photos."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from gudi.errors import InputError, PhotoError, one_line
+
+# A few kB of PNG can ask for any amount of memory. OpenCV refuses pictures with more pixels than
+# this (3 bytes each) before it decodes them; its own limit is 2**30. It reads the variable when
+# it is loaded.
+MAX_DECODED_PIXELS = 512_000_000
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_DECODED_PIXELS))
+
+import cv2  # noqa: E402
+
+# An uncompressed picture of MAX_DECODED_PIXELS is no larger.
+MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
+
+# Endings by which photos and videos are told from other files in a folder. A file that is named
+# itself is tried whatever it ends in, and what a photo is, its content decides.
+PHOTO_ENDINGS = frozenset(
+    ".avif .bmp .dib .exr .gif .hdr .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .pic .png .pnm .ppm .pxm "
+    ".ras .sr .tif .tiff .webp".split()
+)
+VIDEO_ENDINGS = frozenset(
+    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .webm .wmv".split()
+)
+
+IMAGE, VIDEO, FOLDER = "image", "video", "folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One thing to work on.
+
+    Attributes:
+        name: the path as reached from the INPUT that was typed, with forward slashes.
+        path: the path to open.
+        kind: `image`, `video`, or `folder` for one that cannot be looked into.
+        problem: why it cannot be worked on, if that is known before it is opened; or "".
+    """
+
+    name: str
+    path: str
+    kind: str
+    problem: str = ""
+
+
+def find(
+    inputs: Iterable[str], *, without: Path | None = None, stdin: BinaryIO | None = None
+) -> Iterator[Source]:
+    """Yield what there is to work on below `inputs`, each path once.
+
+    Folders are searched recursively and in order of names; hidden files and folders are left out,
+    links are followed, each folder is visited once.
+
+    Args:
+        inputs: files, folders, glob patterns, `@FILE` for a list of paths, `-` for a list on
+            standard input. A list has a path a line, or is separated by NUL characters.
+        without: a folder to leave out: the one that results go to.
+        stdin: where `-` reads from; standard input by default.
+
+    Raises:
+        InputError: an input is not there, or a pattern matches nothing. What a list names and
+            is not there is yielded, with its problem.
+    """
+    walk = _Walk(without)
+    for path, listed in _expand(inputs, stdin or sys.stdin.buffer):
+        for source in walk.look_at(path, listed=listed):
+            key = os.path.abspath(source.path)
+            if key not in walk.yielded:
+                walk.yielded.add(key)
+                yield source
+
+
+def read_photo(path: str | os.PathLike) -> np.ndarray:
+    """Return the photo at `path`, upright, as uint8 of shape (h, w, 3) in OpenCV's BGR order.
+
+    Turned as its EXIF orientation says; grey, palette, 16-bit and transparent pictures become 8-bit
+    colour as OpenCV converts them; of several pages or frames the first.
+
+    Raises:
+        PhotoError: it is no file, cannot be read, or is no picture that OpenCV decodes.
+    """
+    data = _read(path)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in str(error):
+            limit = MAX_DECODED_PIXELS // 10**6
+            raise PhotoError(f"it has more pixels than the {limit} million allowed") from error
+        raise PhotoError(f"OpenCV cannot decode it: {one_line(error)}") from error
+    except MemoryError as error:
+        raise PhotoError("it does not fit into memory") from error
+    if image is None:
+        raise PhotoError("it is damaged, cut short, or no picture that OpenCV can decode")
+    return image
+
+
+def _read(path: str | os.PathLike) -> np.ndarray:
+    """Return the bytes of a regular file."""
+    try:
+        # Not to wait for the other end, should it be a pipe by now.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _O_BINARY)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise PhotoError(_irregular(status.st_mode))
+            if status.st_size > MAX_FILE_SIZE:
+                raise PhotoError(f"it is too large for a photo ({status.st_size:,} bytes)")
+            data = np.fromfile(file, np.uint8)
+    except FileNotFoundError:
+        raise PhotoError("no such file") from None
+    except OSError as error:
+        raise PhotoError(f"it cannot be read: {error.strerror}") from error
+    if not data.size:
+        raise PhotoError("it is empty (0 bytes)")
+    return data
+
+
+_O_BINARY = getattr(os, "O_BINARY", 0)
+
+
+class _Walk:
+    """One walk over all inputs."""
+
+    def __init__(self, without: Path | None) -> None:
+        self.yielded: set[str] = set()
+        self.visited: set[tuple[int, int]] = set()
+        if without is not None and without.exists():
+            self.visited.add(_identity(os.stat(without)))
+
+    def look_at(self, path: str, *, listed: bool = True) -> Iterator[Source]:
+        """Yield what `path` stands for: a file itself, a folder's contents."""
+        kind = _kind(path)
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            if not listed and isinstance(error, FileNotFoundError):
+                raise InputError(f"no such file or folder: {one_line(path)}") from None
+            yield _source(path, kind or IMAGE, _unreachable(path, error))
+            return
+        if stat.S_ISREG(status.st_mode):
+            yield _source(path, kind or IMAGE)
+        elif stat.S_ISDIR(status.st_mode):
+            if kind:
+                yield _source(path, FOLDER, "it is a folder, though named like a file")
+            yield from self._look_into(path, status)
+        else:
+            yield _source(path, kind or IMAGE, _irregular(status.st_mode))
+
+    def _look_into(self, folder: str, status: os.stat_result) -> Iterator[Source]:
+        identity = _identity(status)
+        if identity in self.visited:
+            return
+        self.visited.add(identity)
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            yield _source(folder, FOLDER, f"it cannot be opened: {error.strerror}")
+            return
+        for name in names:
+            path = os.path.join(folder, name)
+            if not name.startswith(".") and (_kind(name) or os.path.isdir(path)):
+                yield from self.look_at(path)
+
+
+def _expand(inputs: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, bool]]:
+    """Yield the paths that `inputs` name, and whether a list or a pattern named them."""
+    for each in inputs:
+        if each == "-":
+            yield from ((path, True) for path in _lines(stdin))
+        elif each.startswith("@") and not os.path.lexists(each):
+            try:
+                with open(each[1:], "rb") as file:
+                    yield from ((path, True) for path in _lines(file))
+            except OSError as error:
+                raise InputError(
+                    f"the list {one_line(each[1:])} cannot be read: {error.strerror}"
+                ) from error
+        elif glob.has_magic(each) and not os.path.lexists(each):
+            matches = sorted(glob.glob(each, recursive=True))
+            if not matches:
+                raise InputError(f"nothing matches {one_line(each)}")
+            yield from ((path, True) for path in matches)
+        else:
+            yield each, False
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    """Yield the paths of a list: a line each, or, where there are NULs, between those."""
+    text = file.read()
+    entries = text.split(b"\0") if b"\0" in text else text.splitlines()
+    return (os.fsdecode(entry) for entry in entries if entry.strip())
+
+
+def _source(path: str, kind: str, problem: str = "") -> Source:
+    return Source(Path(path).as_posix(), path, kind, problem)
+
+
+def _kind(path: str) -> str:
+    """Return what a file is by its ending: `image`, `video`, or "" for neither."""
+    ending = os.path.splitext(path)[1].lower()
+    if ending in PHOTO_ENDINGS:
+        return IMAGE
+    return VIDEO if ending in VIDEO_ENDINGS else ""
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _unreachable(path: str, error: OSError) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return f"it cannot be reached: {error.strerror}"
+    if os.path.islink(path):
+        return f"it is a link to {one_line(os.readlink(path))}, which is not there"
+    return "no such file"
+
+
+def _irregular(mode: int) -> str:
+    """Say what a thing is that is no regular file."""
+    kinds = {
+        "a folder": stat.S_ISDIR,
+        "a named pipe": stat.S_ISFIFO,
+        "a socket": stat.S_ISSOCK,
+        "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+    }
+    return f"it is {next((name for name, test in kinds.items() if test(mode)), 'no file')}"

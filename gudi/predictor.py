@@ -1,0 +1,155 @@
+"""Predict the expression of cropped faces: load once, then batch after batch."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from gudi.checkpoint import find, load_weights
+from gudi.emotions import EMOTIONS, FACE_SIZE
+from gudi.errors import DeviceError, GudiError
+
+DEVICES = re.compile(r"auto|cpu|gpu|gpu:\d+")
+
+# The original's image / 255., done in float64 and fed to the network as float32.
+UNIT = (np.arange(256) / 255.0).astype(np.float32)
+
+
+class Predictor:
+    """A loaded Gudi network.
+
+    Use it as a context manager, or call `close`. Several, with different checkpoints, can be open
+    at the same time. On a GPU it takes memory as it needs it and leaves the rest to others.
+
+    Args:
+        checkpoint: prefix, folder or any file of a checkpoint; None takes the default one, see
+            `gudi.checkpoint.find`.
+        device: `cpu`, `gpu`, `gpu:1` (the second one), or `auto`, a GPU where TensorFlow sees one.
+        batch_size: faces that go through the network at a time. Every pass has this size, the last
+            one filled up, because a GPU settles on its kernels anew for each shape. A few faces at
+            a time are quicker with a small one.
+        emotions: the names of the network's outputs in their order; the original's seven by
+            default.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        DeviceError: the device is not there.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | os.PathLike | None = None,
+        device: str = "auto",
+        batch_size: int = 256,
+        emotions: Sequence[str] | None = None,
+    ) -> None:
+        check_device(device)
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, but has to be at least 1")
+        self.emotions = tuple(emotions) if emotions is not None else EMOTIONS
+        self.batch_size = batch_size
+        weights = load_weights(find(checkpoint), len(self.emotions))
+        self.checkpoint = weights.source
+        self.fingerprint = weights.fingerprint
+
+        # Only now: what can be wrong above should not wait for the seconds that TensorFlow takes.
+        from gudi import network
+
+        with network.quiet():
+            self.device = _place(device)
+            self._network = network.build(len(self.emotions), device=self.device)
+            self._session = _session(self._network, weights.values)
+
+    def predict(self, faces: np.ndarray) -> np.ndarray:
+        """Return the probabilities of the emotions, float32 of shape (n, classes), rows sum to 1.
+
+        Args:
+            faces: uint8 of shape (n, 48, 48), grey, as `gudi.faces.crop` cuts them.
+
+        Raises:
+            ValueError: `faces` has another shape or type.
+        """
+        faces = np.asarray(faces)
+        if faces.dtype != np.uint8 or faces.shape[1:] != (FACE_SIZE, FACE_SIZE):
+            raise ValueError(
+                f"faces must be uint8 of shape (n, {FACE_SIZE}, {FACE_SIZE}). "
+                f"Received: {faces.dtype} of shape {faces.shape}"
+            )
+        if self._session is None:
+            raise RuntimeError("this predictor is closed")
+        probabilities = np.empty((len(faces), len(self.emotions)), np.float32)
+        for start in range(0, len(faces), self.batch_size):
+            part = slice(start, min(start + self.batch_size, len(faces)))
+            probabilities[part] = self._predict_batch(faces[part])
+        return probabilities
+
+    def close(self) -> None:
+        """Give the memory back. Closing twice does no harm."""
+        if self._session is not None:
+            self._session.close()
+            self._session = self._network = None
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _predict_batch(self, faces: np.ndarray) -> np.ndarray:
+        batch = np.zeros((self.batch_size, FACE_SIZE, FACE_SIZE, 1), np.float32)
+        batch[: len(faces), :, :, 0] = UNIT[faces]
+        feed = {self._network.faces: batch}
+        return self._session.run(self._network.probabilities, feed)[: len(faces)]
+
+
+def check_device(device: str) -> None:
+    """Raise `DeviceError` unless `device` is a name that `Predictor` knows."""
+    if not DEVICES.fullmatch(device):
+        raise DeviceError(f"no such device: {device}; there are auto, cpu, gpu and gpu:N")
+
+
+def _place(device: str) -> str:
+    """Return TensorFlow's name for `device`."""
+    import tensorflow.compat.v1 as tf
+
+    gpus = [] if device == "cpu" else tf.config.list_physical_devices("GPU")
+    if not gpus and device.startswith("gpu"):
+        raise DeviceError(
+            f"{device} was asked for, but TensorFlow {tf.__version__} sees no GPU; nvidia-smi "
+            "shows the driver, pip install 'gudi[gpu]' brings the CUDA libraries, --device cpu "
+            "does without"
+        )
+    number = int(device.partition(":")[2] or 0)
+    if gpus and number >= len(gpus):
+        raise DeviceError(f"{device} was asked for, but TensorFlow sees {len(gpus)} GPU(s)")
+    return f"/GPU:{number}" if gpus else "/CPU:0"
+
+
+def _session(network: Any, values: dict[str, np.ndarray]) -> Any:
+    """Return a session in which `network` has its weights."""
+    import tensorflow.compat.v1 as tf
+
+    shapes = {name: tuple(map(int, each.shape)) for name, each in network.weights.items()}
+    if shapes != {name: value.shape for name, value in values.items()}:
+        raise GudiError(f"the network's variables are {shapes}: not those of a Gudi checkpoint")
+    options = tf.GPUOptions(allow_growth=True)
+    session = tf.Session(
+        graph=network.graph,
+        config=tf.ConfigProto(gpu_options=options, allow_soft_placement=True),
+    )
+    session.run(network.training_mode.initializer)  # False: no dropout
+    for name, variable in network.weights.items():
+        # Initialising with the value itself spares the random one, and a second copy in the graph.
+        initial = variable.initializer.inputs[1]
+        session.run(variable.initializer, {initial: values[name]})
+    return session

@@ -1,0 +1,14 @@
+"""Run one function over many items in parallel, whatever the items do to the workers."""
+
+from jobs.errors import JobError, TimedOut, WorkerDied, WorkersUnavailable
+from jobs.runner import Outcome, cpu_count, run
+
+__all__ = [
+    "JobError",
+    "Outcome",
+    "TimedOut",
+    "WorkerDied",
+    "WorkersUnavailable",
+    "cpu_count",
+    "run",
+]

@@ -1,0 +1,40 @@
+"""Metadata of the package; settings of the tools are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "__init__.py").read_text())[1]
+
+setup(
+    name="gudi",
+    version=VERSION,
+    description="Recognise facial expressions in photos with legacy Gudi checkpoints",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=["gudi", "gudi.checkpoint", "jobs"],
+    python_requires=">=3.10,<3.14",
+    install_requires=[
+        "click>=8.1",
+        "google-crc32c>=1.5",  # the checksums of checkpoints
+        "joblib>=1.4",
+        "numpy>=2.0",
+        "opencv-python>=4.10,<5",  # 5.0 has no CascadeClassifier
+        "psutil>=5.9",  # ends worker processes with all that they started
+        # Both ends of the range have passed the tests; pip takes 2.20 or newer on Python 3.13.
+        "tensorflow>=2.18,<2.22",
+        "tflearn==0.5.0",
+        # tflearn imports these without asking for them.
+        "pillow>=9.1",
+        "scipy>=1.11",
+        "windows-curses; sys_platform == 'win32'",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.18,<2.22"],
+        "test": ["pytest>=8", "ruff>=0.11"],
+    },
+    entry_points={"console_scripts": ["gudi = gudi.cli:main"]},
+)
