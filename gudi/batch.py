@@ -143,10 +143,22 @@ def check(settings: Settings) -> None:
     checkpoint.open_gudi(checkpoint.find(settings.checkpoint))
 
 
+def start_workers(settings: Settings, items: int) -> jobs.Workers:
+    """Return the worker processes that `settings` ask for, no more than there are `items`."""
+    return jobs.Workers(
+        min(settings.workers or jobs.cpu_count(), items),
+        timeout=settings.timeout,
+        initializer=cv2.setNumThreads,
+        initargs=(1,),  # a worker a processor is all the parallelism there is room for
+        quiet=not settings.debug,
+    )
+
+
 def recognise(
     sources: Iterable[Source],
+    detection: Detection,
     predictor: Predictor,
-    settings: Settings,
+    workers: jobs.Workers,
     done: Callable[[FileResult], None],
 ) -> None:
     """Detect and predict every face of `sources`; call `done` with each result, in any order.
@@ -154,19 +166,24 @@ def recognise(
     On Ctrl-C the faces that were found by then are still predicted and handed to `done`, before
     the KeyboardInterrupt goes on its way.
     """
+
+    def sound() -> Iterator[Source]:
+        for source in sources:
+            if source.problem:
+                done(FileResult(source, error=source.problem))
+            else:
+                yield source
+
     predictions = _Predictions(predictor, done)
-    outcomes = _run_jobs(functools.partial(_look, settings.detection), sources, settings, done)
     try:
-        for outcome in outcomes:
-            result, crops = _judge(outcome)
-            predictions.add(result, crops)
+        for outcome in workers.run(functools.partial(_look, detection), sound()):
+            predictions.add(*_judge(outcome))
         predictions.finish()
     except KeyboardInterrupt:
-        outcomes.close()
+        workers.close()
         predictions.rescue()
         raise
     finally:
-        outcomes.close()
         predictions.close()
 
 
@@ -174,7 +191,7 @@ def annotate(
     results: Iterable[FileResult],
     emotions: Sequence[str],
     place: Callable[[Source], Path],
-    settings: Settings,
+    workers: jobs.Workers,
     done: Callable[[FileResult], None] = lambda result: None,
 ) -> None:
     """Draw the faces of `results` onto copies of their photos; `place` says where those go.
@@ -182,7 +199,7 @@ def annotate(
     A result whose picture cannot be drawn keeps its faces and gets an error.
     """
     drawings = (_Drawing(result, place(result.source), tuple(emotions)) for result in results)
-    for outcome in _run_workers(_draw, drawings, settings):
+    for outcome in workers.run(_draw, drawings):
         result = outcome.item.result
         if outcome.error is not None:
             result.error = f"the annotated picture could not be made: {_reason(outcome.error)}"
@@ -209,35 +226,42 @@ def run(
     check(settings)
     sources = list_sources(inputs, without=out)
     report, results = Report(), []
-    with load_predictor(settings) as predictor:
+    with start_workers(settings, len(sources)) as workers, load_predictor(settings) as predictor:
         account = _account(inputs, settings, predictor, annotated=annotated)
         folder.begin(account)
         report.seconds["startup"] = time.monotonic() - began
         try:
             with _stage("photos", len(sources), progress, report):
-                recognise(sources, predictor, settings, _keep(results, progress))
+                keep = _keep(results, progress)
+                recognise(sources, settings.detection, predictor, workers, keep)
+            folder.write_tables(results, predictor.emotions)
+            if annotated:
+                _annotate_all(results, predictor.emotions, folder, workers, progress, report)
         except KeyboardInterrupt:
             report.interrupted, report.left = True, len(sources) - len(results)
     folder.write_tables(results, predictor.emotions)
-    if annotated and not report.interrupted:
-        drawn = sorted((each for each in results if each.boxes), key=lambda each: each.source.name)
-        pictures = Pictures(folder.annotated)
-        try:
-            with _stage("pictures", len(drawn), progress, report):
-                annotate(
-                    drawn,
-                    predictor.emotions,
-                    lambda source: pictures.place(draw.writable_name(source.name)),
-                    settings,
-                    progress.advance,
-                )
-        except KeyboardInterrupt:
-            report.interrupted = True
-        if any(result.error for result in drawn):
-            folder.write_tables(results, predictor.emotions)
     _count(report, results, predictor.emotions)
     folder.write_run(account | _outcome(report))
     return report
+
+
+def _annotate_all(
+    results: Sequence[FileResult],
+    emotions: Sequence[str],
+    folder: ResultFolder,
+    workers: jobs.Workers,
+    progress: Progress,
+    report: Report,
+) -> None:
+    """Draw every result that has faces; in order, so that names are given out alike each time."""
+    drawn = sorted((each for each in results if each.boxes), key=lambda each: each.source.name)
+    pictures = Pictures(folder.annotated)
+
+    def place(source: Source) -> Path:
+        return pictures.place(draw.writable_name(source.name))
+
+    with _stage("pictures", len(drawn), progress, report):
+        annotate(drawn, emotions, place, workers, progress.advance)
 
 
 @dataclass(frozen=True)
@@ -276,41 +300,11 @@ def _draw(drawing: _Drawing) -> None:
     image = media.read_photo(result.source.path)
     if image.shape[:2] != (result.height, result.width):
         raise PhotoError("the photo has changed in the meantime")
-    labels = [f"{name} {share:.0%}" for name, share in result.strongest(drawing.emotions)]
-    draw.annotate(image, zip(result.boxes, labels))
+    strongest = result.strongest(drawing.emotions)
+    draw.annotate(image, ((box, *label) for box, label in zip(result.boxes, strongest)))
     drawing.path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(drawing.path) as file:
         file.write(draw.encode(image, drawing.path.suffix))
-
-
-def _run_workers(work: Callable, items: Iterable, settings: Settings) -> Iterator[jobs.Outcome]:
-    return jobs.run(
-        work,
-        items,
-        workers=settings.workers,
-        timeout=settings.timeout,
-        initializer=cv2.setNumThreads,
-        initargs=(1,),  # a worker a processor is all the parallelism there is room for
-        quiet=not settings.debug,
-    )
-
-
-def _run_jobs(
-    work: Callable[[Source], _Look],
-    sources: Iterable[Source],
-    settings: Settings,
-    done: Callable[[FileResult], None],
-) -> Iterator[jobs.Outcome]:
-    """Run `work` on the sources that have no problem, and be done with those that have."""
-
-    def sound() -> Iterator[Source]:
-        for source in sources:
-            if source.problem:
-                done(FileResult(source, error=source.problem))
-            else:
-                yield source
-
-    return _run_workers(work, sound(), settings)
 
 
 def _judge(outcome: jobs.Outcome) -> tuple[FileResult, np.ndarray]:
@@ -373,8 +367,11 @@ class _Predictions:
         the photos with their own crops are to be relied on.
         """
         self._thread.shutdown(wait=True, cancel_futures=True)
+        if not self._waiting:
+            return
+        rows = self._predictor.predict(np.concatenate([crops for _, crops in self._waiting]))
         for result, crops in self._waiting:
-            result.probabilities = self._predictor.predict(crops)
+            result.probabilities, rows = rows[: len(crops)], rows[len(crops) :]
             self._done(result)
 
     def close(self) -> None:

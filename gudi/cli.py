@@ -281,9 +281,14 @@ def predict(
         inputs, _settings(options, batch_size=32), out if annotate else None
     )
     click.echo(_as_json(results, emotions) if as_json else _as_lines(results, emotions), nl=False)
+    for result in results:
+        if result.status == "no_face":
+            click.echo(f"{one_line(result.source.name)}: no face", err=True)
     failed = [result for result in results if result.error]
     for result in failed:
         _complain(f"{result.source.name}: {result.error}")
+    if annotate and any(result.status == "ok" for result in results):
+        click.echo(f"annotated pictures: {out}", err=True)
     sys.exit(ExitCode.SOME_INPUTS_FAILED if failed else ExitCode.FINISHED)
 
 

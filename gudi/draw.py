@@ -28,22 +28,32 @@ MIN_TEXT_HEIGHT = 9
 WRITTEN_ENDINGS = frozenset((".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 
 
-def annotate(image: np.ndarray, labels: Iterable[tuple[Box, str]]) -> None:
-    """Draw boxes with their labels onto `image`, uint8 of shape (h, w, 3), BGR, in place."""
+def annotate(image: np.ndarray, labels: Iterable[tuple[Box, str, float]]) -> None:
+    """Draw boxes with emotions and probabilities onto `image` in place.
+
+    Args:
+        image: uint8 of shape (h, w, 3), BGR.
+        labels: box, emotion and its probability (0 to 1) of each face.
+    """
     longer = max(image.shape[:2])
     thickness = max(1, round(longer * LINE_SHARE))
     scale = max(MIN_TEXT_HEIGHT, longer * TEXT_SHARE) / FONT_HEIGHT
     labels = list(labels)
-    for box, _ in labels:
+    for box, _, _ in labels:
         corner = (box.x + box.width, box.y + box.height)
         cv2.rectangle(image, (box.x, box.y), corner, BOX_COLOUR, thickness)
-    for box, text in labels:
-        _write(image, text, box, scale, thickness)
+    for box, emotion, share in labels:
+        _write(image, box, emotion, share, scale, thickness)
 
 
-def _write(image: np.ndarray, text: str, box: Box, scale: float, thickness: int) -> None:
-    """Write `text` above `box`, or inside it where there is no room, never beyond the edge."""
+def _write(
+    image: np.ndarray, box: Box, emotion: str, share: float, scale: float, thickness: int
+) -> None:
+    """Label `box` above it, or inside where there is no room, never beyond the edge."""
     weight = max(1, round(scale * 1.5))
+    text = f"{emotion} {share:.0%}"
+    if cv2.getTextSize(text, FONT, scale, weight)[0][0] > box.width:
+        text = emotion  # small faces stand close together
     (width, height), below = cv2.getTextSize(text, FONT, scale, weight)
     line = height + below + thickness
     left = max(0, min(box.x, image.shape[1] - width))

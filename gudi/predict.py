@@ -21,20 +21,22 @@ def predict_photos(
     batch.check(settings)
     sources = batch.list_sources(inputs)
     results: list[FileResult] = []
-    with batch.load_predictor(settings) as predictor:
-        batch.recognise(sources, predictor, settings, results.append)
-        emotions = predictor.emotions
-    order = {source.path: position for position, source in enumerate(sources)}
-    results.sort(key=lambda result: order[result.source.path])
-    if out is not None:
-        pictures = Pictures(out)
-        batch.annotate(
-            [result for result in results if result.boxes],
-            emotions,
-            lambda source: pictures.place(picture_name(source)),
-            settings,
-        )
-    return results, emotions
+    with (
+        batch.start_workers(settings, len(sources)) as workers,
+        batch.load_predictor(settings) as predictor,
+    ):
+        batch.recognise(sources, settings.detection, predictor, workers, results.append)
+        order = {source.path: position for position, source in enumerate(sources)}
+        results.sort(key=lambda result: order[result.source.path])
+        if out is not None:
+            pictures = Pictures(out)
+            batch.annotate(
+                [result for result in results if result.boxes],
+                predictor.emotions,
+                lambda source: pictures.place(picture_name(source)),
+                workers,
+            )
+    return results, predictor.emotions
 
 
 def picture_name(source: Source) -> str:

@@ -1,14 +1,14 @@
 """Run one function over many items in parallel, whatever the items do to the workers."""
 
 from jobs.errors import JobError, TimedOut, WorkerDied, WorkersUnavailable
-from jobs.runner import Outcome, cpu_count, run
+from jobs.runner import Outcome, Workers, cpu_count
 
 __all__ = [
     "JobError",
     "Outcome",
     "TimedOut",
     "WorkerDied",
+    "Workers",
     "WorkersUnavailable",
     "cpu_count",
-    "run",
 ]

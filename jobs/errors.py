@@ -5,7 +5,7 @@ JobError
 ├── TimedOut              the item ran longer than it was given
 └── WorkersUnavailable    workers cannot be started at all; ends the run
 
-The first two are the outcome of one item; the last is raised by `jobs.run`.
+The first two are the outcome of one item; the last is raised by `jobs.Workers.run`.
 """
 
 

@@ -57,6 +57,7 @@ class Outcome:
 
 @dataclass
 class _Task:
+    work: Callable[[Any], Any]
     item: Any
     attempts: int = 0
 
@@ -66,80 +67,118 @@ def cpu_count() -> int:
     return joblib.cpu_count()
 
 
-def run(
-    work: Callable[[Any], Any],
-    items: Iterable[Any],
-    *,
-    workers: int | None = None,
-    timeout: float | None = None,
-    initializer: Callable[..., None] | None = None,
-    initargs: tuple = (),
-    quiet: bool = False,
-) -> Iterator[Outcome]:
-    """Yield an `Outcome` for each of `items`, in the order in which they finish.
-
-    Items are taken from the iterable as workers become free, so at most `workers` ×
-    `QUEUE_DEPTH` of them are under way at a time. Closing the generator, or an exception in the
-    thread that drives it (Ctrl-C among them), kills the workers and whatever they started.
+class Workers:
+    """Worker processes, to be used in a `with` block.
 
     Args:
-        work: called as `work(item)` in a worker process; a function that pickles by reference,
-            or a `functools.partial` of one.
-        items: what to work on; each must pickle.
-        workers: number of worker processes; all processors by default.
+        count: number of processes; all processors by default.
         timeout: seconds that one item may run; no limit by default.
-        initializer: called as `initializer(*initargs)` in each worker before its first item.
+        initializer: called as `initializer(*initargs)` in each process before its first item.
         initargs: arguments for `initializer`.
-        quiet: throw away what workers print, the stack dumps of dying ones included.
-
-    Raises:
-        WorkersUnavailable: worker processes end before they have taken an item.
+        quiet: throw away what the processes print, the stack dumps of dying ones included.
     """
-    workers = workers or cpu_count()
-    # loky replaces a worker whose memory has grown by 300 MB and warns of it. Nothing is lost and
-    # a person who runs a folder of large files can do nothing about it.
-    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-    finished: queue.SimpleQueue = queue.SimpleQueue()
-    crew = [
-        _Worker(work, finished, (os.getpid(), quiet, initializer, initargs))
-        for _ in range(workers)
-    ]
-    source = iter(items)
-    again: deque[_Task] = deque()
-    try:
-        while True:
-            _hand_out(crew, source, again)
-            if not any(worker.tasks for worker in crew):
-                return
-            for worker in crew:
-                if timeout is not None and worker.late(timeout):
-                    task, *others = worker.stop()
-                    again.extend(others)
-                    yield Outcome(task.item, error=TimedOut(f"stopped after {timeout:g} s"))
-            try:
-                worker, future = finished.get(timeout=_patience(crew, timeout))
-            except queue.Empty:
-                continue
-            yield from _settle(worker, future, again)
-    finally:
-        for worker in crew:
+
+    def __init__(
+        self,
+        count: int | None = None,
+        *,
+        timeout: float | None = None,
+        initializer: Callable[..., None] | None = None,
+        initargs: tuple = (),
+        quiet: bool = False,
+    ) -> None:
+        # loky replaces a worker whose memory has grown by 300 MB and warns of it. Nothing is lost
+        # and a person who runs a folder of large files can do nothing about it.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+        self.timeout = timeout
+        self._finished: queue.SimpleQueue = queue.SimpleQueue()
+        setup = (os.getpid(), quiet, initializer, initargs)
+        self._crew = [_Worker(self._finished, setup) for _ in range(count or cpu_count())]
+
+    def __enter__(self) -> Workers:
+        """Start the processes, without waiting for them."""
+        try:
+            for worker in self._crew:
+                worker.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Kill the processes and whatever they started."""
+        for worker in self._crew:
             worker.stop()
 
+    def run(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Outcome]:
+        """Yield an `Outcome` for each of `items`, in the order in which they finish.
 
-def _hand_out(crew: list[_Worker], source: Iterator[Any], again: deque[_Task]) -> None:
-    """Give the next items to the workers with the least to do."""
-    while True:
-        worker = min(crew, key=lambda worker: len(worker.tasks))
-        if len(worker.tasks) >= QUEUE_DEPTH:
-            return
-        if again:
-            task = again.popleft()
-        else:
-            try:
-                task = _Task(next(source))
-            except StopIteration:
+        Items are taken from the iterable as workers become free, so there are never more than
+        `QUEUE_DEPTH` a worker under way. One run has to end before the next begins; closing the
+        generator, or an exception in the thread that drives it (Ctrl-C among them), ends it at
+        once by killing the processes.
+
+        Args:
+            work: called as `work(item)` in a worker process; a function that pickles by
+                reference, or a `functools.partial` of one.
+            items: what to work on; each must pickle.
+
+        Raises:
+            WorkersUnavailable: worker processes end before they have taken an item.
+        """
+        source = iter(items)
+        again: deque[_Task] = deque()
+        try:
+            while True:
+                self._hand_out(work, source, again)
+                if not any(worker.tasks for worker in self._crew):
+                    return
+                yield from self._stop_late(again)
+                try:
+                    worker, future = self._finished.get(timeout=self._patience())
+                except queue.Empty:
+                    continue
+                yield from _settle(worker, future, again)
+        except BaseException:
+            self.close()
+            raise
+
+    def _hand_out(
+        self, work: Callable[[Any], Any], source: Iterator[Any], again: deque[_Task]
+    ) -> None:
+        """Give the next items to the workers with the least to do."""
+        while True:
+            worker = min(self._crew, key=lambda worker: len(worker.tasks))
+            if len(worker.tasks) >= QUEUE_DEPTH:
                 return
-        worker.submit(task)
+            if again:
+                task = again.popleft()
+            else:
+                try:
+                    task = _Task(work, next(source))
+                except StopIteration:
+                    return
+            worker.submit(task)
+
+    def _stop_late(self, again: deque[_Task]) -> Iterator[Outcome]:
+        """End the items that have had their time."""
+        if self.timeout is None:
+            return
+        for worker in self._crew:
+            if worker.late(self.timeout):
+                task, *others = worker.stop()
+                again.extend(others)
+                yield Outcome(task.item, error=TimedOut(f"stopped after {self.timeout:g} s"))
+
+    def _patience(self) -> float | None:
+        """Return the seconds until the first running item has had its time, None for ever."""
+        since = [worker.since for worker in self._crew if worker.since is not None]
+        if self.timeout is None or not since:
+            return None
+        return max(0.0, min(since) + self.timeout - time.monotonic()) + 0.01
 
 
 def _settle(worker: _Worker, future: Any, again: deque[_Task]) -> Iterator[Outcome]:
@@ -170,14 +209,6 @@ def _settle(worker: _Worker, future: Any, again: deque[_Task]) -> Iterator[Outco
     # Any other future belongs to a process that is gone; its item is already dealt with.
 
 
-def _patience(crew: list[_Worker], timeout: float | None) -> float | None:
-    """Return the seconds until the first running item has had its time, None for ever."""
-    since = [worker.since for worker in crew if worker.since is not None]
-    if timeout is None or not since:
-        return None
-    return max(0.0, min(since) + timeout - time.monotonic()) + 0.01
-
-
 def _cause(error: BaseException) -> str:
     """Return how a process ended, as far as loky knows: `SIGSEGV(-11)`, say."""
     codes = re.search(r"exit codes? of the workers? (?:are|is) \{(.*)\}", str(error))
@@ -186,9 +217,8 @@ def _cause(error: BaseException) -> str:
 
 @dataclass(eq=False)
 class _Worker:
-    """One worker process, started when it is first given something to do."""
+    """One worker process, and what it has been given to do."""
 
-    work: Callable[[Any], Any]
     finished: queue.SimpleQueue
     setup: tuple
     executor: ProcessPoolExecutor | None = None
@@ -208,7 +238,7 @@ class _Worker:
                 waiting = self.stop()
         else:
             waiting = []
-        self._start()
+        self.start()
         for each in [*waiting, task]:
             self._queue(each)
 
@@ -235,11 +265,22 @@ class _Worker:
     def stop(self) -> list[_Task]:
         """Kill the process and all that it started; return what it had not finished."""
         if self.executor is not None:
+            self._settle_down()
             self.executor.shutdown(wait=True, kill_workers=True)
         unfinished = list(self.tasks.values())
         self.executor = self.started = self.since = None
         self.tasks.clear()
         return unfinished
+
+    def _settle_down(self) -> None:
+        """Wait until loky has passed on what it was given, which takes it moments.
+
+        Shut down before that, its thread stumbles over the work that it finds (KeyError).
+        """
+        deadline = time.monotonic() + 1
+        for future in (self.started, *self.tasks):
+            while not (future.running() or future.done()) and time.monotonic() < deadline:
+                time.sleep(0.001)
 
     def could_not_start(self, error: BaseException) -> None:
         self.start_failures += 1
@@ -247,7 +288,8 @@ class _Worker:
             cause = error.__cause__ or error
             raise WorkersUnavailable(f"worker processes do not start: {cause}") from error
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the process, without waiting for it."""
         with _interrupts_held_back():
             self.executor = ProcessPoolExecutor(
                 max_workers=1, initializer=_set_up, initargs=self.setup
@@ -256,7 +298,7 @@ class _Worker:
         self.started.add_done_callback(self._report)
 
     def _queue(self, task: _Task) -> None:
-        future = self.executor.submit(_call, self.work, task.item)
+        future = self.executor.submit(_call, task.work, task.item)
         if not self.tasks and self.started.done():
             self.since = time.monotonic()
         self.tasks[future] = task
@@ -301,8 +343,13 @@ def _set_up(
 
 def _exit_with(parent: int) -> None:
     """End this process when `parent` has ended, however it ended (kill -9 leaves no time)."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(parent).wait()
+    if os.name == "nt":
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(parent).wait()
+    else:
+        # Orphans get a new parent at once, even while nobody has asked for the old one's exit code.
+        while os.getppid() == parent:
+            time.sleep(1)
     os._exit(1)
 
 

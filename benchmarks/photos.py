@@ -1,0 +1,172 @@
+"""Photos per second of `gudi batch`, against what the machine allows and the original's way.
+
+    python benchmarks/photos.py --photos DIR --checkpoint PATH [--count 1000] [--rounds 5]
+
+Each side is measured in a fresh process, the sides in turn, round after round, because machines
+change their speed while one waits:
+
+limit     what the cores could do if nothing but the work itself took time: the processor time of
+          single-threaded decoding and Haar detection plus that of predicting in batches of 256,
+          divided by the number of processors this process may use.
+gudi      `gudi batch --no-annotate`, its `photos` stage; start-up is given beside it.
+original  the original's way: one process, photo after photo, one face a `predict`.
+fer       the package of that name (`pip install fer`), if it is there and --min-face is 50, which
+          is its own setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
+    import cv2
+    import numpy as np
+
+    from gudi import faces, media
+    from gudi.predictor import Predictor
+
+    cv2.setNumThreads(1)
+    crops = []
+    began = time.process_time()
+    for path in photos:
+        grey = faces.grey(media.read_photo(path))
+        crops += [faces.crop(grey, box) for box in faces.detect(grey, min_face=options.min_face)]
+    looking = time.process_time() - began
+    with Predictor(options.checkpoint, "cpu") as predictor:
+        size = predictor.batch_size
+        batch = np.array((crops * size)[:size])
+        predictor.predict(batch)
+        began = time.process_time()
+        for _ in range(4):
+            predictor.predict(batch)
+        face = (time.process_time() - began) / (4 * size)
+    seconds = looking + face * len(crops)
+    return {
+        "rate": len(photos) / seconds * len(os.sched_getaffinity(0)),
+        "ms_looking": 1000 * looking / len(photos),
+        "ms_face": 1000 * face,
+    }
+
+
+def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
+    from gudi import batch
+
+    settings = batch.Settings(
+        checkpoint=options.checkpoint,
+        device="cpu",
+        detection=batch.Detection(min_face=options.min_face),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        few, many = Path(folder, "few"), Path(folder, "many")
+        many.mkdir()
+        for number in range(options.count):
+            photo = photos[number % len(photos)]
+            shutil.copy(photo, many / f"{number:06d}{photo.suffix}")
+        report = batch.run([str(many)], few, settings, annotated=options.annotate)
+    return {
+        "rate": options.count / report.seconds["photos"],
+        "startup_s": report.seconds["startup"],
+        "pictures_s": report.seconds.get("pictures", 0),
+        "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def side_original(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
+    import cv2
+
+    from gudi import faces
+    from gudi.predictor import Predictor
+
+    with Predictor(options.checkpoint, "cpu", batch_size=1) as predictor:
+        began = time.perf_counter()
+        for path in photos:
+            image = cv2.imread(str(path))
+            for box in faces.detect(image, min_face=options.min_face):
+                predictor.predict(faces.crop(image, box)[None])
+        return {"rate": len(photos) / (time.perf_counter() - began)}
+
+
+def side_fer(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
+    import cv2
+    from fer.fer import FER
+
+    detector = FER(mtcnn=False)
+    images = [cv2.imread(str(path)) for path in photos]
+    detector.detect_emotions(images[0])
+    began = time.perf_counter()
+    for path in photos:
+        detector.detect_emotions(cv2.imread(str(path)))
+    return {"rate": len(photos) / (time.perf_counter() - began)}
+
+
+SIDES = {
+    "limit": side_limit,
+    "gudi": side_gudi,
+    "original": side_original,
+    "fer": side_fer,
+}
+
+
+def measure(side: str) -> dict[str, float]:
+    """Run one side in a process of its own."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{side} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--min-face", type=int, default=0)
+    parser.add_argument("--annotate", action="store_true")
+    parser.add_argument("--side", choices=SIDES)
+    options = parser.parse_args()
+    photos = sorted(path for path in options.photos.rglob("*") if path.suffix in (".jpg", ".png"))
+    if options.side:
+        print(json.dumps(SIDES[options.side](options, photos)))
+        return
+    sides = ["limit", "gudi", "original"]
+    if options.min_face == 50 and importlib.util.find_spec("fer"):
+        sides.append("fer")
+    print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} processors, Python "
+          f"{platform.python_version()}, {len(photos)} photos, --count {options.count}, "
+          f"--min-face {options.min_face}")  # fmt: skip
+    rounds = []
+    for number in range(options.rounds):
+        rounds.append({side: measure(side) for side in sides})
+        rates = "  ".join(f"{side} {rounds[-1][side]['rate']:.1f}" for side in sides)
+        print(f"round {number + 1}, photos/s: {rates}", flush=True)
+    for side in sides:
+        medians = {
+            key: round(statistics.median(each[side][key] for each in rounds), 2)
+            for key in rounds[0][side]
+        }
+        print(f"{side}: {medians}")
+    for other in sides:
+        if other != "gudi":
+            ratios = [each["gudi"]["rate"] / each[other]["rate"] for each in rounds]
+            print(f"gudi / {other}: median {statistics.median(ratios):.3f}, "
+                  f"{min(ratios):.3f} to {max(ratios):.3f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

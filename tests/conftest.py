@@ -1,0 +1,123 @@
+"""What several tests need: checkpoints, pictures, and the command run as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+NAME = "Gudi_model_100_epochs_20000_faces"
+
+
+def draw_face(size: int = 200, width: int = 300, height: int = 300, x: int = 50, y: int = 50):
+    """Return a picture with a drawn face, about `size` pixels wide, that OpenCV's cascade finds."""
+    image = np.full((height, width, 3), 210, np.uint8)
+    scale = size / 200
+
+    def ellipse(at, axes, colour, start=0, thickness=-1):
+        centre = (round(x + at[0] * scale), round(y + at[1] * scale))
+        axes = tuple(max(1, round(axis * scale)) for axis in axes)
+        stop = 360 if start == 0 else start + 180
+        cv2.ellipse(image, centre, axes, 0, start, stop, colour, thickness)
+
+    ellipse((100, 105), (78, 100), (150, 175, 205))
+    for eye in (65, 135):
+        ellipse((eye, 85), (26, 14), (90, 110, 140))
+        ellipse((eye, 86), (17, 8), (240, 240, 240))
+        ellipse((eye, 86), (8, 8), (40, 40, 40))
+        ellipse((eye, 66), (28, 6), (50, 60, 80), start=180, thickness=max(1, round(6 * scale)))
+    ellipse((100, 112), (9, 26), (170, 195, 225))
+    ellipse((100, 135), (16, 6), (110, 135, 165))
+    ellipse((100, 165), (32, 10), (80, 80, 150))
+    return cv2.GaussianBlur(image, (0, 0), 3 * scale)
+
+
+def save(path: Path, image: np.ndarray) -> Path:
+    """Write `image` to `path`, whose name may be anything that the file system takes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix.lower() or ".png", image)[1].tobytes())
+    return path
+
+
+def run_gudi(*arguments, cwd=None, **options) -> subprocess.CompletedProcess:
+    """Run `gudi` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "gudi", *map(str, arguments)],
+        cwd=cwd,
+        env=gudi_environment(options.pop("env", {})),
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        timeout=300,
+        **options,
+    )
+
+
+def gudi_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for a `gudi` that has to be found from any folder."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path} | (extra or {})
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real data; tests that need it are skipped where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real data at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def legacy(shared, tmp_path_factory) -> Path:
+    """The folder of a checkpoint that TensorFlow 1.15 and tflearn 0.3.2 wrote."""
+    folder = tmp_path_factory.mktemp("legacy")
+    with tarfile.open(shared / "legacy" / "tf1.15-tflearn0.3.2-v2.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "tf1.15-tflearn0.3.2-v2"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A checkpoint that tflearn writes here: its prefix, 20 random faces, tflearn's answers."""
+    from gudi import network
+
+    built = network.build(training=True)
+    prefix = tmp_path_factory.mktemp("made") / NAME
+    faces = np.random.default_rng(7).integers(0, 256, (20, 48, 48), np.uint8)
+    with network.quiet(), built.graph.as_default():
+        network.tf.set_random_seed(7)
+        model = network.tflearn.DNN(built.probabilities)
+        model.save(str(prefix))
+        expected = np.array(model.predict(faces[..., None] / 255.0))
+        model.session.close()
+    return prefix, faces, expected
+
+
+@pytest.fixture
+def checkpoint(made, tmp_path) -> Path:
+    """The prefix of a copy of `made` that a test may spoil (links: it is 455 MB)."""
+    folder = tmp_path / "a checkpoint"
+    folder.mkdir()
+    for file in made[0].parent.iterdir():
+        os.link(file, folder / file.name)
+    return folder / NAME
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """A folder with four good photos: one face, one face in a folder below, two faces, none."""
+    folder = tmp_path / "photos"
+    save(folder / "one.jpg", draw_face())
+    save(folder / "below" / "one.png", draw_face(120, 200, 260, 30, 60))
+    two = np.hstack([draw_face(120, 250, 300, 40, 60), draw_face(120, 250, 300, 60, 80)])
+    save(folder / "two.bmp", two)
+    save(folder / "none.jpg", np.full((100, 120, 3), 128, np.uint8))
+    return folder

@@ -1,0 +1,428 @@
+"""`gudi batch` on folders of photos, good and bad."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+
+from conftest import draw_face, gudi_environment, run_gudi, save
+from gudi import batch, media
+from gudi.emotions import EMOTIONS
+from gudi.predictor import Predictor
+
+
+def rows(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def by_source(path):
+    return {row["source"]: row for row in rows(path)}
+
+
+def run(folder, out, checkpoint, *options, **keywords):
+    return run_gudi(
+        "batch", folder, "--out", out, "--checkpoint", checkpoint, *options,
+        cwd=folder.parent, **keywords,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def predictor(made):
+    with Predictor(made[0], "cpu", batch_size=8) as predictor:
+        yield predictor
+
+
+def recognise(predictor, inputs, **settings):
+    """Run the pipeline up to its results, in this process; return those by source."""
+    settings = batch.Settings(device="cpu", **settings)
+    sources = batch.list_sources([str(each) for each in inputs])
+    results = {}
+    with batch.start_workers(settings, len(sources)) as workers:
+        batch.recognise(
+            sources, settings.detection, predictor, workers,
+            lambda result: results.setdefault(result.source.name, result),
+        )  # fmt: skip
+    assert len(results) == len(sources)
+    return results
+
+
+def test_a_folder_of_photos(photos, made, tmp_path):
+    done = run_gudi(
+        "batch", "photos", "--out", "results", "--checkpoint", made[0], cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "4 photos, 4 faces" in done.stderr
+    faces, files = rows(tmp_path / "results" / "faces.csv"), rows(tmp_path / "results" / "files.csv")
+
+    assert list(faces[0]) == (
+        "source,kind,frame,time_s,face,x,y,width,height,emotion,confidence,"
+        "angry,disgusted,fearful,happy,sad,surprised,neutral"
+    ).split(",")
+    assert [(row["source"], row["face"]) for row in faces] == [
+        ("photos/below/one.png", "0"),
+        ("photos/one.jpg", "0"),
+        ("photos/two.bmp", "0"),
+        ("photos/two.bmp", "1"),
+    ]
+    for row in faces:
+        shares = {emotion: float(row[emotion]) for emotion in EMOTIONS}
+        assert abs(sum(shares.values()) - 1) < 1e-5
+        assert float(row["confidence"]) == max(shares.values()) == shares[row["emotion"]]
+        assert (row["kind"], row["frame"], row["time_s"]) == ("image", "", "")
+    assert int(faces[2]["x"]) < int(faces[3]["x"])
+
+    assert list(files[0]) == "source,kind,status,faces,frames,width,height,error".split(",")
+    assert [(row["source"], row["status"], row["faces"]) for row in files] == [
+        ("photos/below/one.png", "ok", "1"),
+        ("photos/none.jpg", "no_face", "0"),
+        ("photos/one.jpg", "ok", "1"),
+        ("photos/two.bmp", "ok", "2"),
+    ]
+    assert (files[3]["width"], files[3]["height"], files[3]["error"]) == ("500", "300", "")
+
+    account = json.loads((tmp_path / "results" / "run.json").read_text())
+    assert account["state"] == "finished"
+    assert account["counts"] == {
+        "sources": 4, "ok": 3, "no_face": 1, "failed": 0, "not_reached": 0, "faces": 4,
+    }  # fmt: skip
+    assert account["checkpoint"]["path"] == str(made[0])
+    assert account["versions"]["opencv-python"].startswith("4.")
+
+
+def test_annotated_pictures_are_the_photos_with_boxes_drawn_on(photos, made, tmp_path):
+    assert run(photos, tmp_path / "out", made[0]).returncode == 0
+    annotated = tmp_path / "out" / "annotated"
+    drawn = sorted(path.name for path in annotated.rglob("*") if path.is_file())
+    assert drawn == ["one.jpg", "one.png", "two.bmp"]
+    (picture,) = annotated.rglob("two.bmp")
+    before, after = cv2.imread(str(photos / "two.bmp")), cv2.imread(str(picture))
+    assert before.shape == after.shape
+    changed = (before != after).any(axis=2)
+    assert 0.005 < changed.mean() < 0.2
+    for row in rows(tmp_path / "out" / "faces.csv"):
+        if row["source"].endswith("two.bmp"):
+            x, y, width = int(row["x"]), int(row["y"]), int(row["width"])
+            assert (after[y + 40, x] == (255, 0, 0)).all()
+            assert (after[y + 40, x + width] == (255, 0, 0)).all()
+
+
+def test_no_pictures_when_not_wanted(photos, made, tmp_path):
+    assert run(photos, tmp_path / "out", made[0], "--no-annotate").returncode == 0
+    assert sorted(os.listdir(tmp_path / "out")) == ["faces.csv", "files.csv", "run.json"]
+
+
+def test_any_number_of_workers_writes_the_same_table(photos, made, tmp_path):
+    for copy in range(10):
+        save(photos / f"copy {copy}.jpg", draw_face(100 + 10 * copy))
+    tables = set()
+    for workers in (1, 2, 4):
+        out = tmp_path / f"out{workers}"
+        done = run(photos, out, made[0], "--workers", workers, "--batch-size", 4, "--no-annotate")
+        assert done.returncode == 0, done.stderr
+        tables.add(((out / "faces.csv").read_bytes(), (out / "files.csv").read_bytes()))
+    assert len(tables) == 1
+
+
+def spoil(folder):
+    """Put into `folder` one of each kind of input that cannot be worked on; return their names."""
+    good = cv2.imencode(".jpg", draw_face())[1].tobytes()
+    (folder / "zero.jpg").touch()
+    (folder / "truncated.jpg").write_bytes(good[: len(good) // 2])
+    (folder / "text.jpg").write_text("no picture")
+    save(folder / "huge.png", np.zeros((20_000, 20_000), np.uint8))
+    (folder / "folder.jpg").mkdir()
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "broken link.png").symlink_to("nowhere")
+    (folder / "film.mp4").write_bytes(b"\0" * 100)
+    return {
+        "zero.jpg": "empty",
+        "truncated.jpg": "cut short",
+        "text.jpg": "no picture",
+        "huge.png": "20000×20000 pixels are too many",
+        "folder.jpg": "is a folder",
+        "pipe.jpg": "named pipe",
+        "broken link.png": "link to nowhere",
+        "film.mp4": "videos are not supported yet",
+    }
+
+
+def test_bad_inputs_are_rows_and_cost_the_good_ones_nothing(photos, made, tmp_path):
+    assert run(photos, tmp_path / "good", made[0]).returncode == 0
+    reasons = spoil(photos)
+    odd = ["two\nlines.jpg", "emoji 😀.jpg", "n" * 246 + ".jpg", 'quote".jpg', "comma,.jpg"]
+    for name in odd:
+        shutil.copy(photos / "one.jpg", photos / name)
+
+    done = run(photos, tmp_path / "all", made[0])
+
+    assert done.returncode == 3, done.stderr
+    assert f"failed: {len(reasons)} inputs" in done.stderr
+    files = by_source(tmp_path / "all" / "files.csv")
+    assert len(files) == 4 + len(reasons) + len(odd)
+    for name, reason in reasons.items():
+        row = files[(photos / name).as_posix()]
+        assert row["status"] == "failed"
+        assert reason in row["error"]
+        assert "\n" not in row["error"]
+    good, faces = rows(tmp_path / "good" / "faces.csv"), rows(tmp_path / "all" / "faces.csv")
+    assert [row for row in faces if row in good] == good
+    for name in odd:
+        (same,) = (row for row in faces if row["source"] == (photos / name).as_posix())
+        (one,) = (row for row in good if row["source"].endswith("photos/one.jpg"))
+        assert same | {"source": ""} == one | {"source": ""}
+        assert list((tmp_path / "all" / "annotated").rglob(name.replace("[", "[[]")))
+
+
+def test_a_photo_that_goes_away_while_running(photos, predictor):
+    settings = batch.Settings(device="cpu")
+    sources = batch.list_sources([str(photos)])
+    (photos / "one.jpg").unlink()
+    results = {}
+    with batch.start_workers(settings, 2) as workers:
+        batch.recognise(
+            sources, settings.detection, predictor, workers,
+            lambda result: results.setdefault(Path(result.source.path).name, result),
+        )  # fmt: skip
+    assert results["one.jpg"].error == "no such file"
+    assert results["two.bmp"].status == "ok"
+
+
+def test_a_picture_that_cannot_be_drawn_keeps_its_faces(photos, predictor, tmp_path):
+    results = list(recognise(predictor, [photos]).values())
+    faces = sum(len(result.boxes) for result in results)
+    (photos / "one.jpg").unlink()
+    save(photos / "two.bmp", draw_face(width=77))
+    with batch.start_workers(batch.Settings(), 2) as workers:
+        drawn = [result for result in results if result.boxes]
+        batch.annotate(
+            drawn, EMOTIONS, lambda source: tmp_path / "drawn" / Path(source.path).name, workers
+        )
+    errors = {Path(result.source.path).name: result.error for result in drawn if result.error}
+    assert errors == {
+        "one.jpg": "the annotated picture could not be made: no such file",
+        "two.bmp": "the annotated picture could not be made: the photo has changed in the meantime",
+    }
+    assert sum(len(result.boxes) for result in results) == faces
+    assert os.listdir(tmp_path / "drawn") == ["one.png"]
+
+
+def look_and_tell(path):
+    batch._look(batch.Detection(), media.Source(path, path, "image"))
+    return sorted({name.partition(".")[0] for name in sys.modules})
+
+
+def test_workers_never_load_tensorflow(photos):
+    with batch.start_workers(batch.Settings(), 2) as workers:
+        for outcome in workers.run(look_and_tell, [str(photos / "one.jpg")] * 4):
+            assert "cv2" in outcome.value
+            assert not {"tensorflow", "tflearn", "keras"} & set(outcome.value)
+
+
+def test_detection_options_reach_the_detector(photos, predictor):
+    def faces(**options):
+        detection = batch.Detection(**options)
+        return recognise(predictor, [photos / "two.bmp"], detection=detection).popitem()[1].boxes
+
+    assert len(faces()) == 2
+    assert len(faces(largest=True)) == 1
+    assert faces(min_face=200) == []
+    assert len(faces(max_side=250)) == 2
+    assert faces(min_neighbors=10_000) == []
+
+
+def test_sources_that_would_share_a_picture_get_one_each(photos, made, tmp_path, monkeypatch):
+    # The same path once from the root and once from here, and the same name in two folders.
+    twin = tmp_path / photos.relative_to("/")
+    shutil.copytree(photos, twin)
+    done = run_gudi(
+        "batch", photos, twin.relative_to(tmp_path), "--out", "out", "--checkpoint", made[0],
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pictures = [path for path in (tmp_path / "out" / "annotated").rglob("*") if path.is_file()]
+    assert len(pictures) == 6
+
+
+def test_nothing_is_written_outside_the_result_folder(photos, made, tmp_path):
+    work = tmp_path / "deep" / "er"
+    work.mkdir(parents=True)
+    before = {path for path in tmp_path.rglob("*") if "results" not in path.parts}
+    done = run_gudi(
+        "batch", "../../photos", "--out", "results", "--checkpoint", made[0], cwd=work
+    )
+    assert done.returncode == 0, done.stderr
+    assert {path for path in tmp_path.rglob("*") if "results" not in path.parts} == before
+    assert rows(work / "results" / "faces.csv")[0]["source"] == "../../photos/below/one.png"
+    assert (work / "results/annotated/__/__/photos/below/one.png").is_file()
+
+
+def test_results_below_the_photos_are_not_taken_for_photos(photos, made):
+    for _ in range(2):
+        done = run_gudi(
+            "batch", ".", "--out", "results", "--overwrite", "--checkpoint", made[0], cwd=photos
+        )
+        assert "4 photos, 4 faces" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["empty", "--out", "out"], 1, "no photos in empty: looked for files that end in .avif"),
+        (["fotos", "--out", "out"], 1, "no such file or folder: fotos"),
+        (["photos/*.gif", "--out", "out"], 1, "nothing matches photos/*.gif"),
+        (["photos", "--out", "photos"], 1, "is not empty"),
+        (["photos", "--out", "photos/one.jpg"], 1, "is a file, not a folder"),
+        (["photos", "--out", "/proc/no/where"], 1, "--out /proc/no/where cannot be used"),
+        (["photos", "--out", "out", "--checkpoint", "none"], 1, "no checkpoint at none"),
+        (["photos", "--out", "out", "--device", "tpu"], 1, "no such device: tpu"),
+        (["photos"], 2, "Missing option '--out'"),
+        (["photos", "--out", "out", "--workers", "0"], 2, "--workers"),
+        (["photos", "--out", "out", "--scale-factor", "1"], 2, "--scale-factor"),
+        (["--out", "out"], 2, "Missing argument"),
+    ],
+)
+def test_refusals_come_at_once_in_one_line(photos, made, arguments, code, message):
+    (photos.parent / "empty").mkdir()
+    env = {"GUDI_CHECKPOINT": str(made[0])}
+    done = run_gudi("batch", *arguments, cwd=photos.parent, env=env)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    if code == 1:
+        assert done.stderr.startswith("gudi: error: ")
+        assert done.stderr.count("\n") == 1
+    assert not (photos.parent / "out").exists()
+
+
+def test_a_damaged_checkpoint_is_refused_before_anything_is_written(photos, checkpoint, tmp_path):
+    data = checkpoint.with_name(checkpoint.name + ".data-00000-of-00001")
+    content = bytearray(data.read_bytes())
+    content[5000] ^= 1
+    data.unlink()
+    data.write_bytes(content)
+    done = run(photos, tmp_path / "out", checkpoint)
+    assert done.returncode == 1
+    assert "is damaged: the checksum of Conv2D/W is wrong" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_of_another_run_are_replaced_only_when_told(photos, made, tmp_path):
+    out = tmp_path / "out"
+    assert run(photos, out, made[0]).returncode == 0
+    before = (out / "faces.csv").read_bytes()
+    (photos / "one.jpg").unlink()
+
+    refused = run(photos, out, made[0])
+    assert refused.returncode == 1
+    assert "holds the results of another run" in refused.stderr
+    assert "--overwrite" in refused.stderr
+    assert (out / "faces.csv").read_bytes() == before
+
+    (out / "my notes.txt").write_text("mine")
+    assert run(photos, out, made[0], "--overwrite").returncode == 0
+    assert len(rows(out / "faces.csv")) == 3
+    assert not list((out / "annotated").rglob("one.jpg"))
+    assert (out / "my notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_is_not_gudis_is_never_overwritten(photos, made, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "faces.csv").write_text("mine")
+    done = run(photos, out, made[0], "--overwrite")
+    assert done.returncode == 1
+    assert "is no result folder of gudi" in done.stderr
+    assert (out / "faces.csv").read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")
+def test_a_full_disk_is_told_and_leaves_no_half_file(photos, made, tmp_path):
+    import resource
+
+    def limit():
+        # The system call fails as on a full disk, in whatever folder the tests run.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+
+    for copy in range(10):
+        shutil.copy(photos / "one.jpg", photos / f"{copy}.jpg")
+    done = run(photos, tmp_path / "out", made[0], "--no-annotate", preexec_fn=limit)
+    assert done.returncode == 1
+    assert "faces.csv cannot be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path / "out") == ["run.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_what_is_done(photos, made, tmp_path, how):
+    assert run(photos, tmp_path / "full", made[0]).returncode == 0
+    expected = {Path(row["source"]).name: row for row in rows(tmp_path / "full" / "faces.csv")}
+    for copy in range(3000):
+        os.link(photos / "one.jpg", photos / f"copy {copy:04}.jpg")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "gudi", "batch", photos, "--out", out, "--checkpoint", made[0]]
+    process = subprocess.Popen(
+        command, env=gudi_environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (out / "run.json").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(2)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)  # as from a terminal
+    else:
+        process.send_signal(how)
+    _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 130, stderr
+    assert "interrupted: " in stderr
+    assert "Traceback" not in stderr
+    psutil.wait_procs(workers, timeout=10)
+    assert not any(worker.is_running() for worker in workers)
+    files, faces = rows(out / "files.csv"), rows(out / "faces.csv")
+    assert 0 < len(files) < 3004
+    assert len(faces) == sum(int(row["faces"]) for row in files)
+    for row in faces:
+        if "copy" in row["source"]:
+            assert row | {"source": ""} == expected["one.jpg"] | {"source": ""}
+    account = json.loads((out / "run.json").read_text())
+    assert account["state"] == "interrupted"
+    assert account["counts"]["not_reached"] == 3004 - len(files)
+
+
+def test_real_photos_as_the_original_saw_them(shared, legacy, tmp_path):
+    done = run(shared / "photos", tmp_path / "out", legacy)
+    assert done.returncode == 0, done.stderr
+    expected = rows(shared / "oracle" / "photos_faces.csv")
+    found = rows(tmp_path / "out" / "faces.csv")
+    prefix = f"{(shared / 'photos').as_posix()}/"
+    boxes = ("source", "face", "x", "y", "width", "height")
+    for row in found:
+        row["source"] = row["source"].removeprefix(prefix)
+    assert [[row[column] for column in boxes] for row in found] == [
+        [row[column] for column in boxes]
+        for row in sorted(expected, key=lambda row: (row["source"], int(row["face"])))
+    ]
+    by_face = {(row["source"], row["face"]): row for row in expected}
+    for row in found:
+        for emotion in EMOTIONS:
+            there = float(by_face[row["source"], row["face"]][emotion])
+            assert abs(float(row[emotion]) - there) < 1e-5
+    statuses = [row["status"] for row in rows(tmp_path / "out" / "files.csv")]
+    assert (statuses.count("ok"), statuses.count("no_face")) == (117, 46)

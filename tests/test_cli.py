@@ -1,0 +1,150 @@
+"""The command line: help, `gudi predict`, and what start-up imports."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import click
+import cv2
+import numpy as np
+import pytest
+
+from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
+from gudi import __version__
+from gudi.cli import main
+
+COMMANDS = sorted(main.commands)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_answers_without_the_heavy_packages(command):
+    script = (
+        "import sys\n"
+        "from gudi.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'tflearn', 'cv2', 'numpy', 'joblib', 'PIL', 'scipy'}\n"
+        "sys.exit(f'imported: {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *filter(None, [command]), "--help"],
+        env=gudi_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+    assert "130  interrupted" in done.stdout
+
+
+def test_version():
+    assert run_gudi("--version").stdout == f"gudi, version {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_has_help_and_every_command_is_in_the_readme(command):
+    for parameter in main.commands[command].params:
+        assert isinstance(parameter, click.Argument) or parameter.help
+    assert f"gudi {command} " in (ROOT / "README.md").read_text()
+
+
+def test_the_readme_names_no_command_or_option_that_there_is_not():
+    text = (ROOT / "README.md").read_text()
+    for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL):
+        for command, rest in re.findall(r"\bgudi ([a-z]+)((?: [^\n|#]*)?)", block):
+            assert command in main.commands, command
+            known = {name for each in main.commands[command].params for name in each.opts}
+            known |= {name for each in main.commands[command].params for name in each.secondary_opts}
+            for option in re.findall(r"(?<!\S)--[a-z-]+", rest):
+                assert option in known, f"gudi {command} {option}"
+
+
+@pytest.fixture
+def env(made):
+    return {"GUDI_CHECKPOINT": str(made[0])}
+
+
+def test_predict_prints_a_line_a_face_and_draws_the_picture(photos, env, tmp_path):
+    done = run_gudi(
+        "predict", "photos/two.bmp", "photos/one.jpg", "photos/none.jpg", cwd=tmp_path, env=env
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["photos/two.bmp", "photos/two.bmp", "photos/one.jpg"]
+    for _, *box, emotion, share in lines:
+        assert all(value.isdigit() for value in box)
+        assert emotion.isalpha()
+        assert 1 / 7 < float(share) <= 1
+    assert "photos/none.jpg: no face" in done.stderr
+    pictures = sorted(path.name for path in (tmp_path / "predicted").iterdir())
+    assert pictures == ["one.emotions.jpg", "two.emotions.bmp"]
+    picture = cv2.imread(str(tmp_path / "predicted" / "two.emotions.bmp"))
+    assert (picture == (255, 0, 0)).all(axis=2).any()
+
+
+def test_predict_as_json(photos, env, tmp_path):
+    done = run_gudi(
+        "predict", "--json", "--no-annotate", "photos/two.bmp", "photos/none.jpg",
+        cwd=tmp_path, env=env,
+    )  # fmt: skip
+    two, none = json.loads(done.stdout)
+    assert (two["source"], two["status"], two["width"]) == ("photos/two.bmp", "ok", 500)
+    assert len(two["faces"]) == 2
+    for face in two["faces"]:
+        assert face["confidence"] == max(face["probabilities"].values())
+        assert list(face["probabilities"])[0] == "angry"
+    assert (none["status"], none["faces"]) == ("no_face", [])
+    assert not (tmp_path / "predicted").exists()
+
+
+def test_predict_says_what_failed(photos, env, tmp_path):
+    (photos / "bad.jpg").write_text("no picture")
+    done = run_gudi("predict", "photos/bad.jpg", "photos/one.jpg", cwd=tmp_path, env=env)
+    assert done.returncode == 3
+    assert "gudi: error: photos/bad.jpg: it is damaged, cut short, or no picture" in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_predict_never_touches_the_photos(photos, env, tmp_path):
+    before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+    done = run_gudi("predict", "photos", "--out", "photos", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    # Two of the photos are called one.
+    assert sorted(path.name for path in photos.glob("*.emotions.*")) == [
+        "one.emotions.jpg", "one.emotions.png", "two.emotions.bmp",
+    ]  # fmt: skip
+
+
+def test_predict_agrees_with_the_largest_face_of_batch(photos, env, tmp_path):
+    arguments = ("photos/two.bmp", "--faces", "largest")
+    predicted = run_gudi("predict", "--no-annotate", *arguments, cwd=tmp_path, env=env)
+    run_gudi("batch", *arguments, "--out", "out", cwd=tmp_path, env=env)
+    (line,) = predicted.stdout.splitlines()
+    row = (tmp_path / "out" / "faces.csv").read_text().splitlines()[1].split(",")
+    assert line.split("\t")[1:6] == row[5:10]
+
+
+def test_a_closed_pipe_is_no_error(photos, env, tmp_path):
+    # More than fits into a pipe.
+    for number in range(400):
+        save(photos / f"{number}.png", draw_face(60, 80, 80, 10, 10))
+    command = [sys.executable, "-m", "gudi", "predict", "--no-annotate", "--json", "photos"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=gudi_environment(env), stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.wait(60)
+
+
+def test_debug_shows_the_traceback(tmp_path, env):
+    done = run_gudi("--debug", "batch", "nowhere", "--out", "out", cwd=tmp_path, env=env)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "no such file or folder: nowhere" in done.stderr

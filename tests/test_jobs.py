@@ -1,0 +1,270 @@
+"""The runner, with real processes that really die."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import jobs
+
+ROOT = Path(__file__).parent.parent
+
+
+def square(number):
+    return number * number
+
+
+def work(what):
+    """Do what the item says."""
+    if what == "crash":
+        ctypes.string_at(0)
+    elif what == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif what == "exit":
+        os._exit(0)
+    elif what == "hang":
+        time.sleep(1000)
+    elif what == "raise":
+        raise ValueError("no good")
+    elif what == "strange":
+        raise StrangeError("one", two="two")
+    elif what == "print":
+        os.write(1, b"to stdout")
+        os.write(2, b"to stderr")
+    elif isinstance(what, Path):
+        first_time_only(what)
+    return what
+
+
+def first_time_only(marker: Path):
+    """Die when called for the first time."""
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class StrangeError(Exception):
+    """Pickles, but does not unpickle."""
+
+    def __init__(self, one, *, two):
+        super().__init__(one)
+        self.two = two
+
+
+def run(items, function=work, **options):
+    options.setdefault("count", 2)
+    with jobs.Workers(quiet=True, **options) as workers:
+        return list(workers.run(function, items))
+
+
+def by_item(outcomes):
+    return {outcome.item: outcome for outcome in outcomes}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_every_item_has_its_outcome(count):
+    outcomes = run(range(50), square, count=count)
+    assert sorted((each.item, each.value) for each in outcomes) == [(n, n * n) for n in range(50)]
+    assert all(each.error is None for each in outcomes)
+
+
+def test_no_items():
+    assert run([]) == []
+
+
+def test_workers_serve_one_run_after_another():
+    with jobs.Workers(2) as workers:
+        first = {outcome.value for outcome in workers.run(os_getpid, range(20))}
+        second = {outcome.value for outcome in workers.run(os_getpid, range(20))}
+    assert first == second
+    assert len(first) == 2
+
+
+def os_getpid(_):
+    time.sleep(0.02)
+    return os.getpid()
+
+
+def test_an_exception_is_the_outcome_of_its_item():
+    outcomes = by_item(run(["raise", *range(20)]))
+    error = outcomes.pop("raise").error
+    assert isinstance(error, ValueError)
+    assert str(error) == "no good"
+    assert [outcome.value for _, outcome in sorted(outcomes.items())] == list(range(20))
+
+
+def test_an_exception_that_cannot_be_unpickled_breaks_nothing():
+    outcomes = by_item(run(["strange", 1, 2, 3]))
+    assert "one" in str(outcomes["strange"].error)
+    assert "StrangeError" in str(outcomes["strange"].error)
+    assert outcomes[3].value == 3
+
+
+@pytest.mark.parametrize(
+    ("killer", "cause"), [("crash", "SIGSEGV"), ("killed", "SIGKILL"), ("exit", "died")]
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_death_costs_only_the_item_that_caused_it(killer, cause, count):
+    outcomes = by_item(run([*range(10), killer, *range(10, 30)], count=count))
+    error = outcomes.pop(killer).error
+    assert isinstance(error, jobs.WorkerDied)
+    assert cause in str(error)
+    assert sorted(outcome.value for outcome in outcomes.values()) == list(range(30))
+
+
+def test_many_deaths_at_once():
+    killers = [("crash", n) for n in range(4)]
+    outcomes = run([*killers, *range(10)], crash_tuples)
+    assert len(outcomes) == 14
+    died = {each.item for each in outcomes if isinstance(each.error, jobs.WorkerDied)}
+    assert died == set(killers)
+
+
+def crash_tuples(what):
+    return work("crash") if isinstance(what, tuple) else what
+
+
+def test_who_dies_once_is_not_to_blame(tmp_path):
+    marker = tmp_path / "marker"
+    (outcome,) = run([marker], count=1)
+    assert outcome.error is None
+    assert outcome.value == marker
+
+
+def test_a_hanging_item_is_stopped_and_the_others_finish():
+    outcomes = by_item(run([*range(5), "hang", *range(5, 20)], timeout=1))
+    error = outcomes.pop("hang").error
+    assert isinstance(error, jobs.TimedOut)
+    assert "1 s" in str(error)
+    assert sorted(outcome.value for outcome in outcomes.values()) == list(range(20))
+
+
+def test_the_time_of_a_slow_reader_is_not_the_items():
+    with jobs.Workers(1, timeout=1) as workers:
+        errors = []
+        for outcome in workers.run(square, range(6)):
+            errors.append(outcome.error)
+            time.sleep(0.7)
+    assert errors == [None] * 6
+
+
+def test_items_are_taken_as_workers_become_free():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    with jobs.Workers(2) as workers:
+        outcomes = workers.run(square, items())
+        for done in range(1, 11):
+            next(outcomes)
+            assert len(taken) <= done + 2 * 2
+        outcomes.close()
+
+
+def test_the_initializer_runs_in_each_process(tmp_path):
+    with jobs.Workers(2, initializer=os.chdir, initargs=(tmp_path,)) as workers:
+        places = {outcome.value for outcome in workers.run(where, range(10))}
+    assert places == {str(tmp_path)}
+
+
+def where(_):
+    return os.getcwd()
+
+
+def test_workers_that_do_not_start_are_an_error():
+    with (
+        pytest.raises(jobs.WorkersUnavailable),
+        jobs.Workers(2, initializer=os._exit, initargs=(3,), quiet=True) as workers,
+    ):
+        list(workers.run(square, range(10)))
+
+
+def test_nothing_is_printed_when_quiet(capfd):
+    run(["print", "crash"])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_among_the_items_reaches_the_caller_and_ends_the_workers():
+    def items():
+        yield 1
+        raise KeyError("broken list")
+
+    with jobs.Workers(2) as workers, pytest.raises(KeyError, match="broken list"):
+        list(workers.run(square, items()))
+    assert_no_children()
+
+
+def test_closing_leaves_no_process():
+    with jobs.Workers(2) as workers:
+        outcomes = workers.run(functools.partial(work), [1, "hang", "hang", "hang"])
+        next(outcomes)
+        outcomes.close()
+        assert_no_children()
+
+
+def assert_no_children():
+    """Assert that no worker is left; loky keeps its resource tracker for the next ones."""
+    children = psutil.Process().children(recursive=True)
+    assert [child for child in children if "resource_tracker" not in " ".join(child.cmdline())] == []
+
+
+SLEEPERS = """
+    import os, sys, time
+    sys.path.insert(0, {root!r})
+    import jobs
+
+    def report(item):
+        print(os.getpid(), flush=True)
+        time.sleep(1000)
+
+    if __name__ == "__main__":
+        with jobs.Workers(2) as workers:
+            list(workers.run(report, range(4)))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_its_parent(tmp_path, how):
+    script = tmp_path / "sleepers.py"
+    script.write_text(textwrap.dedent(SLEEPERS.format(root=str(ROOT))))
+    # A session of its own, so that SIGINT reaches parent and workers as from a terminal.
+    parent = subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    if how == signal.SIGKILL:
+        parent.kill()
+    else:
+        os.killpg(parent.pid, how)
+    _, stderr = parent.communicate(timeout=30)
+    deadline = time.monotonic() + 30
+    while any(map(alive, workers)):
+        assert time.monotonic() < deadline, "a worker is still there"
+        time.sleep(0.1)
+    # The parent's own traceback, and none from a worker.
+    assert stderr.count("Traceback") == (1 if how == signal.SIGINT else 0)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,157 @@
+"""The network and what it predicts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from conftest import gudi_environment
+from gudi import checkpoint as checkpoints
+from gudi.emotions import EMOTIONS
+from gudi.errors import CheckpointError, DeviceError
+from gudi.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def predictor(made):
+    with Predictor(made[0], "cpu", batch_size=8) as predictor:
+        yield predictor
+
+
+def test_variables_are_those_of_every_gudi_checkpoint_whatever_was_built_before():
+    from gudi import network
+
+    for _ in range(2):
+        for training in (False, True):
+            built = network.build(training=training)
+            shapes = {name: tuple(map(int, each.shape)) for name, each in built.weights.items()}
+            assert shapes == checkpoints.weight_shapes()
+            assert built.training_mode.op.name == "is_training"
+
+
+def test_layers_are_those_of_the_original():
+    from gudi import network
+
+    graph = network.build(training=True).graph
+    layers = {}
+    for operation in graph.get_operations():
+        if not operation.name.startswith(("gradients", "Accuracy")):
+            layers.setdefault(operation.type, []).append(operation)
+    assert [each.get_attr("padding") for each in layers["Conv2D"]] == [b"SAME"] * 3
+    assert [each.get_attr("ksize") for each in layers["MaxPool"]] == [[1, 3, 3, 1]] * 2
+    assert [each.get_attr("strides") for each in layers["MaxPool"]] == [[1, 2, 2, 1]] * 2
+    assert len(layers["Relu"]) == 4
+    assert len(layers["Softmax"]) == 1
+    assert graph.get_collection("trainops"), "there is no regression"
+
+
+def test_the_same_as_tflearn_predicts(predictor, made):
+    _, faces, expected = made
+    np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
+
+
+def test_probabilities(predictor, made):
+    probabilities = predictor.predict(made[1])
+    assert (probabilities.shape, probabilities.dtype) == ((20, 7), np.float32)
+    assert probabilities.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert predictor.emotions == EMOTIONS
+
+
+def test_no_dropout_so_the_same_each_time(predictor, made):
+    faces = made[1]
+    np.testing.assert_array_equal(predictor.predict(faces), predictor.predict(faces))
+
+
+def test_the_answer_does_not_depend_on_the_company(predictor, made):
+    faces = made[1]
+    together = predictor.predict(faces)
+    for order in (np.arange(20)[::-1], np.random.default_rng(1).permutation(20)):
+        np.testing.assert_array_equal(predictor.predict(faces[order]), together[order])
+    np.testing.assert_array_equal(predictor.predict(faces[:3]), together[:3])
+
+
+def test_no_faces(predictor):
+    assert predictor.predict(np.empty((0, 48, 48), np.uint8)).shape == (0, 7)
+
+
+@pytest.mark.parametrize(
+    "faces",
+    [
+        np.zeros((2, 48, 48), np.float32),
+        np.zeros((48, 48), np.uint8),
+        np.zeros((2, 48, 47), np.uint8),
+        np.zeros((2, 48, 48, 1), np.uint8),
+        np.zeros(0, np.uint8),
+    ],
+)
+def test_anything_else_is_refused(predictor, faces):
+    with pytest.raises(ValueError, match=r"uint8 of shape \(n, 48, 48\)\. Received: "):
+        predictor.predict(faces)
+
+
+def test_two_live_side_by_side(predictor, made, legacy):
+    _, faces, expected = made
+    with Predictor(legacy, "cpu", batch_size=4) as other:
+        assert other.fingerprint != predictor.fingerprint
+        theirs = other.predict(faces)
+        np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
+        np.testing.assert_array_equal(other.predict(faces), theirs)
+        assert np.abs(theirs - expected).max() > 0.01
+
+
+def test_a_closed_one_says_so(made):
+    predictor = Predictor(made[0], "cpu", batch_size=1)
+    predictor.close()
+    predictor.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        predictor.predict(made[1])
+
+
+def test_a_gpu_that_is_not_there(made):
+    import tensorflow
+
+    if tensorflow.config.list_physical_devices("GPU"):
+        pytest.skip("there is a GPU here")
+    for device in ("gpu", "gpu:1"):
+        with pytest.raises(DeviceError, match=f"{device} was asked for, but .* sees no GPU"):
+            Predictor(made[0], device)
+    with Predictor(made[0], "auto", batch_size=1) as predictor:
+        assert predictor.device == "/CPU:0"
+
+
+@pytest.mark.parametrize("device", ["tpu", "gpu:x", "GPU", ""])
+def test_a_device_that_is_none(device):
+    with pytest.raises(DeviceError, match="no such device"):
+        Predictor("anything", device)
+
+
+def test_other_emotions_need_another_network(made):
+    with pytest.raises(CheckpointError, match="tells 7 classes apart, not 2"):
+        Predictor(made[0], emotions=["good", "bad"])
+
+
+def test_tensorflow_and_tflearn_keep_quiet(made):
+    script = (
+        "import sys, numpy\n"
+        "from gudi.predictor import Predictor\n"
+        "with Predictor(sys.argv[1]) as predictor:\n"
+        "    predictor.predict(numpy.zeros((1, 48, 48), numpy.uint8))"
+    )
+    command = [sys.executable, "-c", script, str(made[0])]
+    quiet = subprocess.run(command, env=gudi_environment(), capture_output=True, text=True)
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    debug = gudi_environment({"GUDI_DEBUG": "1"})
+    loud = subprocess.run(command, env=debug, capture_output=True, text=True)
+    assert loud.returncode == 0
+    assert "oneDNN" in loud.stderr or "tensorflow" in loud.stderr
+
+
+def test_as_the_legacy_network_itself(legacy, shared):
+    faces = np.load(shared / "oracle" / "faces_u8.npy")
+    expected = np.load(shared / "oracle" / "faces_expected.npy")
+    with Predictor(legacy) as predictor:
+        np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
