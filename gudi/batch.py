@@ -6,8 +6,8 @@ across photos, and is the only one that loads TensorFlow.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import os
 import platform
 import time
 from collections import Counter, deque
@@ -402,19 +402,16 @@ def _keep(results: list[FileResult], progress: Progress) -> Callable[[FileResult
     return done
 
 
-class _stage:
-    """Times one stage of a run and shows its progress."""
-
-    def __init__(self, label: str, total: int, progress: Progress, report: Report) -> None:
-        self.label, self.total, self.progress, self.report = label, total, progress, report
-
-    def __enter__(self) -> None:
-        self.began = time.monotonic()
-        self.progress.begin(self.label, self.total)
-
-    def __exit__(self, *_: object) -> None:
-        self.report.seconds[self.label] = time.monotonic() - self.began
-        self.progress.end()
+@contextlib.contextmanager
+def _stage(label: str, total: int, progress: Progress, report: Report) -> Iterator[None]:
+    """Time one stage of a run and show its progress."""
+    began = time.monotonic()
+    progress.begin(label, total)
+    try:
+        yield
+    finally:
+        report.seconds[label] = time.monotonic() - began
+        progress.end()
 
 
 def _count(report: Report, results: Sequence[FileResult], emotions: Sequence[str]) -> None:

@@ -79,7 +79,7 @@ class CheckpointForeign(CheckpointError):
 
 
 def one_line(text: object) -> str:
-    """Return `text` on one line of printable characters: file names may hold newlines, and worse."""
+    """Return `text` as one line of printable characters; file names may hold others."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in str(text)

@@ -29,11 +29,49 @@ MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
 # Endings by which photos and videos are told from other files in a folder. A file that is named
 # itself is tried whatever it ends in, and what a photo is, its content decides.
 PHOTO_ENDINGS = frozenset(
-    ".avif .bmp .dib .exr .gif .hdr .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .pic .png .pnm .ppm .pxm "
-    ".ras .sr .tif .tiff .webp".split()
+    [
+        ".avif",
+        ".bmp",
+        ".dib",
+        ".exr",
+        ".gif",
+        ".hdr",
+        ".jfif",
+        ".jp2",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pbm",
+        ".pgm",
+        ".pic",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".pxm",
+        ".ras",
+        ".sr",
+        ".tif",
+        ".tiff",
+        ".webp",
+    ]
 )
 VIDEO_ENDINGS = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .webm .wmv".split()
+    [
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".ogv",
+        ".webm",
+        ".wmv",
+    ]
 )
 
 IMAGE, VIDEO, FOLDER = "image", "video", "folder"

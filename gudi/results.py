@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
 import shutil
@@ -131,16 +132,14 @@ class ResultFolder:
             with written_whole(self.path / name) as binary:
                 # File names may hold bytes that are no UTF-8; a table with one of them in it has
                 # to stay readable.
-                text = open(
-                    binary.fileno(), "w", encoding="utf-8", errors="backslashreplace",
-                    newline="", closefd=False,
-                )  # fmt: skip
-                with text:
-                    yield text
+                text = io.TextIOWrapper(
+                    binary, encoding="utf-8", errors="backslashreplace", newline=""
+                )
+                yield text
+                text.flush()
+                text.detach()
         except OSError as error:
-            raise OutputError(
-                f"{self.path / name} cannot be written: {error.strerror}"
-            ) from error
+            raise OutputError(f"{self.path / name} cannot be written: {error.strerror}") from error
 
 
 class Pictures:
@@ -209,9 +208,7 @@ def _is_result_folder(path: Path) -> bool:
     return isinstance(run, dict) and "gudi" in run
 
 
-def _face_rows(
-    results: Sequence[FileResult], emotions: Sequence[str]
-) -> Iterator[tuple[Any, ...]]:
+def _face_rows(results: Sequence[FileResult], emotions: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     for result in results:
         strongest = result.strongest(emotions)
         for number, (box, (emotion, confidence)) in enumerate(zip(result.boxes, strongest)):

@@ -9,8 +9,8 @@ import struct
 import google_crc32c
 import numpy as np
 import pytest
-
 from conftest import NAME
+
 from gudi import checkpoint as checkpoints
 from gudi.checkpoint import sstable
 from gudi.emotions import CHECKPOINT_NAME
@@ -302,7 +302,10 @@ def gudi_index(**shapes):
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        ({"Conv2D/W": (3, 3, 1, 64)}, r"Conv2D/W is float32 \[3, 3, 1, 64\], not .*\[5, 5, 1, 64\]"),
+        (
+            {"Conv2D/W": (3, 3, 1, 64)},
+            r"Conv2D/W is float32 \[3, 3, 1, 64\], not .*\[5, 5, 1, 64\]",
+        ),
         (
             {"FullyConnected_1/W": (3072, 8), "FullyConnected_1/b": (8,)},
             "tells 8 classes apart, not 7",

@@ -9,10 +9,9 @@ import sys
 
 import click
 import cv2
-import numpy as np
 import pytest
-
 from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
+
 from gudi import __version__
 from gudi.cli import main
 
@@ -57,7 +56,9 @@ def test_the_readme_names_no_command_or_option_that_there_is_not():
         for command, rest in re.findall(r"\bgudi ([a-z]+)((?: [^\n|#]*)?)", block):
             assert command in main.commands, command
             known = {name for each in main.commands[command].params for name in each.opts}
-            known |= {name for each in main.commands[command].params for name in each.secondary_opts}
+            known |= {
+                name for each in main.commands[command].params for name in each.secondary_opts
+            }
             for option in re.findall(r"(?<!\S)--[a-z-]+", rest):
                 assert option in known, f"gudi {command} {option}"
 
@@ -95,7 +96,7 @@ def test_predict_as_json(photos, env, tmp_path):
     assert len(two["faces"]) == 2
     for face in two["faces"]:
         assert face["confidence"] == max(face["probabilities"].values())
-        assert list(face["probabilities"])[0] == "angry"
+        assert next(iter(face["probabilities"])) == "angry"
     assert (none["status"], none["faces"]) == ("no_face", [])
     assert not (tmp_path / "predicted").exists()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-
 from conftest import draw_face
+
 from gudi import faces
 from gudi.errors import PhotoError
 from gudi.faces import Box

@@ -218,7 +218,9 @@ def test_closing_leaves_no_process():
 def assert_no_children():
     """Assert that no worker is left; loky keeps its resource tracker for the next ones."""
     children = psutil.Process().children(recursive=True)
-    assert [child for child in children if "resource_tracker" not in " ".join(child.cmdline())] == []
+    assert [
+        child for child in children if "resource_tracker" not in " ".join(child.cmdline())
+    ] == []
 
 
 SLEEPERS = """

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
-
 from conftest import SHARED, draw_face, save
+
 from gudi import media
 from gudi.errors import InputError, PhotoError
 
@@ -241,7 +241,8 @@ def test_what_may_not_be_read_is_told(here):
         "from gudi import media\n"
         "if os.geteuid() == 0: os.setuid(65534)  # root may read everything\n"
         "for source in media.find(['p']):\n"
-        "    try: print(source.name, source.kind, source.problem or media.read_photo(source.path))\n"
+        "    try:\n"
+        "        print(source.name, source.kind, source.problem or media.read_photo(source.path))\n"
         "    except Exception as error: print(source.name, error)"
     )
     for folder in (here, *here.parents[:-1]):

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-
 from conftest import gudi_environment
+
 from gudi import checkpoint as checkpoints
 from gudi.emotions import EMOTIONS
 from gudi.errors import CheckpointError, DeviceError

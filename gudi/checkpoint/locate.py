@@ -120,9 +120,7 @@ def _parts(prefix: Path) -> list[str]:
     except OSError:
         return []
     return sorted(
-        name
-        for name in names
-        if (part := PART.fullmatch(name)) and part["prefix"] == prefix.name
+        name for name in names if (part := PART.fullmatch(name)) and part["prefix"] == prefix.name
     )
 
 

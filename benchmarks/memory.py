@@ -1,0 +1,67 @@
+"""Memory of the parent process of `gudi batch`, for a short and for a ten times longer run.
+
+    python benchmarks/memory.py --photos DIR --checkpoint PATH [--counts 500,5000]
+
+Each run is a process of its own. `import` is what importing TensorFlow alone takes; `peak` and
+`above` are the run's highest resident memory and what that is above the import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+def peak() -> float:
+    """Return the highest resident memory of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def run(photos: list[Path], checkpoint: str, count: int) -> None:
+    """Run one batch and print what it took."""
+    import tensorflow  # noqa: F401
+
+    imported = peak()
+    from gudi import batch
+
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder, "photos")
+        inputs.mkdir()
+        for number in range(count):
+            photo = photos[number % len(photos)]
+            shutil.copy(photo, inputs / f"{number:06d}{photo.suffix}")
+        report = batch.run(
+            [str(inputs)], Path(folder, "out"), batch.Settings(checkpoint=checkpoint, device="cpu")
+        )
+    print(
+        f"{count} photos, {sum(report.emotions.values())} faces: import {imported:.0f} MB, "
+        f"peak {peak():.0f} MB, above {peak() - imported:.0f} MB",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--counts", default="500,5000")
+    options = parser.parse_args()
+    photos = sorted(path for path in options.photos.rglob("*") if path.suffix in (".jpg", ".png"))
+    counts = [int(count) for count in options.counts.split(",")]
+    if len(counts) == 1:
+        run(photos, options.checkpoint, counts[0])
+        return
+    for count in counts:
+        command = [sys.executable, __file__, *sys.argv[1:], "--counts", str(count)]
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()
