@@ -25,7 +25,7 @@ import numpy as np
 import jobs
 from gudi import __version__, checkpoint, draw, faces, media
 from gudi.emotions import MIN_NEIGHBORS, SCALE_FACTOR
-from gudi.errors import ExitCode, InputError, PhotoError, UsageError, one_line
+from gudi.errors import ExitCode, InputError, PhotoError, one_line
 from gudi.media import Source
 from gudi.predictor import Predictor, check_device
 from gudi.results import FileResult, Pictures, ResultFolder, written_whole
@@ -138,8 +138,6 @@ def load_predictor(settings: Settings) -> Predictor:
 def check(settings: Settings) -> None:
     """Raise what can be known to go wrong before anything is loaded."""
     check_device(settings.device)
-    if not settings.detection.scale_factor > 1:
-        raise UsageError(f"--scale-factor is {settings.detection.scale_factor}, but must exceed 1")
     checkpoint.open_gudi(checkpoint.find(settings.checkpoint))
 
 

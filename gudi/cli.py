@@ -45,7 +45,7 @@ class _Commands(click.Group):
         signal.signal(signal.SIGTERM, _terminated)
         try:
             return super().invoke(context)
-        except (GudiError, KeyboardInterrupt, OSError, MemoryError) as error:
+        except (GudiError, KeyboardInterrupt, OSError, MemoryError, ImportError) as error:
             if _debug(context):
                 traceback.print_exc()
             if isinstance(error, BrokenPipeError):
@@ -76,6 +76,8 @@ def _exit_code(error: BaseException) -> ExitCode:
 def _described(error: BaseException) -> str:
     if isinstance(error, GudiError):
         return str(error)
+    if isinstance(error, ImportError) and ".so" in str(error):
+        return f"{error}; on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
     return f"{type(error).__name__}: {error} (gudi --debug … shows where)"
 
 

@@ -1,7 +1,7 @@
 """What can go wrong, and the exit code that a command ends with.
 
 GudiError                       1
-├── UsageError                  2  options that do not go together
+├── UsageError                  2  an argument that means nothing
 ├── InputError                  1  nothing to work on, or an INPUT that is not there
 ├── OutputError                 1  the result folder cannot be used
 ├── DeviceError                 1  the GPU that was asked for is not to be had
@@ -37,7 +37,7 @@ class GudiError(Exception):
 
 
 class UsageError(GudiError):
-    """Options or arguments that do not go together."""
+    """An argument that means nothing."""
 
     exit_code = ExitCode.WRONG_USAGE
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gudi.emotions import EMOTIONS, FACE_SIZE
+from gudi.errors import GudiError
 
 DEBUG_VARIABLE = "GUDI_DEBUG"
 
@@ -26,7 +27,7 @@ def quiet() -> Iterator[None]:
     """Keep TensorFlow's and tflearn's chatter from the user, unless `$GUDI_DEBUG` is set.
 
     Their C++ parts write to file descriptor 2 before any setting of theirs takes effect, so the
-    descriptor itself is turned away. If the block fails, what was held back is shown after all.
+    descriptor itself is turned away. If the block fails unexpectedly, what was held back is shown.
     """
     if os.environ.get(DEBUG_VARIABLE):
         yield
@@ -35,12 +36,27 @@ def quiet() -> Iterator[None]:
     logger = logging.getLogger("tensorflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    try:
+        with _stderr_held_back():
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    try:
+        stderr = os.dup(2)
+    except OSError:  # there is no such descriptor, so nobody to keep anything from
+        yield
+        return
     sys.stderr.flush()
-    stderr = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), 2)
         try:
             yield
+        except (GudiError, KeyboardInterrupt):
+            raise  # these say themselves what there is to say
         except BaseException:
             held_back.seek(0)
             os.write(stderr, held_back.read())
@@ -49,7 +65,6 @@ def quiet() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
-            logger.setLevel(level)
 
 
 with quiet():

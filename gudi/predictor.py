@@ -12,7 +12,7 @@ import numpy as np
 
 from gudi.checkpoint import find, load_weights
 from gudi.emotions import EMOTIONS, FACE_SIZE
-from gudi.errors import DeviceError, GudiError
+from gudi.errors import DeviceError, GudiError, UsageError
 
 DEVICES = re.compile(r"auto|cpu|gpu|gpu:\d+")
 
@@ -39,6 +39,7 @@ class Predictor:
     Raises:
         CheckpointError: the checkpoint cannot be used.
         DeviceError: the device is not there.
+        UsageError: there is no such kind of device.
     """
 
     def __init__(
@@ -113,9 +114,9 @@ class Predictor:
 
 
 def check_device(device: str) -> None:
-    """Raise `DeviceError` unless `device` is a name that `Predictor` knows."""
+    """Raise `UsageError` unless `device` is a name that `Predictor` knows."""
     if not DEVICES.fullmatch(device):
-        raise DeviceError(f"no such device: {device}; there are auto, cpu, gpu and gpu:N")
+        raise UsageError(f"no such device: {device}; there are auto, cpu, gpu and gpu:N")
 
 
 def _place(device: str) -> str:

@@ -83,6 +83,8 @@ class ResultFolder:
             raise OutputError(f"--out {path} is a file, not a folder") from None
         except OSError as error:
             raise OutputError(f"--out {path} cannot be used: {error.strerror}") from error
+        if not os.access(_nearest_folder(path), os.W_OK | os.X_OK):
+            raise OutputError(f"--out {path} cannot be used: no permission to write there")
         earlier = _is_result_folder(path)
         if there and not earlier:
             raise OutputError(
@@ -189,6 +191,12 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _nearest_folder(path: Path) -> Path:
+    """Return `path`, or where it is not there the folder that it would be made in."""
+    path = path.absolute()
+    return next((each for each in (path, *path.parents) if each.exists()), path)
 
 
 def _umask() -> int:

@@ -11,7 +11,7 @@ from conftest import gudi_environment
 
 from gudi import checkpoint as checkpoints
 from gudi.emotions import EMOTIONS
-from gudi.errors import CheckpointError, DeviceError
+from gudi.errors import CheckpointError, DeviceError, UsageError
 from gudi.predictor import Predictor
 
 
@@ -125,7 +125,7 @@ def test_a_gpu_that_is_not_there(made):
 
 @pytest.mark.parametrize("device", ["tpu", "gpu:x", "GPU", ""])
 def test_a_device_that_is_none(device):
-    with pytest.raises(DeviceError, match="no such device"):
+    with pytest.raises(UsageError, match="no such device"):
         Predictor("anything", device)
 
 
