@@ -22,7 +22,8 @@ setup(
         "google-crc32c>=1.5",  # the checksums of checkpoints
         "joblib>=1.4",
         "numpy>=2.0",
-        "opencv-python>=4.10,<5",  # 5.0 has no CascadeClassifier
+        # Until 4.10 a photo that is cut short counts as whole; 5.0 has no CascadeClassifier.
+        "opencv-python>=4.11,<5",
         "psutil>=5.9",  # ends worker processes with all that they started
         # Both ends of the range have passed the tests; pip takes 2.20 or newer on Python 3.13.
         "tensorflow>=2.18,<2.22",

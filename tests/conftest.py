@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -65,6 +66,11 @@ def gudi_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     """Return the environment for a `gudi` that has to be found from any folder."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return os.environ | {"PYTHONPATH": path} | (extra or {})
+
+
+def interruptible() -> None:
+    """Let SIGINT interrupt the child: what a shell starts in the background inherits it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

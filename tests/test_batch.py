@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from conftest import draw_face, gudi_environment, run_gudi, save
+from conftest import draw_face, gudi_environment, interruptible, run_gudi, save
 
 from gudi import batch, media
 from gudi.emotions import EMOTIONS
@@ -401,7 +401,12 @@ def test_an_interrupted_run_keeps_what_is_done(photos, made, tmp_path, how):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "gudi", "batch", photos, "--out", out, "--checkpoint", made[0]]
     process = subprocess.Popen(
-        command, env=gudi_environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=gudi_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=interruptible,
     )
     while not (out / "run.json").exists():
         assert process.poll() is None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import interruptible
 
 import jobs
 
@@ -250,6 +251,7 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=interruptible,
     )
     workers = [int(parent.stdout.readline()) for _ in range(2)]
     if how == signal.SIGKILL:
