@@ -24,11 +24,12 @@ import numpy as np
 
 import jobs
 from gudi import __version__, checkpoint, draw, faces, media
-from gudi.emotions import MIN_NEIGHBORS, SCALE_FACTOR
+from gudi.emotions import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.errors import ExitCode, InputError, PhotoError, one_line
+from gudi.files import written_whole
 from gudi.media import Source
 from gudi.predictor import Predictor, check_device
-from gudi.results import FileResult, Pictures, ResultFolder, written_whole
+from gudi.results import FileResult, Pictures, ResultFolder
 
 VIDEO_PROBLEM = "videos are not supported yet"
 
@@ -52,7 +53,7 @@ class Settings:
     """How a run is done.
 
     Attributes:
-        checkpoint: as `gudi.checkpoint.find` takes it.
+        checkpoint, emotions, network: as `gudi.predictor.Predictor` takes them.
         device: as `gudi.predictor.Predictor` takes it.
         batch_size: faces that are predicted at a time.
         workers: worker processes; None for all processors.
@@ -62,6 +63,8 @@ class Settings:
     """
 
     checkpoint: str | None = None
+    emotions: tuple[str, ...] = EMOTIONS
+    network: int | None = None
     device: str = "auto"
     batch_size: int = 256
     workers: int | None = None
@@ -132,13 +135,20 @@ def list_sources(inputs: Sequence[str], without: Path | None = None) -> list[Sou
 
 def load_predictor(settings: Settings) -> Predictor:
     """Return the predictor that `settings` ask for."""
-    return Predictor(settings.checkpoint, settings.device, settings.batch_size)
+    return Predictor(
+        settings.checkpoint,
+        settings.device,
+        settings.batch_size,
+        settings.emotions,
+        settings.network,
+    )
 
 
 def check(settings: Settings) -> None:
     """Raise what can be known to go wrong before anything is loaded."""
     check_device(settings.device)
-    checkpoint.open_gudi(checkpoint.find(settings.checkpoint))
+    file = checkpoint.open_checkpoint(settings.checkpoint)
+    checkpoint.choose_network(file, len(settings.emotions), settings.network)
 
 
 def start_workers(settings: Settings, items: int) -> jobs.Workers:
@@ -429,9 +439,12 @@ def _account(
         "inputs": list(inputs),
         "settings": asdict(settings)
         | {"annotate": annotated, "workers": settings.workers or jobs.cpu_count()},
-        "checkpoint": {"path": str(predictor.checkpoint), "fingerprint": predictor.fingerprint},
+        "checkpoint": {
+            "path": str(predictor.checkpoint),
+            "fingerprint": predictor.fingerprint,
+            "recovered": predictor.recovered,
+        },
         "device": predictor.device,
-        "emotions": list(predictor.emotions),
         "versions": {"python": platform.python_version()}
         | {
             name: metadata.version(name)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gudi import __version__
-from gudi.emotions import MIN_NEIGHBORS, SCALE_FACTOR
+from gudi.emotions import CHECKPOINT_NAME, EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.errors import ExitCode, GudiError, one_line
 
 if TYPE_CHECKING:
@@ -105,6 +105,14 @@ def main(debug: bool) -> None:
         stream.reconfigure(errors="backslashreplace")
 
 
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    """Split `--emotions`."""
+    names = EMOTIONS if value is None else tuple(name.strip() for name in value.split(","))
+    if not all(names) or len(set(names)) < len(names) or len(names) < 2:
+        raise click.BadParameter("give two or more different names, separated by commas")
+    return names
+
+
 def _detection_options(command: Callable) -> Callable:
     """Add the options that say how faces are looked for and predicted."""
     options = [
@@ -113,6 +121,19 @@ def _detection_options(command: Callable) -> Callable:
             metavar="PATH",
             help="The trained network: prefix, folder or any file of a Gudi checkpoint.  "
             "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data]",
+        ),
+        click.option(
+            "--emotions",
+            metavar="NAME,NAME…",
+            callback=_names,
+            help="What the network's outputs are called, in their order.  [default: "
+            f"{','.join(EMOTIONS)}]",
+        ),
+        click.option(
+            "--network",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Which of several networks in the checkpoint.  [default: the trained one]",
         ),
         click.option(
             "--device",
@@ -180,6 +201,8 @@ def _settings(options: dict[str, Any], batch_size: int) -> Settings:
 
     return Settings(
         checkpoint=options["checkpoint"],
+        emotions=options["emotions"],
+        network=options["network"],
         device=options["device"],
         batch_size=batch_size,
         workers=options["workers"],
@@ -292,6 +315,86 @@ def predict(
     if annotate and any(result.status == "ok" for result in results):
         click.echo(f"annotated pictures: {out}", err=True)
     sys.exit(ExitCode.SOME_INPUTS_FAILED if failed else ExitCode.FINISHED)
+
+
+@main.group()
+def checkpoint() -> None:
+    """Look at old checkpoints, and bring them into order."""
+
+
+@checkpoint.command(name="inspect", epilog=EXIT_CODES)
+@click.argument("path", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")
+@click.option("--verify", is_flag=True, help="Read all data and check it against its checksums.")
+def inspect_checkpoint(path: str | None, as_json: bool, verify: bool) -> None:
+    """Say what a checkpoint is, what is wrong with it, and whether gudi can use it.
+
+    PATH is the prefix, the folder or any file of it; without one, the checkpoint that gudi would
+    take by itself. The exit code is 1 when gudi cannot use it.
+    """
+    from gudi.checkpoint import inspect
+
+    report = inspect(path, verify=verify)
+    click.echo(json.dumps(report, indent=2) if as_json else _described_checkpoint(report))
+    sys.exit(ExitCode.FINISHED if report["usable"] else ExitCode.COULD_NOT_RUN)
+
+
+def _described_checkpoint(report: dict[str, Any]) -> str:
+    """Return what `gudi.checkpoint.inspect` found, in lines for people."""
+    lines = [
+        ("checkpoint", report["prefix"]),
+        *(("file", f"{name}  {size:,} bytes") for name, size in report["files"].items()),
+        ("missing", ", ".join(report["missing"])),
+        ("format", report["format"]),
+        ("written by", report["written_by"]),
+        *(("variable", f"{each['name']}  {each['dtype']} {each['shape']}")
+          for each in report["tensors"]),
+        *(("network", f"{number}: {each['classes']} classes, from layer {each['first_layer']}, "
+           + (f"trained with {each['optimizer']}" if each["optimizer"] else "no optimizer slots")
+           + (" (the one that is taken)" if each["taken"] and len(report["networks"]) > 1 else ""))
+          for number, each in enumerate(report["networks"], start=1)),
+        ("step", None if report["step"] is None else f"{report['step']:,}"),
+        ("checksums", report["checksums"]),
+        ("recovered", report["recovered"]),
+        ("problem", report["problem"]),
+        ("gudi", "can use it" if report["usable"] else "cannot use it"),
+    ]  # fmt: skip
+    return "\n".join(f"{key + ':':<12}{one_line(value)}" for key, value in lines if value)
+
+
+@checkpoint.command(epilog=EXIT_CODES)
+@click.argument("path", required=False)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="checkpoints",
+    show_default=True,
+    metavar="DIR",
+    help="Folder to write to.",
+)
+@click.option(
+    "--name", default=CHECKPOINT_NAME, show_default=True, help="What the files are called."
+)
+@click.option(
+    "--network",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which of several networks in the checkpoint.  [default: the trained one]",
+)
+def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
+    """Write a checkpoint anew, complete and under the names that the original scripts look for.
+
+    PATH is the prefix, the folder or any file of it; it is only read. All that is written is read
+    again and compared. The result loads in the old scripts under TensorFlow 1.x, too.
+    """
+    from gudi.checkpoint import adopt
+
+    if name != os.path.basename(name) or name.startswith(".") or not name:
+        raise click.BadParameter("must be the name of a file, not a path", param_hint="--name")
+    adopted = adopt(path, to / name, network)
+    for note in adopted.notes:
+        click.echo(note, err=True)
+    click.echo(adopted.prefix)
 
 
 def _as_lines(results: list[FileResult], emotions: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gudi.checkpoint import find, load_weights
+from gudi.checkpoint import choose_network, open_checkpoint, read_weights
 from gudi.emotions import EMOTIONS, FACE_SIZE
 from gudi.errors import DeviceError, GudiError, UsageError
 
@@ -35,6 +35,8 @@ class Predictor:
             a time are quicker with a small one.
         emotions: the names of the network's outputs in their order; the original's seven by
             default.
+        network: which one of several networks in the checkpoint, from 1 in the order in which they
+            were built; the trained one by default.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -48,22 +50,25 @@ class Predictor:
         device: str = "auto",
         batch_size: int = 256,
         emotions: Sequence[str] | None = None,
+        network: int | None = None,
     ) -> None:
         check_device(device)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but has to be at least 1")
         self.emotions = tuple(emotions) if emotions is not None else EMOTIONS
         self.batch_size = batch_size
-        weights = load_weights(find(checkpoint), len(self.emotions))
+        file = open_checkpoint(checkpoint)
+        weights = read_weights(file, choose_network(file, len(self.emotions), network))
         self.checkpoint = weights.source
+        self.recovered = file.recovered
         self.fingerprint = weights.fingerprint
 
         # Only now: what can be wrong above should not wait for the seconds that TensorFlow takes.
-        from gudi import network
+        from gudi.network import build, quiet
 
-        with network.quiet():
+        with quiet():
             self.device = _place(device)
-            self._network = network.build(len(self.emotions), device=self.device)
+            self._network = build(len(self.emotions), device=self.device)
             self._session = _session(self._network, weights.values)
 
     def predict(self, faces: np.ndarray) -> np.ndarray:

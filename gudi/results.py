@@ -8,7 +8,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ import numpy as np
 
 from gudi.errors import OutputError
 from gudi.faces import Box
+from gudi.files import nearest_folder, written_whole
 from gudi.media import Source
 
 FACES, FILES, RUN, ANNOTATED = "faces.csv", "files.csv", "run.json", "annotated"
@@ -83,7 +83,7 @@ class ResultFolder:
             raise OutputError(f"--out {path} is a file, not a folder") from None
         except OSError as error:
             raise OutputError(f"--out {path} cannot be used: {error.strerror}") from error
-        if not os.access(_nearest_folder(path), os.W_OK | os.X_OK):
+        if not os.access(nearest_folder(path), os.W_OK | os.X_OK):
             raise OutputError(f"--out {path} cannot be used: no permission to write there")
         earlier = _is_result_folder(path)
         if there and not earlier:
@@ -169,41 +169,6 @@ class Pictures:
             path = folder / f"{number}-{parts[-1]}"
         self._taken.add(path)
         return path
-
-
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of `path` when the block has ended without an error.
-
-    Nothing is left behind when it has not. The temporary name is short: a name of 250 bytes has
-    no room for an ending of ours.
-    """
-    descriptor, temporary = tempfile.mkstemp(prefix=".gudi-", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        # mkstemp makes files that only the owner can read.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def _nearest_folder(path: Path) -> Path:
-    """Return `path`, or where it is not there the folder that it would be made in."""
-    path = path.absolute()
-    return next((each for each in (path, *path.parents) if each.exists()), path)
-
-
-def _umask() -> int:
-    """Return the process's umask, which cannot be read without being set."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    return umask
 
 
 def _is_result_folder(path: Path) -> bool:

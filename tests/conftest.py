@@ -82,12 +82,23 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def legacy(shared, tmp_path_factory) -> Path:
-    """The folder of a checkpoint that TensorFlow 1.15 and tflearn 0.3.2 wrote."""
+def unpack(shared, tmp_path_factory):
+    """A function that returns the folder of a genuine legacy checkpoint, unpacked once."""
     folder = tmp_path_factory.mktemp("legacy")
-    with tarfile.open(shared / "legacy" / "tf1.15-tflearn0.3.2-v2.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    return folder / "tf1.15-tflearn0.3.2-v2"
+
+    def unpacked(name: str) -> Path:
+        if not (folder / name).is_dir():
+            with tarfile.open(shared / "legacy" / f"{name}.tar.xz") as archive:
+                archive.extractall(folder, filter="data")
+        return folder / name
+
+    return unpacked
+
+
+@pytest.fixture(scope="session")
+def legacy(unpack) -> Path:
+    """The folder of a checkpoint that TensorFlow 1.15 and tflearn 0.3.2 wrote."""
+    return unpack("tf1.15-tflearn0.3.2-v2")
 
 
 @pytest.fixture(scope="session")

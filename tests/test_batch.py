@@ -126,6 +126,7 @@ def test_a_folder_of_photos(photos, made, tmp_path):
         "sources": 4, "ok": 3, "no_face": 1, "failed": 0, "not_reached": 0, "faces": 4,
     }  # fmt: skip
     assert account["checkpoint"]["path"] == str(made[0])
+    assert account["settings"]["emotions"] == list(EMOTIONS)
     assert account["versions"]["opencv-python"].startswith("4.")
 
 

@@ -32,6 +32,17 @@ def beside(prefix, ending):
     return prefix.with_name(prefix.name + ending)
 
 
+def load(path=None, **options):
+    """Read the weights of the checkpoint at `path`."""
+    file = checkpoints.open_checkpoint(path)
+    return checkpoints.read_weights(file, checkpoints.choose_network(file, **options))
+
+
+def find(path=None, **options):
+    """Return the prefix of the checkpoint that `path` stands for."""
+    return checkpoints.find(path, **options).prefix
+
+
 def own(path):
     """Give `path`, a link to a file of another test, content of its own; return it."""
     data = path.read_bytes()
@@ -53,9 +64,9 @@ def test_whatever_part_is_named_it_is_found(checkpoint, given, state):
         checkpoint.with_name("checkpoint").unlink()
         checkpoint.with_name("checkpoint").write_text(WINDOWS_STATE.format(NAME))
     named = {"folder": checkpoint.parent, "checkpoint": checkpoint.with_name("checkpoint")}
-    found = checkpoints.find(named.get(given, beside(checkpoint, given)))
-    assert found == checkpoint
-    assert set(checkpoints.weight_shapes()) <= set(checkpoints.open_gudi(found).tensors)
+    found = checkpoints.open_checkpoint(named.get(given, beside(checkpoint, given)))
+    assert (found.prefix, found.format, found.recovered) == (checkpoint, "V2", "")
+    assert set(checkpoints.weight_shapes()) <= set(found.tensors)
 
 
 def other_checkpoint(checkpoint, name):
@@ -66,8 +77,8 @@ def other_checkpoint(checkpoint, name):
 
 def test_beside_other_checkpoints_the_originals_name_is_meant(checkpoint):
     other = other_checkpoint(checkpoint, "emotion_recognition-34900")
-    assert checkpoints.find(checkpoint.parent) == checkpoint
-    assert checkpoints.find(other) == other
+    assert find(checkpoint.parent) == checkpoint
+    assert find(other) == other
 
 
 def test_without_the_originals_name_the_latest_is_meant(checkpoint):
@@ -78,13 +89,13 @@ def test_without_the_originals_name_the_latest_is_meant(checkpoint):
     state = checkpoint.with_name("checkpoint")
     state.unlink()
     with pytest.raises(CheckpointNotFound, match=r"2 checkpoints, snapshot-349, snapshot-698"):
-        checkpoints.find(checkpoint.parent)
+        find(checkpoint.parent)
     state.write_text(WINDOWS_STATE.format("snapshot-349"))
-    assert checkpoints.find(checkpoint.parent) == first
+    assert find(checkpoint.parent) == first
     for path in checkpoint.parent.glob("snapshot-349*"):
         path.unlink()
     state.unlink()
-    assert checkpoints.find(checkpoint.parent) == second
+    assert find(checkpoint.parent) == second
 
 
 @pytest.mark.parametrize("trick", ["../../secret", "..", "/etc/passwd", "", "\\\\host\\share\\.."])
@@ -92,21 +103,21 @@ def test_a_state_file_leads_nowhere_else(checkpoint, trick):
     state = checkpoint.with_name("checkpoint")
     state.unlink()
     state.write_text(f'model_checkpoint_path: "{trick}"\n')
-    assert checkpoints.find(state) == checkpoint
+    assert find(state) == checkpoint
 
 
 def test_nothing_there(tmp_path):
     with pytest.raises(CheckpointNotFound, match=r"no checkpoint in .*\.index"):
-        checkpoints.find(tmp_path)
+        find(tmp_path)
     with pytest.raises(CheckpointNotFound, match="no checkpoint at .*nothing"):
-        checkpoints.find(tmp_path / "nothing")
+        find(tmp_path / "nothing")
     with pytest.raises(CheckpointNotFound, match="no checkpoint at"):
-        checkpoints.find(tmp_path / "nowhere" / "nothing")
+        find(tmp_path / "nowhere" / "nothing")
 
 
 def test_a_wrong_name_is_told_what_there_is(checkpoint):
     with pytest.raises(CheckpointNotFound, match=f"there is {NAME}"):
-        checkpoints.find(checkpoint.with_name("Gudi"))
+        find(checkpoint.with_name("Gudi"))
 
 
 def test_default_places(checkpoint, tmp_path, monkeypatch):
@@ -114,80 +125,75 @@ def test_default_places(checkpoint, tmp_path, monkeypatch):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "README.md").touch()
     with pytest.raises(CheckpointNotFound, match=r"GUDI_CHECKPOINT.*\./checkpoints or \./data"):
-        checkpoints.find(environ={})
+        find(environ={})
     shutil.copytree(checkpoint.parent, "data", copy_function=os.link)
-    assert checkpoints.find(environ={}).as_posix() == f"data/{NAME}"
+    assert find(environ={}).as_posix() == f"data/{NAME}"
     shutil.copytree(checkpoint.parent, "checkpoints", copy_function=os.link, dirs_exist_ok=True)
-    assert checkpoints.find(environ={}).as_posix() == f"checkpoints/{NAME}"
-    assert checkpoints.find(environ={"GUDI_CHECKPOINT": str(checkpoint)}) == checkpoint
+    assert find(environ={}).as_posix() == f"checkpoints/{NAME}"
+    assert find(environ={"GUDI_CHECKPOINT": str(checkpoint)}) == checkpoint
     with pytest.raises(CheckpointNotFound, match=r"\$GUDI_CHECKPOINT: no checkpoint at"):
-        checkpoints.find(environ={"GUDI_CHECKPOINT": "elsewhere"})
+        find(environ={"GUDI_CHECKPOINT": "elsewhere"})
 
 
 def test_a_broken_default_is_not_passed_over(checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GUDI_CHECKPOINT", raising=False)
     shutil.copytree(checkpoint.parent, "checkpoints", copy_function=os.link)
     shutil.copytree(checkpoint.parent, "data", copy_function=os.link)
-    os.unlink(f"checkpoints/{NAME}.index")
+    os.unlink(f"checkpoints/{NAME}{DATA}")
     with pytest.raises(CheckpointIncomplete, match="checkpoints"):
-        checkpoints.find(environ={})
-
-
-def test_the_index_is_missing(checkpoint):
-    beside(checkpoint, ".index").unlink()
-    for given in (checkpoint, checkpoint.parent, beside(checkpoint, DATA)):
-        with pytest.raises(CheckpointIncomplete, match=rf"\.index is missing \(there is .*{DATA}"):
-            checkpoints.find(given)
+        load()
 
 
 def test_the_data_is_missing(checkpoint):
     size = beside(checkpoint, DATA).stat().st_size
     beside(checkpoint, DATA).unlink()
     with pytest.raises(CheckpointIncomplete, match=rf"{DATA} is missing.*{size:,} bytes"):
-        checkpoints.load_weights(checkpoints.find(checkpoint))
+        load(checkpoint)
 
 
 def test_the_data_is_cut_short(checkpoint):
     with own(beside(checkpoint, DATA)).open("r+b") as file:
         file.truncate(200_000_000)
     with pytest.raises(CheckpointIncomplete, match="200,000,000 bytes where the index says 455"):
-        checkpoints.load_weights(checkpoint)
+        load(checkpoint)
 
 
 def test_a_flipped_bit_in_the_data_is_noticed(checkpoint):
-    tensor = checkpoints.open_bundle(checkpoint).tensors["Conv2D_2/W"]
+    tensor = checkpoints.open_checkpoint(checkpoint).tensors["Conv2D_2/W"]
     with own(beside(checkpoint, DATA)).open("r+b") as file:
         file.seek(tensor.offset + 1000)
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 4]))
     with pytest.raises(CheckpointCorrupt, match=f"{DATA} is damaged.*Conv2D_2/W"):
-        checkpoints.load_weights(checkpoint)
+        load(checkpoint)
 
 
 def test_damage_outside_the_weights_does_no_harm(checkpoint):
-    tensor = checkpoints.open_bundle(checkpoint).tensors["FullyConnected/W/Momentum"]
+    tensor = checkpoints.open_checkpoint(checkpoint).tensors["FullyConnected/W/Momentum"]
     with own(beside(checkpoint, DATA)).open("r+b") as file:
         file.seek(tensor.offset)
         file.write(b"\xff" * 1000)
-    assert len(checkpoints.load_weights(checkpoint).values) == 10
+    assert len(load(checkpoint).values) == 10
 
 
 def test_every_flipped_byte_of_the_index_is_noticed(checkpoint):
     index = own(beside(checkpoint, ".index"))
     good = index.read_bytes()
-    tensors = checkpoints.open_bundle(checkpoint).tensors
+    tensors = checkpoints.open_checkpoint(checkpoint).tensors
     for position in range(len(good)):
         spoiled = bytearray(good)
         spoiled[position] ^= 0x10
         index.write_bytes(spoiled)
         try:
-            bundle = checkpoints.open_bundle(checkpoint)
+            bundle = checkpoints.open_checkpoint(checkpoint)
         except (CheckpointCorrupt, CheckpointIncomplete) as error:
             assert str(checkpoint) in str(error)
         else:
             # In the padding of the footer, or in the empty block that nobody reads.
             assert bundle.tensors == tensors
+            assert position > len(good) // 2
 
 
 def test_every_cut_of_the_index_is_noticed(checkpoint):
@@ -196,7 +202,7 @@ def test_every_cut_of_the_index_is_noticed(checkpoint):
     for size in range(len(good)):
         index.write_bytes(good[:size])
         with pytest.raises(CheckpointCorrupt, match=r"\.index is damaged"):
-            checkpoints.open_bundle(checkpoint)
+            checkpoints.open_checkpoint(checkpoint)
 
 
 def test_no_table_at_all(checkpoint):
@@ -204,7 +210,7 @@ def test_no_table_at_all(checkpoint):
     for content in (b"", b"hello", b"\0" * 10_000, os.urandom(5000)):
         index.write_bytes(content)
         with pytest.raises(CheckpointCorrupt):
-            checkpoints.open_bundle(checkpoint)
+            checkpoints.open_checkpoint(checkpoint)
 
 
 def table(entries):
@@ -271,7 +277,7 @@ def test_a_sound_table_with_impossible_contents(checkpoint, entries):
     beside(checkpoint, ".index").unlink()
     beside(checkpoint, ".index").write_bytes(table(entries))
     with pytest.raises(CheckpointCorrupt, match=r"\.index is damaged"):
-        checkpoints.open_bundle(checkpoint)
+        checkpoints.open_checkpoint(checkpoint)
 
 
 def test_tensors_beyond_the_data(checkpoint):
@@ -279,15 +285,15 @@ def test_tensors_beyond_the_data(checkpoint):
     far = entry([4], offset=2**62)
     beside(checkpoint, ".index").write_bytes(table([(b"", HEADER), (b"a", far)]))
     with pytest.raises(CheckpointIncomplete, match="cut short"):
-        checkpoints.open_bundle(checkpoint)
+        checkpoints.open_checkpoint(checkpoint)
 
 
 def test_another_network(tmp_path):
     prefix = tmp_path / "model"
     beside(prefix, DATA).write_bytes(b"\0" * 64)
     beside(prefix, ".index").write_bytes(table([(b"", HEADER), (b"dense/kernel", entry([4, 4]))]))
-    with pytest.raises(CheckpointForeign, match=r"not a Gudi checkpoint.*Conv2D/W.*dense/kernel"):
-        checkpoints.load_weights(prefix)
+    with pytest.raises(CheckpointForeign, match=r"not a checkpoint of the Gudi.*Conv2D/W.*dense"):
+        load(prefix)
 
 
 def gudi_index(**shapes):
@@ -308,7 +314,7 @@ def gudi_index(**shapes):
         ),
         (
             {"FullyConnected_1/W": (3072, 8), "FullyConnected_1/b": (8,)},
-            "tells 8 classes apart, not 7",
+            "tells 8 classes apart, not 7; --emotions with 8 names",
         ),
         ({"FullyConnected/W": (18432, 1024)}, r"FullyConnected/W is float32 \[18432, 1024\]"),
     ],
@@ -320,11 +326,11 @@ def test_wrong_shapes(tmp_path, shapes, message):
     with beside(prefix, DATA).open("wb") as file:
         file.truncate(size)
     with pytest.raises(CheckpointForeign, match=message):
-        checkpoints.load_weights(prefix)
+        load(prefix)
 
 
 def test_weights_that_are_no_numbers(checkpoint):
-    bundle = checkpoints.open_bundle(checkpoint)
+    bundle = checkpoints.open_checkpoint(checkpoint)
     tensor = bundle.tensors["Conv2D/b"]
     values = np.full(64, np.nan, np.float32)
     with own(beside(checkpoint, DATA)).open("r+b") as file:
@@ -342,18 +348,18 @@ def test_weights_that_are_no_numbers(checkpoint):
     beside(checkpoint, ".index").unlink()
     beside(checkpoint, ".index").write_bytes(table(entries))
     with pytest.raises(CheckpointCorrupt, match="Conv2D/b holds values that are no numbers"):
-        checkpoints.load_weights(checkpoint)
+        load(checkpoint)
 
 
 def test_the_fingerprint_is_the_networks_not_the_files(checkpoint, made):
     renamed = other_checkpoint(checkpoint, "renamed-100")
-    first, second = checkpoints.load_weights(made[0]), checkpoints.load_weights(renamed)
+    first, second = load(made[0]), load(renamed)
     assert first.fingerprint == second.fingerprint
     assert first.source != second.source
 
 
 def test_nothing_but_the_weights_is_read(checkpoint):
-    weights = checkpoints.load_weights(checkpoint)
+    weights = load(checkpoint)
     assert {name: value.shape for name, value in weights.values.items()} == (
         checkpoints.weight_shapes()
     )

@@ -1,16 +1,27 @@
-"""Find and read Gudi checkpoints. Nothing in them is executed; the `.meta` graph is not read."""
+"""Find, read and write Gudi checkpoints. Nothing in them is executed, no `.meta` graph imported."""
 
-from gudi.checkpoint.bundle import Bundle, Tensor, open_bundle
-from gudi.checkpoint.locate import find
-from gudi.checkpoint.weights import Weights, load_weights, open_gudi, weight_shapes
+from gudi.checkpoint.contents import Layout, find_networks, weight_shapes
+from gudi.checkpoint.inspect import inspect
+from gudi.checkpoint.locate import Files, find
+from gudi.checkpoint.opening import open_checkpoint
+from gudi.checkpoint.tensors import Tensor, TensorFile
+from gudi.checkpoint.weights import Weights, choose_network, read_weights
+from gudi.checkpoint.write import Adopted, adopt, save
 
 __all__ = [
-    "Bundle",
+    "Adopted",
+    "Files",
+    "Layout",
     "Tensor",
+    "TensorFile",
     "Weights",
+    "adopt",
+    "choose_network",
     "find",
-    "load_weights",
-    "open_bundle",
-    "open_gudi",
+    "find_networks",
+    "inspect",
+    "open_checkpoint",
+    "read_weights",
+    "save",
     "weight_shapes",
 ]

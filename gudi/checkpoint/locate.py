@@ -1,8 +1,9 @@
 """Find the checkpoint that a person means by the path that they have.
 
-A V2 checkpoint is a set of files whose names begin with the same prefix. People hand over the
-prefix, the folder or any one of the files, and the `checkpoint` file beside them names the folder
-of the computer that it was written on.
+A V2 checkpoint is a set of files whose names begin with the same prefix; a V1 checkpoint is one
+file that is called like the prefix, and so is the copy of a V2 data file that the original's README
+asks for. People hand over the prefix, the folder or any one of the files, and the `checkpoint` file
+beside them names the folder of the computer that it was written on.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from gudi.checkpoint.bundle import index_path
 from gudi.emotions import CHECKPOINT_NAME
-from gudi.errors import CheckpointIncomplete, CheckpointNotFound
+from gudi.errors import CheckpointError, CheckpointNotFound
 
 ENVIRONMENT_VARIABLE = "GUDI_CHECKPOINT"
 
@@ -23,15 +24,37 @@ DEFAULT_FOLDERS = ("checkpoints", "data")
 
 STATE_FILE = "checkpoint"
 MAX_STATE_SIZE = 2**20
-PART = re.compile(r"(?P<prefix>.+)\.(?:index|meta|data-\d{5}-of-\d{5})", re.DOTALL)
+
+# `.data` alone is what is left of the name when somebody has cut it.
+PART = re.compile(r"(?P<prefix>.+)\.(?P<part>index|meta|data(?:-\d{5}-of-\d{5})?)", re.DOTALL)
 
 ADVICE = (
     "give the folder, the prefix or any one file of the set (.index, .data-00000-of-00001, .meta)"
 )
 
 
-def find(path: str | os.PathLike | None = None, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the prefix of the checkpoint at `path`, or of the default one.
+@dataclass(frozen=True)
+class Files:
+    """What there is of one checkpoint.
+
+    Attributes:
+        prefix: the path that the names of all its files begin with.
+        parts: the files by what their names end in: `index`, `meta`, `data-00000-of-00001`, `data`,
+            and "" for the one that is called like the prefix.
+    """
+
+    prefix: Path
+    parts: dict[str, Path]
+
+    @property
+    def data(self) -> list[Path]:
+        """The files that may hold the data of a V2 checkpoint, the regular names first."""
+        names = sorted((each for each in self.parts if each.startswith("data")), reverse=True)
+        return [self.parts[each] for each in [*names, ""] if each in self.parts]
+
+
+def find(path: str | os.PathLike | None = None, environ: Mapping[str, str] = os.environ) -> Files:
+    """Return what there is of the checkpoint at `path`, or of the default one.
 
     Args:
         path: prefix, folder or file; None looks at `$GUDI_CHECKPOINT`, then in `./checkpoints`,
@@ -40,24 +63,28 @@ def find(path: str | os.PathLike | None = None, environ: Mapping[str, str] = os.
 
     Raises:
         CheckpointNotFound: nothing there, or several and no telling which is meant.
-        CheckpointIncomplete: there is no index.
     """
     if path is not None:
-        return _complete(_prefix(Path(path)))
+        return _files(_prefix(Path(path)))
     if named := environ.get(ENVIRONMENT_VARIABLE):
         try:
-            return _complete(_prefix(Path(named)))
+            return _files(_prefix(Path(named)))
         except CheckpointNotFound as error:
             raise CheckpointNotFound(f"${ENVIRONMENT_VARIABLE}: {error}") from None
     for folder in map(Path, DEFAULT_FOLDERS):
         if folder.is_dir() and _prefixes(folder):
-            return _complete(_choose(folder))
+            return _files(_choose(folder))
     raise CheckpointNotFound(
         "no checkpoint: none was named (--checkpoint PATH, or "
         f"${ENVIRONMENT_VARIABLE}) and there is none in "
         + " or ".join(f"./{folder}" for folder in DEFAULT_FOLDERS)
         + f"; {ADVICE}"
     )
+
+
+def regular_name(prefix: Path, part: str) -> Path:
+    """Return the path that the file `part` of the checkpoint `prefix` has."""
+    return prefix.with_name(f"{prefix.name}.{part}")
 
 
 def _prefix(path: Path) -> Path:
@@ -69,7 +96,7 @@ def _prefix(path: Path) -> Path:
         return named if named in _prefixes(path.parent) else _choose(path.parent)
     part = PART.fullmatch(path.name)
     prefix = path.with_name(part["prefix"]) if part else path
-    if not (_parts(prefix) or path.is_file()):
+    if not _files(prefix).parts:
         others = _prefixes(path.parent) if path.parent.is_dir() else []
         found = f"; in {path.parent} there is {_listed(others)}" if others else ""
         raise CheckpointNotFound(f"no checkpoint at {path}{found}; {ADVICE}")
@@ -110,44 +137,37 @@ def _named_by_state_file(path: Path) -> Path | None:
         return None
     line = re.search(r'^\s*model_checkpoint_path:\s*"(.*)"\s*$', text, re.MULTILINE)
     name = re.split(r"[\\/]+", line[1])[-1] if line else ""
-    return path.with_name(name) if name not in ("", ".", "..") else None
+    return path.with_name(name) if name.strip(".") and "\0" not in name else None
 
 
-def _parts(prefix: Path) -> list[str]:
-    """Return the names of the files of `prefix` that are there, sorted."""
-    try:
-        names = os.listdir(prefix.parent)
-    except OSError:
-        return []
-    return sorted(
-        name for name in names if (part := PART.fullmatch(name)) and part["prefix"] == prefix.name
-    )
+def _files(prefix: Path) -> Files:
+    """Return the files of `prefix` that are there."""
+    parts = {"": prefix} if prefix.is_file() else {}
+    for name in _names(prefix.parent) if prefix.parent.is_dir() else []:
+        part = PART.fullmatch(name)
+        if part and part["prefix"] == prefix.name:
+            parts[part["part"]] = prefix.with_name(name)
+    return Files(prefix, parts)
 
 
 def _prefixes(folder: Path) -> list[Path]:
-    """Return the prefixes of which `folder` holds an index or data, sorted."""
-    names = set()
-    for name in os.listdir(folder):
+    """Return the prefixes of which `folder` holds an index, data, or a V1 file, sorted."""
+    names = _names(folder)
+    found = set()
+    for name in names:
         part = PART.fullmatch(name)
-        if part and not name.endswith(".meta"):
-            names.add(part["prefix"])
-        elif name == CHECKPOINT_NAME:
-            names.add(name)
-    return [folder / name for name in sorted(names)]
+        if part and part["part"] != "meta":
+            found.add(part["prefix"])
+        elif name == CHECKPOINT_NAME or f"{name}.meta" in names:
+            found.add(name)
+    return [folder / name for name in sorted(found)]
 
 
-def _complete(prefix: Path) -> Path:
-    """Return `prefix` if it has an index; what else is missing the index itself tells."""
-    index = index_path(prefix)
-    if index.is_file():
-        return prefix
-    there = _parts(prefix)
-    if prefix.is_file():
-        there.insert(0, prefix.name)
-    raise CheckpointIncomplete(
-        f"{index} is missing (there is {', '.join(there)}): copy it from where the checkpoint was "
-        "made, the weights cannot be told apart without it"
-    )
+def _names(folder: Path) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be opened: {error.strerror}") from error
 
 
 def _listed(prefixes: list[Path]) -> str:

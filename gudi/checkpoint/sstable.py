@@ -1,91 +1,130 @@
-"""Read the sorted string table that TensorFlow keeps its checkpoints' directories in.
+"""Read the sorted string tables that TensorFlow keeps checkpoints in.
 
 The format is LevelDB's (`doc/table_format.md` there, `tensorflow/core/lib/io/table.cc` here):
 blocks of prefix-compressed key/value pairs, each block followed by a type byte and a masked
-CRC-32C, an index block that names the others, and a footer of 48 bytes. Files come from
-strangers: every length is checked against the bytes that are there before it is used.
+CRC-32C, an index block that names the others, and a footer of 48 bytes. A V2 checkpoint's index is
+such a table, and a V1 checkpoint is one as a whole. Files come from strangers: every length is
+checked against the bytes that are there before it is used.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
 
 import google_crc32c
+
+from gudi.checkpoint.protobuf import varint
 
 FOOTER_SIZE = 48
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 BLOCK_TRAILER_SIZE = 5  # type byte, CRC-32C
 UNCOMPRESSED = 0
 
+CRC_CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class Block:
+    """Where a block lies, and a key that none of its keys lies behind."""
+
+    last_key: bytes
+    offset: int
+    size: int
+
+
+class Table:
+    """An open table; blocks are read when they are asked for.
+
+    Raises:
+        ValueError: the file is damaged, or no table at all.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, self._size - FOOTER_SIZE))
+        footer = file.read(FOOTER_SIZE)
+        if len(footer) < FOOTER_SIZE or not footer.endswith(MAGIC):
+            raise ValueError("it does not end as a table does: cut short, or another kind of file")
+        _, position = _handle(footer, 0)  # the metaindex, empty in TensorFlow's tables
+        (offset, size), _ = _handle(footer, position)
+        self.blocks = [
+            Block(bytes(key), *_handle(value, 0)[0])
+            for key, value in self._entries(Block(b"", offset, size))
+        ]
+
+    def entries(self, block: Block) -> Iterator[tuple[bytes, memoryview]]:
+        """Yield the keys and values of `block`, in order.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        return self._entries(block)
+
+    def _entries(self, block: Block) -> Iterator[tuple[bytes, memoryview]]:
+        data = self._read(block)
+        size = len(data)
+        if size < 4:
+            raise ValueError("a block is too short")
+        (restarts,) = struct.unpack_from("<I", data, size - 4)
+        stop = size - 4 * (restarts + 1)
+        position, key = 0, b""
+        while position < stop:
+            shared, position = varint(data, position)
+            added, position = varint(data, position)
+            length, position = varint(data, position)
+            if shared > len(key) or position + added + length > stop:
+                raise ValueError("an entry runs out of its block")
+            key = key[:shared] + bytes(data[position : position + added])
+            position += added
+            yield key, data[position : position + length]
+            position += length
+
+    def _read(self, block: Block) -> memoryview:
+        """Return the contents of a block, its checksum verified."""
+        size = block.size + BLOCK_TRAILER_SIZE
+        if block.offset + size > self._size:
+            raise ValueError("a block lies outside the file")
+        data = memoryview(bytearray(size))
+        self._file.seek(block.offset)
+        if self._file.readinto(data) != size:
+            raise ValueError("the file became shorter while it was read")
+        kind, crc = struct.unpack_from("<BI", data, block.size)
+        if masked_crc(data[: block.size + 1]) != crc:
+            raise ValueError("a checksum is wrong")
+        if kind != UNCOMPRESSED:
+            raise ValueError(f"a block is compressed (type {kind})")
+        return data[: block.size].toreadonly()
+
+
+def crc32c(data: memoryview, crc: int = 0) -> int:
+    """Return the CRC-32C of `data`, or of what had `crc` with `data` behind it."""
+    for start in range(0, len(data), CRC_CHUNK):
+        crc = google_crc32c.extend(crc, bytes(data[start : start + CRC_CHUNK]))
+    return crc
+
+
+def masked_crc(data: memoryview) -> int:
+    """Return the CRC-32C of `data` as LevelDB stores it.
+
+    Masked, so that the CRC of data that holds CRCs is not a trivial one.
+    """
+    crc = crc32c(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
 
 def unmask(crc: int) -> int:
-    """Undo LevelDB's masking, which keeps the CRC of data that holds CRCs from being trivial."""
+    """Undo the masking of `masked_crc`."""
     rotated = (crc - 0xA282EAD8) & 0xFFFFFFFF
     return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
 
 
-def varint(data: bytes, position: int) -> tuple[int, int]:
-    """Return the base-128 number at `position` and the position behind it.
-
-    Raises:
-        ValueError: it runs out of the data or of 64 bits.
-    """
-    number = 0
-    for count in range(10):
-        if position + count >= len(data):
-            break
-        byte = data[position + count]
-        number |= (byte & 0x7F) << (7 * count)
-        if byte < 0x80:
-            return number, position + count + 1
-    raise ValueError("a number that does not end")
-
-
-def entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the keys and values of a whole table, in order.
-
-    Raises:
-        ValueError: `table` is damaged, or no table at all.
-    """
-    footer = table[-FOOTER_SIZE:]
-    if len(footer) < FOOTER_SIZE or not footer.endswith(MAGIC):
-        raise ValueError("it does not end as a table does: cut short, or another kind of file")
-    _, position = _handle(footer, 0)  # the metaindex, empty in TensorFlow's tables
-    directory, _ = _handle(footer, position)
-    for _, value in _block(table, *directory):
-        handle, _ = _handle(value, 0)
-        yield from _block(table, *handle)
-
-
-def _handle(data: bytes, position: int) -> tuple[tuple[int, int], int]:
+def _handle(data: bytes | memoryview, position: int) -> tuple[tuple[int, int], int]:
+    """Parse where a block lies: offset and size."""
     offset, position = varint(data, position)
     size, position = varint(data, position)
     return (offset, size), position
-
-
-def _block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    end = offset + size
-    if end + BLOCK_TRAILER_SIZE > len(table):
-        raise ValueError("a block lies outside the file")
-    kind, crc = struct.unpack_from("<BI", table, end)
-    if google_crc32c.value(table[offset : end + 1]) != unmask(crc):
-        raise ValueError("a checksum is wrong")
-    if kind != UNCOMPRESSED:
-        raise ValueError(f"a block is compressed (type {kind})")
-    if size < 4:
-        raise ValueError("a block is too short")
-    block = table[offset:end]
-    (restarts,) = struct.unpack_from("<I", block, size - 4)
-    stop = size - 4 * (restarts + 1)
-    position, key = 0, b""
-    while position < stop:
-        shared, position = varint(block, position)
-        added, position = varint(block, position)
-        length, position = varint(block, position)
-        if shared > len(key) or position + added + length > stop:
-            raise ValueError("an entry runs out of its block")
-        key = key[:shared] + block[position : position + added]
-        position += added
-        yield key, block[position : position + length]
-        position += length

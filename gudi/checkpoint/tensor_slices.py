@@ -1,0 +1,147 @@
+"""Read TensorFlow's V1 checkpoints: one file, the default until TensorFlow 1.0.
+
+The whole file is a table (`tensorflow/core/util/saved_tensor_slice.proto`). "" maps to a list of
+all variables with their shapes; the values of each stand under a key that is made of its name.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gudi.checkpoint import sstable
+from gudi.checkpoint.protobuf import chunks, integer
+from gudi.checkpoint.tensors import DTYPES, Tensor, aligned, size_in_bytes
+from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointForeign
+
+# Fields of a TensorProto (tensorflow/core/framework/tensor.proto) that values are packed in.
+FLOAT_VALUES = 5
+
+# The list of variables of a Gudi checkpoint has about 1 kB.
+MAX_LIST_BLOCK = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class SliceFile:
+    """An opened V1 checkpoint; see `gudi.checkpoint.tensors.TensorFile`."""
+
+    prefix: Path
+    tensors: dict[str, Tensor]
+    recovered: str = ""
+    format: str = "V1"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The one file."""
+        return (self.prefix,)
+
+    def read(self, name: str) -> tuple[np.ndarray, int]:
+        """Return the float32 variable `name` and its CRC-32C.
+
+        The checksum of the block that it is read from is verified.
+
+        Raises:
+            CheckpointCorrupt: the file is damaged.
+            CheckpointForeign: it is no float32, or was saved in parts.
+        """
+        tensor = self.tensors[name]
+        if tensor.dtype != "float32":
+            raise CheckpointForeign(f"{self.prefix}: {name} is {tensor.dtype}, not float32")
+        try:
+            with self.prefix.open("rb") as file:
+                packed = _values(sstable.Table(file), name)
+        except OSError as error:
+            raise CheckpointError(f"{self.prefix} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise damaged(self.prefix, error) from error
+        if len(packed) != tensor.size:
+            raise damaged(self.prefix, f"{name} has {len(packed)} bytes, not {tensor.size}")
+        values = aligned(tensor.shape, tensor.dtype)
+        buffer = values.reshape(-1).view(np.uint8)
+        buffer[...] = np.frombuffer(packed, np.uint8)
+        return values, sstable.crc32c(packed)
+
+
+def open_slices(path: Path) -> SliceFile:
+    """Open the V1 checkpoint at `path`.
+
+    Raises:
+        CheckpointCorrupt: it is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            table = sstable.Table(file)
+            if not table.blocks or table.blocks[0].size > MAX_LIST_BLOCK:
+                raise ValueError("it has no list of variables")
+            listed = next(iter(table.entries(table.blocks[0])), (b"?", b""))
+            if listed[0] != b"":
+                raise ValueError("it has no list of variables")
+            return SliceFile(path, _tensors(listed[1]))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise damaged(path, error) from error
+
+
+def is_table(path: Path) -> bool:
+    """Tell whether the file at `path` ends as a table does."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(sstable.MAGIC), 2)
+            return file.read() == sstable.MAGIC
+    except OSError:
+        return False
+
+
+def damaged(path: Path, why: object) -> CheckpointCorrupt:
+    """Return the error that says that `path` is damaged."""
+    return CheckpointCorrupt(
+        f"{path} is damaged: {why}; copy the file again from where it came from"
+    )
+
+
+def _tensors(message: memoryview) -> dict[str, Tensor]:
+    """Parse the list of variables: `SavedTensorSlices.meta.tensor`, each a `SavedSliceMeta`."""
+    tensors = {}
+    for meta in chunks(message, 1):
+        for variable in chunks(meta, 1):
+            name = b"".join(chunks(variable, 1)).decode("utf-8", "replace")
+            shape = tuple(
+                integer(dimension, 1)
+                for shape in chunks(variable, 2)
+                for dimension in chunks(shape, 2)
+            )
+            number = integer(variable, 3)
+            dtype = DTYPES.get(number, f"type {number}")
+            size = size_in_bytes(shape, dtype) if number in DTYPES else 0
+            if any(side < 0 or side >= 2**40 for side in shape):
+                raise ValueError(f"{name} has the shape {list(shape)}")
+            tensors[name] = Tensor(dtype, shape, size)
+    return tensors
+
+
+def _values(table: sstable.Table, name: str) -> memoryview:
+    """Return the packed values of the variable `name`."""
+    key = _key(name)
+    position = bisect.bisect_left([block.last_key for block in table.blocks], key)
+    found = [
+        value
+        for block in table.blocks[position : position + 1]
+        for each, value in table.entries(block)
+        if each.startswith(key)
+    ]
+    if len(found) != 1:
+        raise ValueError(f"{name} is there {len(found)} times")
+    # SavedTensorSlices.data.data, a TensorProto.
+    (data,) = chunks(found[0], 2) or [b""]
+    (tensor,) = chunks(data, 3) or [b""]
+    (packed,) = chunks(tensor, FLOAT_VALUES) or [memoryview(b"")]
+    return packed
+
+
+def _key(name: str) -> bytes:
+    """Return how the key of a variable begins: number 0, its name (TensorFlow's OrderedCode)."""
+    return b"\0" + name.encode() + b"\0\1"

@@ -1,0 +1,212 @@
+"""Write checkpoints under the original's names, so that its scripts load them, too.
+
+A set consists of the files that TensorFlow writes, `.index`, `.data-00000-of-00001`, `.meta` and
+`checkpoint`, and of the data once more under the bare name: the original's `isfile(prefix)` looks
+for that file and goes on with random weights where it is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gudi.checkpoint.bundle import Bundle
+from gudi.checkpoint.contents import Layout
+from gudi.checkpoint.locate import STATE_FILE, regular_name
+from gudi.checkpoint.opening import open_checkpoint
+from gudi.checkpoint.tensors import TensorFile
+from gudi.checkpoint.weights import choose_network, read_weights
+from gudi.emotions import EMOTIONS
+from gudi.errors import CheckpointCorrupt, OutputError
+from gudi.files import nearest_folder
+
+DATA = "data-00000-of-00001"
+
+# The variables that the original's graph has beside the weights and their momentum, and that its
+# Saver therefore asks for. 0 is what a new graph begins with.
+SCALARS = (
+    "Accuracy/Mean/moving_avg",
+    "Crossentropy/Mean/moving_avg",
+    "Global_Step",
+    "Training_step",
+    "val_acc",
+    "val_loss",
+)
+
+SPARE = 2**20  # for the small files of a set
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A checkpoint that was written anew.
+
+    Attributes:
+        prefix: where it is now.
+        notes: what a person should know of it.
+    """
+
+    prefix: Path
+    notes: tuple[str, ...]
+
+
+def adopt(path: str | os.PathLike | None, prefix: Path, number: int | None = None) -> Adopted:
+    """Write the checkpoint at `path` anew as `prefix`, with all that the original asks for.
+
+    Args:
+        path: as `gudi.checkpoint.find` takes it; its files are only read.
+        prefix: see `save`.
+        number: which of several networks, see `choose_network`.
+
+    Raises:
+        CheckpointError: it cannot be read.
+        OutputError: it cannot be written.
+    """
+    file = open_checkpoint(path)
+    network = choose_network(file, classes=None, number=number)
+    make_sure_of_room(prefix, 2 * sum(file.tensors[name].size for name in network.names.values()))
+    save(prefix, complete(file, network))
+    notes = [file.recovered, f"format of the source: {file.format}"]
+    if network.optimizer and network.optimizer != "momentum":
+        notes.append(
+            f"the slots of {network.optimizer} were left out: the original trains with momentum"
+        )
+    if network.classes != len(EMOTIONS):
+        notes.append(f"it tells {network.classes} classes apart: use it with --emotions")
+    notes.append("every variable was read again and is equal")
+    return Adopted(prefix, tuple(filter(None, notes)))
+
+
+def complete(file: TensorFile, network: Layout) -> dict[str, np.ndarray]:
+    """Return all variables that the original's graph has, as far as `file` has them.
+
+    Weights are as they are. Momentum is kept; where there is none it is 0, as before the first
+    step. Another optimizer's slots have no place in the original's graph.
+    """
+    values = read_weights(file, network).values
+    for name, stored in network.names.items():
+        slots = [slot for slot in network.slots if slot.endswith(f"{stored}/Momentum")]
+        values[f"{name}/Momentum"] = (
+            file.read(slots[0])[0] if slots else np.zeros_like(values[name])
+        )
+    for name in SCALARS:
+        # TensorFlow 0.12 put the loss's average into the optimizer's scope.
+        stored = [each for each in (name, f"Momentum/{name}") if each in file.tensors]
+        values[name] = file.read(stored[0])[0] if stored else np.zeros((), np.float32)
+    values["is_training"] = np.zeros((), bool)
+    return values
+
+
+def save(prefix: Path, values: Mapping[str, np.ndarray]) -> Bundle:
+    """Write `values` as the checkpoint `prefix`, read them again and compare every one.
+
+    All files are written to a folder beside their place and moved there when they have been
+    found equal; the index, without which no reader takes the rest for a checkpoint, comes last. A
+    `checkpoint` file that is there already is left alone.
+
+    Args:
+        prefix: where to; its folder is made where it is missing.
+        values: arrays by variable name; `FullyConnected_1/b` tells the number of classes.
+
+    Returns:
+        The checkpoint, opened.
+
+    Raises:
+        OutputError: there is one of that name, or it cannot be written.
+        CheckpointCorrupt: what was read again is not what was written.
+    """
+    folder = prefix.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        make_sure_of_room(prefix, sum(value.nbytes for value in values.values()))
+        with tempfile.TemporaryDirectory(prefix=".gudi-", dir=folder) as scratch:
+            staged = Path(scratch) / prefix.name
+            _write_bundle(staged, values)
+            _write_graph(regular_name(staged, "meta"), len(values["FullyConnected_1/b"]))
+            _compare(staged, values)
+            _link(regular_name(staged, DATA), staged)
+            state = f'model_checkpoint_path: "{prefix.name}"\n'
+            staged.with_name(STATE_FILE).write_text(
+                state + f"all_{state}".replace("path:", "paths:"), encoding="utf-8"
+            )
+            for part in (DATA, "meta", "", "index"):
+                source = regular_name(staged, part) if part else staged
+                os.replace(source, prefix.with_name(source.name))
+            if not (folder / STATE_FILE).exists():
+                os.replace(staged.with_name(STATE_FILE), folder / STATE_FILE)
+    except OSError as error:
+        raise OutputError(f"{prefix} cannot be written: {error.strerror or error}") from error
+    return open_checkpoint(prefix)
+
+
+def make_sure_of_room(prefix: Path, size: int) -> None:
+    """Raise `OutputError` unless the name is free and `size` bytes can be written.
+
+    Twice, since the alias has to be a copy where the file system has no links.
+    """
+    if taken := [path for path in _paths(prefix) if os.path.lexists(path)]:
+        raise OutputError(
+            f"{prefix.parent} holds a checkpoint of that name already ({taken[0].name}); --to "
+            "another folder, or --name another name"
+        )
+    free = shutil.disk_usage(nearest_folder(prefix.parent)).free
+    if free < 2 * size + SPARE:
+        raise OutputError(
+            f"{prefix.parent} has {free:,} bytes free; the checkpoint may take {2 * size + SPARE:,}"
+        )
+
+
+def _paths(prefix: Path) -> list[Path]:
+    """Return the paths of all files of the checkpoint `prefix`, there or not."""
+    return [prefix, *(regular_name(prefix, part) for part in ("index", "meta", "data", DATA))]
+
+
+def _write_bundle(prefix: Path, values: Mapping[str, np.ndarray]) -> None:
+    """Let TensorFlow write `.index` and `.data`."""
+    from gudi.network import quiet, tf
+
+    graph = tf.Graph()
+    names = sorted(values)
+    with quiet(), graph.as_default(), tf.Session(graph=graph) as session:
+        tensors = [tf.placeholder(values[name].dtype, values[name].shape) for name in names]
+        written = tf.raw_ops.SaveV2(
+            prefix=str(prefix), tensor_names=names, shape_and_slices=[""] * len(names),
+            tensors=tensors,
+        )  # fmt: skip
+        session.run(written, {tensor: values[name] for tensor, name in zip(tensors, names)})
+
+
+def _write_graph(path: Path, classes: int) -> None:
+    """Write the network's graph, as TensorFlow's Saver does; gudi itself never reads it."""
+    from gudi.network import build, quiet, tf
+
+    with quiet():
+        graph = build(classes, training=True).graph
+        tf.train.export_meta_graph(str(path), graph=graph, clear_devices=True)
+
+
+def _compare(prefix: Path, values: Mapping[str, np.ndarray]) -> None:
+    """Read the checkpoint `prefix` again and hold every variable against `values`."""
+    file = open_checkpoint(prefix)
+    if set(file.tensors) != set(values):
+        raise CheckpointCorrupt(f"{prefix}: other variables were written than were meant to be")
+    for name, value in values.items():
+        again, _ = file.read(name)
+        if (again.dtype, again.shape) != (value.dtype, value.shape) or (
+            again.tobytes() != value.tobytes()
+        ):
+            raise CheckpointCorrupt(f"{prefix}: {name} is not what was written")
+
+
+def _link(source: Path, alias: Path) -> None:
+    """Give the file `source` a second name, or make a copy where the file system has no links."""
+    with contextlib.suppress(OSError):
+        os.link(source, alias)
+        return
+    shutil.copyfile(source, alias)
