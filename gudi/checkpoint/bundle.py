@@ -16,7 +16,12 @@ import numpy as np
 from gudi.checkpoint import sstable
 from gudi.checkpoint.protobuf import chunks, integer
 from gudi.checkpoint.tensors import DTYPES, Tensor, aligned, size_in_bytes
-from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
+from gudi.errors import (
+    CheckpointCorrupt,
+    CheckpointError,
+    CheckpointForeign,
+    CheckpointIncomplete,
+)
 
 # The index of a Gudi checkpoint has about 1 kB; of the largest networks a few MB.
 MAX_INDEX_SIZE = 16 * 2**20
@@ -60,8 +65,11 @@ class Bundle:
 
         Raises:
             CheckpointCorrupt: the bytes are not those that were written.
+            CheckpointForeign: it is of a type that no Gudi checkpoint has.
         """
         entry = self.tensors[name]
+        if entry.dtype not in DTYPES.values():
+            raise CheckpointForeign(f"{self.prefix}: {name} is of {entry.dtype}, not of numbers")
         path = self.shards[entry.shard]
         values, crc = read_at(path, entry)
         if entry.crc32c not in (None, crc):

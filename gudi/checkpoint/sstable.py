@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import google_crc32c
+import numpy as np
 
 from gudi.checkpoint.protobuf import varint
 
@@ -89,7 +90,7 @@ class Table:
         size = block.size + BLOCK_TRAILER_SIZE
         if block.offset + size > self._size:
             raise ValueError("a block lies outside the file")
-        data = memoryview(bytearray(size))
+        data = memoryview(np.empty(size, np.uint8))
         self._file.seek(block.offset)
         if self._file.readinto(data) != size:
             raise ValueError("the file became shorter while it was read")

@@ -60,8 +60,7 @@ class SliceFile:
         if len(packed) != tensor.size:
             raise damaged(self.prefix, f"{name} has {len(packed)} bytes, not {tensor.size}")
         values = aligned(tensor.shape, tensor.dtype)
-        buffer = values.reshape(-1).view(np.uint8)
-        buffer[...] = np.frombuffer(packed, np.uint8)
+        values.reshape(-1).view(np.uint8)[...] = np.frombuffer(packed, np.uint8)
         return values, sstable.crc32c(packed)
 
 

@@ -76,8 +76,8 @@ def read_weights(file: TensorFile, network: Layout) -> Weights:
     values, digest = {}, hashlib.sha256()
     for name, stored in network.names.items():
         tensor, crc = file.read(stored)
-        # One NaN or infinity makes the sum one, and in float64 nothing else does.
-        if not np.isfinite(tensor.sum(dtype=np.float64)):
+        # One NaN or infinity makes the sum one, and weights that add up to 1e38 are none.
+        if not np.isfinite(tensor.sum()):
             raise CheckpointCorrupt(
                 f"{file.prefix}: {stored} holds values that are no numbers (NaN or infinite); its "
                 "training diverged, an earlier checkpoint is needed"

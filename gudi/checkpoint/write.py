@@ -97,7 +97,12 @@ def complete(file: TensorFile, network: Layout) -> dict[str, np.ndarray]:
         )
     for name in SCALARS:
         # TensorFlow 0.12 put the loss's average into the optimizer's scope.
-        stored = [each for each in (name, f"Momentum/{name}") if each in file.tensors]
+        stored = [
+            each
+            for each in (name, f"Momentum/{name}")
+            if each in file.tensors
+            and (file.tensors[each].dtype, file.tensors[each].shape) == ("float32", ())
+        ]
         values[name] = file.read(stored[0])[0] if stored else np.zeros((), np.float32)
     values["is_training"] = np.zeros((), bool)
     return values
