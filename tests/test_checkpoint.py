@@ -333,6 +333,7 @@ def test_weights_that_are_no_numbers(checkpoint):
     bundle = checkpoints.open_checkpoint(checkpoint)
     tensor = bundle.tensors["Conv2D/b"]
     values = np.full(64, np.nan, np.float32)
+    values[0], values[1] = np.inf, -np.inf
     with own(beside(checkpoint, DATA)).open("r+b") as file:
         file.seek(tensor.offset)
         file.write(values.tobytes())

@@ -77,7 +77,9 @@ def read_weights(file: TensorFile, network: Layout) -> Weights:
     for name, stored in network.names.items():
         tensor, crc = file.read(stored)
         # One NaN or infinity makes the sum one, and weights that add up to 1e38 are none.
-        if not np.isfinite(tensor.sum()):
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = tensor.sum()
+        if not np.isfinite(total):
             raise CheckpointCorrupt(
                 f"{file.prefix}: {stored} holds values that are no numbers (NaN or infinite); its "
                 "training diverged, an earlier checkpoint is needed"
