@@ -67,8 +67,9 @@ def main() -> None:
     ratios = [each[0] / each[1] for each in rows]
     print(f"{file.format}, {data.name}, {data.stat().st_size:,} bytes, weights {size:,} bytes")
     print(f"bytes read: {asked:,}, {asked / size:.4f} of the weights")
-    print(f"load {loads:.3f} s, floor {floors:.3f} s, ratio {statistics.median(ratios):.2f} "
-          f"({min(ratios):.2f} to {max(ratios):.2f}); inspect {inspects * 1000:.1f} ms")  # fmt: skip
+    spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    print(f"load {loads:.3f} s, floor {floors:.3f} s, ratio {spread}")
+    print(f"inspect {inspects * 1000:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -317,7 +317,7 @@ def predict(
     sys.exit(ExitCode.SOME_INPUTS_FAILED if failed else ExitCode.FINISHED)
 
 
-@main.group()
+@main.group(epilog=EXIT_CODES)
 def checkpoint() -> None:
     """Look at old checkpoints, and bring them into order."""
 

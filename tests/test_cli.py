@@ -15,10 +15,20 @@ from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
 from gudi import __version__
 from gudi.cli import main
 
-COMMANDS = sorted(main.commands)
+
+def commands(group=main, path=()):
+    """Return all commands by the words that call them."""
+    found = {path: group}
+    for name, each in getattr(group, "commands", {}).items():
+        found |= commands(each, (*path, name))
+    return found
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+COMMANDS = {" ".join(path): command for path, command in commands().items()}
+LEAVES = [path for path, command in COMMANDS.items() if not hasattr(command, "commands")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_answers_without_the_heavy_packages(command):
     script = (
         "import sys\n"
@@ -29,7 +39,7 @@ def test_help_answers_without_the_heavy_packages(command):
         "sys.exit(f'imported: {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *filter(None, [command]), "--help"],
+        [sys.executable, "-c", script, *command.split(), "--help"],
         env=gudi_environment(),
         capture_output=True,
         text=True,
@@ -43,24 +53,25 @@ def test_version():
     assert run_gudi("--version").stdout == f"gudi, version {__version__}\n"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", LEAVES)
 def test_every_option_has_help_and_every_command_is_in_the_readme(command):
-    for parameter in main.commands[command].params:
+    for parameter in COMMANDS[command].params:
         assert isinstance(parameter, click.Argument) or parameter.help
     assert f"gudi {command} " in (ROOT / "README.md").read_text()
 
 
 def test_the_readme_names_no_command_or_option_that_there_is_not():
     text = (ROOT / "README.md").read_text()
+    named = 0
     for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL):
-        for command, rest in re.findall(r"\bgudi ([a-z]+)((?: [^\n|#]*)?)", block):
-            assert command in main.commands, command
-            known = {name for each in main.commands[command].params for name in each.opts}
-            known |= {
-                name for each in main.commands[command].params for name in each.secondary_opts
-            }
-            for option in re.findall(r"(?<!\S)--[a-z-]+", rest):
-                assert option in known, f"gudi {command} {option}"
+        for line in re.findall(r"(?m)^(?:\$ )?.*?\bgudi ([a-z].*)", block):
+            words = line.partition("#")[0].split()
+            command = next(each for each in LEAVES if words[: len(each.split())] == each.split())
+            options = COMMANDS[command].params
+            known = {name for each in options for name in (*each.opts, *each.secondary_opts)}
+            assert {word for word in words if word.startswith("--")} <= known, line
+            named += 1
+    assert named > 5
 
 
 @pytest.fixture
