@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import platform
 import time
 from collections import Counter, deque
@@ -25,7 +26,14 @@ import numpy as np
 import jobs
 from gudi import __version__, checkpoint, draw, faces, media
 from gudi.emotions import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
-from gudi.errors import ExitCode, InputError, PhotoError, one_line
+from gudi.errors import (
+    ExitCode,
+    InputError,
+    OutputError,
+    PhotoError,
+    WorkersError,
+    one_line,
+)
 from gudi.files import written_whole
 from gudi.media import Source
 from gudi.predictor import Predictor, check_device
@@ -95,6 +103,7 @@ class Report:
         emotions: number of faces by strongest emotion.
         seconds: of the run by stage: `startup` (TensorFlow and checkpoint), `photos`, `pictures`.
         interrupted: whether it was stopped before its end.
+        failure: "" or the error that ended it.
         left: sources that an interrupted run did not get to.
     """
 
@@ -102,6 +111,7 @@ class Report:
     emotions: Counter = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
+    failure: str = ""
     left: int = 0
 
     @property
@@ -119,6 +129,8 @@ def list_sources(inputs: Sequence[str], without: Path | None = None) -> list[Sou
         InputError: there is nothing.
     """
     sources = list(media.find(inputs, without=without))
+    if not sources and set(inputs) == {"-"}:
+        raise InputError("no photos: the list on standard input is empty")
     if not sources:
         endings = " ".join(sorted(media.PHOTO_ENDINGS))
         raise InputError(
@@ -187,6 +199,8 @@ def recognise(
         for outcome in workers.run(functools.partial(_look, detection), sound()):
             predictions.add(*_judge(outcome))
         predictions.finish()
+    except jobs.WorkersUnavailable as error:
+        raise WorkersError(str(error)) from error
     except KeyboardInterrupt:
         workers.close()
         predictions.rescue()
@@ -198,20 +212,39 @@ def recognise(
 def annotate(
     results: Iterable[FileResult],
     emotions: Sequence[str],
-    place: Callable[[Source], Path],
+    pictures: Pictures,
+    name: Callable[[str], str],
     workers: jobs.Workers,
     done: Callable[[FileResult], None] = lambda result: None,
 ) -> None:
-    """Draw the faces of `results` onto copies of their photos; `place` says where those go.
+    """Draw the faces of `results` onto copies of their photos in `pictures`.
 
     A result whose picture cannot be drawn keeps its faces and gets an error.
+
+    Args:
+        results: what to draw; those without faces are left out.
+        emotions: the names of the classes.
+        pictures: gives out the places.
+        name: makes the name of a picture from that of its source.
+        workers: the processes to draw in.
+        done: called with each result when its picture is there, or cannot be made.
     """
-    drawings = (_Drawing(result, place(result.source), tuple(emotions)) for result in results)
-    for outcome in workers.run(_draw, drawings):
-        result = outcome.item.result
-        if outcome.error is not None:
-            result.error = f"the annotated picture could not be made: {_reason(outcome.error)}"
-        done(result)
+
+    def drawings() -> Iterator[_Drawing]:
+        for result in results:
+            if result.boxes:
+                side = max(result.width, result.height)
+                path = pictures.place(name(draw.writable_name(result.source.name, side)))
+                yield _Drawing(result, path, tuple(emotions))
+
+    try:
+        for outcome in workers.run(_draw, drawings()):
+            result = outcome.item.result
+            if outcome.error is not None:
+                result.error = f"the annotated picture could not be made: {_reason(outcome.error)}"
+            done(result)
+    finally:
+        pictures.sweep()
 
 
 def run(
@@ -233,6 +266,7 @@ def run(
     folder = ResultFolder(out, overwrite=overwrite)
     check(settings)
     sources = list_sources(inputs, without=out)
+    _keep_apart(sources, out)
     report, results = Report(), []
     with start_workers(settings, len(sources)) as workers, load_predictor(settings) as predictor:
         account = _account(inputs, settings, predictor, annotated=annotated)
@@ -246,11 +280,33 @@ def run(
             if annotated:
                 _annotate_all(results, predictor.emotions, folder, workers, progress, report)
         except KeyboardInterrupt:
-            report.interrupted, report.left = True, len(sources) - len(results)
-    folder.write_tables(results, predictor.emotions)
-    _count(report, results, predictor.emotions)
-    folder.write_run(account | _outcome(report))
+            report.interrupted = True
+        except BaseException as error:
+            # What is done is worth as much as in an interrupted run.
+            report.failure = one_line(f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            report.left = len(sources) - len(results)
+            _count(report, results, predictor.emotions)
+            _finish(folder, results, predictor.emotions, account, report)
     return report
+
+
+def _finish(
+    folder: ResultFolder,
+    results: Sequence[FileResult],
+    emotions: Sequence[str],
+    account: dict[str, Any],
+    report: Report,
+) -> None:
+    """Write the final tables, and in any case how the run ended."""
+    try:
+        folder.write_tables(results, emotions)
+    except OutputError as error:
+        report.failure = one_line(error)
+        raise
+    finally:
+        folder.write_run(account | _outcome(report))
 
 
 def _annotate_all(
@@ -264,12 +320,21 @@ def _annotate_all(
     """Draw every result that has faces; in order, so that names are given out alike each time."""
     drawn = sorted((each for each in results if each.boxes), key=lambda each: each.source.name)
     pictures = Pictures(folder.annotated)
-
-    def place(source: Source) -> Path:
-        return pictures.place(draw.writable_name(source.name))
-
     with _stage("pictures", len(drawn), progress, report):
-        annotate(drawn, emotions, place, workers, progress.advance)
+        annotate(drawn, emotions, pictures, str, workers, progress.advance)
+
+
+def _keep_apart(sources: Sequence[Source], out: Path) -> None:
+    """Raise if one of `sources` lies in `out`, where `--overwrite` removes files."""
+    if not out.exists():
+        return
+    folder = os.path.join(os.path.realpath(out), "")
+    for source in sources:
+        if os.path.realpath(source.path).startswith(folder):
+            raise InputError(
+                f"{one_line(source.name)} lies in the folder for the results, --out {out}; choose "
+                "another one"
+            )
 
 
 @dataclass(frozen=True)
@@ -311,8 +376,9 @@ def _draw(drawing: _Drawing) -> None:
     strongest = result.strongest(drawing.emotions)
     draw.annotate(image, ((box, *label) for box, label in zip(result.boxes, strongest)))
     drawing.path.parent.mkdir(parents=True, exist_ok=True)
+    encoded = draw.encode(image, drawing.path.suffix)
     with written_whole(drawing.path) as file:
-        file.write(draw.encode(image, drawing.path.suffix))
+        file.write(encoded)
 
 
 def _judge(outcome: jobs.Outcome) -> tuple[FileResult, np.ndarray]:
@@ -453,10 +519,15 @@ def _account(
     }
 
 
+def _ended(report: Report) -> str:
+    return "interrupted" if report.interrupted else "finished"
+
+
 def _outcome(report: Report) -> dict[str, Any]:
     """Return what `run.json` says more when the run is over."""
     return {
-        "state": "interrupted" if report.interrupted else "finished",
+        "state": "failed" if report.failure else _ended(report),
+        "failure": report.failure,
         "counts": {
             "sources": sum(report.statuses.values()) + report.left,
             **{status: report.statuses[status] for status in ("ok", "no_face", "failed")},

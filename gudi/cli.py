@@ -5,8 +5,10 @@ TensorFlow and OpenCV are imported inside the commands, so that `--help` answers
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import math
 import os
 import signal
 import sys
@@ -42,6 +44,7 @@ class _Commands(click.Group):
     """A group whose errors are one line, with the exit code that they carry."""
 
     def invoke(self, context: click.Context) -> Any:
+        _open_standard_streams()
         signal.signal(signal.SIGTERM, _terminated)
         try:
             return super().invoke(context)
@@ -56,6 +59,19 @@ class _Commands(click.Group):
             else:
                 click.echo("gudi: interrupted", err=True)
             context.exit(_exit_code(error))
+
+
+def _open_standard_streams() -> None:
+    """Fill descriptors 0 to 2 where the caller has closed them.
+
+    The next files and pipes to be opened would take their places, and what anything writes to
+    stderr, too.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 def _terminated(*_: object) -> None:
@@ -102,7 +118,15 @@ def main(debug: bool) -> None:
         os.environ["GUDI_DEBUG"] = "1"
     # File names may hold bytes that the terminal's encoding does not have.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _a_number(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse what counts as a number in no range."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number")
+    return value
 
 
 def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
@@ -149,7 +173,8 @@ def _detection_options(command: Callable) -> Callable:
         ),
         click.option(
             "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
+            type=click.FloatRange(min=0, min_open=True, max=1e6),
+            callback=_a_number,
             default=300,
             show_default=True,
             metavar="SECONDS",
@@ -164,21 +189,22 @@ def _detection_options(command: Callable) -> Callable:
         ),
         click.option(
             "--scale-factor",
-            type=click.FloatRange(min=1, min_open=True),
+            type=click.FloatRange(min=1, min_open=True, max=100),
+            callback=_a_number,
             default=SCALE_FACTOR,
             show_default=True,
             help="Growth of the search window from pass to pass; larger is faster, finds less.",
         ),
         click.option(
             "--min-neighbors",
-            type=click.IntRange(min=0),
+            type=click.IntRange(min=0, max=100_000),
             default=MIN_NEIGHBORS,
             show_default=True,
             help="Overlapping hits that make a face; fewer find more, true and false ones.",
         ),
         click.option(
             "--min-face",
-            type=click.IntRange(min=0),
+            type=click.IntRange(min=0, max=100_000),
             default=0,
             metavar="PIXELS",
             help="Leave out smaller faces; 50 is twice as fast on small photos.",
@@ -237,10 +263,10 @@ def _settings(options: dict[str, Any], batch_size: int) -> Settings:
 @_detection_options
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1, max=65536),
+    type=click.IntRange(min=1, max=4096),
     default=256,
     show_default=True,
-    help="Faces that go through the network at a time.",
+    help="Faces that go through the network at a time; each takes about 1 MB of memory.",
 )
 def batch(
     inputs: tuple[str, ...],
@@ -459,19 +485,27 @@ def _number(count: int, noun: str) -> str:
 
 
 def _progress() -> Any:
-    """Return a progress that fits where stderr goes to."""
+    """Return a progress that fits where stderr goes to, and that cannot end a run.
+
+    Whoever reads stderr may have gone away long before the run is over.
+    """
     from gudi.batch import Progress
 
     class Bar(Progress):
         def begin(self, label: str, total: int) -> None:
-            self.bar = click.progressbar(length=total, label=label, file=sys.stderr, show_pos=True)
-            self.bar.__enter__()
+            with contextlib.suppress(OSError):
+                self.bar = click.progressbar(
+                    length=total, label=label, file=sys.stderr, show_pos=True
+                )
+                self.bar.__enter__()
 
         def advance(self, result: FileResult) -> None:
-            self.bar.update(1)
+            with contextlib.suppress(OSError):
+                self.bar.update(1)
 
         def end(self) -> None:
-            self.bar.__exit__(None, None, None)
+            with contextlib.suppress(OSError):
+                self.bar.__exit__(None, None, None)
 
     class Lines(Progress):
         def begin(self, label: str, total: int) -> None:
@@ -482,9 +516,10 @@ def _progress() -> Any:
             self.count += 1
             if time.monotonic() >= self.next:
                 self.next += LINE_EVERY
-                click.echo(f"{self.label}: {self.count} of {self.total}", err=True)
+                self.end()
 
         def end(self) -> None:
-            click.echo(f"{self.label}: {self.count} of {self.total}", err=True)
+            with contextlib.suppress(OSError):
+                click.echo(f"{self.label}: {self.count} of {self.total}", err=True)
 
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar() if sys.stderr is not None and sys.stderr.isatty() else Lines()

@@ -24,8 +24,18 @@ LINE_SHARE = 1 / 400
 TEXT_SHARE = 1 / 55
 MIN_TEXT_HEIGHT = 9
 
-# Formats that hold an 8-bit colour picture of any size and that everyone can open.
-WRITTEN_ENDINGS = frozenset((".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+# Formats that hold an 8-bit colour picture and that everyone can open, with the longest side that
+# they can have.
+WRITTEN_ENDINGS = {
+    ".bmp": 2**20,
+    ".jpe": 65500,
+    ".jpeg": 65500,
+    ".jpg": 65500,
+    ".png": 10**6,
+    ".tif": 2**20,
+    ".tiff": 2**20,
+    ".webp": 16383,
+}
 
 
 def annotate(image: np.ndarray, labels: Iterable[tuple[Box, str, float]]) -> None:
@@ -63,9 +73,10 @@ def _write(
     cv2.putText(image, text, at, FONT, scale, TEXT_COLOUR, weight, cv2.LINE_AA)
 
 
-def writable_name(name: str) -> str:
-    """Return `name`, with `.png` behind it where pictures of its ending are not written."""
-    return name if os.path.splitext(name)[1].lower() in WRITTEN_ENDINGS else f"{name}.png"
+def writable_name(name: str, longer_side: int) -> str:
+    """Return `name`, with `.png` behind it where its ending cannot be that of such a picture."""
+    longest = WRITTEN_ENDINGS.get(os.path.splitext(name)[1].lower(), 0)
+    return name if longer_side <= longest else f"{name}.png"
 
 
 def encode(image: np.ndarray, ending: str) -> bytes:

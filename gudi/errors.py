@@ -5,6 +5,7 @@ GudiError                       1
 ├── InputError                  1  nothing to work on, or an INPUT that is not there
 ├── OutputError                 1  the result folder cannot be used
 ├── DeviceError                 1  the GPU that was asked for is not to be had
+├── WorkersError                1  no worker process can be started
 ├── PhotoError                  –  one photo cannot be read: a row of `files.csv`, never the end
 └── CheckpointError             1  base of all that a checkpoint can lack
     ├── CheckpointNotFound      1  none at the path, or several and no telling which is meant
@@ -52,6 +53,10 @@ class OutputError(GudiError):
 
 class DeviceError(GudiError):
     """The device that was asked for is not to be had."""
+
+
+class WorkersError(GudiError):
+    """Worker processes cannot be started."""
 
 
 class PhotoError(GudiError):

@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from gudi.errors import OutputError
+
+TEMPORARY_PREFIX = ".gudi-"
+
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[IO[bytes]]:
     """Yield a file that takes the place of `path` when the block has ended without an error.
 
-    Nothing is left behind when it has not. The temporary name is short: a name of 250 bytes has
-    no room for an ending of ours.
+    Nothing is left behind when it has not, unless the process is killed in the middle. The
+    temporary name is short: a name of 250 bytes has no room for an ending of ours.
     """
-    descriptor, temporary = tempfile.mkstemp(prefix=".gudi-", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
     try:
         with open(descriptor, "wb") as file:
             yield file
@@ -30,6 +34,17 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `OutputError` unless `folder` can be written to, or be made where it is missing."""
+    there = nearest_folder(folder)
+    if not there.is_dir():
+        raise OutputError(f"--out {folder} cannot be used: {there} is a file, not a folder")
+    if folder.is_symlink() and not folder.exists():
+        raise OutputError(f"--out {folder} cannot be used: it is a link to what is not there")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"--out {folder} cannot be used: no permission to write there")
 
 
 def nearest_folder(path: Path) -> Path:

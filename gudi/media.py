@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import functools
 import glob
 import os
 import stat
@@ -82,7 +84,7 @@ class Source:
     """One thing to work on.
 
     Attributes:
-        name: the path as reached from the INPUT that was typed, with forward slashes.
+        name: the path as reached from the INPUT that was typed, with forward slashes, as text.
         path: the path to open.
         kind: `image`, `video`, or `folder` for one that cannot be looked into.
         problem: why it cannot be worked on, if that is known before it is opened; or "".
@@ -113,11 +115,9 @@ def find(
             is not there is yielded, with its problem.
     """
     walk = _Walk(without)
-    for path, listed in _expand(inputs, stdin or sys.stdin.buffer):
+    for path, listed in _expand(inputs, stdin):
         for source in walk.look_at(path, listed=listed):
-            key = os.path.abspath(source.path)
-            if key not in walk.yielded:
-                walk.yielded.add(key)
+            if walk.is_new(source.path):
                 yield source
 
 
@@ -173,10 +173,19 @@ class _Walk:
     """One walk over all inputs."""
 
     def __init__(self, without: Path | None) -> None:
-        self.yielded: set[str] = set()
+        self.yielded: set[tuple[str, str]] = set()
+        self.real = functools.lru_cache(1000)(os.path.realpath)
         self.visited: set[tuple[int, int]] = set()
         if without is not None and without.exists():
             self.visited.add(_identity(os.stat(without)))
+
+    def is_new(self, path: str) -> bool:
+        """Tell whether this place has not come before, by whatever path."""
+        folder, name = os.path.split(path)
+        key = (self.real(folder or os.curdir), name)
+        new = key not in self.yielded
+        self.yielded.add(key)
+        return new
 
     def look_at(self, path: str, *, listed: bool = True) -> Iterator[Source]:
         """Yield what `path` stands for: a file itself, a folder's contents."""
@@ -191,33 +200,49 @@ class _Walk:
         if stat.S_ISREG(status.st_mode):
             yield _source(path, kind or IMAGE)
         elif stat.S_ISDIR(status.st_mode):
-            if kind:
-                yield _source(path, FOLDER, "it is a folder, though named like a file")
-            yield from self._look_into(path, status)
+            yield from self._look_into(path)
         else:
             yield _source(path, kind or IMAGE, _irregular(status.st_mode))
 
-    def _look_into(self, folder: str, status: os.stat_result) -> Iterator[Source]:
-        identity = _identity(status)
-        if identity in self.visited:
-            return
-        self.visited.add(identity)
+    def _look_into(self, folder: str) -> Iterator[Source]:
+        """Yield what is in `folder`, and in the folders in it however deep they are."""
+        if _kind(folder):
+            yield _source(folder, FOLDER, "it is a folder, though named like a file")
+        waiting = [iter(self._names(folder))]
+        while waiting:
+            found = next(waiting[-1], None)
+            if found is None:
+                waiting.pop()
+            elif isinstance(found, Source):
+                yield found
+            elif os.path.isdir(found):
+                if _kind(found):
+                    yield _source(found, FOLDER, "it is a folder, though named like a file")
+                waiting.append(iter(self._names(found)))
+            else:
+                yield from self.look_at(found)
+
+    def _names(self, folder: str) -> Iterable[str | Source]:
+        """Return the paths in `folder` that are to be looked at, or what keeps it closed."""
         try:
+            identity = _identity(os.stat(folder))
+            if identity in self.visited:
+                return []
+            self.visited.add(identity)
             names = sorted(os.listdir(folder))
         except OSError as error:
-            yield _source(folder, FOLDER, f"it cannot be opened: {error.strerror}")
-            return
-        for name in names:
-            path = os.path.join(folder, name)
-            if not name.startswith(".") and (_kind(name) or os.path.isdir(path)):
-                yield from self.look_at(path)
+            return [_source(folder, FOLDER, f"it cannot be opened: {error.strerror}")]
+        paths = (os.path.join(folder, name) for name in names if not name.startswith("."))
+        return [path for path in paths if _kind(path) or os.path.isdir(path)]
 
 
-def _expand(inputs: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, bool]]:
+def _expand(inputs: Iterable[str], stdin: BinaryIO | None) -> Iterator[tuple[str, bool]]:
     """Yield the paths that `inputs` name, and whether a list or a pattern named them."""
     for each in inputs:
         if each == "-":
-            yield from ((path, True) for path in _lines(stdin))
+            if stdin is None and sys.stdin is None:
+                raise InputError("standard input is closed, so there is no list on it")
+            yield from ((path, True) for path in _lines(stdin or sys.stdin.buffer))
         elif each.startswith("@") and not os.path.lexists(each):
             try:
                 with open(each[1:], "rb") as file:
@@ -238,12 +263,20 @@ def _expand(inputs: Iterable[str], stdin: BinaryIO) -> Iterator[tuple[str, bool]
 def _lines(file: BinaryIO) -> Iterator[str]:
     """Yield the paths of a list: a line each, or, where there are NULs, between those."""
     text = file.read()
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes it
+        text = text.decode("utf-16", "replace").encode()
+    text = text.removeprefix(codecs.BOM_UTF8)
     entries = text.split(b"\0") if b"\0" in text else text.splitlines()
     return (os.fsdecode(entry) for entry in entries if entry.strip())
 
 
 def _source(path: str, kind: str, problem: str = "") -> Source:
-    return Source(Path(path).as_posix(), path, kind, problem)
+    name = Path(path).as_posix()
+    if not name.isascii():
+        # Bytes that are no text in this locale come as surrogates. Most are UTF-8 all the same; the
+        # others become a readable escape.
+        name = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return Source(name, path, kind, problem)
 
 
 def _kind(path: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from gudi import batch, draw
-from gudi.media import Source
-from gudi.results import FileResult, Pictures
+from gudi import batch
+from gudi.files import check_writable
+from gudi.results import MAX_NAME, FileResult, Pictures
+
+# What stands before the ending of annotated pictures.
+MARK = ".emotions"
 
 
 def predict_photos(
@@ -18,8 +22,15 @@ def predict_photos(
     Returns:
         The results, in the order in which the photos were found, and the names of the emotions.
     """
+    if out is not None:
+        check_writable(out)
     batch.check(settings)
-    sources = batch.list_sources(inputs)
+    # Not what an earlier call has drawn, unless it is asked for by name.
+    sources = [
+        source
+        for source in batch.list_sources(inputs)
+        if source.path in inputs or not PurePosixPath(source.name).stem.endswith(MARK)
+    ]
     results: list[FileResult] = []
     with (
         batch.start_workers(settings, len(sources)) as workers,
@@ -29,20 +40,16 @@ def predict_photos(
         order = {source.path: position for position, source in enumerate(sources)}
         results.sort(key=lambda result: order[result.source.path])
         if out is not None:
-            pictures = Pictures(out)
-            batch.annotate(
-                [result for result in results if result.boxes],
-                predictor.emotions,
-                lambda source: pictures.place(picture_name(source)),
-                workers,
-            )
+            batch.annotate(results, predictor.emotions, Pictures(out), picture_name, workers)
     return results, predictor.emotions
 
 
-def picture_name(source: Source) -> str:
-    """Return the name of the annotated picture, one that no photo has that gudi did not make.
+def picture_name(name: str) -> str:
+    """Return the name of the annotated picture of the photo `name`.
 
-    `--out` may well be the folder of the photos themselves.
+    No photo has such a name that gudi did not make: `--out` may well be the folder of the photos
+    themselves.
     """
-    name = PurePosixPath(draw.writable_name(source.name))
-    return f"{name.stem}.emotions{name.suffix}"
+    path = PurePosixPath(name)
+    stem = os.fsencode(path.stem)[: MAX_NAME - len(os.fsencode(f"{MARK}{path.suffix}")) - 4]
+    return f"{os.fsdecode(stem)}{MARK}{path.suffix}"

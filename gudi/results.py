@@ -17,10 +17,13 @@ import numpy as np
 
 from gudi.errors import OutputError
 from gudi.faces import Box
-from gudi.files import nearest_folder, written_whole
+from gudi.files import TEMPORARY_PREFIX, check_writable, written_whole
 from gudi.media import Source
 
 FACES, FILES, RUN, ANNOTATED = "faces.csv", "files.csv", "run.json", "annotated"
+
+# File systems of today take names of this many bytes.
+MAX_NAME = 255
 
 FACE_COLUMNS = (
     "source", "kind", "frame", "time_s", "face", "x", "y", "width", "height", "emotion",
@@ -83,8 +86,7 @@ class ResultFolder:
             raise OutputError(f"--out {path} is a file, not a folder") from None
         except OSError as error:
             raise OutputError(f"--out {path} cannot be used: {error.strerror}") from error
-        if not os.access(nearest_folder(path), os.W_OK | os.X_OK):
-            raise OutputError(f"--out {path} cannot be used: no permission to write there")
+        check_writable(path)
         earlier = _is_result_folder(path)
         if there and not earlier:
             raise OutputError(
@@ -124,9 +126,12 @@ class ResultFolder:
 
     def _write(self, name: str, header: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
         with self._file(name) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
+            plain = csv.writer(file, lineterminator="\n")
+            # By itself it does not quote a carriage return, which readers take for a line's end.
+            quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            plain.writerow(header)
+            for row in rows:
+                (quoted if "\r" in row[0] else plain).writerow(row)
 
     @contextlib.contextmanager
     def _file(self, name: str) -> Iterator[IO[str]]:
@@ -154,21 +159,38 @@ class Pictures:
     def place(self, name: str) -> Path:
         """Return where the picture called `name`, a path with forward slashes, goes.
 
-        Roots and `..` are taken out of it; where that makes two names the same, the later one
-        gets a number.
+        Roots, drives and `..` are taken out of it; where that makes two names the same, the later
+        one gets a number.
         """
-        parts = [
-            "__" if part == ".." else part.replace(":", "")
-            for part in PurePosixPath(name).parts
-            if part != "/"
-        ]
-        folder = self._folder.joinpath(*parts[:-1])
-        path, number = folder / parts[-1], 1
+        *folders, file = (_harmless(part) for part in PurePosixPath(name).parts if part != "/")
+        folder = self._folder.joinpath(*folders)
+        path, number = folder / _short(file), 1
         while path in self._taken:
             number += 1
-            path = folder / f"{number}-{parts[-1]}"
+            path = folder / _short(f"{number}-{file}")
         self._taken.add(path)
         return path
+
+    def sweep(self) -> None:
+        """Remove what workers that were killed have left half written."""
+        for folder in {path.parent for path in self._taken}:
+            for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                leftover.unlink(missing_ok=True)
+
+
+def _harmless(part: str) -> str:
+    """Return one part of a path as one that leads nowhere but down."""
+    # Drives have colons, and Windows has streams behind them.
+    part = part.replace(":", "").replace("\\", "")
+    return "__" if part in ("", ".", "..") else part
+
+
+def _short(name: str) -> str:
+    """Return `name`, its middle left out where it has more bytes than file systems take."""
+    stem, ending = os.path.splitext(name)
+    while len(os.fsencode(stem + ending)) > MAX_NAME:
+        stem = stem[:-1]
+    return stem + ending
 
 
 def _is_result_folder(path: Path) -> bool:

@@ -19,11 +19,13 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from typing import Any
 
 import joblib
 import psutil
 from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from jobs.errors import TimedOut, WorkerDied, WorkersUnavailable
@@ -98,6 +100,10 @@ class Workers:
     def __enter__(self) -> Workers:
         """Start the processes, without waiting for them."""
         try:
+            # They unblock SIGINT for the whole thread when they are first needed, and so would in
+            # the middle of a worker's start.
+            for tracker in (resource_tracker, loky_resource_tracker):
+                tracker.ensure_running()
             for worker in self._crew:
                 worker.start()
         except BaseException:

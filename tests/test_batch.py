@@ -21,6 +21,7 @@ from conftest import draw_face, gudi_environment, interruptible, run_gudi, save
 from gudi import batch, media
 from gudi.emotions import EMOTIONS
 from gudi.predictor import Predictor
+from gudi.results import Pictures
 
 
 def rows(path):
@@ -190,7 +191,14 @@ def spoil(folder):
 def test_bad_inputs_are_rows_and_cost_the_good_ones_nothing(photos, made, tmp_path):
     assert run(photos, tmp_path / "good", made[0]).returncode == 0
     reasons = spoil(photos)
-    odd = ["two\nlines.jpg", "emoji 😀.jpg", "n" * 246 + ".jpg", 'quote".jpg', "comma,.jpg"]
+    odd = [
+        "carriage\rreturn.jpg",
+        "two\nlines.jpg",
+        "emoji 😀.jpg",
+        "n" * 246 + ".jpg",
+        'quote".jpg',
+        "comma,.jpg",
+    ]
     for name in odd:
         shutil.copy(photos / "one.jpg", photos / name)
 
@@ -233,11 +241,10 @@ def test_a_picture_that_cannot_be_drawn_keeps_its_faces(photos, predictor, tmp_p
     faces = sum(len(result.boxes) for result in results)
     (photos / "one.jpg").unlink()
     save(photos / "two.bmp", draw_face(width=77))
+    drawn = [result for result in results if result.boxes]
+    pictures = Pictures(tmp_path / "drawn")
     with batch.start_workers(batch.Settings(), 2) as workers:
-        drawn = [result for result in results if result.boxes]
-        batch.annotate(
-            drawn, EMOTIONS, lambda source: tmp_path / "drawn" / Path(source.path).name, workers
-        )
+        batch.annotate(drawn, EMOTIONS, pictures, os.path.basename, workers)
     errors = {Path(result.source.path).name: result.error for result in drawn if result.error}
     assert errors == {
         "one.jpg": "the annotated picture could not be made: no such file",
@@ -295,6 +302,74 @@ def test_nothing_is_written_outside_the_result_folder(photos, made, tmp_path):
     assert (work / "results/annotated/__/__/photos/below/one.png").is_file()
 
 
+@pytest.mark.parametrize("trick", [":..", "..:", "..\\"])
+def test_names_that_would_become_dots_lead_nowhere(trick, tmp_path):
+    pictures = Pictures(tmp_path / "annotated")
+    for name in (f"p/{trick}/{trick}/{trick}/me.jpg", f"{trick}/me.jpg", trick, "/etc/x.jpg"):
+        path = pictures.place(name)
+        assert ".." not in path.parts
+        assert tmp_path / "annotated" in path.parents
+
+
+def test_long_names_are_cut_in_the_middle(tmp_path):
+    pictures = Pictures(tmp_path)
+    places = [pictures.place("ü" * 126 + ".jpg.png") for _ in range(3)]
+    assert len(set(places)) == 3
+    for place in places:
+        assert place.suffix == ".png"
+        place.touch()
+
+
+def test_the_results_of_a_run_are_not_its_photos(photos, made, tmp_path):
+    out = tmp_path / "out"
+    assert run(photos, out, made[0]).returncode == 0
+    before = sorted(out.rglob("*"))
+    (picture,) = out.rglob("one.jpg")
+    for given in (out / "annotated", picture):
+        done = run(given, out, made[0], "--overwrite")
+        assert done.returncode == 1
+        assert "lies in the folder for the results" in done.stderr
+    assert sorted(out.rglob("*")) == before
+
+
+def test_a_reader_of_progress_that_goes_away_costs_nothing(photos, made, tmp_path):
+    command = [sys.executable, "-m", "gudi", "batch", photos, "--out", tmp_path / "out"]
+    process = subprocess.Popen(
+        [*command, "--checkpoint", made[0]], env=gudi_environment(), stderr=subprocess.PIPE
+    )
+    process.stderr.close()
+    process.wait(100)
+    assert len(rows(tmp_path / "out" / "faces.csv")) == 4
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["state"] == "finished"
+
+
+def test_a_run_that_breaks_keeps_what_is_done(photos, predictor, made, tmp_path, monkeypatch):
+    for copy in range(20):
+        shutil.copy(photos / "one.jpg", photos / f"{copy}.jpg")
+
+    def predict(self, faces, calls=[]):  # noqa: B006
+        calls.append(faces)
+        if len(calls) == 3:
+            raise RuntimeError("out of memory")
+        return np.full((len(faces), 7), 1 / 7, np.float32)
+
+    monkeypatch.setattr(Predictor, "predict", predict)
+    settings = batch.Settings(str(made[0]), device="cpu", batch_size=4)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        batch.run([str(photos)], tmp_path / "out", settings)
+    account = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (account["state"], account["failure"]) == ("failed", "RuntimeError: out of memory")
+    assert 4 <= len(rows(tmp_path / "out" / "faces.csv")) <= 8
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX descriptors")
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_closed_streams(photos, made, tmp_path, closed):
+    done = run(photos, tmp_path / "out", made[0], preexec_fn=lambda: os.close(closed))
+    assert "Traceback" not in done.stderr
+    assert len(rows(tmp_path / "out" / "faces.csv")) == 4
+
+
 def test_results_below_the_photos_are_not_taken_for_photos(photos, made):
     for _ in range(2):
         done = run_gudi(
@@ -314,6 +389,9 @@ def test_results_below_the_photos_are_not_taken_for_photos(photos, made):
         (["photos", "--out", "/proc/no/where"], 1, "--out /proc/no/where cannot be used"),
         (["photos", "--out", "out", "--checkpoint", "none"], 1, "no checkpoint at none"),
         (["photos", "--out", "out", "--device", "tpu"], 2, "no such device: tpu"),
+        (["photos", "--out", "photos/one.jpg/sub"], 1, "photos/one.jpg is a file"),
+        (["photos", "--out", "out", "--timeout", "nan"], 2, "--timeout"),
+        (["photos", "--out", "out", "--timeout", "inf"], 2, "--timeout"),
         (["photos"], 2, "Missing option '--out'"),
         (["photos", "--out", "out", "--workers", "0"], 2, "--workers"),
         (["photos", "--out", "out", "--scale-factor", "1"], 2, "--scale-factor"),

@@ -213,21 +213,30 @@ def test_no_table_at_all(checkpoint):
             checkpoints.open_checkpoint(checkpoint)
 
 
+def pairs(entries):
+    """Return the entries of a block, without shared beginnings."""
+    return b"".join(
+        b"\0" + number(len(key)) + number(len(value)) + key + value for key, value in entries
+    )
+
+
 def table(entries):
     """Return an index that holds `entries`, written as TensorFlow writes it."""
+    return finished(pairs(entries))
 
-    def block(pairs):
-        body = b"".join(
-            b"\0" + number(len(key)) + number(len(value)) + key + value for key, value in pairs
-        )
+
+def finished(body):
+    """Return the table whose one block has the entries `body`."""
+
+    def block(body):
         body += struct.pack("<II", 0, 1)
         crc = google_crc32c.value(body + b"\0")
         masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
         return body + b"\0" + struct.pack("<I", masked)
 
-    data, meta = block(entries), block([])
+    data, meta = block(body), block(b"")
     handle = number(0) + number(len(data) - 5)
-    directory = block([(b"~", handle)])
+    directory = block(pairs([(b"~", handle)]))
     footer = number(len(data)) + number(len(meta) - 5)
     footer += number(len(data) + len(meta)) + number(len(directory) - 5)
     return data + meta + directory + footer.ljust(40, b"\0") + sstable.MAGIC
@@ -278,6 +287,27 @@ def test_a_sound_table_with_impossible_contents(checkpoint, entries):
     beside(checkpoint, ".index").write_bytes(table(entries))
     with pytest.raises(CheckpointCorrupt, match=r"\.index is damaged"):
         checkpoints.open_checkpoint(checkpoint)
+
+
+def test_a_small_index_that_spells_out_a_great_many_long_names(checkpoint):
+    # Each entry but the first takes 8 bytes and shares all but one of a megabyte.
+    name = b"n" * 2**20
+    body = b"\0" + number(len(name)) + b"\0" + name
+    body += (number(len(name)) + b"\1\0n") * 3000
+    beside(checkpoint, ".index").unlink()
+    beside(checkpoint, ".index").write_bytes(finished(body))
+    with pytest.raises(CheckpointCorrupt, match="longer names, or more of them"):
+        checkpoints.open_checkpoint(checkpoint)
+
+
+def test_a_pipe_is_not_waited_for(checkpoint):
+    for name in ("checkpoint", f"{NAME}.meta"):
+        checkpoint.with_name(name).unlink()
+        os.mkfifo(checkpoint.with_name(name))
+    assert find(checkpoint.parent) == checkpoint
+    beside(checkpoint, ".index").unlink()
+    os.mkfifo(beside(checkpoint, ".index"))
+    assert checkpoints.open_checkpoint(checkpoint.parent).format == "V2 without index"
 
 
 def test_tensors_beyond_the_data(checkpoint):

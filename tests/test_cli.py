@@ -131,6 +131,21 @@ def test_predict_never_touches_the_photos(photos, env, tmp_path):
     ]  # fmt: skip
 
 
+def test_predict_does_not_take_its_own_pictures_for_photos(photos, env, tmp_path):
+    for _ in range(2):
+        done = run_gudi("predict", ".", "--out", ".", cwd=photos, env=env)
+        assert len(done.stdout.splitlines()) == 4, done.stderr
+    done = run_gudi("predict", "one.emotions.jpg", "--no-annotate", cwd=photos, env=env)
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_predict_of_a_photo_with_a_long_name(photos, env, tmp_path):
+    (photos / "one.jpg").rename(photos / ("ü" * 125 + ".jpg"))
+    done = run_gudi("predict", "photos", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "predicted").iterdir())) == 3
+
+
 def test_predict_agrees_with_the_largest_face_of_batch(photos, env, tmp_path):
     arguments = ("photos/two.bmp", "--faces", "largest")
     predicted = run_gudi("predict", "--no-annotate", *arguments, cwd=tmp_path, env=env)

@@ -104,6 +104,33 @@ def test_lists(here):
         names("@nothing.txt")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_lists_from_windows(here, encoding):
+    touch(here, "p/ü.jpg", "b.jpg")
+    mark = "\ufeff" if encoding.endswith("e") else ""
+    (here / "list.txt").write_bytes(f"{mark}p/ü.jpg\r\nb.jpg\r\n".encode(encoding))
+    assert names("@list.txt") == ["p/ü.jpg", "b.jpg"]
+
+
+def test_a_link_and_back_is_another_place(here):
+    touch(here, "x.jpg", "far/away/y.jpg", "far/x.jpg")
+    (here / "link").symlink_to(here / "far" / "away")
+    assert names("x.jpg", "link/../x.jpg") == ["x.jpg", "link/../x.jpg"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs long paths, and rm")
+def test_folders_of_any_depth(here):
+    deep = here
+    try:
+        for _ in range(1200):
+            deep = deep / "d"
+            deep.mkdir()
+        touch(here, "a.jpg")
+        assert names(".") == ["a.jpg"]
+    finally:
+        subprocess.run(["rm", "-rf", here / "d"], check=True)  # too deep for Python's own
+
+
 def test_a_typing_error_is_told(here):
     with pytest.raises(InputError, match="no such file or folder: fotos"):
         names("fotos")
@@ -141,6 +168,7 @@ def test_a_name_that_is_no_text(here):
     (source,) = media.find(["p"])
     assert media.read_photo(source.path).shape == (300, 300, 3)
     assert os.fsencode(source.path) == os.fsencode(path.relative_to(here))
+    assert source.name == "p/\\xff.jpg"
 
 
 def encoded(tmp_path, mode, ending, **options):

@@ -131,6 +131,8 @@ def _named_by_state_file(path: Path) -> Path | None:
     Windows one, and a stranger's file gets to choose no other folder.
     """
     try:
+        if not path.is_file():  # a pipe, say, which would be waited for
+            return None
         with path.open("rb") as file:
             text = file.read(MAX_STATE_SIZE).decode("utf-8", "replace")
     except OSError:
@@ -145,7 +147,7 @@ def _files(prefix: Path) -> Files:
     parts = {"": prefix} if prefix.is_file() else {}
     for name in _names(prefix.parent) if prefix.parent.is_dir() else []:
         part = PART.fullmatch(name)
-        if part and part["prefix"] == prefix.name:
+        if part and part["prefix"] == prefix.name and prefix.with_name(name).is_file():
             parts[part["part"]] = prefix.with_name(name)
     return Files(prefix, parts)
 

@@ -27,6 +27,10 @@ UNCOMPRESSED = 0
 
 CRC_CHUNK = 2**20
 
+# Keys share their beginnings, so that a small file can spell out a great many long ones.
+MAX_KEY = 1024
+MAX_ENTRIES = 50_000
+
 
 @dataclass(frozen=True)
 class Block:
@@ -46,6 +50,7 @@ class Table:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._count = 0
         self._size = file.seek(0, os.SEEK_END)
         file.seek(max(0, self._size - FOOTER_SIZE))
         footer = file.read(FOOTER_SIZE)
@@ -80,6 +85,9 @@ class Table:
             length, position = varint(data, position)
             if shared > len(key) or position + added + length > stop:
                 raise ValueError("an entry runs out of its block")
+            self._count += 1
+            if shared + added > MAX_KEY or self._count > MAX_ENTRIES:
+                raise ValueError("it has longer names, or more of them, than any checkpoint")
             key = key[:shared] + bytes(data[position : position + added])
             position += added
             yield key, data[position : position + length]

@@ -25,7 +25,7 @@ from gudi.checkpoint.tensors import TensorFile
 from gudi.checkpoint.weights import choose_network, read_weights
 from gudi.emotions import EMOTIONS
 from gudi.errors import CheckpointCorrupt, OutputError
-from gudi.files import nearest_folder
+from gudi.files import TEMPORARY_PREFIX, nearest_folder
 
 DATA = "data-00000-of-00001"
 
@@ -130,7 +130,7 @@ def save(prefix: Path, values: Mapping[str, np.ndarray]) -> Bundle:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         make_sure_of_room(prefix, sum(value.nbytes for value in values.values()))
-        with tempfile.TemporaryDirectory(prefix=".gudi-", dir=folder) as scratch:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder) as scratch:
             staged = Path(scratch) / prefix.name
             _write_bundle(staged, values)
             _write_graph(regular_name(staged, "meta"), len(values["FullyConnected_1/b"]))
