@@ -72,6 +72,9 @@ def _open_standard_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    # multiprocessing flushes both before it starts a process.
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _terminated(*_: object) -> None:
@@ -118,8 +121,7 @@ def main(debug: bool) -> None:
         os.environ["GUDI_DEBUG"] = "1"
     # File names may hold bytes that the terminal's encoding does not have.
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.reconfigure(errors="backslashreplace")
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _a_number(context: click.Context, parameter: click.Parameter, value: float) -> float:
@@ -522,4 +524,4 @@ def _progress() -> Any:
             with contextlib.suppress(OSError):
                 click.echo(f"{self.label}: {self.count} of {self.total}", err=True)
 
-    return Bar() if sys.stderr is not None and sys.stderr.isatty() else Lines()
+    return Bar() if sys.stderr.isatty() else Lines()

@@ -284,7 +284,7 @@ class _Worker:
         Shut down before that, its thread stumbles over the work that it finds (KeyError).
         """
         deadline = time.monotonic() + 1
-        for future in (self.started, *self.tasks):
+        for future in filter(None, (self.started, *self.tasks)):
             while not (future.running() or future.done()) and time.monotonic() < deadline:
                 time.sleep(0.001)
 
