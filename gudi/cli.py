@@ -48,7 +48,9 @@ class _Commands(click.Group):
         signal.signal(signal.SIGTERM, _terminated)
         try:
             return super().invoke(context)
-        except (GudiError, KeyboardInterrupt, OSError, MemoryError, ImportError) as error:
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except (Exception, KeyboardInterrupt) as error:
             if _debug(context):
                 traceback.print_exc()
             if isinstance(error, BrokenPipeError):
@@ -97,7 +99,8 @@ def _described(error: BaseException) -> str:
         return str(error)
     if isinstance(error, ImportError) and ".so" in str(error):
         return f"{error}; on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
-    return f"{type(error).__name__}: {error} (gudi --debug … shows where)"
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first} (gudi --debug … shows where)"
 
 
 def _complain(message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -168,6 +169,23 @@ def test_a_closed_pipe_is_no_error(photos, env, tmp_path):
     process.stdout.close()
     assert process.stderr.read() in ("", "photos/none.jpg: no face\n")
     process.wait(60)
+
+
+def test_an_error_of_our_own_is_one_line_too(photos, env, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import gudi.results\n"
+        "def fail(*_): raise RuntimeError('not\\nexpected')\n"
+        "gudi.results.ResultFolder.begin = fail\n"
+    )
+    env = env | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "gudi", "batch", photos, "--out", tmp_path / "out"],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "gudi: error: RuntimeError: not (gudi --debug … shows where)\n"
 
 
 def test_debug_shows_the_traceback(tmp_path, env):
