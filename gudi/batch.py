@@ -84,6 +84,9 @@ class Settings:
 class Progress:
     """Told how far a run is; this one keeps it to itself."""
 
+    def note(self, text: str) -> None:
+        """There is something that a person should know."""
+
     def begin(self, label: str, total: int) -> None:
         """A stage begins."""
 
@@ -145,15 +148,18 @@ def list_sources(inputs: Sequence[str], without: Path | None = None) -> list[Sou
     ]
 
 
-def load_predictor(settings: Settings) -> Predictor:
-    """Return the predictor that `settings` ask for."""
-    return Predictor(
+def load_predictor(settings: Settings, progress: Progress) -> Predictor:
+    """Return the predictor that `settings` ask for; note a checkpoint that had to be repaired."""
+    predictor = Predictor(
         settings.checkpoint,
         settings.device,
         settings.batch_size,
         settings.emotions,
         settings.network,
     )
+    if predictor.recovered:
+        progress.note(f"{predictor.checkpoint}: {predictor.recovered}")
+    return predictor
 
 
 def check(settings: Settings) -> None:
@@ -268,7 +274,10 @@ def run(
     sources = list_sources(inputs, without=out)
     _keep_apart(sources, out)
     report, results = Report(), []
-    with start_workers(settings, len(sources)) as workers, load_predictor(settings) as predictor:
+    with (
+        start_workers(settings, len(sources)) as workers,
+        load_predictor(settings, progress) as predictor,
+    ):
         account = _account(inputs, settings, predictor, annotated=annotated)
         folder.begin(account)
         report.seconds["startup"] = time.monotonic() - began

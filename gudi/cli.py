@@ -334,7 +334,7 @@ def predict(
 
     # A few faces are predicted sooner in a small batch, which is filled up to its size.
     results, emotions = predict_photos(
-        inputs, _settings(options, batch_size=32), out if annotate else None
+        inputs, _settings(options, batch_size=32), out if annotate else None, _progress()
     )
     click.echo(_as_json(results, emotions) if as_json else _as_lines(results, emotions), nl=False)
     for result in results:
@@ -496,7 +496,12 @@ def _progress() -> Any:
     """
     from gudi.batch import Progress
 
-    class Bar(Progress):
+    class Notes(Progress):
+        def note(self, text: str) -> None:
+            with contextlib.suppress(OSError):
+                click.echo(f"note: {one_line(text)}", err=True)
+
+    class Bar(Notes):
         def begin(self, label: str, total: int) -> None:
             with contextlib.suppress(OSError):
                 self.bar = click.progressbar(
@@ -512,7 +517,7 @@ def _progress() -> Any:
             with contextlib.suppress(OSError):
                 self.bar.__exit__(None, None, None)
 
-    class Lines(Progress):
+    class Lines(Notes):
         def begin(self, label: str, total: int) -> None:
             self.label, self.total, self.count = label, total, 0
             self.next = time.monotonic() + LINE_EVERY

@@ -15,7 +15,10 @@ MARK = ".emotions"
 
 
 def predict_photos(
-    inputs: Sequence[str], settings: batch.Settings, out: Path | None
+    inputs: Sequence[str],
+    settings: batch.Settings,
+    out: Path | None,
+    progress: batch.Progress | None = None,
 ) -> tuple[list[FileResult], tuple[str, ...]]:
     """Recognise the faces of `inputs`, and draw them onto pictures in `out` unless that is None.
 
@@ -34,7 +37,7 @@ def predict_photos(
     results: list[FileResult] = []
     with (
         batch.start_workers(settings, len(sources)) as workers,
-        batch.load_predictor(settings) as predictor,
+        batch.load_predictor(settings, progress or batch.Progress()) as predictor,
     ):
         batch.recognise(sources, settings.detection, predictor, workers, results.append)
         order = {source.path: position for position, source in enumerate(sources)}

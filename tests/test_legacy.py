@@ -113,6 +113,14 @@ def test_what_tflearn_writes_today_is_recovered_from_its_data_alone(made, tmp_pa
     assert "momentum, 7 classes" in recovered
 
 
+@pytest.mark.parametrize("command", ["batch", "predict"])
+def test_that_it_was_recovered_is_said(made, photos, tmp_path, command):
+    into_state(made[0].parent, tmp_path / "set", {DATA: DATA})
+    done = run_gudi(command, "photos/one.jpg", "--checkpoint", "set", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"note: set/{NAME}: there is no index; recovered from")
+
+
 @pytest.mark.parametrize("change", ["longer", "shorter", "noise", "flag", "counter"])
 def test_data_that_is_not_believed(made, tmp_path, change):
     target = into_state(made[0].parent, tmp_path / "set", {DATA: DATA})
