@@ -106,6 +106,29 @@ def test_a_state_file_leads_nowhere_else(checkpoint, trick):
     assert find(state) == checkpoint
 
 
+def test_a_state_file_of_nothing_but_lines_takes_no_time(checkpoint):
+    state = checkpoint.with_name("checkpoint")
+    state.unlink()
+    state.write_bytes(b"\n" * 2**20)
+    assert find(state) == checkpoint
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    (tmp_path / NAME).mkdir()
+    (tmp_path / f"{NAME}.index").mkdir()
+    with pytest.raises(CheckpointNotFound, match="no checkpoint in"):
+        checkpoints.open_checkpoint(tmp_path)
+
+
+def test_inspect_of_odd_counters_and_of_another_network(checkpoint):
+    beside(checkpoint, ".index").unlink()
+    odd = [(b"", HEADER), (b"Global_Step", entry([10**6]))]
+    beside(checkpoint, ".index").write_bytes(table(odd))
+    report = checkpoints.inspect(checkpoint)
+    assert (report["step"], report["usable"]) == (None, False)
+    assert "not a checkpoint of the Gudi network" in report["problem"]
+
+
 def test_nothing_there(tmp_path):
     with pytest.raises(CheckpointNotFound, match=r"no checkpoint in .*\.index"):
         find(tmp_path)
@@ -276,6 +299,7 @@ HEADER = field(1, 1)
         [(b"", HEADER), (b"a", entry([2**62, 2**62], size=16))],
         [(b"", HEADER), (b"a", entry([2**64 - 1], size=4))],
         [(b"", HEADER), (b"a", entry([4], size=17))],
+        [(b"", HEADER), (b"a", entry([1] * 65))],
         [(b"", HEADER), (b"a", field(2, 5))],
         [(b"", HEADER), (b"a", field(3, 7) + entry([1]))],
         [(b"", HEADER), (b"a", b"\xff" * 20)],

@@ -320,7 +320,7 @@ def test_adopt_needs_room(made, tmp_path, monkeypatch):
     assert not (tmp_path / "to").exists()
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", ".x", ""])
+@pytest.mark.parametrize("name", ["../x", "a/b", ".x", "", "checkpoint", "x.index", "x.data"])
 def test_adopt_takes_no_paths_for_names(made, tmp_path, name):
     done = run_gudi("checkpoint", "adopt", made[0], "--name", name, cwd=tmp_path)
     assert done.returncode == 2

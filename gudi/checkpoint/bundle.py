@@ -28,6 +28,9 @@ MAX_INDEX_SIZE = 16 * 2**20
 
 MAX_SHARDS = 1000
 
+# Those of a Gudi checkpoint have up to 4 dimensions; NumPy takes 64.
+MAX_RANK = 32
+
 
 @dataclass(frozen=True)
 class Entry(Tensor):
@@ -143,6 +146,8 @@ def _entry(message: memoryview) -> Entry:
     shape = tuple(
         integer(dimension, 1) for shape in chunks(message, 2) for dimension in chunks(shape, 2)
     )
+    if len(shape) > MAX_RANK:
+        raise ValueError(f"a variable has {len(shape)} dimensions")
     dtype = integer(message, 1)
     entry = Entry(
         dtype=DTYPES.get(dtype, f"type {dtype}"),

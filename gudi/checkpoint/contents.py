@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from gudi.checkpoint.tensors import Tensor
 from gudi.emotions import EMOTIONS
 
-LAYER = re.compile(r"(?P<kind>Conv2D|FullyConnected)(?:_(?P<number>\d+))?/(?P<part>[Wb])")
+LAYER = re.compile(r"(?P<kind>Conv2D|FullyConnected)(?:_(?P<number>\d{1,6}))?/(?P<part>[Wb])")
+
+# Nobody builds the network dozens of times in a process; a stranger's file may say so all the same.
+MAX_LAYERS = 60
 
 # TensorFlow's names of optimizer slots.
 OPTIMIZERS = {
@@ -70,6 +73,8 @@ def weight_shapes(classes: int = len(EMOTIONS)) -> dict[str, tuple[int, ...]]:
 def find_networks(tensors: Mapping[str, Tensor]) -> list[Layout]:
     """Return the Gudi networks among `tensors`, in the order in which they were built."""
     convolutions, connections = _layers(tensors, "Conv2D"), _layers(tensors, "FullyConnected")
+    if max(len(convolutions), len(connections)) > MAX_LAYERS:
+        return []
     shapes = weight_shapes()
     wanted = [shapes[f"{layer}/W"] for layer in ("Conv2D", "Conv2D_1", "Conv2D_2")]
     stems = _runs(tensors, convolutions, wanted)

@@ -10,8 +10,8 @@ from gudi.checkpoint.contents import Layout, find_networks, trained
 from gudi.checkpoint.locate import Files, find
 from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.tensors import DTYPES, Tensor, TensorFile
-from gudi.checkpoint.weights import choose_network
-from gudi.errors import CheckpointError, CheckpointIncomplete
+from gudi.checkpoint.weights import choose_network, read_weights
+from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
 
 COUNTERS = ("Global_Step", "Training_step")
 
@@ -57,13 +57,15 @@ def inspect(path: str | os.PathLike | None = None, *, verify: bool = False) -> d
     report |= {"format": file.format, "recovered": file.recovered} | _described(file.tensors)
     try:
         report["step"] = _step(file)
-        choose_network(file, classes=None)
         if verify:
             report["checksums"] = _verified(file)
+        network = choose_network(file, classes=None)
+        if verify:
+            read_weights(file, network)
         report["usable"] = True
     except CheckpointError as error:
         report["problem"] = str(error)
-        if verify:
+        if isinstance(error, CheckpointCorrupt) and report["checksums"] == "not looked at":
             report["checksums"] = "damaged"
     return report
 
@@ -114,7 +116,8 @@ def _writer(tensors: dict[str, Tensor]) -> str:
 def _step(file: TensorFile) -> int | None:
     """Return the training step that the checkpoint was written at."""
     for name in COUNTERS:
-        if name in file.tensors and file.tensors[name].dtype == "float32":
+        tensor = file.tensors.get(name)
+        if tensor is not None and (tensor.dtype, tensor.shape) == ("float32", ()):
             value = float(file.read(name)[0])
             if value.is_integer():
                 return int(value)

@@ -137,7 +137,7 @@ def _named_by_state_file(path: Path) -> Path | None:
             text = file.read(MAX_STATE_SIZE).decode("utf-8", "replace")
     except OSError:
         return None
-    line = re.search(r'^\s*model_checkpoint_path:\s*"(.*)"\s*$', text, re.MULTILINE)
+    line = re.search(r'^[ \t]*model_checkpoint_path:[ \t]*"(.*)"', text, re.MULTILINE)
     name = re.split(r"[\\/]+", line[1])[-1] if line else ""
     return path.with_name(name) if name.strip(".") and "\0" not in name else None
 
@@ -159,9 +159,13 @@ def _prefixes(folder: Path) -> list[Path]:
     for name in names:
         part = PART.fullmatch(name)
         if part and part["part"] != "meta":
-            found.add(part["prefix"])
+            wanted = part["prefix"]
         elif name == CHECKPOINT_NAME or f"{name}.meta" in names:
-            found.add(name)
+            wanted = name
+        else:
+            continue
+        if (folder / name).is_file():
+            found.add(wanted)
     return [folder / name for name in sorted(found)]
 
 

@@ -30,6 +30,7 @@ CRC_CHUNK = 2**20
 # Keys share their beginnings, so that a small file can spell out a great many long ones.
 MAX_KEY = 1024
 MAX_ENTRIES = 50_000
+MAX_DIRECTORY = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Table:
             raise ValueError("it does not end as a table does: cut short, or another kind of file")
         _, position = _handle(footer, 0)  # the metaindex, empty in TensorFlow's tables
         (offset, size), _ = _handle(footer, position)
+        if size > MAX_DIRECTORY:
+            raise ValueError("its list of blocks is too large")
         self.blocks = [
             Block(bytes(key), *_handle(value, 0)[0])
             for key, value in self._entries(Block(b"", offset, size))

@@ -38,7 +38,7 @@ class TensorFile(Protocol):
 
     Attributes:
         prefix: the path that it goes by.
-        format: `V2`, `V1`, or `V2 without its index`.
+        format: `V2`, `V1`, or `V2 without index`.
         files: the files that hold it.
         tensors: its variables by name.
         recovered: "" or how a damaged set was made whole.

@@ -19,12 +19,12 @@ import numpy as np
 
 from gudi.checkpoint.bundle import Bundle
 from gudi.checkpoint.contents import Layout
-from gudi.checkpoint.locate import STATE_FILE, regular_name
+from gudi.checkpoint.locate import PART, STATE_FILE, regular_name
 from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.tensors import TensorFile
 from gudi.checkpoint.weights import choose_network, read_weights
 from gudi.emotions import EMOTIONS
-from gudi.errors import CheckpointCorrupt, OutputError
+from gudi.errors import CheckpointCorrupt, OutputError, UsageError
 from gudi.files import TEMPORARY_PREFIX, nearest_folder
 
 DATA = "data-00000-of-00001"
@@ -68,6 +68,8 @@ def adopt(path: str | os.PathLike | None, prefix: Path, number: int | None = Non
         CheckpointError: it cannot be read.
         OutputError: it cannot be written.
     """
+    if prefix.name == STATE_FILE or PART.fullmatch(prefix.name):
+        raise UsageError(f"a checkpoint cannot be called {prefix.name}: files of it are")
     file = open_checkpoint(path)
     network = choose_network(file, classes=None, number=number)
     make_sure_of_room(prefix, 2 * sum(file.tensors[name].size for name in network.names.values()))
@@ -91,7 +93,13 @@ def complete(file: TensorFile, network: Layout) -> dict[str, np.ndarray]:
     """
     values = read_weights(file, network).values
     for name, stored in network.names.items():
-        slots = [slot for slot in network.slots if slot.endswith(f"{stored}/Momentum")]
+        slots = [
+            slot
+            for slot in network.slots
+            if slot.endswith(f"{stored}/Momentum")
+            and file.tensors[slot].shape == values[name].shape
+            and file.tensors[slot].dtype == "float32"
+        ]
         values[f"{name}/Momentum"] = (
             file.read(slots[0])[0] if slots else np.zeros_like(values[name])
         )
