@@ -357,7 +357,13 @@ def checkpoint() -> None:
 @click.argument("path", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")
 @click.option("--verify", is_flag=True, help="Read all data and check it against its checksums.")
-def inspect_checkpoint(path: str | None, as_json: bool, verify: bool) -> None:
+@click.option(
+    "--network",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which of several networks is meant.  [default: the trained one]",
+)
+def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: int | None) -> None:
     """Say what a checkpoint is, what is wrong with it, and whether gudi can use it.
 
     PATH is the prefix, the folder or any file of it; without one, the checkpoint that gudi would
@@ -365,7 +371,7 @@ def inspect_checkpoint(path: str | None, as_json: bool, verify: bool) -> None:
     """
     from gudi.checkpoint import inspect
 
-    report = inspect(path, verify=verify)
+    report = inspect(path, verify=verify, number=network)
     click.echo(json.dumps(report, indent=2) if as_json else _described_checkpoint(report))
     sys.exit(ExitCode.FINISHED if report["usable"] else ExitCode.COULD_NOT_RUN)
 
@@ -420,9 +426,7 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
     """
     from gudi.checkpoint import adopt
 
-    if name != os.path.basename(name) or name.startswith(".") or not name:
-        raise click.BadParameter("must be the name of a file, not a path", param_hint="--name")
-    adopted = adopt(path, to / name, network)
+    adopted = adopt(path, to, name, network)
     for note in adopted.notes:
         click.echo(note, err=True)
     click.echo(adopted.prefix)

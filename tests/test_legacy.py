@@ -16,6 +16,7 @@ import pytest
 from conftest import NAME, ROOT, run_gudi
 
 from gudi import checkpoint as checkpoints
+from gudi.checkpoint import write
 from gudi.errors import (
     CheckpointCorrupt,
     CheckpointError,
@@ -73,12 +74,13 @@ def test_every_v2_set_in_every_state(unpack, shared, tmp_path, name, state):
     assert len(list(target.iterdir())) == len(STATES[state]), "the source was changed"
 
 
-@pytest.mark.parametrize("bare", [NAME, "model", f"{NAME}-34900"])
+@pytest.mark.parametrize("bare", [NAME, "model", f"{NAME}-34900", f"{NAME}{DATA}", "m.data"])
 def test_the_v1_file(unpack, shared, tmp_path, bare):
     folder = unpack(V1_SET)
     target = into_state(folder, tmp_path / "set", {"": ""}, bare)
     given = target if bare == NAME else target / bare
-    probabilities, _ = predict(given, np.load(shared / "oracle" / "faces_u8.npy"))
+    probabilities, recovered = predict(given, np.load(shared / "oracle" / "faces_u8.npy"))
+    assert ("of the V1 format" in recovered) == (".data" in bare)
     np.testing.assert_allclose(probabilities, np.load(folder / "expected.npy"), atol=1e-5, rtol=0)
 
 
@@ -104,6 +106,31 @@ def test_a_whole_copy_stands_in_for_a_data_file_that_was_cut_short(made, tmp_pat
     probabilities, recovered = predict(target, made[1])
     np.testing.assert_allclose(probabilities, made[2], atol=1e-5, rtol=0)
     assert f"found in {NAME} instead of" in recovered
+
+
+def test_a_whole_copy_stands_in_for_a_data_file_with_a_wrong_checksum(made, tmp_path):
+    target = into_state(made[0].parent, tmp_path / "set", STATES["as written"])
+    shutil.copyfile(target / f"{NAME}{DATA}", target / NAME)
+    with (target / NAME).open("r+b") as file:
+        place = checkpoints.open_checkpoint(made[0]).tensors["Conv2D_1/W"].offset
+        file.seek(place)
+        file.write(b"what a disk does")
+    (target / f"{NAME}{DATA}").rename(target / "good")
+    (target / NAME).rename(target / f"{NAME}{DATA}")
+    (target / "good").rename(target / NAME)
+    probabilities, recovered = predict(target, made[1])
+    np.testing.assert_allclose(probabilities, made[2], atol=1e-5, rtol=0)
+    assert recovered == f"{NAME}{DATA} is damaged, the data was taken from {NAME}"
+    report = checkpoints.inspect(target, verify=True)
+    assert (report["usable"], report["checksums"], report["recovered"]) == (True, "good", recovered)
+
+
+def test_data_does_without_an_index_that_is_damaged(made, tmp_path):
+    target = into_state(made[0].parent, tmp_path / "set", {DATA: DATA})
+    (target / f"{NAME}.index").write_bytes(b"an error page, say")
+    probabilities, recovered = predict(target, made[1])
+    np.testing.assert_allclose(probabilities, made[2], atol=1e-5, rtol=0)
+    assert recovered.startswith(f"{NAME}.index is damaged and was not used; there is no index")
 
 
 def test_what_tflearn_writes_today_is_recovered_from_its_data_alone(made, tmp_path):
@@ -236,6 +263,13 @@ def test_inspect(made, tmp_path):
     assert "gudi:       can use it" in lines
 
 
+def test_inspect_of_the_other_network(two_networks):
+    code, report = inspected(two_networks, "--network", "2")
+    assert (code, [each["taken"] for each in report["networks"]]) == (0, [False, True])
+    code, report = inspected(two_networks, "--network", "3")
+    assert (code, report["usable"]) == (1, False)
+
+
 def test_inspect_of_damage(checkpoint):
     data = checkpoint.with_name(f"{NAME}{DATA}")
     content = bytearray(data.read_bytes())
@@ -289,7 +323,7 @@ def test_adopt_writes_a_whole_set_and_changes_nothing(made, tmp_path, state):
 def test_adopt_from_other_layouts(unpack, two_networks, tmp_path):
     for source, step in ((unpack(V1_SET), 34900), (unpack(V2_SETS[3]), 34900), (two_networks, 0)):
         target = tmp_path / "to"
-        adopted = checkpoints.adopt(source, target / "renamed")
+        adopted = checkpoints.adopt(source, target, "renamed")
         report = checkpoints.inspect(adopted.prefix, verify=True)
         assert (report["usable"], report["checksums"], report["step"]) == (True, "good", step)
         assert (report["optimizer"], len(report["tensors"])) == ("momentum", 27)
@@ -306,8 +340,8 @@ def test_adopt_overwrites_nothing(made, tmp_path):
     for name in (NAME, "checkpoint"):
         (target / name).write_text("mine")
     with pytest.raises(OutputError, match="holds a checkpoint of that name already"):
-        checkpoints.adopt(made[0], target / NAME)
-    checkpoints.adopt(made[0], target / "another")
+        checkpoints.adopt(made[0], target)
+    checkpoints.adopt(made[0], target, "another")
     assert (target / "checkpoint").read_text() == "mine"
     assert not list(target.glob(".gudi*"))
 
@@ -316,11 +350,40 @@ def test_adopt_needs_room(made, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10**6))
     with pytest.raises(OutputError, match="has 1,000,000 bytes free"):
-        checkpoints.adopt(made[0], tmp_path / "to" / NAME)
+        checkpoints.adopt(made[0], tmp_path / "to")
     assert not (tmp_path / "to").exists()
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", ".x", "", "checkpoint", "x.index", "x.data"])
+def test_adopt_gives_way_to_one_that_was_quicker(made, tmp_path, monkeypatch):
+    """Another process writes the same checkpoint while ours has not yet moved its files."""
+    compare = write._compare
+
+    def slow(staged, values):
+        compare(staged, values)
+        (tmp_path / f"{NAME}.index").write_text("theirs")
+
+    monkeypatch.setattr(write, "_compare", slow)
+    with pytest.raises(OutputError, match="File exists"):
+        checkpoints.adopt(made[0], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [f"{NAME}.index"]
+
+
+def test_adopt_to_a_disk_that_is_too_small(made, tmp_path):
+    resource = pytest.importorskip("resource")
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+
+    done = run_gudi("checkpoint", "adopt", made[0], cwd=tmp_path, preexec_fn=small_files)
+    assert done.returncode == 1
+    assert done.stderr.startswith("gudi: error: ")
+    assert done.stderr.endswith("cannot be written: File too large\n")
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", ".x", "", "checkpoint", "x.index", "x.data", 'a"b', "n" * 101, "a\nb"]
+)
 def test_adopt_takes_no_paths_for_names(made, tmp_path, name):
     done = run_gudi("checkpoint", "adopt", made[0], "--name", name, cwd=tmp_path)
     assert done.returncode == 2
@@ -345,7 +408,7 @@ def old_python() -> str:
 
 def test_the_original_loads_what_adopt_writes(made, unpack, tmp_path):
     python = old_python()
-    checkpoints.adopt(unpack(V1_SET), tmp_path / "data" / NAME)
+    checkpoints.adopt(unpack(V1_SET), tmp_path / "data")
     faces = made[1]
     np.save(tmp_path / "faces.npy", faces)
     script = ROOT / "tests" / "old_stack.py"

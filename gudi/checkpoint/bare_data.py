@@ -66,7 +66,9 @@ def recover(prefix: Path, data: Path) -> Bundle:
     if len(found) == 1:
         ((description, entries),) = found.values()
         note = f"there is no index; recovered from the length and contents of {data.name} alone, as"
-        return Bundle(prefix, None, (data,), entries, f"{note} {description}", "V2 without index")
+        return Bundle(
+            prefix, None, ((data,),), entries, f"{note} {description}", "V2 without index"
+        )
     raise CheckpointIncomplete(
         f"{regular_name(prefix, 'index')} is missing, and {data.name} ({size:,} bytes) cannot be "
         "used without: "

@@ -7,6 +7,7 @@ them, and a damaged index reaches no C++ code.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ MAX_INDEX_SIZE = 16 * 2**20
 
 MAX_SHARDS = 1000
 
+LITTLE_ENDIAN = 0
+
 # Those of a Gudi checkpoint have up to 4 dimensions; NumPy takes 64.
 MAX_RANK = 32
 
@@ -47,13 +50,18 @@ class Entry(Tensor):
     crc32c: int | None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bundle:
-    """An opened V2 checkpoint; see `gudi.checkpoint.tensors.TensorFile`."""
+    """An opened V2 checkpoint; see `gudi.checkpoint.tensors.TensorFile`.
+
+    Attributes:
+        index: the file that says where the variables lie; None where it is lost.
+        shards: for each data file the paths that it can be read from: copies, the likeliest first.
+    """
 
     prefix: Path
     index: Path | None
-    shards: tuple[Path, ...]
+    shards: tuple[tuple[Path, ...], ...]
     tensors: dict[str, Entry]
     recovered: str = ""
     format: str = "V2"
@@ -61,10 +69,12 @@ class Bundle:
     @property
     def files(self) -> tuple[Path, ...]:
         """The index, where there is one, and the data files."""
-        return (*([self.index] if self.index else []), *self.shards)
+        return (*([self.index] if self.index else []), *(copies[0] for copies in self.shards))
 
     def read(self, name: str) -> tuple[np.ndarray, int]:
         """Return the variable `name`, its checksum verified, and that checksum.
+
+        A copy of the data whose checksum is right is taken where there is one.
 
         Raises:
             CheckpointCorrupt: the bytes are not those that were written.
@@ -73,33 +83,77 @@ class Bundle:
         entry = self.tensors[name]
         if entry.dtype not in DTYPES.values():
             raise CheckpointForeign(f"{self.prefix}: {name} is of {entry.dtype}, not of numbers")
-        path = self.shards[entry.shard]
-        values, crc = read_at(path, entry)
-        if entry.crc32c not in (None, crc):
-            raise CheckpointCorrupt(
-                f"{path} is damaged: the checksum of {name} is wrong; copy the file again from "
-                "where it came from"
-            )
-        return values, crc
+        copies = self.shards[entry.shard]
+        for copy in copies:
+            values, crc = read_at(copy, entry)
+            if entry.crc32c in (None, crc):
+                if copy != copies[0]:
+                    self._prefer(entry.shard, copy)
+                return values, crc
+        raise _wrong_checksum(copies[0], name)
+
+    def verify(self, name: str) -> None:
+        """Check `name` as `read` does, in pieces: its size is what a stranger says.
+
+        Raises:
+            CheckpointCorrupt: the bytes are not those that were written.
+        """
+        entry, piece = self.tensors[name], memoryview(bytearray(sstable.CRC_CHUNK))
+        if entry.crc32c is None or entry.dtype not in DTYPES.values():
+            return  # a string, say, whose checksum is of something else than its bytes
+        copies = self.shards[entry.shard]
+        for copy in copies:
+            if entry.crc32c == _read_into(copy, entry, itertools.repeat(piece)):
+                if copy != copies[0]:
+                    self._prefer(entry.shard, copy)
+                return
+        raise _wrong_checksum(copies[0], name)
+
+    def _prefer(self, shard: int, copy: Path) -> None:
+        """Take `copy` for the data file `shard` from now on, and say so."""
+        copies = self.shards[shard]
+        others = tuple(each for each in copies if each != copy)
+        self.shards = (*self.shards[:shard], (copy, *others), *self.shards[shard + 1 :])
+        note = f"{copies[0].name} is damaged, the data was taken from {copy.name}"
+        self.recovered = "; ".join(filter(None, (self.recovered, note)))
+
+
+def _wrong_checksum(path: Path, name: str) -> CheckpointCorrupt:
+    return CheckpointCorrupt(
+        f"{path} is damaged: the checksum of {name} is wrong; copy the file again from where it "
+        "came from"
+    )
 
 
 def read_at(path: Path, entry: Entry) -> tuple[np.ndarray, int]:
     """Return what lies at `entry`'s place in `path`, and its CRC-32C."""
     values = aligned(entry.shape, entry.dtype)
     buffer = memoryview(values.reshape(-1).view(np.uint8))
+    # In pieces that are still in the processor's cache when the checksum is taken.
+    pieces = (buffer[start:] for start in range(0, entry.size, sstable.CRC_CHUNK))
+    return values, _read_into(path, entry, pieces)
+
+
+def _read_into(path: Path, entry: Entry, pieces: Iterable[memoryview]) -> int:
+    """Read what lies at `entry`'s place in `path` piece by piece, and return its CRC-32C.
+
+    Args:
+        path: a data file.
+        entry: the place.
+        pieces: memory for the next `CRC_CHUNK` bytes, or fewer at the end, each.
+    """
     crc = 0
     try:
         with path.open("rb", buffering=0) as file:
             file.seek(entry.offset)
-            # In pieces that are still in the processor's cache when the checksum is taken.
-            for start in range(0, entry.size, sstable.CRC_CHUNK):
-                piece = buffer[start : start + sstable.CRC_CHUNK]
+            for start, piece in zip(range(0, entry.size, sstable.CRC_CHUNK), pieces):
+                piece = piece[: min(sstable.CRC_CHUNK, entry.size - start)]
                 if file.readinto(piece) != len(piece):
                     raise CheckpointIncomplete(f"{path} became shorter while it was read")
                 crc = sstable.crc32c(piece, crc)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    return values, crc
+    return crc
 
 
 def parse_index(path: Path) -> tuple[int, dict[str, Entry]]:
@@ -135,6 +189,8 @@ def _parse(pairs: Sequence[tuple[bytes, memoryview]]) -> tuple[int, dict[str, En
     count = integer(header, 1)
     if not 1 <= count <= MAX_SHARDS:
         raise ValueError(f"it names {count} data files")
+    if integer(header, 2) != LITTLE_ENDIAN:
+        raise ValueError("it was written by a computer with another byte order")
     entries = {key.decode("utf-8", "replace"): _entry(value) for key, value in values.items()}
     if any(entry.shard >= count for entry in entries.values()):
         raise ValueError("a variable lies in a data file that there is not")
@@ -149,14 +205,15 @@ def _entry(message: memoryview) -> Entry:
     if len(shape) > MAX_RANK:
         raise ValueError(f"a variable has {len(shape)} dimensions")
     dtype = integer(message, 1)
+    known = dtype in DTYPES and not chunks(message, 7)  # of a variable in parts, this is no part
     entry = Entry(
-        dtype=DTYPES.get(dtype, f"type {dtype}"),
+        dtype=DTYPES[dtype] if known else f"type {dtype}",
         shape=shape,
         shard=integer(message, 3),
         offset=integer(message, 4),
         size=integer(message, 5),
         crc32c=sstable.unmask(integer(message, 6)),
     )
-    if dtype in DTYPES and size_in_bytes(shape, entry.dtype) != entry.size:
+    if known and size_in_bytes(shape, entry.dtype) != entry.size:
         raise ValueError(f"a variable of shape {list(shape)} is said to have {entry.size} bytes")
     return entry

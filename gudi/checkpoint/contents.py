@@ -16,6 +16,9 @@ from gudi.emotions import EMOTIONS
 
 LAYER = re.compile(r"(?P<kind>Conv2D|FullyConnected)(?:_(?P<number>\d{1,6}))?/(?P<part>[Wb])")
 
+# A weight's slot, since TensorFlow 1.0 and before.
+SLOT = re.compile(rf"(?:[^/]+/)?(?P<weight>{LAYER.pattern})/(?P<slot>[^/]+)")
+
 # Nobody builds the network dozens of times in a process; a stranger's file may say so all the same.
 MAX_LAYERS = 60
 
@@ -79,11 +82,11 @@ def find_networks(tensors: Mapping[str, Tensor]) -> list[Layout]:
     wanted = [shapes[f"{layer}/W"] for layer in ("Conv2D", "Conv2D_1", "Conv2D_2")]
     stems = _runs(tensors, convolutions, wanted)
     heads = _runs(tensors, connections, [shapes["FullyConnected/W"], None])
-    networks = []
+    networks, slots = [], _slots(tensors)
     for stem, head in zip(stems, heads):
         layers = dict(zip(("Conv2D", "Conv2D_1", "Conv2D_2"), stem))
         layers |= dict(zip(("FullyConnected", "FullyConnected_1"), head))
-        network = _network(tensors, layers)
+        network = _network(tensors, layers, slots)
         if network is not None:
             networks.append(network)
     return networks
@@ -123,10 +126,14 @@ def _runs(
     return runs
 
 
-def _network(tensors: Mapping[str, Tensor], layers: dict[str, str]) -> Layout | None:
+def _network(
+    tensors: Mapping[str, Tensor], layers: dict[str, str], slots: dict[str, list[str]]
+) -> Layout | None:
     """Return the network that consists of `layers`, or None where something of it does not fit."""
     last = tensors[f"{layers['FullyConnected_1']}/W"].shape
     classes = last[-1] if last else 0
+    if classes < 2:
+        return None
     names = {}
     for name, shape in weight_shapes(classes).items():
         layer, _, part = name.partition("/")
@@ -134,17 +141,16 @@ def _network(tensors: Mapping[str, Tensor], layers: dict[str, str]) -> Layout | 
         tensor = tensors.get(names[name])
         if tensor is None or (tensor.shape, tensor.dtype) != (shape, "float32"):
             return None
-    slots = {
-        name: optimizer
-        for weight in names.values()
-        for name in tensors
-        if (optimizer := _slot_of(name, weight))
-    }
-    optimizers = sorted(set(slots.values()))
-    return Layout(names, classes, tuple(slots), "+".join(optimizers))
+    of_network = [slot for weight in names.values() for slot in slots.get(weight, ())]
+    optimizers = sorted({OPTIMIZERS[slot.rpartition("/")[2]] for slot in of_network})
+    return Layout(names, classes, tuple(of_network), "+".join(optimizers))
 
 
-def _slot_of(name: str, weight: str) -> str:
-    """Return the optimizer whose slot for `weight` is called `name`, or ""."""
-    slot = re.fullmatch(rf"(?:[^/]+/)?{re.escape(weight)}/([^/]+)", name)
-    return OPTIMIZERS.get(slot[1], "") if slot else ""
+def _slots(tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Return the names of optimizer slots by the weight that they are for."""
+    slots: dict[str, list[str]] = {}
+    for name in tensors:
+        slot = SLOT.fullmatch(name)
+        if slot and slot["slot"] in OPTIMIZERS:
+            slots.setdefault(slot["weight"], []).append(name)
+    return slots

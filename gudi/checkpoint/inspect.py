@@ -9,17 +9,24 @@ from gudi.checkpoint.bundle import parse_index
 from gudi.checkpoint.contents import Layout, find_networks, trained
 from gudi.checkpoint.locate import Files, find
 from gudi.checkpoint.opening import open_checkpoint
-from gudi.checkpoint.tensors import DTYPES, Tensor, TensorFile
+from gudi.checkpoint.tensors import Tensor, TensorFile
 from gudi.checkpoint.weights import choose_network, read_weights
 from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
 
 COUNTERS = ("Global_Step", "Training_step")
 
 
-def inspect(path: str | os.PathLike | None = None, *, verify: bool = False) -> dict[str, Any]:
+def inspect(
+    path: str | os.PathLike | None = None, *, verify: bool = False, number: int | None = None
+) -> dict[str, Any]:
     """Return what there is to know of the checkpoint that `path` stands for.
 
     Only directories and counters are read, unless `verify` asks for every byte.
+
+    Args:
+        path: as `gudi.checkpoint.find` takes it.
+        verify: hold all data against its checksums.
+        number: which of several networks, see `choose_network`.
 
     Returns:
         A dictionary that JSON can hold: `prefix`, `files` (name and size), `missing`, `format`,
@@ -59,10 +66,14 @@ def inspect(path: str | os.PathLike | None = None, *, verify: bool = False) -> d
         report["step"] = _step(file)
         if verify:
             report["checksums"] = _verified(file)
-        network = choose_network(file, classes=None)
+        network = choose_network(file, classes=None, number=number)
         if verify:
             read_weights(file, network)
         report["usable"] = True
+        for each, meant in zip(report["networks"], find_networks(file.tensors)):
+            each["taken"] = meant == network
+        report["optimizer"] = network.optimizer or None
+        report["recovered"] = file.recovered
     except CheckpointError as error:
         report["problem"] = str(error)
         if isinstance(error, CheckpointCorrupt) and report["checksums"] == "not looked at":
@@ -125,11 +136,9 @@ def _step(file: TensorFile) -> int | None:
 
 
 def _verified(file: TensorFile) -> str:
-    """Read every variable; raise where a checksum is wrong."""
+    """Check every variable; raise where a checksum is wrong."""
     if file.format == "V2 without index":
         return "none: they were in the index"
-    readable = ("float32",) if file.format == "V1" else tuple(DTYPES.values())
-    for name, tensor in file.tensors.items():
-        if tensor.dtype in readable:
-            file.read(name)
+    for name in file.tensors:
+        file.verify(name)
     return "good"

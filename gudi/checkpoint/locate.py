@@ -63,12 +63,13 @@ def find(path: str | os.PathLike | None = None, environ: Mapping[str, str] = os.
 
     Raises:
         CheckpointNotFound: nothing there, or several and no telling which is meant.
+        CheckpointError: it cannot be looked at.
     """
     if path is not None:
-        return _files(_prefix(Path(path)))
+        return _at(Path(path))
     if named := environ.get(ENVIRONMENT_VARIABLE):
         try:
-            return _files(_prefix(Path(named)))
+            return _at(Path(named))
         except CheckpointNotFound as error:
             raise CheckpointNotFound(f"${ENVIRONMENT_VARIABLE}: {error}") from None
     for folder in map(Path, DEFAULT_FOLDERS):
@@ -87,13 +88,24 @@ def regular_name(prefix: Path, part: str) -> Path:
     return prefix.with_name(f"{prefix.name}.{part}")
 
 
+def _at(path: Path) -> Files:
+    """Return what there is of the checkpoint that `path` stands for."""
+    try:
+        return _files(_prefix(path))
+    except OSError as error:  # no permission, or too long a name
+        raise CheckpointError(
+            f"no checkpoint can be looked for at {path}: {error.strerror}"
+        ) from error
+
+
 def _prefix(path: Path) -> Path:
     """Return the prefix that `path` stands for; it need not be complete."""
     if path.is_dir():
         return _choose(path)
     if path.name == STATE_FILE and path.is_file():
-        named = _named_by_state_file(path)
-        return named if named in _prefixes(path.parent) else _choose(path.parent)
+        prefixes = _prefixes(path.parent)
+        named = [each for each in _named_by_state_file(path) if each in prefixes]
+        return named[0] if named else _choose(path.parent)
     part = PART.fullmatch(path.name)
     prefix = path.with_name(part["prefix"]) if part else path
     if not _files(prefix).parts:
@@ -110,8 +122,7 @@ def _choose(folder: Path) -> Path:
     latest; then the only one.
     """
     prefixes = _prefixes(folder)
-    named = _named_by_state_file(folder / STATE_FILE)
-    for wanted in (folder / CHECKPOINT_NAME, named):
+    for wanted in (folder / CHECKPOINT_NAME, *_named_by_state_file(folder / STATE_FILE)):
         if wanted in prefixes:
             return wanted
     if len(prefixes) == 1:
@@ -124,22 +135,34 @@ def _choose(folder: Path) -> Path:
     raise CheckpointNotFound(f"no checkpoint in {folder}; {ADVICE}")
 
 
-def _named_by_state_file(path: Path) -> Path | None:
-    """Return the prefix that a `checkpoint` file names, taken to lie beside it.
+def _named_by_state_file(path: Path) -> list[Path]:
+    """Return the prefixes that a `checkpoint` file may name, taken to lie beside it.
 
     Only the last part of the path counts: the rest is of the computer that wrote it, often a
-    Windows one, and a stranger's file gets to choose no other folder.
+    Windows one, and a stranger's file gets to choose no other folder. There can be two: TensorFlow
+    escapes what is no ASCII by octal numbers, and people write Windows paths as they are.
     """
     try:
         if not path.is_file():  # a pipe, say, which would be waited for
-            return None
+            return []
         with path.open("rb") as file:
             text = file.read(MAX_STATE_SIZE).decode("utf-8", "replace")
     except OSError:
-        return None
+        return []
     line = re.search(r'^[ \t]*model_checkpoint_path:[ \t]*"(.*)"', text, re.MULTILINE)
-    name = re.split(r"[\\/]+", line[1])[-1] if line else ""
-    return path.with_name(name) if name.strip(".") and "\0" not in name else None
+    texts = dict.fromkeys((_unescaped(line[1]), line[1])) if line else ()
+    names = (re.split(r"[\\/]+", text)[-1] for text in texts)
+    return [path.with_name(name) for name in names if name.strip(".") and "\0" not in name]
+
+
+def _unescaped(text: str) -> str:
+    """Undo the escapes of protocol buffers' text format that paths have: octal, and of one sign."""
+    octal = re.sub(
+        rb"\\([0-3][0-7]{2})",
+        lambda found: bytes([int(found[1], 8)]),
+        text.encode("utf-8", "replace"),
+    )
+    return re.sub(r"\\(.)", r"\1", octal.decode("utf-8", "replace"))
 
 
 def _files(prefix: Path) -> Files:

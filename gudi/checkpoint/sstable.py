@@ -32,6 +32,10 @@ MAX_KEY = 1024
 MAX_ENTRIES = 50_000
 MAX_DIRECTORY = 16 * 2**20
 
+# A block is read as a whole, and a sparse file can pretend to any size. The largest of a Gudi
+# checkpoint holds a matrix of 18432 by 3072 floats.
+MAX_BLOCK = 2**28
+
 
 @dataclass(frozen=True)
 class Block:
@@ -101,6 +105,8 @@ class Table:
         size = block.size + BLOCK_TRAILER_SIZE
         if block.offset + size > self._size:
             raise ValueError("a block lies outside the file")
+        if size > MAX_BLOCK:
+            raise ValueError("a block is larger than any of a Gudi checkpoint")
         data = memoryview(np.empty(size, np.uint8))
         self._file.seek(block.offset)
         if self._file.readinto(data) != size:

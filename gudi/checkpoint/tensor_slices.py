@@ -24,11 +24,16 @@ FLOAT_VALUES = 5
 MAX_LIST_BLOCK = 16 * 2**20
 
 
-@dataclass(frozen=True)
+@dataclass
 class SliceFile:
-    """An opened V1 checkpoint; see `gudi.checkpoint.tensors.TensorFile`."""
+    """An opened V1 checkpoint; see `gudi.checkpoint.tensors.TensorFile`.
+
+    Attributes:
+        path: the one file, which is called like the prefix unless somebody has renamed it.
+    """
 
     prefix: Path
+    path: Path
     tensors: dict[str, Tensor]
     recovered: str = ""
     format: str = "V1"
@@ -36,7 +41,7 @@ class SliceFile:
     @property
     def files(self) -> tuple[Path, ...]:
         """The one file."""
-        return (self.prefix,)
+        return (self.path,)
 
     def read(self, name: str) -> tuple[np.ndarray, int]:
         """Return the float32 variable `name` and its CRC-32C.
@@ -51,21 +56,26 @@ class SliceFile:
         if tensor.dtype != "float32":
             raise CheckpointForeign(f"{self.prefix}: {name} is {tensor.dtype}, not float32")
         try:
-            with self.prefix.open("rb") as file:
+            with self.path.open("rb") as file:
                 packed = _values(sstable.Table(file), name)
         except OSError as error:
-            raise CheckpointError(f"{self.prefix} cannot be read: {error.strerror}") from error
+            raise CheckpointError(f"{self.path} cannot be read: {error.strerror}") from error
         except ValueError as error:
-            raise damaged(self.prefix, error) from error
+            raise damaged(self.path, error) from error
         if len(packed) != tensor.size:
-            raise damaged(self.prefix, f"{name} has {len(packed)} bytes, not {tensor.size}")
+            raise damaged(self.path, f"{name} has {len(packed)} bytes, not {tensor.size}")
         values = aligned(tensor.shape, tensor.dtype)
         values.reshape(-1).view(np.uint8)[...] = np.frombuffer(packed, np.uint8)
         return values, sstable.crc32c(packed)
 
+    def verify(self, name: str) -> None:
+        """Check the variable `name` as `read` does; others than float32 cannot be."""
+        if self.tensors[name].dtype == "float32":
+            self.read(name)
 
-def open_slices(path: Path) -> SliceFile:
-    """Open the V1 checkpoint at `path`.
+
+def open_slices(prefix: Path, path: Path) -> SliceFile:
+    """Open the V1 checkpoint `prefix`, which is in the file at `path`.
 
     Raises:
         CheckpointCorrupt: it is damaged.
@@ -78,7 +88,8 @@ def open_slices(path: Path) -> SliceFile:
             listed = next(iter(table.entries(table.blocks[0])), (b"?", b""))
             if listed[0] != b"":
                 raise ValueError("it has no list of variables")
-            return SliceFile(path, _tensors(listed[1]))
+            renamed = "" if path == prefix else f"{path.name} is a checkpoint of the V1 format"
+            return SliceFile(prefix, path, _tensors(listed[1]), renamed)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -116,6 +127,8 @@ def _tensors(message: memoryview) -> dict[str, Tensor]:
             number = integer(variable, 3)
             dtype = DTYPES.get(number, f"type {number}")
             size = size_in_bytes(shape, dtype) if number in DTYPES else 0
+            if len(tensors) >= sstable.MAX_ENTRIES:
+                raise ValueError("it lists more variables than any checkpoint has")
             if any(side < 0 or side >= 2**40 for side in shape):
                 raise ValueError(f"{name} has the shape {list(shape)}")
             tensors[name] = Tensor(dtype, shape, size)

@@ -53,6 +53,9 @@ class TensorFile(Protocol):
     def read(self, name: str) -> tuple[np.ndarray, int]:
         """Return the variable `name`, checked as the format allows, and its CRC-32C."""
 
+    def verify(self, name: str) -> None:
+        """Check the variable `name` as `read` does, without keeping it in memory."""
+
 
 def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """Return an uninitialised array that starts on a multiple of `ALIGNMENT`."""

@@ -8,7 +8,9 @@ for that file and goes on with random weights where it is missing.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -23,8 +25,8 @@ from gudi.checkpoint.locate import PART, STATE_FILE, regular_name
 from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.tensors import TensorFile
 from gudi.checkpoint.weights import choose_network, read_weights
-from gudi.emotions import EMOTIONS
-from gudi.errors import CheckpointCorrupt, OutputError, UsageError
+from gudi.emotions import CHECKPOINT_NAME, EMOTIONS
+from gudi.errors import CheckpointCorrupt, OutputError, UsageError, one_line
 from gudi.files import TEMPORARY_PREFIX, nearest_folder
 
 DATA = "data-00000-of-00001"
@@ -39,6 +41,11 @@ SCALARS = (
     "val_acc",
     "val_loss",
 )
+
+# What Windows and Linux both take, what needs no escape in a `checkpoint` file, and what leaves
+# room for the longest ending within the 255 bytes that a file's name may have.
+NAME = re.compile(r'[^/\\:*?"<>|. ][^/\\:*?"<>|]{0,99}')
+MAX_NAME_BYTES = 220
 
 SPARE = 2**20  # for the small files of a set
 
@@ -56,20 +63,27 @@ class Adopted:
     notes: tuple[str, ...]
 
 
-def adopt(path: str | os.PathLike | None, prefix: Path, number: int | None = None) -> Adopted:
-    """Write the checkpoint at `path` anew as `prefix`, with all that the original asks for.
+def adopt(
+    path: str | os.PathLike | None,
+    folder: Path,
+    name: str = CHECKPOINT_NAME,
+    number: int | None = None,
+) -> Adopted:
+    """Write the checkpoint at `path` anew into `folder`, with all that the original asks for.
 
     Args:
         path: as `gudi.checkpoint.find` takes it; its files are only read.
-        prefix: see `save`.
+        folder: where to; made where it is missing.
+        name: what the files are called.
         number: which of several networks, see `choose_network`.
 
     Raises:
         CheckpointError: it cannot be read.
         OutputError: it cannot be written.
+        UsageError: files of a checkpoint cannot have that name.
     """
-    if prefix.name == STATE_FILE or PART.fullmatch(prefix.name):
-        raise UsageError(f"a checkpoint cannot be called {prefix.name}: files of it are")
+    check_name(name)
+    prefix = folder / name
     file = open_checkpoint(path)
     network = choose_network(file, classes=None, number=number)
     make_sure_of_room(prefix, 2 * sum(file.tensors[name].size for name in network.names.values()))
@@ -148,14 +162,57 @@ def save(prefix: Path, values: Mapping[str, np.ndarray]) -> Bundle:
             staged.with_name(STATE_FILE).write_text(
                 state + f"all_{state}".replace("path:", "paths:"), encoding="utf-8"
             )
-            for part in (DATA, "meta", "", "index"):
-                source = regular_name(staged, part) if part else staged
-                os.replace(source, prefix.with_name(source.name))
-            if not (folder / STATE_FILE).exists():
-                os.replace(staged.with_name(STATE_FILE), folder / STATE_FILE)
+            _publish(staged, folder)
     except OSError as error:
         raise OutputError(f"{prefix} cannot be written: {error.strerror or error}") from error
     return open_checkpoint(prefix)
+
+
+def check_name(name: str) -> None:
+    """Raise `UsageError` unless a checkpoint can be called `name`, wherever it is taken to."""
+    if name == STATE_FILE or PART.fullmatch(name):
+        raise UsageError(f"a checkpoint cannot be called {one_line(name)}: files of it are")
+    if not (NAME.fullmatch(name) and name.isprintable() and len(name.encode()) <= MAX_NAME_BYTES):
+        raise UsageError(
+            f"a checkpoint cannot be called {one_line(name) or 'nothing'}: its name is that of "
+            'a file, of at most 100 characters, without any of / \\ : * ? " < > | and not '
+            "beginning with a dot or a space"
+        )
+
+
+def _publish(staged: Path, folder: Path) -> None:
+    """Move the files of a set to where they belong: all of them, or none.
+
+    One that somebody else has put there in the meantime is not replaced.
+    """
+    moved: list[Path] = []
+    try:
+        for part in (DATA, "meta", "", "index"):
+            source = regular_name(staged, part) if part else staged
+            target = folder / source.name
+            _move(source, target)
+            moved.append(target)
+    except BaseException:
+        for path in moved:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise
+    with contextlib.suppress(FileExistsError):
+        _move(staged.with_name(STATE_FILE), folder / STATE_FILE)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move `source` to `target`, or raise `FileExistsError`; a plain rename would replace it."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
+        os.rename(source, target)
+    else:
+        source.unlink()
 
 
 def make_sure_of_room(prefix: Path, size: int) -> None:
@@ -192,7 +249,12 @@ def _write_bundle(prefix: Path, values: Mapping[str, np.ndarray]) -> None:
             prefix=str(prefix), tensor_names=names, shape_and_slices=[""] * len(names),
             tensors=tensors,
         )  # fmt: skip
-        session.run(written, {tensor: values[name] for tensor, name in zip(tensors, names)})
+        try:
+            session.run(written, {tensor: values[name] for tensor, name in zip(tensors, names)})
+        except tf.errors.OpError as error:
+            # "…/NAME.data-00000-of-00001.tempstate123; No space left on device", among other lines.
+            why = re.search(rf"^{re.escape(str(prefix))}[^;\n]*; (.*)", error.message, re.MULTILINE)
+            raise OutputError(f"{prefix.name} cannot be written: {why[1] if why else error}") from error
 
 
 def _write_graph(path: Path, classes: int) -> None:
@@ -211,8 +273,8 @@ def _compare(prefix: Path, values: Mapping[str, np.ndarray]) -> None:
         raise CheckpointCorrupt(f"{prefix}: other variables were written than were meant to be")
     for name, value in values.items():
         again, _ = file.read(name)
-        if (again.dtype, again.shape) != (value.dtype, value.shape) or (
-            again.tobytes() != value.tobytes()
+        if (again.dtype, again.shape) != (value.dtype, value.shape) or not np.array_equal(
+            again.reshape(-1).view(np.uint8), np.ascontiguousarray(value).reshape(-1).view(np.uint8)
         ):
             raise CheckpointCorrupt(f"{prefix}: {name} is not what was written")
 
