@@ -21,10 +21,12 @@ setup(
         "click>=8.1",
         "google-crc32c>=1.5",  # the checksums of checkpoints
         "joblib>=1.4",
+        "matplotlib>=3.8",
         "numpy>=2.0",
         # Until 4.10 a photo that is cut short counts as whole; 5.0 has no CascadeClassifier.
         "opencv-python>=4.11,<5",
         "psutil>=5.9",  # ends worker processes with all that they started
+        "scikit-learn>=1.4",  # the split that the original trains with
         # Both ends of the range have passed the tests; pip takes 2.20 or newer on Python 3.13.
         "tensorflow>=2.18,<2.22",
         "tflearn==0.5.0",

@@ -37,6 +37,7 @@ from gudi.errors import (
 from gudi.files import written_whole
 from gudi.media import Source
 from gudi.predictor import Predictor, check_device
+from gudi.progress import Progress
 from gudi.results import FileResult, Pictures, ResultFolder
 
 VIDEO_PROBLEM = "videos are not supported yet"
@@ -79,22 +80,6 @@ class Settings:
     timeout: float | None = None
     detection: Detection = Detection()
     debug: bool = False
-
-
-class Progress:
-    """Told how far a run is; this one keeps it to itself."""
-
-    def note(self, text: str) -> None:
-        """There is something that a person should know."""
-
-    def begin(self, label: str, total: int) -> None:
-        """A stage begins."""
-
-    def advance(self, result: FileResult) -> None:
-        """One more item of the stage is done."""
-
-    def end(self) -> None:
-        """The stage is over."""
 
 
 @dataclass

@@ -127,9 +127,11 @@ def main(debug: bool) -> None:
         stream.reconfigure(errors="backslashreplace")
 
 
-def _a_number(context: click.Context, parameter: click.Parameter, value: float) -> float:
+def _a_number(
+    context: click.Context, parameter: click.Parameter, value: float | None
+) -> float | None:
     """Refuse what counts as a number in no range."""
-    if math.isnan(value):
+    if value is not None and math.isnan(value):
         raise click.BadParameter("nan is no number")
     return value
 
@@ -349,6 +351,309 @@ def predict(
 
 
 @main.group(epilog=EXIT_CODES)
+def prepare() -> None:
+    """Make data sets into the npy files that train and evaluate read."""
+
+
+def _preparing_options(usages: str) -> Callable[[Callable], Callable]:
+    """Return a decorator that adds what all `prepare` commands have."""
+    options = [
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path, file_okay=False),
+            default="data",
+            show_default=True,
+            metavar="DIR",
+            help="Folder for the files.",
+        ),
+        click.option(
+            "--usage",
+            metavar="NAME,NAME…",
+            callback=_usages,
+            help=f"Which part of the set to take: {usages}.  [default: all]",
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace files of the same names."),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Processes to work in.  [default: one a processor]",
+        ),
+    ]
+
+    def add(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _usages(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
+    return [name.strip() for name in value.split(",") if name.strip()] if value else []
+
+
+_scale_factor_option = click.option(
+    "--scale-factor",
+    type=click.FloatRange(min=1, min_open=True, max=100),
+    callback=_a_number,
+    default=SCALE_FACTOR,
+    show_default=True,
+    help="Growth of the search window from pass to pass; it is part of the files' names.",
+)
+
+
+@prepare.command(epilog=EXIT_CODES)
+@click.argument("csv", type=click.Path(path_type=Path, dir_okay=False))
+@_scale_factor_option
+@click.option(
+    "--whole",
+    is_flag=True,
+    help="Take the pictures as they are, without looking for faces: whole_data_images.npy.",
+)
+@_preparing_options("Training, PublicTest, PrivateTest")
+def fer(csv: Path, out: Path, **options: Any) -> None:
+    """Prepare FER2013: CSV is its fer2013.csv.
+
+    As the original did it: each picture on a grey square, the largest face that is found in it,
+    48×48 pixels. DIR gets sf=1.1_data_images.npy, sf=1.1_data_labels.npy and an account of the
+    rows, sf=1.1_data.json.
+    """
+    from gudi.prepare import prepare_fer
+
+    _say_prepared(*prepare_fer(csv, out, progress=_progress(), **options))
+
+
+@prepare.command(name="raf-aligned", epilog=EXIT_CODES)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@_preparing_options("train, test")
+def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
+    """Prepare RAF-DB's aligned pictures: FOLDER is its basic set.
+
+    FOLDER has list_patition_label.txt and aligned/, side by side or in EmoLabel/ and Image/. DIR
+    gets raf_aligned_data_images.npy, its labels and an account.
+    """
+    from gudi.prepare import prepare_raf
+
+    _say_prepared(*prepare_raf(folder, out, aligned=True, progress=_progress(), **options))
+
+
+@prepare.command(name="raf-original", epilog=EXIT_CODES)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@_scale_factor_option
+@_preparing_options("train, test")
+def raf_original(folder: Path, out: Path, **options: Any) -> None:
+    """Prepare RAF-DB's original pictures: FOLDER is its basic set.
+
+    FOLDER has list_patition_label.txt and original/, side by side or in EmoLabel/ and Image/. The
+    largest face of each picture is taken. DIR gets sf=1.1_raf_origin_data_images.npy, its labels
+    and an account.
+    """
+    from gudi.prepare import prepare_raf
+
+    _say_prepared(*prepare_raf(folder, out, aligned=False, progress=_progress(), **options))
+
+
+def _say_prepared(prefix: Path, found: Any) -> None:
+    """Print what became of a data set: the files on stdout, the rest on stderr."""
+    say = functools.partial(click.echo, err=True)
+    say(f"{_number(found.faces, 'face')} of {_number(found.rows, 'row')}")
+    say("  " + ", ".join(f"{name} {found.classes[name]:,}" for name in EMOTIONS))
+    if found.no_face:
+        say(f"  no face: {_number(found.no_face, 'row')}")
+    if found.rejected:
+        say(f"  unusable: {_number(found.rejected, 'row')}")
+        for reason in found.reasons[:10]:
+            say(f"    {one_line(reason)}")
+        if found.rejected > 10:
+            say(f"    … and {found.rejected - 10:,} more, see {prefix.name}.json")
+    click.echo(prefix)
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--checkpoint",
+    metavar="PATH",
+    help="The trained network: prefix, folder or any file of a Gudi checkpoint.  "
+    "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data]",
+)
+@click.option(
+    "--usage",
+    metavar="NAME,NAME…",
+    callback=_usages,
+    help="Which rows of a csv to take: Training, PublicTest, PrivateTest.  [default: all]",
+)
+@click.option(
+    "--faces",
+    type=click.Choice(["both", "whole", "detected"]),
+    default="both",
+    show_default=True,
+    help="Pictures of a csv as they are, or the faces found in them, or first one, then the other.",
+)
+@_scale_factor_option
+@click.option(
+    "--emotions",
+    metavar="NAME,NAME…",
+    callback=_names,
+    help=f"What the network's outputs are called, in their order.  [default: {','.join(EMOTIONS)}]",
+)
+@click.option(
+    "--network",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which of several networks in the checkpoint.  [default: the trained one]",
+)
+@click.option(
+    "--device",
+    metavar="auto|cpu|gpu|gpu:N",
+    default="auto",
+    show_default=True,
+    help="Where to predict; auto takes a GPU if TensorFlow sees one.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes that look for faces.  [default: one a processor]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder for the confusion matrices as csv and picture, and evaluation.json.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Measure a checkpoint by faces whose expression is known.
+
+    SOURCE is a prepared data set (its folder, or what the two files' names begin with) or
+    fer2013.csv. Prints accuracy, precision, recall and F1 of each emotion, and the confusion
+    matrix.
+    """
+    from gudi.evaluate import as_record, as_text, evaluate_source, write_all
+
+    evaluations = evaluate_source(source, progress=_progress(), **options)
+    if out is not None:
+        write_all(evaluations, out)
+    if as_json:
+        records = {name: as_record(each) for name, each in evaluations.items()}
+        click.echo(json.dumps(records, indent=2))
+        return
+    for number, (name, each) in enumerate(evaluations.items()):
+        click.echo(("\n" if number else "") + f"{name}: {as_text(each)}")
+
+
+@main.command(epilog=EXIT_CODES)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default="data",
+    show_default=True,
+    metavar="PATH",
+    help="The faces, as gudi prepare leaves them: the folder, or what the two files' names begin "
+    "with, such as data/sf=1.3_data.",
+)
+@click.option(
+    "--validation",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Faces to measure by.  [default: a tenth of --data]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="checkpoints",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the checkpoint, its snapshots and learning curve.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the training in --out.")
+@click.option("--overwrite", is_flag=True, help="Replace the training in --out.")
+@click.option(
+    "--recipe",
+    type=click.Choice(["original", "augmented"]),
+    help="original: momentum, learning rate 0.001, batches of 50, no variations. augmented: "
+    "mirrored, turned, shifted, scaled faces, Adam, a learning rate that falls along a cosine.  "
+    "[default: original]",
+)
+@click.option("--epochs", type=click.IntRange(1, 100_000), help="[default: 100]")
+@click.option(
+    "--batch-size", type=click.IntRange(1, 4096), help="Faces a step.  [default: by the recipe]"
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    callback=_a_number,
+    help="[default: by the recipe]",
+)
+@click.option(
+    "--decay",
+    type=click.FloatRange(0, 1, min_open=True),
+    callback=_a_number,
+    help="Multiply a constant learning rate by this after each epoch.  [default: 1]",
+)
+@click.option(
+    "--units",
+    type=click.IntRange(1, 3072),
+    help="Train so many of the 3072 hidden units and leave the others 0: faster, and smaller when "
+    "packed.  [default: 3072]",
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="[default: 42]")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="bfloat16 is faster on processors that have AVX512-BF16 or AMX.  [default: float32]",
+)
+@click.option(
+    "--tensorboard-verbose",
+    type=click.IntRange(0, 3),
+    help="0 logs loss and accuracy; 1 histograms of gradients, 2 of weights, 3 of activations, "
+    "too, at each step, which takes several times as long (the original has 2).  [default: 0]",
+)
+@click.option(
+    "--device",
+    metavar="auto|cpu|gpu|gpu:N",
+    help="Where to train; auto takes a GPU if TensorFlow sees one.  [default: auto]",
+)
+def train(
+    data: Path,
+    validation: Path | None,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    recipe: str | None,
+    **changes: Any,
+) -> None:
+    """Train the network on prepared faces.
+
+    DIR gets the checkpoint under the original's names, learning_curve.csv and .png, run.json,
+    logs/ for TensorBoard, and snapshots/: a run that was stopped, by Ctrl-C or by a power cut,
+    goes on from the last one with --resume.
+    """
+    from gudi import dataset
+    from gudi import train as trainer
+
+    faces = dataset.load(data)
+    measured = dataset.load(validation) if validation else None
+    if resume:
+        trained = trainer.resume(
+            faces, out, {"recipe": recipe, **changes}, validation=measured, progress=_progress()
+        )
+    else:
+        trained = trainer.train(
+            faces,
+            out,
+            trainer.settings_for(recipe or "original", changes),
+            validation=measured,
+            progress=_progress(),
+            overwrite=overwrite,
+        )
+    if trained.prefix is None:
+        click.echo(f"stopped; the same command with --resume goes on (--out {out})", err=True)
+        sys.exit(ExitCode.INTERRUPTED)
+    click.echo(trained.prefix)
+
+
+@main.group(epilog=EXIT_CODES)
 def checkpoint() -> None:
     """Look at old checkpoints, and bring them into order."""
 
@@ -498,7 +803,7 @@ def _progress() -> Any:
 
     Whoever reads stderr may have gone away long before the run is over.
     """
-    from gudi.batch import Progress
+    from gudi.progress import Progress
 
     class Notes(Progress):
         def note(self, text: str) -> None:
@@ -513,7 +818,7 @@ def _progress() -> Any:
                 )
                 self.bar.__enter__()
 
-        def advance(self, result: FileResult) -> None:
+        def advance(self, item: object = None) -> None:
             with contextlib.suppress(OSError):
                 self.bar.update(1)
 
@@ -526,7 +831,7 @@ def _progress() -> Any:
             self.label, self.total, self.count = label, total, 0
             self.next = time.monotonic() + LINE_EVERY
 
-        def advance(self, result: FileResult) -> None:
+        def advance(self, item: object = None) -> None:
             self.count += 1
             if time.monotonic() >= self.next:
                 self.next += LINE_EVERY

@@ -6,6 +6,9 @@ GudiError                       1
 ├── OutputError                 1  the result folder cannot be used
 ├── DeviceError                 1  the GPU that was asked for is not to be had
 ├── WorkersError                1  no worker process can be started
+├── DatasetError                1  faces and labels to train on are missing or cannot be read
+├── TrainingError               1  there is no training to go on with
+│   └── TrainingDiverged        1  the loss is no number any more
 ├── PhotoError                  –  one photo cannot be read: a row of `files.csv`, never the end
 └── CheckpointError             1  base of all that a checkpoint can lack
     ├── CheckpointNotFound      1  none at the path, or several and no telling which is meant
@@ -57,6 +60,18 @@ class DeviceError(GudiError):
 
 class WorkersError(GudiError):
     """Worker processes cannot be started."""
+
+
+class DatasetError(GudiError):
+    """Faces and labels are missing, or are not what they should be."""
+
+
+class TrainingError(GudiError):
+    """A training cannot go on."""
+
+
+class TrainingDiverged(TrainingError):
+    """The loss is no number any more."""
 
 
 class PhotoError(GudiError):

@@ -21,6 +21,9 @@ from gudi.errors import GudiError
 
 DEBUG_VARIABLE = "GUDI_DEBUG"
 
+HIDDEN_UNITS = 3072
+KEEP = 0.3  # what TFLearn's dropout is given is the share that is kept
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
@@ -98,8 +101,40 @@ class Network:
     training_mode: Any
 
 
+@dataclass(frozen=True)
+class Trainer:
+    """A network and what trains it.
+
+    Attributes:
+        network: the network.
+        labels: placeholder, float32 of shape (n, classes), rows sum to 1.
+        learning_rate: placeholder, a float32.
+        step: the operation that learns from one batch.
+        loss: the batch's mean cross-entropy, float32.
+        accuracy: share of the batch whose strongest class is the label's, float32.
+        state: all variables that the training goes on with, by name: weights, and the
+            optimizer's slots under the names that TensorFlow gives them.
+        summaries: serialized histograms for TensorBoard; None where none were asked for.
+    """
+
+    network: Network
+    labels: tf.Tensor
+    learning_rate: tf.Tensor
+    step: tf.Operation
+    loss: tf.Tensor
+    accuracy: tf.Tensor
+    state: dict[str, Any]
+    summaries: tf.Tensor | None
+
+
 def build(
-    classes: int = len(EMOTIONS), *, training: bool = False, device: str | None = None
+    classes: int = len(EMOTIONS),
+    *,
+    training: bool = False,
+    device: str | None = None,
+    keep: float = KEEP,
+    units: int = HIDDEN_UNITS,
+    seed: int | None = None,
 ) -> Network:
     """Build the original's network in a new graph, where its variables get their own names.
 
@@ -107,9 +142,13 @@ def build(
         classes: number of outputs.
         training: add the original's `regression` (momentum, categorical cross-entropy).
         device: TensorFlow's name of the device that it runs on; None leaves it to TensorFlow.
+        keep: share of the features that dropout keeps in training.
+        units: width of the hidden layer.
+        seed: of the graph's random numbers; None for others each time.
     """
     graph = tf.Graph()
     with quiet(), graph.as_default(), graph.device(device):
+        tf.set_random_seed(seed)
         network = tflearn.input_data(shape=[None, FACE_SIZE, FACE_SIZE, 1])
         faces = network
         network = tflearn.conv_2d(network, 64, 5, activation="relu")
@@ -117,8 +156,8 @@ def build(
         network = tflearn.conv_2d(network, 64, 5, activation="relu")
         network = tflearn.max_pool_2d(network, 3, strides=2)
         network = tflearn.conv_2d(network, 128, 4, activation="relu")
-        network = tflearn.dropout(network, 0.3)  # TFLearn's number is the share that is kept
-        network = tflearn.fully_connected(network, 3072, activation="relu")
+        network = tflearn.dropout(network, keep)
+        network = tflearn.fully_connected(network, units, activation="relu")
         network = tflearn.fully_connected(network, classes, activation="softmax")
         probabilities = network
         if training:
@@ -130,3 +169,81 @@ def build(
             weights={variable.op.name: variable for variable in tf.trainable_variables()},
             training_mode=tflearn.get_training_mode(),
         )
+
+
+def build_trainer(
+    classes: int = len(EMOTIONS),
+    *,
+    optimizer: str = "momentum",
+    histograms: int = 0,
+    **options: Any,
+) -> Trainer:
+    """Build the network with what trains it, as TFLearn's `DNN.fit` does.
+
+    Args:
+        classes: number of outputs.
+        optimizer: `momentum` (0.9, the original's) or `adam`.
+        histograms: what to summarise at each step, TFLearn's `tensorboard_verbose`: 1 gradients,
+            2 weights, too, 3 activations, too.
+        options: as `build` takes them.
+    """
+    network = build(classes, **options)
+    with quiet(), network.graph.as_default(), network.graph.device(options.get("device")):
+        labels = tf.placeholder(tf.float32, [None, classes], name="labels")
+        learning_rate = tf.placeholder(tf.float32, [], name="learning_rate")
+        loss = tflearn.objectives.categorical_crossentropy(network.probabilities, labels)
+        right = tf.equal(tf.argmax(network.probabilities, 1), tf.argmax(labels, 1))
+        weights = list(network.weights.values())
+        # TFLearn's `DNN` clips at this norm unless told otherwise.
+        gradients, _ = tf.clip_by_global_norm(tf.gradients(loss, weights), 5.0)
+        method = (
+            tf.train.MomentumOptimizer(learning_rate, 0.9)
+            if optimizer == "momentum"
+            else tf.train.AdamOptimizer(learning_rate)
+        )
+        step = method.apply_gradients(zip(gradients, weights))
+        slots = {variable.op.name: variable for variable in method.variables()}
+        return Trainer(
+            network=network,
+            labels=labels,
+            learning_rate=learning_rate,
+            step=step,
+            loss=loss,
+            accuracy=tf.reduce_mean(tf.cast(right, tf.float32)),
+            state=network.weights | slots,
+            summaries=_histograms(histograms, network, gradients),
+        )
+
+
+def _histograms(level: int, network: Network, gradients: list[tf.Tensor]) -> tf.Tensor | None:
+    """Return the summaries that TFLearn's `tensorboard_verbose` of `level` stands for."""
+    if level < 1:
+        return None
+    each = [
+        tf.summary.histogram(f"{name}/gradient", gradient)
+        for name, gradient in zip(network.weights, gradients)
+    ]
+    if level >= 2:
+        each += [
+            tf.summary.histogram(f"{name}/values", weight)
+            for name, weight in network.weights.items()
+        ]
+    if level >= 3:
+        for activation in tf.get_collection(tf.GraphKeys.ACTIVATIONS):
+            name = activation.op.name
+            each.append(tf.summary.histogram(f"{name}/activation", activation))
+            each.append(tf.summary.scalar(f"{name}/sparsity", tf.nn.zero_fraction(activation)))
+    return tf.summary.merge(each)
+
+
+def bfloat16_config() -> tf.ConfigProto:
+    """Return a session's settings with which oneDNN computes in bfloat16 where that is safe.
+
+    Variables stay float32. Processors without AVX512-BF16 or AMX go on in float32.
+    """
+    from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
+
+    config = tf.ConfigProto()
+    rewriter = config.graph_options.rewrite_options
+    rewriter.auto_mixed_precision_onednn_bfloat16 = RewriterConfig.ON
+    return config

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from gudi import batch
 from gudi.files import check_writable
+from gudi.progress import Progress
 from gudi.results import MAX_NAME, FileResult, Pictures
 
 # What stands before the ending of annotated pictures.
@@ -18,7 +19,7 @@ def predict_photos(
     inputs: Sequence[str],
     settings: batch.Settings,
     out: Path | None,
-    progress: batch.Progress | None = None,
+    progress: Progress | None = None,
 ) -> tuple[list[FileResult], tuple[str, ...]]:
     """Recognise the faces of `inputs`, and draw them onto pictures in `out` unless that is None.
 
@@ -37,7 +38,7 @@ def predict_photos(
     results: list[FileResult] = []
     with (
         batch.start_workers(settings, len(sources)) as workers,
-        batch.load_predictor(settings, progress or batch.Progress()) as predictor,
+        batch.load_predictor(settings, progress or Progress()) as predictor,
     ):
         batch.recognise(sources, settings.detection, predictor, workers, results.append)
         order = {source.path: position for position, source in enumerate(sources)}

@@ -16,7 +16,8 @@ from gudi.errors import DeviceError, GudiError, UsageError
 
 DEVICES = re.compile(r"auto|cpu|gpu|gpu:\d+")
 
-# The original's image / 255., done in float64 and fed to the network as float32.
+# What the network takes for each grey level: the original's image / 255., float64 there and fed to
+# the network as float32.
 UNIT = (np.arange(256) / 255.0).astype(np.float32)
 
 
@@ -67,7 +68,7 @@ class Predictor:
         from gudi.network import build, quiet
 
         with quiet():
-            self.device = _place(device)
+            self.device = place(device)
             self._network = build(len(self.emotions), device=self.device)
             self._session = _session(self._network, weights.values)
 
@@ -124,7 +125,7 @@ def check_device(device: str) -> None:
         raise UsageError(f"no such device: {device}; there are auto, cpu, gpu and gpu:N")
 
 
-def _place(device: str) -> str:
+def place(device: str) -> str:
     """Return TensorFlow's name for `device`."""
     import tensorflow.compat.v1 as tf
 

@@ -138,3 +138,23 @@ def photos(tmp_path) -> Path:
     save(folder / "two.bmp", two)
     save(folder / "none.jpg", np.full((100, 120, 3), 128, np.uint8))
     return folder
+
+
+def small_face(seed: int = 0) -> np.ndarray:
+    """Return a drawn face as FER2013 has them, uint8 of shape (48, 48), with some noise."""
+    drawn = cv2.cvtColor(draw_face(200, 200, 210, 0, 0), cv2.COLOR_BGR2GRAY)
+    face = cv2.resize(drawn, (48, 48), interpolation=cv2.INTER_AREA).astype(int)
+    return np.clip(face + np.random.default_rng(seed).integers(-8, 8, face.shape), 0, 255).astype(
+        np.uint8
+    )
+
+
+def fer_row(label, image: np.ndarray, usage: str = "Training") -> str:
+    """Return a row of fer2013.csv."""
+    return f"{label},{' '.join(map(str, np.ravel(image)))},{usage}"
+
+
+def write_fer(path: Path, rows: list[str]) -> Path:
+    """Write a fer2013.csv."""
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows]) + "\n", encoding="utf-8")
+    return path

@@ -6,7 +6,7 @@ from gudi.checkpoint.locate import Files, find
 from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.tensors import Tensor, TensorFile
 from gudi.checkpoint.weights import Weights, choose_network, read_weights
-from gudi.checkpoint.write import Adopted, adopt, save
+from gudi.checkpoint.write import Adopted, adopt, make_sure_of_room, save, write_bundle
 
 __all__ = [
     "Adopted",
@@ -20,8 +20,10 @@ __all__ = [
     "find",
     "find_networks",
     "inspect",
+    "make_sure_of_room",
     "open_checkpoint",
     "read_weights",
     "save",
     "weight_shapes",
+    "write_bundle",
 ]

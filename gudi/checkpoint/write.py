@@ -130,7 +130,7 @@ def complete(file: TensorFile, network: Layout) -> dict[str, np.ndarray]:
     return values
 
 
-def save(prefix: Path, values: Mapping[str, np.ndarray]) -> Bundle:
+def save(prefix: Path, values: Mapping[str, np.ndarray], *, replace: bool = False) -> Bundle:
     """Write `values` as the checkpoint `prefix`, read them again and compare every one.
 
     All files are written to a folder beside their place and moved there when they have been
@@ -140,6 +140,7 @@ def save(prefix: Path, values: Mapping[str, np.ndarray]) -> Bundle:
     Args:
         prefix: where to; its folder is made where it is missing.
         values: arrays by variable name; `FullyConnected_1/b` tells the number of classes.
+        replace: let it take the place of one of that name.
 
     Returns:
         The checkpoint, opened.
@@ -151,10 +152,11 @@ def save(prefix: Path, values: Mapping[str, np.ndarray]) -> Bundle:
     folder = prefix.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        make_sure_of_room(prefix, sum(value.nbytes for value in values.values()))
+        size = sum(value.nbytes for value in values.values())
+        make_sure_of_room(prefix, size, replace=replace)
         with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder) as scratch:
             staged = Path(scratch) / prefix.name
-            _write_bundle(staged, values)
+            write_bundle(staged, values)
             _write_graph(regular_name(staged, "meta"), len(values["FullyConnected_1/b"]))
             _compare(staged, values)
             _link(regular_name(staged, DATA), staged)
@@ -162,6 +164,8 @@ def save(prefix: Path, values: Mapping[str, np.ndarray]) -> Bundle:
             staged.with_name(STATE_FILE).write_text(
                 state + f"all_{state}".replace("path:", "paths:"), encoding="utf-8"
             )
+            if replace:
+                _remove(prefix)
             _publish(staged, folder)
     except OSError as error:
         raise OutputError(f"{prefix} cannot be written: {error.strerror or error}") from error
@@ -178,6 +182,12 @@ def check_name(name: str) -> None:
             'a file, of at most 100 characters, without any of / \\ : * ? " < > | and not '
             "beginning with a dot or a space"
         )
+
+
+def _remove(prefix: Path) -> None:
+    """Remove a set, its index first: without it nobody takes the rest for a whole checkpoint."""
+    for path in reversed(_paths(prefix)):
+        path.unlink(missing_ok=True)
 
 
 def _publish(staged: Path, folder: Path) -> None:
@@ -215,12 +225,13 @@ def _move(source: Path, target: Path) -> None:
         source.unlink()
 
 
-def make_sure_of_room(prefix: Path, size: int) -> None:
+def make_sure_of_room(prefix: Path, size: int, *, replace: bool = False) -> None:
     """Raise `OutputError` unless the name is free and `size` bytes can be written.
 
     Twice, since the alias has to be a copy where the file system has no links.
     """
-    if taken := [path for path in _paths(prefix) if os.path.lexists(path)]:
+    taken = [path for path in _paths(prefix) if os.path.lexists(path)]
+    if taken and not replace:
         raise OutputError(
             f"{prefix.parent} holds a checkpoint of that name already ({taken[0].name}); --to "
             "another folder, or --name another name"
@@ -234,10 +245,10 @@ def make_sure_of_room(prefix: Path, size: int) -> None:
 
 def _paths(prefix: Path) -> list[Path]:
     """Return the paths of all files of the checkpoint `prefix`, there or not."""
-    return [prefix, *(regular_name(prefix, part) for part in ("index", "meta", "data", DATA))]
+    return [prefix, *(regular_name(prefix, part) for part in ("meta", "data", DATA, "index"))]
 
 
-def _write_bundle(prefix: Path, values: Mapping[str, np.ndarray]) -> None:
+def write_bundle(prefix: Path, values: Mapping[str, np.ndarray]) -> None:
     """Let TensorFlow write `.index` and `.data`."""
     from gudi.network import quiet, tf
 
@@ -254,7 +265,9 @@ def _write_bundle(prefix: Path, values: Mapping[str, np.ndarray]) -> None:
         except tf.errors.OpError as error:
             # "…/NAME.data-00000-of-00001.tempstate123; No space left on device", among other lines.
             why = re.search(rf"^{re.escape(str(prefix))}[^;\n]*; (.*)", error.message, re.MULTILINE)
-            raise OutputError(f"{prefix.name} cannot be written: {why[1] if why else error}") from error
+            raise OutputError(
+                f"{prefix.name} cannot be written: {why[1] if why else error}"
+            ) from error
 
 
 def _write_graph(path: Path, classes: int) -> None:

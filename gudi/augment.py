@@ -1,0 +1,45 @@
+"""Vary faces for training: mirrored, turned, shifted, scaled, lighter or darker."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from gudi.emotions import FACE_SIZE
+
+MAX_ANGLE = 12.0  # degrees
+MAX_SHIFT = 4.0  # pixels of 48
+# FER2013's pictures show a face with some room around it; detected faces are cut more closely,
+# which is like a picture enlarged by up to a third.
+ZOOM = (0.95, 1.3)
+CONTRAST = (0.75, 1.25)
+MAX_BRIGHTNESS = 0.1  # of the range from black to white
+
+CENTRE = ((FACE_SIZE - 1) / 2, (FACE_SIZE - 1) / 2)
+
+
+def augment(faces: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return a variation of each face, float32 of shape (n, 48, 48), 0 to 1.
+
+    Args:
+        faces: float32 of shape (n, 48, 48), 0 to 1.
+        random: where chance comes from.
+    """
+    count = len(faces)
+    angles = random.uniform(-MAX_ANGLE, MAX_ANGLE, count)
+    zooms = random.uniform(*ZOOM, count)
+    shifts = random.uniform(-MAX_SHIFT, MAX_SHIFT, (count, 2))
+    mirrored = random.random(count) < 0.5
+    varied = np.empty((count, FACE_SIZE, FACE_SIZE), np.float32)
+    for number, face in enumerate(faces):
+        matrix = cv2.getRotationMatrix2D(CENTRE, angles[number], zooms[number])
+        matrix[:, 2] += shifts[number]
+        if mirrored[number]:
+            face = np.ascontiguousarray(face[:, ::-1])
+        varied[number] = cv2.warpAffine(
+            face, matrix, (FACE_SIZE, FACE_SIZE), borderMode=cv2.BORDER_REPLICATE
+        )
+    contrast = random.uniform(*CONTRAST, (count, 1, 1)).astype(np.float32)
+    brightness = random.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, (count, 1, 1)).astype(np.float32)
+    means = varied.mean(axis=(1, 2), keepdims=True)
+    return np.clip((varied - means) * contrast + means + brightness, 0, 1)

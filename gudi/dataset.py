@@ -1,0 +1,152 @@
+"""Faces with labels, as the npy files in which the original kept them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gudi.emotions import EMOTIONS, FACE_SIZE, SCALE_FACTOR
+from gudi.errors import DatasetError, one_line
+from gudi.files import written_whole
+from gudi.predictor import UNIT
+
+CHUNK = 4096  # faces that are converted at a time
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Faces and what they show.
+
+    Attributes:
+        faces: uint8 of shape (n, 48, 48), 0-255; or float32, 0 to 1, where the source holds values
+            that are no 255ths.
+        labels: int64 of shape (n,), places in the list of classes.
+    """
+
+    faces: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all faces and labels, in hexadecimal."""
+        digest = hashlib.sha256(str(self.faces.dtype).encode())
+        digest.update(np.ascontiguousarray(self.faces).data)
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        return digest.hexdigest()
+
+    def unit(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the faces with the numbers `chosen`, float32 of shape (n, 48, 48), 0 to 1."""
+        chosen_faces = self.faces[chosen]
+        return UNIT[chosen_faces] if chosen_faces.dtype == np.uint8 else chosen_faces
+
+
+def load(path: Path, classes: int = len(EMOTIONS)) -> Dataset:
+    """Read the data set at `path`: a folder, or what the names of the two files begin with.
+
+    In a folder `sf=1.1_data_images.npy` and `sf=1.1_data_labels.npy` are meant.
+
+    Raises:
+        DatasetError: it is not there, or not a data set.
+    """
+    given = path
+    if path.is_dir():
+        path = path / f"sf={SCALE_FACTOR}_data"
+    images_path, labels_path = file_names(path)
+    if not images_path.parent.is_dir() or not (images_path.exists() or labels_path.exists()):
+        raise DatasetError(
+            f"no data set at {given}: "
+            + ("the folder has no " if given.is_dir() else "neither a folder nor ")
+            + f"{images_path.name}; gudi prepare fer fer2013.csv makes one"
+        )
+    images, labels = _array(images_path), _array(labels_path)
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    size = (FACE_SIZE, FACE_SIZE)
+    if images.ndim != 3 or images.shape[1:] != size or images.dtype.kind not in "fu":
+        raise DatasetError(
+            f"{images_path} holds {images.dtype} of shape {images.shape}, not (n, 48, 48) faces"
+        )
+    if len(images) == 0:
+        raise DatasetError(f"{images_path} holds no faces")
+    if labels.shape != (len(images), classes):
+        raise DatasetError(
+            f"{labels_path} has the shape {labels.shape}, not ({len(images)}, {classes}): a "
+            "row for each face, a column for each emotion"
+        )
+    if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+        raise DatasetError(f"{labels_path} is not one-hot: one 1 a row, everything else 0")
+    return Dataset(_compact(images, images_path), np.argmax(labels, axis=1).astype(np.int64))
+
+
+def split(data: Dataset) -> tuple[Dataset, Dataset]:
+    """Return training and validation faces, a tenth for the latter, as the original splits them."""
+    from sklearn.model_selection import train_test_split
+
+    if len(data.labels) < 10:
+        raise DatasetError(f"{len(data.labels)} faces are too few to hold a tenth of them back")
+    kept, held_back = train_test_split(np.arange(len(data.labels)), test_size=0.1, random_state=42)
+    return Dataset(data.faces[kept], data.labels[kept]), Dataset(
+        data.faces[held_back], data.labels[held_back]
+    )
+
+
+def file_names(prefix: Path) -> tuple[Path, Path]:
+    """Return where the faces and the labels of the data set `prefix` are."""
+    return tuple(prefix.with_name(f"{prefix.name}_{part}.npy") for part in ("images", "labels"))
+
+
+def _array(path: Path) -> np.ndarray:
+    """Map the npy file at `path`; objects in it, which would have to be unpickled, are refused."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing; gudi prepare writes both files") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DatasetError(f"{path} cannot be read as an npy file: {one_line(error)}") from error
+
+
+def _compact(images: np.ndarray, path: Path) -> np.ndarray:
+    """Return `images` as uint8 where that loses nothing, else as float32."""
+    if images.dtype == np.uint8:
+        return np.array(images)
+    exact, compact = True, np.empty(images.shape, np.uint8)
+    for start in range(0, len(images), CHUNK):
+        part = images[start : start + CHUNK] * 255.0
+        if not (np.isfinite(part).all() and part.min() > -0.5 and part.max() < 255.5):
+            raise DatasetError(f"{path} holds values that are not between 0 and 1")
+        compact[start : start + CHUNK] = np.rint(part)
+        exact = exact and np.abs(part - compact[start : start + CHUNK]).max() < 1e-3
+    return compact if exact else np.array(images, np.float32)
+
+
+class Npy:
+    """An npy file of float64 that grows row by row and appears whole or not at all."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self._path, self._shape, self._count = path, shape, 0
+
+    def __enter__(self) -> Npy:
+        self._whole = written_whole(self._path)
+        self._file = self._whole.__enter__()
+        self._header(0)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self._file.seek(0)
+            self._header(self._count)
+        self._whole.__exit__(*error)
+
+    def append(self, row: np.ndarray) -> None:
+        """Add one row."""
+        self._file.write(row.astype("<f8").tobytes())
+        self._count += 1
+
+    def _header(self, count: int) -> None:
+        """Write the header; NumPy leaves room in it for the first dimension to grow."""
+        header = {"descr": "<f8", "fortran_order": False, "shape": (count, *self._shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
