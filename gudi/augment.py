@@ -1,4 +1,4 @@
-"""Vary faces for training: mirrored, turned, shifted, scaled, lighter or darker."""
+"""Vary faces for training: mirrored, turned, shifted, scaled, lighter or darker, partly hidden."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ MAX_SHIFT = 4.0  # pixels of 48
 ZOOM = (0.95, 1.3)
 CONTRAST = (0.75, 1.25)
 MAX_BRIGHTNESS = 0.1  # of the range from black to white
+
+# Every other face has a rectangle of one grey on it, with sides of so many pixels ("random
+# erasing", Zhong et al. 2017): what is learned must not hang on a single spot.
+HIDDEN_SHARE = 0.5
+HIDDEN_SIDES = (8, 20)
 
 CENTRE = ((FACE_SIZE - 1) / 2, (FACE_SIZE - 1) / 2)
 
@@ -42,4 +47,14 @@ def augment(faces: np.ndarray, random: np.random.Generator) -> np.ndarray:
     contrast = random.uniform(*CONTRAST, (count, 1, 1)).astype(np.float32)
     brightness = random.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, (count, 1, 1)).astype(np.float32)
     means = varied.mean(axis=(1, 2), keepdims=True)
-    return np.clip((varied - means) * contrast + means + brightness, 0, 1)
+    varied = np.clip((varied - means) * contrast + means + brightness, 0, 1)
+    for number in np.flatnonzero(random.random(count) < HIDDEN_SHARE):
+        _hide(varied[number], random)
+    return varied
+
+
+def _hide(face: np.ndarray, random: np.random.Generator) -> None:
+    """Lay a grey rectangle onto `face`."""
+    height, width = random.integers(*HIDDEN_SIDES, 2, endpoint=True)
+    top, left = random.integers(0, (FACE_SIZE - height + 1, FACE_SIZE - width + 1))
+    face[top : top + height, left : left + width] = random.random()

@@ -699,9 +699,18 @@ def _described_checkpoint(report: dict[str, Any]) -> str:
         ("checksums", report["checksums"]),
         ("recovered", report["recovered"]),
         ("problem", report["problem"]),
-        ("gudi", "can use it" if report["usable"] else "cannot use it"),
+        ("gudi", _verdict(report)),
     ]  # fmt: skip
     return "\n".join(f"{key + ':':<12}{one_line(value)}" for key, value in lines if value)
+
+
+def _verdict(report: dict[str, Any]) -> str:
+    if not report["usable"]:
+        return "cannot use it"
+    unseen = report["checksums"] == "not looked at"
+    return "can use it" + (
+        ", as far as was looked at (--verify reads everything)" if unseen else ""
+    )
 
 
 @checkpoint.command(epilog=EXIT_CODES)
@@ -735,6 +744,28 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
     for note in adopted.notes:
         click.echo(note, err=True)
     click.echo(adopted.prefix)
+
+
+@checkpoint.command(epilog=EXIT_CODES)
+@click.argument("path")
+@click.argument("packed", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--network",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which of several networks in the checkpoint.  [default: the trained one]",
+)
+def pack(path: str, packed: Path, network: int | None) -> None:
+    """Pack a checkpoint's weights into one small file, to keep or to share.
+
+    PATH is the prefix, the folder or any file of it; PACKED, which has to end in .gudi, is written.
+    The big matrix is rounded to 8-bit numbers; gudi evaluate tells what that costs. gudi takes a
+    packed file wherever it takes a checkpoint, and adopt makes an ordinary one of it.
+    """
+    from gudi.checkpoint import pack_checkpoint
+
+    click.echo(f"{pack_checkpoint(path, packed, network):,} bytes", err=True)
+    click.echo(packed)
 
 
 def _as_lines(results: list[FileResult], emotions: tuple[str, ...]) -> str:

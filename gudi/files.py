@@ -40,11 +40,11 @@ def check_writable(folder: Path) -> None:
     """Raise `OutputError` unless `folder` can be written to, or be made where it is missing."""
     there = nearest_folder(folder)
     if not there.is_dir():
-        raise OutputError(f"--out {folder} cannot be used: {there} is a file, not a folder")
+        raise OutputError(f"{folder} cannot be written to: {there} is a file, not a folder")
     if folder.is_symlink() and not folder.exists():
-        raise OutputError(f"--out {folder} cannot be used: it is a link to what is not there")
+        raise OutputError(f"{folder} cannot be written to: it is a link to what is not there")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError(f"--out {folder} cannot be used: no permission to write there")
+        raise OutputError(f"{folder} cannot be written to: no permission")
 
 
 def nearest_folder(path: Path) -> Path:

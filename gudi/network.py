@@ -133,6 +133,7 @@ def build(
     training: bool = False,
     device: str | None = None,
     keep: float = KEEP,
+    keep_hidden: float = 1.0,
     units: int = HIDDEN_UNITS,
     seed: int | None = None,
 ) -> Network:
@@ -143,6 +144,8 @@ def build(
         training: add the original's `regression` (momentum, categorical cross-entropy).
         device: TensorFlow's name of the device that it runs on; None leaves it to TensorFlow.
         keep: share of the features that dropout keeps in training.
+        keep_hidden: share of the hidden units that dropout keeps in training; the original keeps
+            them all.
         units: width of the hidden layer.
         seed: of the graph's random numbers; None for others each time.
     """
@@ -158,6 +161,8 @@ def build(
         network = tflearn.conv_2d(network, 128, 4, activation="relu")
         network = tflearn.dropout(network, keep)
         network = tflearn.fully_connected(network, units, activation="relu")
+        if keep_hidden < 1:
+            network = tflearn.dropout(network, keep_hidden)
         network = tflearn.fully_connected(network, classes, activation="softmax")
         probabilities = network
         if training:

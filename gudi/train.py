@@ -70,7 +70,7 @@ class Settings:
         schedule: `constant`, times `decay` each epoch; or `cosine`, rising for two epochs, then
             falling to 0 along half a cosine (Loshchilov and Hutter 2017, without restarts).
         decay: see `schedule`.
-        keep: share of the features that dropout keeps.
+        keep, keep_hidden: shares of the features and of the hidden units that dropout keeps.
         smoothing: share of each label that is spread over all classes (Szegedy et al. 2016).
         augmented: train on variations of the faces, see `gudi.augment`.
         units: how many of the hidden layer's 3072 units are used; the others stay 0 and cost no
@@ -90,6 +90,7 @@ class Settings:
     schedule: str = "constant"
     decay: float = 1.0
     keep: float = 0.3
+    keep_hidden: float = 1.0
     smoothing: float = 0.0
     augmented: bool = False
     units: int = 3072
@@ -114,7 +115,8 @@ RECIPES = {
         optimizer="adam",
         learning_rate=0.0008,
         schedule="cosine",
-        keep=0.5,
+        keep=0.4,
+        keep_hidden=0.5,
         smoothing=0.1,
         augmented=True,
     ),
@@ -343,6 +345,7 @@ class _Run:
                 histograms=settings.tensorboard_verbose,
                 device=place(settings.device),
                 keep=settings.keep,
+                keep_hidden=settings.keep_hidden,
                 units=settings.units,
                 seed=settings.seed,
             )
@@ -374,7 +377,8 @@ class _Run:
         state, settings = self.state, self.settings
         count = math.ceil(len(self.data.labels) / settings.batch_size)
         began = time.monotonic() - state.seconds
-        self.progress.begin(f"epoch {state.epoch + 1} of {settings.epochs}", count)
+        label = f"epoch {state.epoch + 1} of {settings.epochs}"
+        self.progress.begin(label, count - state.batch)
         session.run(trainer.network.training_mode.assign(True))
         wanted = [trainer.step, trainer.loss, trainer.accuracy]
         if trainer.summaries is not None:

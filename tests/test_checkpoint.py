@@ -123,6 +123,7 @@ def test_a_folder_is_no_checkpoint(tmp_path):
 
 
 def test_inspect_of_odd_counters_and_of_another_network(checkpoint):
+    cut_data(checkpoint, 4 * 10**6)
     beside(checkpoint, ".index").unlink()
     odd = [(b"", HEADER), (b"Global_Step", entry([10**6]))]
     beside(checkpoint, ".index").write_bytes(table(odd))
@@ -203,10 +204,10 @@ def test_damage_outside_the_weights_does_no_harm(checkpoint):
     assert len(load(checkpoint).values) == 10
 
 
-def cut_data(prefix):
+def cut_data(prefix, size=13):
     """Leave too little of the data to do without the index."""
     beside(prefix, DATA).unlink()
-    beside(prefix, DATA).write_bytes(b"half uploaded")
+    beside(prefix, DATA).write_bytes(bytes(size))
 
 
 def test_every_flipped_byte_of_the_index_is_noticed(checkpoint):
@@ -338,6 +339,7 @@ def test_a_small_index_that_spells_out_a_great_many_long_names(checkpoint):
 
 
 def test_a_foreign_variable_in_parts_does_no_harm(checkpoint):
+    cut_data(checkpoint, 0)
     parts = entry([100, 4], size=0) + field(7, field(1, b""))
     beside(checkpoint, ".index").unlink()
     beside(checkpoint, ".index").write_bytes(table([(b"", HEADER), (b"a", parts)]))
@@ -366,6 +368,20 @@ def test_a_state_file_with_escapes(checkpoint, written):
     assert find(checkpoint.parent).name == "旧"
 
 
+def test_a_v1_file_of_any_name_that_the_state_file_knows(checkpoint):
+    (checkpoint.parent / "old").mkdir()
+    (checkpoint.parent / "old" / "model.ckpt-900").write_bytes(table([]))
+    state = checkpoint.parent / "old" / "checkpoint"
+    for text in ('model_checkpoint_path: "{}"', "\ufeffmodel_checkpoint_path: '{}'"):
+        state.write_text(text.format("model.ckpt-900"), encoding="utf-8")
+        assert find(state.parent).name == find(state).name == "model.ckpt-900"
+
+
+def test_a_folder_called_like_the_checkpoint_beside_it(checkpoint):
+    checkpoint.mkdir()
+    assert find(checkpoint) == checkpoint
+
+
 def test_a_pipe_is_not_waited_for(checkpoint):
     for name in ("checkpoint", f"{NAME}.meta"):
         checkpoint.with_name(name).unlink()
@@ -377,6 +393,7 @@ def test_a_pipe_is_not_waited_for(checkpoint):
 
 
 def test_tensors_beyond_the_data(checkpoint):
+    cut_data(checkpoint)
     beside(checkpoint, ".index").unlink()
     far = entry([4], offset=2**62)
     beside(checkpoint, ".index").write_bytes(table([(b"", HEADER), (b"a", far)]))

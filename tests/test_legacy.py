@@ -108,6 +108,17 @@ def test_a_whole_copy_stands_in_for_a_data_file_that_was_cut_short(made, tmp_pat
     assert f"found in {NAME} instead of" in recovered
 
 
+@pytest.mark.parametrize("other", [V1_SET, "tf1.15-tflearn0.3.2-adam", "tf1.15-tflearn0.3.2-v2"])
+def test_an_index_of_another_set_does_no_harm(unpack, shared, tmp_path, other):
+    index = unpack(V2_SETS[0]) / f"{NAME}.index"
+    folder, target = unpack(other), tmp_path / "set"
+    into_state(folder, target, {"": ""} if other == V1_SET else {DATA: DATA})
+    shutil.copyfile(index, target / f"{NAME}.index")
+    probabilities, recovered = predict(target, np.load(shared / "oracle" / "faces_u8.npy"))
+    np.testing.assert_allclose(probabilities, np.load(folder / "expected.npy"), atol=1e-5, rtol=0)
+    assert recovered.startswith(f"{NAME}.index belongs to another checkpoint and was not used")
+
+
 def test_a_whole_copy_stands_in_for_a_data_file_with_a_wrong_checksum(made, tmp_path):
     target = into_state(made[0].parent, tmp_path / "set", STATES["as written"])
     shutil.copyfile(target / f"{NAME}{DATA}", target / NAME)
@@ -130,7 +141,7 @@ def test_data_does_without_an_index_that_is_damaged(made, tmp_path):
     (target / f"{NAME}.index").write_bytes(b"an error page, say")
     probabilities, recovered = predict(target, made[1])
     np.testing.assert_allclose(probabilities, made[2], atol=1e-5, rtol=0)
-    assert recovered.startswith(f"{NAME}.index is damaged and was not used; there is no index")
+    assert recovered.startswith(f"{NAME}.index is damaged and was not used; recovered from")
 
 
 def test_what_tflearn_writes_today_is_recovered_from_its_data_alone(made, tmp_path):
@@ -148,7 +159,7 @@ def test_that_it_was_recovered_is_said(made, photos, tmp_path, command):
     assert done.stderr.startswith(f"note: set/{NAME}: there is no index; recovered from")
 
 
-@pytest.mark.parametrize("change", ["longer", "shorter", "noise", "flag", "counter"])
+@pytest.mark.parametrize("change", ["longer", "shorter", "noise", "flag", "counter", "zeros"])
 def test_data_that_is_not_believed(made, tmp_path, change):
     target = into_state(made[0].parent, tmp_path / "set", {DATA: DATA})
     data = target / f"{NAME}{DATA}"
@@ -159,6 +170,8 @@ def test_data_that_is_not_believed(made, tmp_path, change):
         content += bytes(4)
     elif change == "shorter":
         del content[-3:]
+    elif change == "zeros":  # a download into a file of the full size was broken off
+        content[60_000_000:160_000_000] = bytes(100_000_000)
     elif change == "noise":
         content[:] = np.random.default_rng(3).bytes(len(content))
     elif change == "flag":
@@ -279,7 +292,7 @@ def test_inspect_of_damage(checkpoint):
     code, report = inspected(checkpoint)
     assert (code, report["usable"]) == (0, True), "only directories are read without --verify"
     code, report = inspected(checkpoint, "--verify")
-    assert (code, report["usable"], report["checksums"]) == (1, False, "damaged")
+    assert (code, report["usable"], report["checksums"]) == (1, False, "damaged: FullyConnected/W")
     assert "the checksum of FullyConnected/W is wrong" in report["problem"]
 
 
@@ -307,7 +320,7 @@ def test_adopt_writes_a_whole_set_and_changes_nothing(made, tmp_path, state):
     done = run_gudi("checkpoint", "adopt", "old", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"checkpoints/{NAME}\n"
-    assert "every variable was read again and is equal" in done.stderr
+    assert "every variable was read again and is as it was in the source" in done.stderr
     assert sorted(os.listdir(tmp_path / "checkpoints")) == sorted(ADOPTED)
     assert {path.name: path.stat().st_mtime_ns for path in source.iterdir()} == before
     state_file = (tmp_path / "checkpoints" / "checkpoint").read_text()
@@ -354,6 +367,28 @@ def test_adopt_needs_room(made, tmp_path, monkeypatch):
     assert not (tmp_path / "to").exists()
 
 
+def test_a_damaged_slot_costs_nothing_but_itself(checkpoint, made, tmp_path):
+    place = checkpoints.open_checkpoint(checkpoint).tensors["FullyConnected/W/Momentum"].offset
+    data = checkpoint.with_name(checkpoint.name + DATA)
+    content = bytearray(data.read_bytes())
+    content[place] ^= 1
+    data.unlink()
+    data.write_bytes(content)
+    code, report = inspected(checkpoint, "--verify")
+    assert (code, report["usable"]) == (0, True)
+    assert report["checksums"] == "damaged: FullyConnected/W/Momentum"
+    done = run_gudi("checkpoint", "adopt", checkpoint, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "FullyConnected/W/Momentum is damaged and was set to 0" in done.stderr
+    assert (
+        not checkpoints.open_checkpoint(tmp_path / "checkpoints")
+        .read("FullyConnected/W/Momentum")[0]
+        .any()
+    )
+    probabilities, _ = predict(tmp_path / "checkpoints", made[1])
+    np.testing.assert_allclose(probabilities, made[2], atol=1e-6, rtol=0)
+
+
 def test_adopt_gives_way_to_one_that_was_quicker(made, tmp_path, monkeypatch):
     """Another process writes the same checkpoint while ours has not yet moved its files."""
     compare = write._compare
@@ -363,7 +398,7 @@ def test_adopt_gives_way_to_one_that_was_quicker(made, tmp_path, monkeypatch):
         (tmp_path / f"{NAME}.index").write_text("theirs")
 
     monkeypatch.setattr(write, "_compare", slow)
-    with pytest.raises(OutputError, match="File exists"):
+    with pytest.raises(OutputError, match="holds a checkpoint of that name already"):
         checkpoints.adopt(made[0], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"{NAME}.index"]
 
@@ -382,7 +417,21 @@ def test_adopt_to_a_disk_that_is_too_small(made, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "a/b", ".x", "", "checkpoint", "x.index", "x.data", 'a"b', "n" * 101, "a\nb"]
+    "name",
+    [
+        "../x",
+        "a/b",
+        ".x",
+        "",
+        "checkpoint",
+        "x.index",
+        "x.data",
+        'a"b',
+        "n" * 101,
+        "a\nb",
+        "a.",
+        "CON",
+    ],
 )
 def test_adopt_takes_no_paths_for_names(made, tmp_path, name):
     done = run_gudi("checkpoint", "adopt", made[0], "--name", name, cwd=tmp_path)

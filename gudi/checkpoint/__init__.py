@@ -4,9 +4,17 @@ from gudi.checkpoint.contents import Layout, find_networks, weight_shapes
 from gudi.checkpoint.inspect import inspect
 from gudi.checkpoint.locate import Files, find
 from gudi.checkpoint.opening import open_checkpoint
+from gudi.checkpoint.packed import pack
 from gudi.checkpoint.tensors import Tensor, TensorFile
 from gudi.checkpoint.weights import Weights, choose_network, read_weights
-from gudi.checkpoint.write import Adopted, adopt, make_sure_of_room, save, write_bundle
+from gudi.checkpoint.write import (
+    Adopted,
+    adopt,
+    make_sure_of_room,
+    pack_checkpoint,
+    save,
+    write_bundle,
+)
 
 __all__ = [
     "Adopted",
@@ -22,6 +30,8 @@ __all__ = [
     "inspect",
     "make_sure_of_room",
     "open_checkpoint",
+    "pack",
+    "pack_checkpoint",
     "read_weights",
     "save",
     "weight_shapes",

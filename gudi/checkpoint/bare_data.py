@@ -44,7 +44,8 @@ POWERS = (("Adam/beta1_power", "Adam/beta2_power"), ("beta1_power", "beta2_power
 LARGEST_WEIGHT = 100.0
 LARGEST_COUNT = 2**24  # beyond it float32, the type of the counters, cannot count
 
-SAMPLES, SAMPLE_SIZE = 64, 4096
+# A piece is as long as a row of the big matrix: training leaves none of them all 0.
+SAMPLES, SAMPLE_SIZE = 256, 4 * 3072
 
 
 def recover(prefix: Path, data: Path) -> Bundle:
@@ -65,7 +66,10 @@ def recover(prefix: Path, data: Path) -> Bundle:
             found.setdefault((places, classes), (description, entries))
     if len(found) == 1:
         ((description, entries),) = found.values()
-        note = f"there is no index; recovered from the length and contents of {data.name} alone, as"
+        note = (
+            f"recovered from the length and contents of {data.name} alone, without checksums that "
+            "would tell of damage, as"
+        )
         return Bundle(
             prefix, None, ((data,),), entries, f"{note} {description}", "V2 without index"
         )
@@ -73,13 +77,13 @@ def recover(prefix: Path, data: Path) -> Bundle:
         f"{regular_name(prefix, 'index')} is missing, and {data.name} ({size:,} bytes) cannot be "
         "used without: "
         + (
-            "its length is that of no Gudi checkpoint"
+            "its length is that of no Gudi checkpoint, so it was cut short or is another file"
             if not sizes_fit
             else "it can be read in more than one way"
             if found
             else "what stands in it is not what a Gudi checkpoint of that length holds"
         )
-        + "; copy the .index from where the checkpoint was made"
+        + "; copy both from where the checkpoint was made"
     )
 
 
@@ -152,11 +156,16 @@ def _looks_right(name: str) -> Callable[[np.ndarray], bool]:
     if name.endswith("/Adam_1"):
         return lambda values: _within(values, 0, math.inf)  # a mean of squares
     if name in weight_shapes():
-        biases = name.endswith("/b")  # which may all be 0
-        return lambda values: (
-            _within(values, -LARGEST_WEIGHT, LARGEST_WEIGHT) and (biases or values.any())
-        )
+        if name.endswith("/b"):  # biases may all be 0
+            return lambda values: _within(values, -LARGEST_WEIGHT, LARGEST_WEIGHT)
+        return lambda values: _within(values, -LARGEST_WEIGHT, LARGEST_WEIGHT) and _filled(values)
     return lambda values: _within(values, -math.inf, math.inf)
+
+
+def _filled(values: np.ndarray) -> bool:
+    """Tell whether no piece of `values` is all 0, as where a download was broken off."""
+    piece = SAMPLE_SIZE // 4
+    return all(values[start : start + piece].any() for start in range(0, len(values), piece))
 
 
 def _within(values: np.ndarray, low: float, high: float) -> bool:

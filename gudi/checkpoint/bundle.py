@@ -120,8 +120,8 @@ class Bundle:
 
 def _wrong_checksum(path: Path, name: str) -> CheckpointCorrupt:
     return CheckpointCorrupt(
-        f"{path} is damaged: the checksum of {name} is wrong; copy the file again from where it "
-        "came from"
+        f"{path} is damaged, or of another checkpoint than its index: the checksum of {name} is "
+        "wrong; copy both again from where they came from"
     )
 
 

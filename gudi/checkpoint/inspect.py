@@ -7,7 +7,7 @@ from typing import Any
 
 from gudi.checkpoint.bundle import parse_index
 from gudi.checkpoint.contents import Layout, find_networks, trained
-from gudi.checkpoint.locate import Files, find
+from gudi.checkpoint.locate import PACKED, Files, find
 from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.tensors import Tensor, TensorFile
 from gudi.checkpoint.weights import choose_network, read_weights
@@ -56,12 +56,16 @@ def inspect(
         file = open_checkpoint(path)
     except CheckpointError as error:
         report["problem"] = str(error)
+        if isinstance(error, CheckpointCorrupt):
+            report["checksums"] = "damaged"
         if isinstance(error, CheckpointIncomplete) and "index" in files.parts:
             # The index still tells what the missing data would hold.
             _, tensors = parse_index(files.parts["index"])
             report |= {"format": "V2"} | _described(tensors)
         return report
     report |= {"format": file.format, "recovered": file.recovered} | _described(file.tensors)
+    if file.format in ("V1", PACKED):
+        report["missing"] = []  # one file is all that there ever was
     try:
         report["step"] = _step(file)
         if verify:
@@ -83,7 +87,7 @@ def inspect(
 
 def _missing(files: Files) -> list[str]:
     """Return the endings that a complete V2 set has and this one has not."""
-    if set(files.parts) == {""} or set(files.parts) == {"", "meta"}:
+    if set(files.parts) in ({""}, {PACKED}) or set(files.parts) == {"", "meta"}:
         return []  # one file may be all that there ever was
     wanted = ("index", "data-00000-of-00001")
     sharded = any(part.startswith("data-") for part in files.parts)
@@ -136,9 +140,13 @@ def _step(file: TensorFile) -> int | None:
 
 
 def _verified(file: TensorFile) -> str:
-    """Check every variable; raise where a checksum is wrong."""
+    """Check every variable and say which are damaged."""
     if file.format == "V2 without index":
         return "none: they were in the index"
+    damaged = []
     for name in file.tensors:
-        file.verify(name)
-    return "good"
+        try:
+            file.verify(name)
+        except CheckpointCorrupt:
+            damaged.append(name)
+    return f"damaged: {', '.join(damaged)}" if damaged else "good"

@@ -22,8 +22,13 @@ ENVIRONMENT_VARIABLE = "GUDI_CHECKPOINT"
 # Where a checkpoint is looked for when none is named; the original left its own in data/.
 DEFAULT_FOLDERS = ("checkpoints", "data")
 
+# What gudi brings along.
+SHIPPED = Path(__file__).with_name("default.gudi")
+
 STATE_FILE = "checkpoint"
 MAX_STATE_SIZE = 2**20
+
+PACKED, PACKED_ENDING = "packed", ".gudi"
 
 # `.data` alone is what is left of the name when somebody has cut it.
 PART = re.compile(r"(?P<prefix>.+)\.(?P<part>index|meta|data(?:-\d{5}-of-\d{5})?)", re.DOTALL)
@@ -40,7 +45,7 @@ class Files:
     Attributes:
         prefix: the path that the names of all its files begin with.
         parts: the files by what their names end in: `index`, `meta`, `data-00000-of-00001`, `data`,
-            and "" for the one that is called like the prefix.
+            "" for the one that is called like the prefix, and `packed` for a packed one.
     """
 
     prefix: Path
@@ -58,7 +63,7 @@ def find(path: str | os.PathLike | None = None, environ: Mapping[str, str] = os.
 
     Args:
         path: prefix, folder or file; None looks at `$GUDI_CHECKPOINT`, then in `./checkpoints`,
-            then in `./data`.
+            then in `./data`, and in the end takes the one that comes with gudi.
         environ: the environment.
 
     Raises:
@@ -75,6 +80,8 @@ def find(path: str | os.PathLike | None = None, environ: Mapping[str, str] = os.
     for folder in map(Path, DEFAULT_FOLDERS):
         if folder.is_dir() and _prefixes(folder):
             return _files(_choose(folder))
+    if SHIPPED.is_file():
+        return Files(SHIPPED, {PACKED: SHIPPED})
     raise CheckpointNotFound(
         "no checkpoint: none was named (--checkpoint PATH, or "
         f"${ENVIRONMENT_VARIABLE}) and there is none in "
@@ -91,6 +98,8 @@ def regular_name(prefix: Path, part: str) -> Path:
 def _at(path: Path) -> Files:
     """Return what there is of the checkpoint that `path` stands for."""
     try:
+        if path.suffix == PACKED_ENDING and path.is_file():
+            return Files(path, {PACKED: path})
         return _files(_prefix(path))
     except OSError as error:  # no permission, or too long a name
         raise CheckpointError(
@@ -100,11 +109,11 @@ def _at(path: Path) -> Files:
 
 def _prefix(path: Path) -> Path:
     """Return the prefix that `path` stands for; it need not be complete."""
-    if path.is_dir():
+    if path.is_dir() and (_prefixes(path) or not _files(path).parts):
         return _choose(path)
     if path.name == STATE_FILE and path.is_file():
         prefixes = _prefixes(path.parent)
-        named = [each for each in _named_by_state_file(path) if each in prefixes]
+        named = [each for each in _named_by_state_file(path) if each in prefixes or each.is_file()]
         return named[0] if named else _choose(path.parent)
     part = PART.fullmatch(path.name)
     prefix = path.with_name(part["prefix"]) if part else path
@@ -123,7 +132,8 @@ def _choose(folder: Path) -> Path:
     """
     prefixes = _prefixes(folder)
     for wanted in (folder / CHECKPOINT_NAME, *_named_by_state_file(folder / STATE_FILE)):
-        if wanted in prefixes:
+        # A V1 file may be called anything; the state file says that it is one.
+        if wanted in prefixes or wanted.is_file():
             return wanted
     if len(prefixes) == 1:
         return prefixes[0]
@@ -149,7 +159,9 @@ def _named_by_state_file(path: Path) -> list[Path]:
             text = file.read(MAX_STATE_SIZE).decode("utf-8", "replace")
     except OSError:
         return []
-    line = re.search(r'^[ \t]*model_checkpoint_path:[ \t]*"(.*)"', text, re.MULTILINE)
+    line = re.search(
+        r"""^\ufeff?[ \t]*model_checkpoint_path:[ \t]*["'](.*)["']""", text, re.MULTILINE
+    )
     texts = dict.fromkeys((_unescaped(line[1]), line[1])) if line else ()
     names = (re.split(r"[\\/]+", text)[-1] for text in texts)
     return [path.with_name(name) for name in names if name.strip(".") and "\0" not in name]
@@ -168,7 +180,7 @@ def _unescaped(text: str) -> str:
 def _files(prefix: Path) -> Files:
     """Return the files of `prefix` that are there."""
     parts = {"": prefix} if prefix.is_file() else {}
-    for name in _names(prefix.parent) if prefix.parent.is_dir() else []:
+    for name in sorted(_names(prefix.parent)) if prefix.parent.is_dir() else []:
         part = PART.fullmatch(name)
         if part and part["prefix"] == prefix.name and prefix.with_name(name).is_file():
             parts[part["part"]] = prefix.with_name(name)

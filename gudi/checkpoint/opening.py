@@ -7,7 +7,8 @@ from pathlib import Path
 
 from gudi.checkpoint.bare_data import recover
 from gudi.checkpoint.bundle import Bundle, data_size, parse_index
-from gudi.checkpoint.locate import Files, find, regular_name
+from gudi.checkpoint.locate import PACKED, Files, find, regular_name
+from gudi.checkpoint.packed import open_packed
 from gudi.checkpoint.tensor_slices import is_table, open_slices
 from gudi.checkpoint.tensors import TensorFile
 from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
@@ -23,12 +24,22 @@ def open_checkpoint(path: str | os.PathLike | None = None) -> TensorFile:
     """
     files = find(path)
     try:
+        if PACKED in files.parts:
+            return open_packed(files.prefix)
         if "index" not in files.parts:
-            return _open_without_index(files)
+            file = _open_without_index(files)
+            if isinstance(file, Bundle):
+                file.recovered = f"there is no index; {file.recovered}"
+            return file
         try:
             return _open_bundle(files)
-        except CheckpointCorrupt as damaged:
-            return _open_in_spite_of(damaged, files)
+        except CheckpointCorrupt as error:
+            return _open_in_spite_of(error, files, "is damaged")
+        except CheckpointIncomplete as error:
+            try:
+                return _open_in_spite_of(error, files, "belongs to another checkpoint")
+            except CheckpointIncomplete:
+                return _open_bundle(files, longer=True)
     except OSError as error:
         raise CheckpointError(f"{files.prefix} cannot be read: {error.strerror}") from error
 
@@ -54,21 +65,19 @@ def _open_without_index(files: Files) -> TensorFile:
     )
 
 
-def _open_in_spite_of(damaged: CheckpointCorrupt, files: Files) -> TensorFile:
-    """Open a checkpoint whose index is damaged as if there were none, or raise `damaged`."""
+def _open_in_spite_of(error: CheckpointError, files: Files, why: str) -> TensorFile:
+    """Open a checkpoint as if it had no index, since that is of no use, or raise `error`."""
     try:
         file = _open_without_index(files)
     except CheckpointError:
-        raise damaged from None
-    index = files.parts["index"].name
-    file.recovered = "; ".join(
-        filter(None, (f"{index} is damaged and was not used", file.recovered))
-    )
+        raise error from None
+    note = f"{files.parts['index'].name} {why} and was not used"
+    file.recovered = "; ".join(filter(None, (note, file.recovered)))
     return file
 
 
-def _open_bundle(files: Files) -> Bundle:
-    """Open a V2 checkpoint that has its index."""
+def _open_bundle(files: Files, *, longer: bool = False) -> Bundle:
+    """Open a V2 checkpoint that has its index, with data of the right length, or `longer` data."""
     index = files.parts["index"]
     count, entries = parse_index(index)
     shards, notes = [], []
@@ -76,17 +85,21 @@ def _open_bundle(files: Files) -> Bundle:
         part = f"data-{number:05d}-of-{count:05d}"
         regular = regular_name(files.prefix, part)
         candidates = [regular] if count > 1 else [regular, *files.data]
-        copies = _whole(candidates, data_size(entries.values(), number))
+        copies = _whole(candidates, data_size(entries.values(), number), longer)
         shards.append(copies)
         if copies[0] != regular:
             notes.append(f"the data was found in {copies[0].name} instead of {regular.name}")
     return Bundle(files.prefix, index, tuple(shards), entries, "; ".join(notes))
 
 
-def _whole(candidates: list[Path], wanted: int) -> tuple[Path, ...]:
+def _whole(candidates: list[Path], wanted: int, longer: bool) -> tuple[Path, ...]:
     """Return those of `candidates` that are there and have the bytes that are wanted."""
     sizes = {path: path.stat().st_size for path in candidates if path.is_file()}
-    whole = [path for path, size in sizes.items() if size >= wanted and not is_table(path)]
+    whole = [
+        path
+        for path, size in sizes.items()
+        if (size == wanted or (longer and size > wanted)) and not is_table(path)
+    ]
     if whole:
         return tuple(whole)
     if not sizes:
@@ -95,7 +108,8 @@ def _whole(candidates: list[Path], wanted: int) -> tuple[Path, ...]:
             "weights: copy it from where the checkpoint was made"
         )
     path, size = next(iter(sizes.items()))
+    why = "it was cut short" if size < wanted else "it is of another checkpoint than the index"
     raise CheckpointIncomplete(
-        f"{path} has {size:,} bytes where the index says {wanted:,}: it was cut short; copy it "
-        "again"
+        f"{path} has {size:,} bytes where the index says {wanted:,}: {why}; copy both again from "
+        "where the checkpoint was made"
     )

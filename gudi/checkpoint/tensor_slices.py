@@ -98,12 +98,11 @@ def open_slices(prefix: Path, path: Path) -> SliceFile:
 
 def is_table(path: Path) -> bool:
     """Tell whether the file at `path` ends as a table does."""
-    try:
-        with path.open("rb") as file:
-            file.seek(-len(sstable.MAGIC), 2)
-            return file.read() == sstable.MAGIC
-    except OSError:
+    if path.stat().st_size < len(sstable.MAGIC):
         return False
+    with path.open("rb") as file:
+        file.seek(-len(sstable.MAGIC), 2)
+        return file.read() == sstable.MAGIC
 
 
 def damaged(path: Path, why: object) -> CheckpointCorrupt:

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,14 @@ import numpy as np
 
 from gudi.checkpoint.bundle import Bundle
 from gudi.checkpoint.contents import Layout
-from gudi.checkpoint.locate import PART, STATE_FILE, regular_name
+from gudi.checkpoint.locate import PACKED_ENDING, PART, STATE_FILE, regular_name
 from gudi.checkpoint.opening import open_checkpoint
+from gudi.checkpoint.packed import pack
 from gudi.checkpoint.tensors import TensorFile
 from gudi.checkpoint.weights import choose_network, read_weights
 from gudi.emotions import CHECKPOINT_NAME, EMOTIONS
 from gudi.errors import CheckpointCorrupt, OutputError, UsageError, one_line
-from gudi.files import TEMPORARY_PREFIX, nearest_folder
+from gudi.files import TEMPORARY_PREFIX, check_writable, nearest_folder
 
 DATA = "data-00000-of-00001"
 
@@ -44,7 +45,8 @@ SCALARS = (
 
 # What Windows and Linux both take, what needs no escape in a `checkpoint` file, and what leaves
 # room for the longest ending within the 255 bytes that a file's name may have.
-NAME = re.compile(r'[^/\\:*?"<>|. ][^/\\:*?"<>|]{0,99}')
+NAME = re.compile(r'(?![. ])[^/\\:*?"<>|]{1,100}(?<![. ])')
+WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 MAX_NAME_BYTES = 220
 
 SPARE = 2**20  # for the small files of a set
@@ -87,47 +89,79 @@ def adopt(
     file = open_checkpoint(path)
     network = choose_network(file, classes=None, number=number)
     make_sure_of_room(prefix, 2 * sum(file.tensors[name].size for name in network.names.values()))
-    save(prefix, complete(file, network))
-    notes = [file.recovered, f"format of the source: {file.format}"]
+    notes = [f"format of the source: {file.format}"]
+    save(prefix, complete(file, network, notes))
+    notes.insert(0, file.recovered)
     if network.optimizer and network.optimizer != "momentum":
         notes.append(
             f"the slots of {network.optimizer} were left out: the original trains with momentum"
         )
     if network.classes != len(EMOTIONS):
         notes.append(f"it tells {network.classes} classes apart: use it with --emotions")
-    notes.append("every variable was read again and is equal")
+    notes.append("every variable was read again and is as it was in the source")
     return Adopted(prefix, tuple(filter(None, notes)))
 
 
-def complete(file: TensorFile, network: Layout) -> dict[str, np.ndarray]:
+def pack_checkpoint(path: str | os.PathLike | None, packed: Path, number: int | None = None) -> int:
+    """Write the weights of the checkpoint at `path` as a packed one; return its size in bytes.
+
+    Args:
+        path: as `gudi.checkpoint.find` takes it; its files are only read.
+        packed: the file to write; its name ends in `.gudi`.
+        number: which of several networks, see `choose_network`.
+
+    Raises:
+        CheckpointError: it cannot be read.
+        OutputError: `packed` is there already, or cannot be written.
+        UsageError: it has another ending.
+    """
+    if packed.suffix != PACKED_ENDING:
+        raise UsageError(f"the name of a packed checkpoint ends in {PACKED_ENDING}, not {packed}")
+    if os.path.lexists(packed):
+        raise OutputError(f"{packed} is there already")
+    file = open_checkpoint(path)
+    weights = read_weights(file, choose_network(file, classes=None, number=number))
+    check_writable(packed.parent)
+    try:
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        pack(weights.values, packed)
+    except OSError as error:
+        raise OutputError(f"{packed} cannot be written: {error.strerror or error}") from error
+    again = open_checkpoint(packed)
+    read_weights(again, choose_network(again, classes=None))
+    return packed.stat().st_size
+
+
+def complete(file: TensorFile, network: Layout, notes: list[str]) -> dict[str, np.ndarray]:
     """Return all variables that the original's graph has, as far as `file` has them.
 
     Weights are as they are. Momentum is kept; where there is none it is 0, as before the first
-    step. Another optimizer's slots have no place in the original's graph.
+    step. Another optimizer's slots have no place in the original's graph. What is damaged, other
+    than weights, is set to 0 and goes into `notes`.
     """
     values = read_weights(file, network).values
     for name, stored in network.names.items():
-        slots = [
-            slot
-            for slot in network.slots
-            if slot.endswith(f"{stored}/Momentum")
-            and file.tensors[slot].shape == values[name].shape
-            and file.tensors[slot].dtype == "float32"
-        ]
-        values[f"{name}/Momentum"] = (
-            file.read(slots[0])[0] if slots else np.zeros_like(values[name])
-        )
+        slots = [slot for slot in network.slots if slot.endswith(f"{stored}/Momentum")]
+        values[f"{name}/Momentum"] = _sound(file, slots, values[name].shape, notes)
     for name in SCALARS:
         # TensorFlow 0.12 put the loss's average into the optimizer's scope.
-        stored = [
-            each
-            for each in (name, f"Momentum/{name}")
-            if each in file.tensors
-            and (file.tensors[each].dtype, file.tensors[each].shape) == ("float32", ())
-        ]
-        values[name] = file.read(stored[0])[0] if stored else np.zeros((), np.float32)
+        values[name] = _sound(file, (name, f"Momentum/{name}"), (), notes)
     values["is_training"] = np.zeros((), bool)
     return values
+
+
+def _sound(
+    file: TensorFile, names: Iterable[str], shape: tuple[int, ...], notes: list[str]
+) -> np.ndarray:
+    """Return the first of the variables `names` that is there as float32 of `shape`, or zeros."""
+    for name in names:
+        tensor = file.tensors.get(name)
+        if tensor is not None and (tensor.dtype, tensor.shape) == ("float32", shape):
+            try:
+                return file.read(name)[0]
+            except CheckpointCorrupt:
+                notes.append(f"{name} is damaged and was set to 0; prediction does without it")
+    return np.zeros(shape, np.float32)
 
 
 def save(prefix: Path, values: Mapping[str, np.ndarray], *, replace: bool = False) -> Bundle:
@@ -150,6 +184,7 @@ def save(prefix: Path, values: Mapping[str, np.ndarray], *, replace: bool = Fals
         CheckpointCorrupt: what was read again is not what was written.
     """
     folder = prefix.parent
+    check_writable(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         size = sum(value.nbytes for value in values.values())
@@ -167,20 +202,33 @@ def save(prefix: Path, values: Mapping[str, np.ndarray], *, replace: bool = Fals
             if replace:
                 _remove(prefix)
             _publish(staged, folder)
+    except FileExistsError as error:  # somebody else was quicker
+        raise _taken(prefix, Path(error.filename2 or error.filename)) from error
+    except UnicodeError as error:
+        raise OutputError(
+            f"{one_line(prefix)} cannot be written: TensorFlow takes only names that are UTF-8"
+        ) from error
     except OSError as error:
         raise OutputError(f"{prefix} cannot be written: {error.strerror or error}") from error
     return open_checkpoint(prefix)
 
 
+def _taken(prefix: Path, path: Path) -> OutputError:
+    return OutputError(
+        f"{prefix.parent} holds a checkpoint of that name already ({path.name}); choose another "
+        "folder or another --name"
+    )
+
+
 def check_name(name: str) -> None:
     """Raise `UsageError` unless a checkpoint can be called `name`, wherever it is taken to."""
-    if name == STATE_FILE or PART.fullmatch(name):
-        raise UsageError(f"a checkpoint cannot be called {one_line(name)}: files of it are")
+    if name == STATE_FILE or PART.fullmatch(name) or WINDOWS_DEVICE.fullmatch(name):
+        raise UsageError(f"a checkpoint cannot be called {one_line(name)}: something else is")
     if not (NAME.fullmatch(name) and name.isprintable() and len(name.encode()) <= MAX_NAME_BYTES):
         raise UsageError(
             f"a checkpoint cannot be called {one_line(name) or 'nothing'}: its name is that of "
             'a file, of at most 100 characters, without any of / \\ : * ? " < > | and not '
-            "beginning with a dot or a space"
+            "beginning or ending with a dot or a space"
         )
 
 
@@ -232,10 +280,7 @@ def make_sure_of_room(prefix: Path, size: int, *, replace: bool = False) -> None
     """
     taken = [path for path in _paths(prefix) if os.path.lexists(path)]
     if taken and not replace:
-        raise OutputError(
-            f"{prefix.parent} holds a checkpoint of that name already ({taken[0].name}); --to "
-            "another folder, or --name another name"
-        )
+        raise _taken(prefix, taken[0])
     free = shutil.disk_usage(nearest_folder(prefix.parent)).free
     if free < 2 * size + SPARE:
         raise OutputError(
@@ -252,6 +297,7 @@ def write_bundle(prefix: Path, values: Mapping[str, np.ndarray]) -> None:
     """Let TensorFlow write `.index` and `.data`."""
     from gudi.network import quiet, tf
 
+    str(prefix).encode()  # UnicodeError, before TensorFlow makes many lines of it
     graph = tf.Graph()
     names = sorted(values)
     with quiet(), graph.as_default(), tf.Session(graph=graph) as session:
