@@ -11,11 +11,12 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "__init__.py").rea
 setup(
     name="gudi",
     version=VERSION,
-    description="Recognise facial expressions in photos with legacy Gudi checkpoints",
+    description="Recognise facial expressions in photos, also with legacy Gudi checkpoints",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     packages=["gudi", "gudi.checkpoint", "jobs"],
+    package_data={"gudi.checkpoint": ["default.gudi"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "click>=8.1",

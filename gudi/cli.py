@@ -117,8 +117,8 @@ def _complain(message: str) -> None:
 def main(debug: bool) -> None:
     """Recognise facial expressions in photos.
 
-    Faces are found and classed as the old TFLearn scripts did it, with the checkpoints that they
-    left behind.
+    Faces are found and classed as the old Gudi scripts for TFLearn did it, with a checkpoint that
+    gudi brings along, one that they left behind, or one that you train.
     """
     if debug:
         os.environ["GUDI_DEBUG"] = "1"
@@ -151,7 +151,7 @@ def _detection_options(command: Callable) -> Callable:
             "--checkpoint",
             metavar="PATH",
             help="The trained network: prefix, folder or any file of a Gudi checkpoint.  "
-            "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data]",
+            "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data, then gudi's own]",
         ),
         click.option(
             "--emotions",
@@ -475,7 +475,7 @@ def _say_prepared(prefix: Path, found: Any) -> None:
     "--checkpoint",
     metavar="PATH",
     help="The trained network: prefix, folder or any file of a Gudi checkpoint.  "
-    "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data]",
+    "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data, then gudi's own]",
 )
 @click.option(
     "--usage",
@@ -546,11 +546,12 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    default="data",
-    show_default=True,
+    multiple=True,
+    default=["data"],
+    show_default="data",
     metavar="PATH",
     help="The faces, as gudi prepare leaves them: the folder, or what the two files' names begin "
-    "with, such as data/sf=1.3_data.",
+    "with, such as data/sf=1.3_data. Given several times, all of them together.",
 )
 @click.option(
     "--validation",
@@ -615,7 +616,7 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
     help="Where to train; auto takes a GPU if TensorFlow sees one.  [default: auto]",
 )
 def train(
-    data: Path,
+    data: tuple[Path, ...],
     validation: Path | None,
     out: Path,
     resume: bool,
@@ -632,7 +633,7 @@ def train(
     from gudi import dataset
     from gudi import train as trainer
 
-    faces = dataset.load(data)
+    faces = dataset.join([dataset.load(each) for each in data])
     measured = dataset.load(validation) if validation else None
     if resume:
         trained = trainer.resume(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,18 @@ def load(path: Path, classes: int = len(EMOTIONS)) -> Dataset:
     if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
         raise DatasetError(f"{labels_path} is not one-hot: one 1 a row, everything else 0")
     return Dataset(_compact(images, images_path), np.argmax(labels, axis=1).astype(np.int64))
+
+
+def join(sets: Sequence[Dataset]) -> Dataset:
+    """Return the faces of all `sets`, one after the other."""
+    if len(sets) == 1:
+        return sets[0]
+    if len({each.faces.dtype for each in sets}) > 1:
+        sets = [Dataset(each.unit(np.arange(len(each.labels))), each.labels) for each in sets]
+    return Dataset(
+        np.concatenate([each.faces for each in sets]),
+        np.concatenate([each.labels for each in sets]),
+    )
 
 
 def split(data: Dataset) -> tuple[Dataset, Dataset]:

@@ -367,14 +367,22 @@ def _fer_face(scale_factor: float | None, row: _Row) -> _Face:
     if not ((pixels >= 0) & (pixels <= 255) & (pixels == np.rint(pixels))).all():
         return None, "a pixel is no whole number from 0 to 255"
     image = pixels.astype(np.uint8).reshape(FACE_SIZE, FACE_SIZE)
-    if scale_factor is None:
-        return label, image
+    face = image if scale_factor is None else bordered_face(image, scale_factor)
+    return (None, "") if face is None else (label, face)
+
+
+def bordered_face(image: np.ndarray, scale_factor: float = SCALE_FACTOR) -> np.ndarray | None:
+    """Return the largest face of a picture of FER2013, or None where none is found.
+
+    Args:
+        image: uint8 of shape (48, 48); it is laid onto a grey square first, as in the original.
+        scale_factor: of the search.
+    """
     margin = (BORDERED_SIZE - FACE_SIZE) // 2
     bordered = cv2.copyMakeBorder(
         image, *[margin] * 4, borderType=cv2.BORDER_CONSTANT, value=BORDER_GREY
     )
-    face = _largest(bordered, scale_factor)
-    return (None, "") if face is None else (label, face)
+    return _largest(bordered, scale_factor)
 
 
 def _largest(image: np.ndarray, scale_factor: float) -> np.ndarray | None:

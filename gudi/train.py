@@ -11,6 +11,7 @@ import platform
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -73,6 +74,8 @@ class Settings:
         keep, keep_hidden: shares of the features and of the hidden units that dropout keeps.
         smoothing: share of each label that is spread over all classes (Szegedy et al. 2016).
         augmented: train on variations of the faces, see `gudi.augment`.
+        balance: how far rare classes are shown more often, as a power of how much rarer than the
+            most frequent one they are: 0 not at all, 1 as often as that.
         units: how many of the hidden layer's 3072 units are used; the others stay 0 and cost no
             time.
         seed: of the first weights, the order of the faces and their variations.
@@ -93,6 +96,7 @@ class Settings:
     keep_hidden: float = 1.0
     smoothing: float = 0.0
     augmented: bool = False
+    balance: float = 0.0
     units: int = 3072
     seed: int = 42
     precision: str = "float32"
@@ -119,6 +123,7 @@ RECIPES = {
         keep_hidden=0.5,
         smoothing=0.1,
         augmented=True,
+        balance=0.5,
     ),
 }
 
@@ -375,7 +380,8 @@ class _Run:
     def _epoch(self, trainer: Any, session: Any, logs: _Logs, stop: list) -> bool:
         """Train one epoch, or what is left of it; return False where it was stopped before."""
         state, settings = self.state, self.settings
-        count = math.ceil(len(self.data.labels) / settings.batch_size)
+        order = _order(self.data.labels, settings, state.epoch)
+        count = math.ceil(len(order) / settings.batch_size)
         began = time.monotonic() - state.seconds
         label = f"epoch {state.epoch + 1} of {settings.epochs}"
         self.progress.begin(label, count - state.batch)
@@ -384,7 +390,7 @@ class _Run:
         if trainer.summaries is not None:
             wanted.append(trainer.summaries)
         try:
-            for faces, labels in _batches(self.data, settings, state.epoch, state.batch):
+            for faces, labels in _batches(self.data, order, settings, state):
                 rate = settings.rate(state.epoch + state.batch / count)
                 feed = {
                     trainer.network.faces: faces,
@@ -590,14 +596,23 @@ def _session(trainer: Any, settings: Settings, values: Mapping[str, np.ndarray] 
     return session
 
 
+def _order(labels: np.ndarray, settings: Settings, epoch: int) -> np.ndarray:
+    """Return the numbers of the faces in the order in which `epoch` shows them."""
+    random = np.random.default_rng((settings.seed, epoch))
+    counts = np.bincount(labels)
+    wanted = (counts.max() / np.maximum(counts, 1)) ** settings.balance
+    copies = np.floor(wanted[labels] + random.random(len(labels))).astype(int)
+    return random.permutation(np.repeat(np.arange(len(labels)), copies))
+
+
 def _batches(
-    data: Dataset, settings: Settings, epoch: int, done: int
+    data: Dataset, order: np.ndarray, settings: Settings, state: _State
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the batches of `epoch` behind the first `done`: faces and labels, float32.
+    """Yield the batches of the next epoch that are not done: faces and labels, float32.
 
     They depend on seed, epoch and number alone, so a resumed epoch goes on as it would have.
     """
-    order = np.random.default_rng((settings.seed, epoch)).permutation(len(data.labels))
+    epoch, done = state.epoch, state.batch
     count = math.ceil(len(order) / settings.batch_size)
     classes = len(EMOTIONS)
 
@@ -674,6 +689,9 @@ def _write(path: Path, text: str) -> None:
 def _stop_requested() -> Iterator[list]:
     """Yield a list that the first SIGINT or SIGTERM puts itself into; the second one interrupts."""
     requests: list = []
+    if threading.current_thread() is not threading.main_thread():
+        yield requests  # only the main thread is told of signals
+        return
 
     def note(number: int, _: object) -> None:
         if requests:

@@ -455,26 +455,52 @@ def old_python() -> str:
     pytest.skip("no Python 3.6 or 3.7, which old TensorFlow needs")
 
 
-def test_the_original_loads_what_adopt_writes(made, unpack, tmp_path):
-    python = old_python()
-    checkpoints.adopt(unpack(V1_SET), tmp_path / "data")
-    faces = made[1]
-    np.save(tmp_path / "faces.npy", faces)
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A function that gives the answers of the original's code under old TensorFlow."""
+    python, venv = old_python(), tmp_path_factory.mktemp("old stack") / "venv"
     script = ROOT / "tests" / "old_stack.py"
     setup = subprocess.run(
-        [sys.executable, script, "install", python, tmp_path / "venv"],
-        capture_output=True,
-        text=True,
+        [sys.executable, script, "install", python, venv], capture_output=True, text=True
     )
     if setup.returncode:
         pytest.skip(f"old TensorFlow cannot be installed: {setup.stderr.strip()[-300:]}")
-    subprocess.run(
-        [tmp_path / "venv" / "bin" / "python", script, "predict", "faces.npy", "answers.npy"],
-        cwd=tmp_path,
-        check=True,
-    )
-    expected, _ = predict(tmp_path / "data", faces)
-    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), expected, atol=1e-5, rtol=0)
+
+    def answers(folder: Path, faces: np.ndarray) -> np.ndarray:
+        np.save(folder / "faces.npy", faces)
+        subprocess.run(
+            [venv / "bin" / "python", script, "predict", "faces.npy", "answers.npy"],
+            cwd=folder,
+            check=True,
+        )
+        return np.load(folder / "answers.npy")
+
+    return answers
+
+
+def test_the_original_loads_what_adopt_writes(original, made, unpack, tmp_path):
+    checkpoints.adopt(unpack(V1_SET), tmp_path / "data")
+    expected, _ = predict(tmp_path / "data", made[1])
+    np.testing.assert_allclose(original(tmp_path, made[1]), expected, atol=1e-5, rtol=0)
+
+
+def test_the_original_loads_gudis_own_checkpoint(original, made, tmp_path):
+    checkpoints.adopt(None, tmp_path / "data")
+    expected, _ = predict(tmp_path / "data", made[1])
+    np.testing.assert_allclose(original(tmp_path, made[1]), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("recipe", ["original", "augmented"])
+def test_the_original_loads_what_train_writes(original, made, tmp_path, recipe):
+    np.save(tmp_path / "x_images.npy", made[1] / 255.0)
+    np.save(tmp_path / "x_labels.npy", np.eye(7)[np.arange(len(made[1])) % 7])
+    done = run_gudi(
+        "train", "--recipe", recipe, "--data", "x", "--epochs", "2", "--units", "50", "--out",
+        "data", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    expected, _ = predict(tmp_path / "data", made[1])
+    np.testing.assert_allclose(original(tmp_path, made[1]), expected, atol=1e-5, rtol=0)
 
 
 def test_damage_in_a_v1_file(unpack, tmp_path):

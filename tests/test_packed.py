@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -138,3 +140,36 @@ def rewritten(packed, path, changes):
 )
 def test_strangers_files(packed, tmp_path, name, content):
     refused(rewritten(packed, tmp_path / "strange.gudi", {name: content}))
+
+
+def test_gudi_answers_without_any_checkpoint(photos, tmp_path):
+    done = run_gudi("batch", "photos", "--out", "results", "--no-annotate", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    account = json.loads((tmp_path / "results" / "run.json").read_text())
+    assert account["checkpoint"]["path"].endswith("default.gudi")
+    assert account["counts"]["faces"] == 4
+
+
+def test_the_shipped_checkpoint_is_small_and_sound(tmp_path):
+    done = run_gudi("checkpoint", "inspect", "--verify", "--json", cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["format"], report["checksums"]) == (0, "packed", "good")
+    assert sum(report["files"].values()) <= 15_000_000
+
+
+def test_how_good_the_shipped_checkpoint_is(shared, tmp_path):
+    """The figures of docs/model-card.md, on FER2013's PublicTest, with a point to spare."""
+    subprocess.run(
+        [
+            sys.executable, shared / "fer2013" / "write_csv.py", "fer2013.csv",
+            "--usage=PublicTest",
+        ],
+        cwd=tmp_path,
+        check=True,
+    )  # fmt: skip
+    done = run_gudi("evaluate", "fer2013.csv", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert [figures[name]["faces"] for name in ("whole", "detected")] == [3579, 2159]
+    assert figures["whole"]["accuracy"] >= 0.64
+    assert figures["detected"]["accuracy"] >= 0.65

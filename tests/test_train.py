@@ -242,12 +242,16 @@ def test_a_checkpoint_that_is_there_is_not_replaced(work):
     assert [path.name for path in (work / "checkpoints").iterdir()] == [f"{NAME}.index"]
 
 
-def test_other_validation_faces(work):
+def test_other_validation_faces_and_several_sets(work):
     write_data(work / "v_data", 21)
-    done = run_gudi("train", *QUICK, "--epochs", "1", "--validation", "v_data", cwd=work)
+    write_data(work / "more_data", 30)
+    done = run_gudi(
+        "train", *QUICK, "--epochs", "1", "--validation", "v_data", "--data", "data", "--data",
+        "more_data", cwd=work,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     run = account(work / "checkpoints")
-    assert (run["faces"], run["validation_faces"]) == (60, 21)
+    assert (run["faces"], run["validation_faces"]) == (90, 21)
 
 
 @pytest.mark.parametrize("level", [0, 3])

@@ -84,9 +84,9 @@ def find(path: str | os.PathLike | None = None, environ: Mapping[str, str] = os.
         return Files(SHIPPED, {PACKED: SHIPPED})
     raise CheckpointNotFound(
         "no checkpoint: none was named (--checkpoint PATH, or "
-        f"${ENVIRONMENT_VARIABLE}) and there is none in "
+        f"${ENVIRONMENT_VARIABLE}), there is none in "
         + " or ".join(f"./{folder}" for folder in DEFAULT_FOLDERS)
-        + f"; {ADVICE}"
+        + f", and gudi's own, {SHIPPED}, is missing: install gudi anew"
     )
 
 
