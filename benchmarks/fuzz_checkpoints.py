@@ -91,7 +91,7 @@ def sign(path: Path, signed: list[sstable.Block]) -> None:
     with path.open("r+b") as file:
         for block in signed:
             file.seek(block.offset)
-            crc = sstable.masked_crc(memoryview(file.read(block.size + 1)))
+            crc = sstable.mask(sstable.crc32c(memoryview(file.read(block.size + 1))))
             file.seek(block.offset + block.size + 1)
             file.write(struct.pack("<I", crc))
 

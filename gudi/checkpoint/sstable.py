@@ -19,6 +19,7 @@ import google_crc32c
 import numpy as np
 
 from gudi.checkpoint.protobuf import varint
+from gudi.checkpoint.tensors import ALIGNMENT
 
 FOOTER_SIZE = 48
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
@@ -26,6 +27,9 @@ BLOCK_TRAILER_SIZE = 5  # type byte, CRC-32C
 UNCOMPRESSED = 0
 
 CRC_CHUNK = 2**20
+POLYNOMIAL = 0x82F63B78  # of CRC-32C, reflected
+
+HEAD_SIZE = 4096
 
 # Keys share their beginnings, so that a small file can spell out a great many long ones.
 MAX_KEY = 1024
@@ -78,8 +82,24 @@ class Table:
         """
         return self._entries(block)
 
+    def head(self, block: Block) -> memoryview:
+        """Return the beginning of `block`, not verified."""
+        self._file.seek(block.offset)
+        return memoryview(self._file.read(min(block.size, HEAD_SIZE)))
+
+    def part(self, block: Block, offset: int, size: int) -> tuple[memoryview, int]:
+        """Return `size` bytes of `block` from `offset`, and their CRC-32C.
+
+        They start on a multiple of `ALIGNMENT`, so that they need not be copied for that.
+
+        Raises:
+            ValueError: the block is damaged.
+        """
+        data, crc = self._read(block, offset, size)
+        return data[offset : offset + size], crc
+
     def _entries(self, block: Block) -> Iterator[tuple[bytes, memoryview]]:
-        data = self._read(block)
+        data, _ = self._read(block)
         size = len(data)
         if size < 4:
             raise ValueError("a block is too short")
@@ -100,23 +120,28 @@ class Table:
             yield key, data[position : position + length]
             position += length
 
-    def _read(self, block: Block) -> memoryview:
-        """Return the contents of a block, its checksum verified."""
+    def _read(self, block: Block, offset: int = 0, part: int = 0) -> tuple[memoryview, int]:
+        """Return the contents of a block, its checksum verified, and the CRC of a part of them."""
         size = block.size + BLOCK_TRAILER_SIZE
         if block.offset + size > self._size:
             raise ValueError("a block lies outside the file")
         if size > MAX_BLOCK:
             raise ValueError("a block is larger than any of a Gudi checkpoint")
-        data = memoryview(np.empty(size, np.uint8))
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        start = -(memory.ctypes.data + offset) % ALIGNMENT
+        data = memoryview(memory)[start : start + size]
         self._file.seek(block.offset)
         if self._file.readinto(data) != size:
             raise ValueError("the file became shorter while it was read")
         kind, crc = struct.unpack_from("<BI", data, block.size)
-        if masked_crc(data[: block.size + 1]) != crc:
+        # In one pass, since the part may be nearly all of it.
+        before = crc32c(data[:offset])
+        behind = crc32c(data[offset : offset + part], before)
+        if mask(crc32c(data[offset + part : block.size + 1], behind)) != crc:
             raise ValueError("a checksum is wrong")
         if kind != UNCOMPRESSED:
             raise ValueError(f"a block is compressed (type {kind})")
-        return data[: block.size].toreadonly()
+        return data[: block.size].toreadonly(), behind ^ _zeros_behind(before, part)
 
 
 def crc32c(data: memoryview, crc: int = 0) -> int:
@@ -126,17 +151,40 @@ def crc32c(data: memoryview, crc: int = 0) -> int:
     return crc
 
 
-def masked_crc(data: memoryview) -> int:
-    """Return the CRC-32C of `data` as LevelDB stores it.
+def _zeros_behind(crc: int, count: int) -> int:
+    """Return what `crc` contributes to the CRC-32C of data that goes on for `count` more bytes.
 
-    Masked, so that the CRC of data that holds CRCs is not a trivial one.
+    CRCs are linear: that of A and B together is this of A's, xor B's own. A zero byte multiplies
+    by a matrix over GF(2), and powers of it are had by squaring (as zlib's `crc32_combine` does).
     """
-    crc = crc32c(data)
+    # Columns of the matrix for one zero bit, in the reflected order of bits.
+    matrix = [POLYNOMIAL, *(1 << bit for bit in range(31))]
+    bits = 8 * count
+    while bits:
+        if bits & 1:
+            crc = _times(matrix, crc)
+        matrix = [_times(matrix, column) for column in matrix]
+        bits >>= 1
+    return crc
+
+
+def _times(matrix: list[int], vector: int) -> int:
+    """Return `matrix` times `vector` over GF(2); numbers are columns of bits."""
+    product = 0
+    for column in matrix:
+        if vector & 1:
+            product ^= column
+        vector >>= 1
+    return product
+
+
+def mask(crc: int) -> int:
+    """Return `crc` as LevelDB stores it, so that the CRC of data with CRCs is not a trivial one."""
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def unmask(crc: int) -> int:
-    """Undo the masking of `masked_crc`."""
+    """Undo `mask`."""
     rotated = (crc - 0xA282EAD8) & 0xFFFFFFFF
     return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
 

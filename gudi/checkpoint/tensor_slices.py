@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from gudi.checkpoint import sstable
-from gudi.checkpoint.protobuf import chunks, integer
-from gudi.checkpoint.tensors import DTYPES, Tensor, aligned, size_in_bytes
+from gudi.checkpoint.protobuf import chunks, integer, varint
+from gudi.checkpoint.tensors import DTYPES, Tensor, size_in_bytes
 from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointForeign
 
 # Fields of a TensorProto (tensorflow/core/framework/tensor.proto) that values are packed in.
@@ -57,16 +57,14 @@ class SliceFile:
             raise CheckpointForeign(f"{self.prefix}: {name} is {tensor.dtype}, not float32")
         try:
             with self.path.open("rb") as file:
-                packed = _values(sstable.Table(file), name)
+                packed, crc = _values(sstable.Table(file), name)
         except OSError as error:
             raise CheckpointError(f"{self.path} cannot be read: {error.strerror}") from error
         except ValueError as error:
             raise damaged(self.path, error) from error
         if len(packed) != tensor.size:
             raise damaged(self.path, f"{name} has {len(packed)} bytes, not {tensor.size}")
-        values = aligned(tensor.shape, tensor.dtype)
-        values.reshape(-1).view(np.uint8)[...] = np.frombuffer(packed, np.uint8)
-        return values, sstable.crc32c(packed)
+        return np.frombuffer(packed, tensor.dtype).reshape(tensor.shape), crc
 
     def verify(self, name: str) -> None:
         """Check the variable `name` as `read` does; others than float32 cannot be."""
@@ -134,10 +132,14 @@ def _tensors(message: memoryview) -> dict[str, Tensor]:
     return tensors
 
 
-def _values(table: sstable.Table, name: str) -> memoryview:
-    """Return the packed values of the variable `name`."""
+def _values(table: sstable.Table, name: str) -> tuple[memoryview, int]:
+    """Return the packed values of the variable `name`, and their CRC-32C."""
     key = _key(name)
     position = bisect.bisect_left([block.last_key for block in table.blocks], key)
+    for block in table.blocks[position : position + 1]:
+        # A large variable has a block of its own.
+        if place := _place(table.head(block), key):
+            return table.part(block, *place)
     found = [
         value
         for block in table.blocks[position : position + 1]
@@ -150,7 +152,36 @@ def _values(table: sstable.Table, name: str) -> memoryview:
     (data,) = chunks(found[0], 2) or [b""]
     (tensor,) = chunks(data, 3) or [b""]
     (packed,) = chunks(tensor, FLOAT_VALUES) or [memoryview(b"")]
-    return packed
+    return packed, sstable.crc32c(packed)
+
+
+def _place(head: memoryview, key: bytes) -> tuple[int, int] | None:
+    """Return where in a block, which has the beginning `head`, the packed values of `key` lie.
+
+    Returns:
+        Offset and size; None where the block does not begin with them. Not verified yet.
+    """
+    try:
+        shared, position = varint(head, 0)
+        added, position = varint(head, position)
+        _, position = varint(head, position)
+        if shared or bytes(head[position : position + len(key)]) != key:
+            return None
+        position += added
+        for field in (2, 3, FLOAT_VALUES):  # SavedTensorSlices.data.data.float_val
+            number = size = 0
+            while number != field:
+                position += size
+                tag, position = varint(head, position)
+                number, kind = tag >> 3, tag & 7
+                if kind not in (0, 2):
+                    return None
+                size, position = varint(head, position)
+                if kind == 0:
+                    number, size = 0, 0
+        return position, size
+    except ValueError:
+        return None
 
 
 def _key(name: str) -> bytes:
