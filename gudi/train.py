@@ -269,6 +269,7 @@ def read_run(out: Path) -> dict[str, Any]:
     try:
         account = json.loads((out / RUN).read_text(encoding="utf-8"))
         Settings(**account["settings"])
+        account.setdefault("resumed", [])
         return account
     except FileNotFoundError:
         raise TrainingError(f"{out} holds no training to go on with: no {RUN}") from None
@@ -297,6 +298,7 @@ class _Run:
         self.state = _State()
         self.values: dict[str, np.ndarray] | None = None
         self.began = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.resumed: list[dict[str, Any]] = []
 
     def begin(self, *, overwrite: bool) -> None:
         """Get the folder ready for a new training."""
@@ -334,6 +336,9 @@ class _Run:
         else:
             self.progress.note("there is no snapshot yet: begun anew")
             return
+        before = begun["settings"]
+        changes = {k: v for k, v in asdict(self.settings).items() if before.get(k, v) != v}
+        self.resumed = [*begun["resumed"], {"step": self.state.step, "changes": changes}]
         where = f"epoch {self.state.epoch + 1}, batch {self.state.batch + 1}"
         if self.state.epoch < self.settings.epochs:
             self.progress.note(f"goes on with {where}")
@@ -518,6 +523,7 @@ class _Run:
             "state": state,
             "began": self.began,
             "settings": asdict(self.settings),
+            "resumed": self.resumed,
             "fingerprints": self.fingerprints,
             "faces": len(self.data.labels),
             "validation_faces": len(self.validation.labels),

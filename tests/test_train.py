@@ -63,7 +63,8 @@ def test_train_leaves_a_whole_checkpoint_that_has_learned(work):
     ]  # fmt: skip
     rows = curve(out)
     assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
-    assert int(rows[-1]["step"]) == 12 * 6  # 54 of the 60 faces, 10 a batch
+    # 54 of the 60 faces, 10 a batch, and those of rarer classes sometimes twice
+    assert 12 * 6 <= int(rows[-1]["step"]) <= 12 * 8
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert cv2.imread(str(out / "learning_curve.png")).std() > 0
     run = account(out)
@@ -83,7 +84,7 @@ def test_train_leaves_a_whole_checkpoint_that_has_learned(work):
     hidden = file.read("FullyConnected/W")[0]
     assert np.abs(hidden[:, :16]).min(axis=0).max() > 0
     assert not hidden[:, 16:].any()
-    assert file.read("Global_Step")[0] == 72
+    assert file.read("Global_Step")[0] == int(rows[-1]["step"])
 
 
 def test_the_original_recipe_uses_the_whole_network(work):
@@ -173,6 +174,7 @@ def test_a_stopped_training_goes_on_where_it_was(work, number):
     assert f"goes on with epoch {step // 6 + 1}, batch {step % 6 + 1}" in done.stderr
     assert [int(row["epoch"]) for row in curve(out)] == list(range(1, epochs + 1))
     assert int(curve(out)[-1]["step"]) == epochs * 6
+    assert account(out)["resumed"] == [{"step": step, "changes": {"epochs": epochs}}]
     assert (work / "checkpoints" / f"{NAME}.index").exists()
 
 
