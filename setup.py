@@ -20,6 +20,7 @@ setup(
     python_requires=">=3.10,<3.14",
     install_requires=[
         "click>=8.1",
+        "filelock>=3.12",  # two trainings do not write into one folder
         "google-crc32c>=1.5",  # the checksums of checkpoints
         "joblib>=1.4",
         "matplotlib>=3.8",

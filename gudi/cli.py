@@ -453,6 +453,14 @@ def raf_original(folder: Path, out: Path, **options: Any) -> None:
     _say_prepared(*prepare_raf(folder, out, aligned=False, progress=_progress(), **options))
 
 
+def _refuse_given(*names: str, why: str) -> None:
+    """Refuse options that were typed but have no effect."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} {why}")
+
+
 def _say_prepared(prefix: Path, found: Any) -> None:
     """Print what became of a data set: the files on stdout, the rest on stderr."""
     say = functools.partial(click.echo, err=True)
@@ -529,8 +537,13 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
     fer2013.csv. Prints accuracy, precision, recall and F1 of each emotion, and the confusion
     matrix.
     """
-    from gudi.evaluate import as_record, as_text, evaluate_source, write_all
+    from gudi.evaluate import as_record, as_text, evaluate_source, is_csv, write_all
+    from gudi.files import check_writable
 
+    if not is_csv(source):
+        _refuse_given("usage", "faces", "scale_factor", "workers", why="is for a csv")
+    if out is not None:
+        check_writable(out)
     evaluations = evaluate_source(source, progress=_progress(), **options)
     if out is not None:
         write_all(evaluations, out)
@@ -633,6 +646,8 @@ def train(
     from gudi import dataset
     from gudi import train as trainer
 
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on and --overwrite begins anew: choose one")
     faces = dataset.join([dataset.load(each) for each in data])
     measured = dataset.load(validation) if validation else None
     if resume:

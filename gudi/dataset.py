@@ -48,20 +48,23 @@ class Dataset:
 def load(path: Path, classes: int = len(EMOTIONS)) -> Dataset:
     """Read the data set at `path`: a folder, or what the names of the two files begin with.
 
-    In a folder `sf=1.1_data_images.npy` and `sf=1.1_data_labels.npy` are meant.
+    In a folder `sf=1.1_data_images.npy` and `sf=1.1_data_labels.npy` are meant, or the only set
+    that is there.
 
     Raises:
         DatasetError: it is not there, or not a data set.
     """
     given = path
     if path.is_dir():
-        path = path / f"sf={SCALE_FACTOR}_data"
+        path = path / _set_in(path)
+    elif path.name.endswith(("_images.npy", "_labels.npy")):
+        path = path.with_name(path.name[: -len("_images.npy")])
     images_path, labels_path = file_names(path)
     if not images_path.parent.is_dir() or not (images_path.exists() or labels_path.exists()):
         raise DatasetError(
             f"no data set at {given}: "
             + ("the folder has no " if given.is_dir() else "neither a folder nor ")
-            + f"{images_path.name}; gudi prepare fer fer2013.csv makes one"
+            + f"{images_path.name}; gudi prepare makes one, from fer2013.csv or RAF-DB"
         )
     images, labels = _array(images_path), _array(labels_path)
     if images.ndim == 4 and images.shape[3] == 1:
@@ -78,7 +81,9 @@ def load(path: Path, classes: int = len(EMOTIONS)) -> Dataset:
             f"{labels_path} has the shape {labels.shape}, not ({len(images)}, {classes}): a "
             "row for each face, a column for each emotion"
         )
-    if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+    if labels.dtype.kind not in "fuib" or not (
+        np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()
+    ):
         raise DatasetError(f"{labels_path} is not one-hot: one 1 a row, everything else 0")
     return Dataset(_compact(images, images_path), np.argmax(labels, axis=1).astype(np.int64))
 
@@ -107,6 +112,20 @@ def split(data: Dataset) -> tuple[Dataset, Dataset]:
     )
 
 
+def _set_in(folder: Path) -> str:
+    """Return what the names of the files of the data set in `folder` begin with."""
+    usual = f"sf={SCALE_FACTOR}_data"
+    there = sorted(path.name[: -len("_images.npy")] for path in folder.glob("*_images.npy"))
+    if usual in there or not there:
+        return usual
+    if len(there) > 1:
+        raise DatasetError(
+            f"{folder} holds several data sets: name one of them, {folder / there[0]} say, or "
+            + ", ".join(there[1:4])
+        )
+    return there[0]
+
+
 def file_names(prefix: Path) -> tuple[Path, Path]:
     """Return where the faces and the labels of the data set `prefix` are."""
     return tuple(prefix.with_name(f"{prefix.name}_{part}.npy") for part in ("images", "labels"))
@@ -115,10 +134,13 @@ def file_names(prefix: Path) -> tuple[Path, Path]:
 def _array(path: Path) -> np.ndarray:
     """Map the npy file at `path`; objects in it, which would have to be unpickled, are refused."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is an archive of several arrays")
+        return array
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing; gudi prepare writes both files") from None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # whatever NumPy makes of a header that means nothing
         raise DatasetError(f"{path} cannot be read as an npy file: {one_line(error)}") from error
 
 

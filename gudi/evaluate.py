@@ -157,6 +157,11 @@ def as_record(evaluation: Evaluation) -> dict:
     }
 
 
+def is_csv(source: Path) -> bool:
+    """Tell whether `source` is a file with rows, not a prepared data set."""
+    return source.is_file() and source.suffix != ".npy"
+
+
 def evaluate_source(
     source: Path,
     *,
@@ -186,25 +191,27 @@ def evaluate_source(
         DatasetError, CheckpointError, DeviceError: as those it calls.
     """
     progress = progress or Progress()
-    if not source.is_file():
+    if not is_csv(source):
         sets = {"faces": load(source, len(emotions))}
-    elif source.suffix == ".npy":
-        raise DatasetError(f"{source}: name the folder, or what both files' names begin with")
     else:
-        sets = {
-            name: collect(
-                fer_faces(
+        sets = {}
+        for name, factor in (("whole", None), ("detected", scale_factor)):
+            if faces in (name, "both"):
+                found = Prepared()
+                rows = fer_faces(
                     source,
-                    Prepared(),
+                    found,
                     scale_factor=factor,
                     usage=usage,
                     workers=workers,
                     progress=progress,
                 )
+                sets[name] = collect(rows)
+        if found.rejected:
+            progress.note(
+                f"{found.rejected:,} of {found.rows:,} rows of {source} cannot be used, the first: "
+                f"{found.reasons[0]}"
             )
-            for name, factor in (("whole", None), ("detected", scale_factor))
-            if faces in (name, "both")
-        }
         for name, data in sets.items():
             if len(data.labels) == 0:
                 raise DatasetError(f"{source} shows no faces ({name})")

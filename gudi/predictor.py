@@ -12,7 +12,7 @@ import numpy as np
 
 from gudi.checkpoint import choose_network, open_checkpoint, read_weights
 from gudi.emotions import EMOTIONS, FACE_SIZE
-from gudi.errors import DeviceError, GudiError, UsageError
+from gudi.errors import CheckpointCorrupt, DeviceError, GudiError, UsageError
 
 DEVICES = re.compile(r"auto|cpu|gpu|gpu:\d+")
 
@@ -80,6 +80,7 @@ class Predictor:
 
         Raises:
             ValueError: `faces` has another shape or type.
+            CheckpointCorrupt: the weights give no numbers.
         """
         faces = np.asarray(faces)
         if faces.dtype != np.uint8 or faces.shape[1:] != (FACE_SIZE, FACE_SIZE):
@@ -93,6 +94,11 @@ class Predictor:
         for start in range(0, len(faces), self.batch_size):
             part = slice(start, min(start + self.batch_size, len(faces)))
             probabilities[part] = self._predict_batch(faces[part])
+        if not np.isfinite(probabilities).all():
+            raise CheckpointCorrupt(
+                f"{self.checkpoint} gives no numbers for some faces: its weights are far too "
+                "large, as when a training has diverged"
+            )
         return probabilities
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import functools
 import json
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -169,8 +170,10 @@ def prepare_raf(
     """
     name = "raf_aligned_data" if aligned else f"sf={scale_factor}_raf_origin_data"
     listed, pictures = _raf_places(folder, "aligned" if aligned else "original")
-    rows = list(_raf_rows(listed, pictures, "_aligned" if aligned else "", usage))
-    found = Prepared(rows=len(rows))
+    found = Prepared()
+    rows = list(_raf_rows(listed, pictures, "_aligned" if aligned else "", usage, found.usages))
+    _check_usage(listed, usage, found.usages)
+    found.rows = len(rows)
     work = functools.partial(_raf_face, None if aligned else scale_factor)
     converted = _convert(rows, len(rows), work, found, workers, progress or Progress())
     settings = {"scale_factor": None if aligned else scale_factor, "usage": list(usage)}
@@ -281,6 +284,8 @@ def _note(found: Prepared, row: _Row, result: _Face) -> bool:
 def _count_lines(path: Path) -> int:
     """Return the number of lines in the file at `path`, one without an end among them."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DatasetError(f"{path} is no regular file, which would have to be read twice")
         with path.open("rb") as file:
             count, last = 0, b"\n"
             while piece := file.read(2**20):
@@ -307,14 +312,19 @@ def _fer_rows(path: Path, usage: Sequence[str], found: Prepared) -> Iterator[_Ro
             number += 1
             row = _fer_row(line, header, f"row {number}")
             used = _cell(line, header, "usage")
+            found.usages[used] += not row.problem
             if usage and used not in usage and not row.problem:
-                found.usages[used] += 1
                 continue
             found.rows += 1
             yield row
-    if usage and not found.rows:
-        seen = ", ".join(one_line(each) for each in list(found.usages)[:5])
-        raise DatasetError(f"{path} has no rows of {', '.join(usage)}, only of {seen}")
+    _check_usage(path, usage, found.usages)
+
+
+def _check_usage(path: Path, usage: Sequence[str], there: Counter) -> None:
+    """Raise unless all of `usage`, a part of the set that was asked for, are `there`."""
+    if missing := [name for name in usage if not there[name]]:
+        known = ", ".join(one_line(each) for each, count in list(there.items())[:5] if count)
+        raise DatasetError(f"{path} has no rows of {', '.join(missing)}, only of {known}")
 
 
 def _fer_row(line: str, header: list[str], where: str) -> _Row:
@@ -353,11 +363,11 @@ def _cell(line: str, header: list[str], name: str) -> str:
 def _fer_face(scale_factor: float | None, row: _Row) -> _Face:
     """Return what a row of FER2013 shows; runs in a worker."""
     try:
-        label = int(row.label)
-    except ValueError:
+        label = int(float(row.label))  # pandas may have made 0.0 of a 0
+    except (ValueError, OverflowError):
         return None, f"the emotion {row.label[:20]!r} is no number"
-    if not 0 <= label < len(EMOTIONS):
-        return None, f"the emotion {label} is none of 0 to {len(EMOTIONS) - 1}"
+    if label != float(row.label) or not 0 <= label < len(EMOTIONS):
+        return None, f"the emotion {row.label[:20]} is none of 0 to {len(EMOTIONS) - 1}"
     try:
         pixels = np.array(row.picture.split(), np.float64)
     except ValueError:
@@ -407,8 +417,13 @@ def _raf_places(folder: Path, pictures: str) -> tuple[Path, Path]:
     return next(filter(Path.is_file, lists)), next(filter(Path.is_dir, folders))
 
 
-def _raf_rows(listed: Path, pictures: Path, ending: str, usage: Sequence[str]) -> Iterator[_Row]:
-    """Yield the pictures of RAF-DB's list, which has lines such as "train_00001.jpg 5"."""
+def _raf_rows(
+    listed: Path, pictures: Path, ending: str, usage: Sequence[str], there: Counter
+) -> Iterator[_Row]:
+    """Yield the pictures of RAF-DB's list, which has lines such as "train_00001.jpg 5".
+
+    What is `there` of each usage is counted.
+    """
     with listed.open("rb") as file:
         number = 0
         while line := _line(file):
@@ -419,9 +434,13 @@ def _raf_rows(listed: Path, pictures: Path, ending: str, usage: Sequence[str]) -
                 continue
             if len(cells) != 2 or len(line) >= MAX_LINE:
                 yield _Row(where, problem="it is not a file name and a number")
-            elif "/" in cells[0] or "\\" in cells[0]:
+                continue
+            if "/" in cells[0] or "\\" in cells[0]:
                 yield _Row(where, problem="it names a path, not a file")
-            elif not usage or cells[0].partition("_")[0] in usage:
+                continue
+            used = cells[0].partition("_")[0]
+            there[used] += 1
+            if not usage or used in usage:
                 name = Path(cells[0])
                 path = pictures / f"{name.stem}{ending}{name.suffix}"
                 yield _Row(cells[0], cells[1], str(path))

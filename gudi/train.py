@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
 from gudi import __version__, checkpoint
@@ -36,7 +37,7 @@ from gudi.errors import (
     UsageError,
 )
 from gudi.files import TEMPORARY_PREFIX, check_writable, written_whole
-from gudi.predictor import place
+from gudi.predictor import check_device, place
 from gudi.progress import Progress
 
 # What a run leaves beside the checkpoint.
@@ -45,6 +46,7 @@ CURVE_PICTURE = "learning_curve.png"
 RUN = "run.json"
 SNAPSHOTS = "snapshots"
 LOGS = "logs"
+LOCK = ".lock"
 
 RUN_ID = "FER"  # the original's
 STATE = "state.json"
@@ -222,9 +224,11 @@ def train(
         OutputError: `out` holds a training already, or cannot be written.
         TrainingDiverged: the loss is no number any more.
     """
+    check_writable(out)
     run = _Run(data, out, settings, validation, progress or Progress())
-    run.begin(overwrite=overwrite)
-    return run.go_on()
+    with _alone(out):
+        run.begin(overwrite=overwrite)
+        return run.go_on()
 
 
 def resume(
@@ -246,6 +250,18 @@ def resume(
         TrainingError: there is nothing to go on with, or something has changed that must not.
         OutputError, TrainingDiverged: as for `train`.
     """
+    read_run(out)
+    with _alone(out):
+        return _resume(data, out, changes, validation, progress or Progress())
+
+
+def _resume(
+    data: Dataset,
+    out: Path,
+    changes: Mapping[str, Any],
+    validation: Dataset | None,
+    progress: Progress,
+) -> Trained:
     begun = read_run(out)
     settings = Settings(**begun["settings"])
     for name, value in changes.items():
@@ -255,7 +271,11 @@ def resume(
                 "--overwrite begins anew"
             )
     settings = replace(settings, **{k: v for k, v in changes.items() if v is not None})
-    run = _Run(data, out, settings, validation, progress or Progress())
+    if settings.epochs < begun["epochs_done"]:
+        raise UsageError(
+            f"{out} has {begun['epochs_done']} epochs done already, more than {settings.epochs}"
+        )
+    run = _Run(data, out, settings, validation, progress)
     run.pick_up(begun)
     return run.go_on()
 
@@ -268,9 +288,16 @@ def read_run(out: Path) -> dict[str, Any]:
     """
     try:
         account = json.loads((out / RUN).read_text(encoding="utf-8"))
-        Settings(**account["settings"])
-        account.setdefault("resumed", [])
-        return account
+        settings = asdict(Settings(**account["settings"]))
+        for name, default in asdict(Settings()).items():
+            kinds = (float, int) if isinstance(default, float) else (type(default),)
+            if type(settings[name]) not in kinds:
+                raise ValueError(f"{name} is {settings[name]!r}")
+        if not isinstance(account["epochs_done"], int):
+            raise ValueError(f"epochs_done is {account['epochs_done']!r}")
+        return {"resumed": [], **account} | {
+            name: account[name] for name in ("fingerprints", "began")
+        }
     except FileNotFoundError:
         raise TrainingError(f"{out} holds no training to go on with: no {RUN}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -288,6 +315,8 @@ class _Run:
         validation: Dataset | None,
         progress: Progress,
     ) -> None:
+        check_device(settings.device)
+        self.device = place(settings.device)
         self.out, self.settings, self.progress = out, settings, progress
         self.fingerprints = {
             "data": data.fingerprint,
@@ -299,6 +328,7 @@ class _Run:
         self.values: dict[str, np.ndarray] | None = None
         self.began = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.resumed: list[dict[str, Any]] = []
+        self.loaded: Path | None = None
 
     def begin(self, *, overwrite: bool) -> None:
         """Get the folder ready for a new training."""
@@ -309,8 +339,8 @@ class _Run:
                 f"{self.out} holds a training already ({there[0]}); --resume goes on with it, "
                 "--overwrite begins anew"
             )
-        if not overwrite:
-            checkpoint.make_sure_of_room(self.prefix, 0)
+        size = sum(4 * math.prod(shape) for shape in checkpoint.weight_shapes().values())
+        checkpoint.make_sure_of_room(self.prefix, 2 * size, replace=overwrite)
         self.out.mkdir(parents=True, exist_ok=True)
         for name in (SNAPSHOTS, LOGS):
             shutil.rmtree(self.out / name, ignore_errors=True)
@@ -334,8 +364,14 @@ class _Run:
             except (CheckpointError, OSError, ValueError, KeyError, TypeError) as error:
                 self.progress.note(f"{folder} cannot be used: {error}")
         else:
+            if begun["epochs_done"] or _snapshots(self.out):
+                raise TrainingError(
+                    f"{self.out / SNAPSHOTS} holds no snapshot that can be used, though "
+                    f"{begun['epochs_done']} epochs were done; --overwrite begins anew"
+                )
             self.progress.note("there is no snapshot yet: begun anew")
             return
+        self.loaded = folder
         before = begun["settings"]
         changes = {k: v for k, v in asdict(self.settings).items() if before.get(k, v) != v}
         self.resumed = [*begun["resumed"], {"step": self.state.step, "changes": changes}]
@@ -353,7 +389,7 @@ class _Run:
                 len(EMOTIONS),
                 optimizer=settings.optimizer,
                 histograms=settings.tensorboard_verbose,
-                device=place(settings.device),
+                device=self.device,
                 keep=settings.keep,
                 keep_hidden=settings.keep_hidden,
                 units=settings.units,
@@ -372,13 +408,15 @@ class _Run:
                     self._write_curve()
                     self._write_run("running")
                 values = self._checkpoint(trainer, session)
-        except TrainingDiverged:
-            self._write_run("diverged")
+            self.progress.note(f"writing {self.prefix}")
+            checkpoint.save(self.prefix, values, replace=True)
+            self._write_curve()
+            draw_curve(self.state.history, self.out / CURVE_PICTURE)
+        except BaseException as error:
+            state = "diverged" if isinstance(error, TrainingDiverged) else "failed"
+            with contextlib.suppress(OutputError):  # a full disk, of which `error` tells already
+                self._write_run("interrupted" if isinstance(error, KeyboardInterrupt) else state)
             raise
-        self.progress.note(f"writing {self.prefix}")
-        checkpoint.save(self.prefix, values, replace=True)
-        self._write_curve()
-        draw_curve(self.state.history, self.out / CURVE_PICTURE)
         self._write_run("finished")
         return Trained(self.prefix, self.state.history)
 
@@ -396,7 +434,7 @@ class _Run:
             wanted.append(trainer.summaries)
         try:
             for faces, labels in _batches(self.data, order, settings, state):
-                rate = settings.rate(state.epoch + state.batch / count)
+                rate = settings.rate(state.epoch + (state.batch + 0.5) / count)
                 feed = {
                     trainer.network.faces: faces,
                     trainer.labels: labels,
@@ -404,11 +442,7 @@ class _Run:
                 }
                 _, loss, accuracy, *summaries = session.run(wanted, feed)
                 if not np.isfinite(loss):
-                    raise TrainingDiverged(
-                        f"the loss became {loss} in epoch {state.epoch + 1}, batch "
-                        f"{state.batch + 1}: the learning rate {rate:g} is too high; the last good "
-                        f"snapshot is kept in {self.out / SNAPSHOTS}"
-                    )
+                    raise self._diverged(f"the loss became {loss} in batch {state.batch + 1}")
                 self._count(float(loss), float(accuracy))
                 logs.step(state.step, {"Loss": loss, "Accuracy": accuracy}, summaries)
                 self.progress.advance()
@@ -437,6 +471,8 @@ class _Run:
         state = self.state
         began = time.monotonic()
         loss, accuracy = _validate(trainer, session, self.validation)
+        if not np.isfinite(loss):
+            raise self._diverged(f"the validation loss became {loss}")
         state.epoch += 1
         row = Epoch(
             epoch=state.epoch,
@@ -458,6 +494,15 @@ class _Run:
         )
         return True
 
+    def _diverged(self, what: str) -> TrainingDiverged:
+        epoch, kept = self.state.epoch + 1, len(_snapshots(self.out)) > 0
+        return TrainingDiverged(
+            f"{what} of epoch {epoch}: the learning rate, {self.settings.rate(epoch - 0.5):g}, is "
+            "too high; "
+            + (f"the last good snapshot is kept in {self.out / SNAPSHOTS}, " if kept else "")
+            + "--learning-rate sets a lower one for a training begun anew"
+        )
+
     def _left(self) -> str:
         """Return the time that the other epochs will take, going by the last few."""
         last = [row.seconds for row in self.state.history[-5:]]
@@ -466,10 +511,15 @@ class _Run:
 
     def _snapshot(self, trainer: Any, session: Any) -> None:
         """Write down all that is needed to go on from here, and drop older snapshots."""
-        values = session.run(trainer.state)
         folder = self.out / SNAPSHOTS / f"step-{self.state.step:09d}"
-        if folder.exists():
+        if folder == self.loaded:
             return
+        values = session.run(trainer.state)
+        with np.errstate(all="ignore"):
+            unsound = [name for name, each in values.items() if not np.isfinite(each.sum())]
+        if unsound:
+            raise self._diverged(f"{unsound[0]} holds no numbers any more in the middle")
+        shutil.rmtree(folder, ignore_errors=True)  # one that proved damaged
         try:
             folder.parent.mkdir(exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=self.out) as scratch:
@@ -479,8 +529,11 @@ class _Run:
                 state = json.dumps(asdict(self.state), indent=1)
                 (staged / STATE).write_text(state, encoding="utf-8")
                 staged.rename(folder)
-        except OSError as error:
-            raise OutputError(f"{folder} cannot be written: {error.strerror or error}") from error
+        except (OSError, OutputError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise OutputError(
+                f"{folder} cannot be written: {why}; with more room, --resume goes on"
+            ) from error
         for old in _snapshots(self.out)[:-KEPT_SNAPSHOTS]:
             shutil.rmtree(old, ignore_errors=True)
 
@@ -545,9 +598,11 @@ def draw_curve(history: list[Epoch], path: Path) -> None:
     FigureCanvasAgg(figure)
     epochs = [row.epoch for row in history]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy")):
-        axes.plot(epochs, [getattr(row, name) for row in history], label="training")
+        marker = "o" if len(history) < 20 else ""  # a single epoch makes no line
+        axes.plot(epochs, [getattr(row, name) for row in history], marker=marker, label="training")
         validation = [getattr(row, f"validation_{name}") for row in history]
-        axes.plot(epochs, validation, label="validation")
+        axes.plot(epochs, validation, marker=marker, label="validation")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set(xlabel="epoch", ylabel=name)
         axes.grid(alpha=0.3)
         axes.legend()
@@ -689,6 +744,19 @@ def _write(path: Path, text: str) -> None:
             file.write(text.encode())
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder `out`."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(out / LOCK, timeout=0):
+            yield
+    except filelock.Timeout:
+        raise OutputError(f"{out} is in use: another training writes to it") from None
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written to: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

@@ -81,12 +81,13 @@ def test_the_table_states_n(made, faces, tmp_path):
 def test_a_csv_is_taken_whole_and_by_its_faces(made, tmp_path):
     rows = [fer_row(n % 7, small_face(n), "PublicTest") for n in range(10)]
     rows += [fer_row(3, np.full((48, 48), 90), "PublicTest"), fer_row(1, small_face(), "Training")]
-    write_fer(tmp_path / "fer2013.csv", rows)
+    write_fer(tmp_path / "fer2013.csv", [*rows, "3,1 2 3,PublicTest"])
     command = ("evaluate", "fer2013.csv", "--usage", "PublicTest", "--checkpoint", made[0])
     done = run_gudi(*command, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert {name: each["faces"] for name, each in figures.items()} == {"whole": 11, "detected": 10}
+    assert "1 of 12 rows of fer2013.csv cannot be used, the first: row 14: it has 3" in done.stderr
     done = run_gudi(*command, "--faces", "whole", cwd=tmp_path)
     assert done.stdout.startswith("whole: accuracy")
     assert "detected" not in done.stdout
@@ -96,13 +97,16 @@ def test_what_cannot_be_evaluated(made, faces, tmp_path):
     write_fer(tmp_path / "none.csv", [fer_row(3, np.full((48, 48), 90))])
     for source, message in (
         ("nowhere", "no data set at nowhere"),
-        ("faces/sf=1.1_data_images.npy", "name the folder, or what both files' names begin with"),
         ("none.csv", "shows no faces"),
     ):
-        done = run_gudi(
-            "evaluate", source, "--faces", "detected", "--checkpoint", made[0], cwd=tmp_path
-        )
+        done = run_gudi("evaluate", source, "--checkpoint", made[0], cwd=tmp_path)
         assert (done.returncode, done.stdout) == (1, ""), done.stderr
         assert message in done.stderr
+    done = run_gudi("evaluate", "faces", "--usage", "PublicTest", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--usage is for a csv" in done.stderr
+    (tmp_path / "file").touch()
+    done = run_gudi("evaluate", "faces", "--out", "file/out", cwd=tmp_path)
+    assert (done.returncode, "file is a file, not a folder" in done.stderr) == (1, True)
     done = run_gudi("evaluate", "faces", "--emotions", "a,b", cwd=tmp_path)
     assert "not (50, 2)" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -140,6 +141,35 @@ def rewritten(packed, path, changes):
 )
 def test_strangers_files(packed, tmp_path, name, content):
     refused(rewritten(packed, tmp_path / "strange.gudi", {name: content}))
+
+
+def test_a_bomb_takes_no_memory(packed, tmp_path):
+    bomb = tmp_path / "bomb.gudi"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("about.json", b" " * 10**8)
+    with pytest.raises(CheckpointCorrupt, match="compressed in a way"):
+        checkpoints.open_checkpoint(bomb)
+
+
+def test_a_packed_one_is_found_in_its_folder(packed, tmp_path, monkeypatch):
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copyfile(packed, tmp_path / "checkpoints" / "mine.gudi")
+    monkeypatch.chdir(tmp_path)
+    assert checkpoints.find(environ={}).prefix.name == "mine.gudi"
+    assert checkpoints.find("checkpoints").prefix.name == "mine.gudi"
+
+
+def test_weights_that_give_no_numbers(made, tmp_path):
+    file = checkpoints.open_checkpoint(made[0])
+    values = checkpoints.read_weights(file, checkpoints.choose_network(file)).values
+    values["FullyConnected_1/W"] = np.full((3072, 7), 3e38, np.float32)
+    values["FullyConnected_1/W"][::2] *= -1
+    checkpoints.pack(values, tmp_path / "diverged.gudi")
+    with (
+        Predictor(tmp_path / "diverged.gudi", "cpu") as predictor,
+        pytest.raises(CheckpointCorrupt, match="gives no numbers for some faces"),
+    ):
+        predictor.predict(made[1])
 
 
 def test_gudi_answers_without_any_checkpoint(photos, tmp_path):

@@ -97,7 +97,7 @@ def test_rows_are_chosen_by_usage(tmp_path):
     done = run_gudi(*choose, "PublicTest, PrivateTest", "--scale-factor", "1.3", cwd=tmp_path)
     assert done.stdout == "data/sf=1.3_data\n", done.stderr
     assert prepared(tmp_path / "data" / "sf=1.3_data")[1].tolist() == [1, 2, 3]
-    done = run_gudi(*choose, "Public", cwd=tmp_path)
+    done = run_gudi(*choose, "Public,Training", "--overwrite", cwd=tmp_path)
     assert done.returncode == 1
     assert "has no rows of Public, only of Training, PublicTest, PrivateTest" in done.stderr
 
@@ -243,6 +243,8 @@ def test_raf_original(raf, tmp_path):
     assert account["reasons"][0].startswith("train_00009.jpg: ")
     assert account["reasons"][1] == "train_00002.jpg: the label '8' is none of 1 to 7"
     assert account["reasons"][2].endswith("it names a path, not a file")
+    done = run_gudi("prepare", "raf-original", raf, "--usage", "Test", cwd=tmp_path)
+    assert "has no rows of Test, only of train, test" in done.stderr
     done = run_gudi("prepare", "raf-original", raf, "--usage", "test", "--overwrite", cwd=tmp_path)
     assert prepared(tmp_path / "data" / "sf=1.1_raf_origin_data")[1].tolist() == [1]
 
@@ -267,6 +269,11 @@ def test_data_sets_are_read_as_they_are(tmp_path):
         np.testing.assert_array_equal(data.labels, np.arange(30) % 7)
     np.save(tmp_path / "x_images.npy", faces / 300.0)
     assert dataset.load(tmp_path / "x").faces.dtype == np.float32
+    for path in (tmp_path, tmp_path / "x_images.npy", tmp_path / "x_labels.npy"):
+        assert len(dataset.load(path).labels) == 30
+    np.save(tmp_path / "y_images.npy", faces)
+    with pytest.raises(DatasetError, match="holds several data sets: name one of them"):
+        dataset.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -279,6 +286,7 @@ def test_data_sets_are_read_as_they_are(tmp_path):
         (np.full((3, 48, 48), np.nan), np.eye(7)[:3], "not between 0 and 1"),
         (np.full((3, 48, 48), 7.0), np.eye(7)[:3], "not between 0 and 1"),
         (np.array([{}] * 3), np.eye(7)[:3], "cannot be read as an npy file"),
+        (np.zeros((3, 48, 48)), np.zeros((3, 7), "i4,i4"), "is not one-hot"),
     ],
 )
 def test_what_is_no_data_set(tmp_path, images, labels, message):
@@ -287,6 +295,22 @@ def test_what_is_no_data_set(tmp_path, images, labels, message):
     with pytest.raises(DatasetError) as caught:
         dataset.load(tmp_path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 48, 48)}", b"{(((", b"{'descr': 5}"],
+)
+def test_npy_files_with_odd_headers(tmp_path, header):
+    content = b"\x93NUMPY\x01\x00" + bytes([len(header) + 1, 0]) + header + b"\n"
+    (tmp_path / "x_images.npy").write_bytes(content)
+    np.savez(tmp_path / "x_labels", a=1)
+    (tmp_path / "x_labels.npz").rename(tmp_path / "x_labels.npy")
+    with pytest.raises(DatasetError, match="x_images.npy cannot be read as an npy file"):
+        dataset.load(tmp_path / "x")
+    np.save(tmp_path / "x_images.npy", np.zeros((3, 48, 48)))
+    with pytest.raises(DatasetError, match="an archive of several arrays"):
+        dataset.load(tmp_path / "x")
 
 
 def test_a_data_set_that_is_not_there(tmp_path):

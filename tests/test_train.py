@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_train_leaves_a_whole_checkpoint_that_has_learned(work):
     done = run_gudi("train", "--recipe", "augmented", *QUICK, "--epochs", "12", cwd=work)
     assert (done.returncode, done.stdout) == (0, f"checkpoints/{NAME}\n"), done.stderr
     out = work / "checkpoints"
-    assert sorted(path.name for path in out.iterdir()) == [
+    assert sorted(path.name for path in out.iterdir() if path.name != ".lock") == [
         NAME, f"{NAME}.data-00000-of-00001", f"{NAME}.index", f"{NAME}.meta", "checkpoint",
         "learning_curve.csv", "learning_curve.png", "logs", "run.json", "snapshots",
     ]  # fmt: skip
@@ -215,6 +216,58 @@ def test_a_training_that_diverges_says_so(work):
     assert not (work / "checkpoints" / f"{NAME}.index").exists()
 
 
+def test_the_last_step_may_be_the_one_that_diverges(work):
+    done = run_gudi(
+        "train", *QUICK[:2], "--batch-size", "100", "--learning-rate", "1e30", "--epochs", "1",
+        cwd=work,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "is too high" in done.stderr
+    assert not (work / "checkpoints" / f"{NAME}.index").exists()
+
+
+def test_nothing_is_lost_to_a_training_that_cannot_begin(work):
+    assert run_gudi("train", *QUICK, "--epochs", "1", cwd=work).returncode == 0
+    before = sorted(path.name for path in (work / "checkpoints").rglob("*"))
+    for device, code in (("gpu:9", 1), ("gpuu", 2)):
+        done = run_gudi("train", *QUICK, "--overwrite", "--device", device, cwd=work)
+        assert done.returncode == code, done.stderr
+        assert sorted(path.name for path in (work / "checkpoints").rglob("*")) == before
+    assert account(work / "checkpoints")["state"] == "finished"
+    done = run_gudi("train", "--resume", "--overwrite", cwd=work)
+    assert done.returncode == 2
+    done = run_gudi("train", *QUICK, "--device", "gpuu", "--out", "new", cwd=work)
+    assert not list((work / "new").glob("*.json"))
+
+
+def test_without_snapshots_a_finished_training_is_not_begun_anew(work):
+    assert run_gudi("train", *QUICK, "--epochs", "2", cwd=work).returncode == 0
+    done = run_gudi("train", "--resume", "--epochs", "1", cwd=work)
+    assert done.returncode == 2
+    assert "has 2 epochs done already" in done.stderr
+    shutil.rmtree(work / "checkpoints" / "snapshots")
+    done = run_gudi("train", "--resume", "--epochs", "3", cwd=work)
+    assert done.returncode == 1
+    assert "holds no snapshot that can be used, though 2 epochs were done" in done.stderr
+    assert len(curve(work / "checkpoints")) == 2
+    for content in ("{}", "no json", '{"settings": {"epochs": "9"}}'):
+        (work / "checkpoints" / "run.json").write_text(content)
+        done = run_gudi("train", "--resume", cwd=work)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "run.json cannot be read" in done.stderr
+
+
+def test_two_trainings_do_not_share_a_folder(work):
+    process = start(work, "--epochs", "100000")
+    wait_for(lambda: list(work.glob("checkpoints/snapshots/step-*")), process)
+    for option in ("--resume", "--overwrite"):
+        done = run_gudi("train", *QUICK, "--epochs", "100000", option, cwd=work)
+        assert done.returncode == 1
+        assert "is in use: another training writes to it" in done.stderr
+    process.kill()
+    process.communicate()
+
+
 def test_what_must_not_change_when_a_training_goes_on(work):
     assert run_gudi("train", *QUICK, "--epochs", "1", cwd=work).returncode == 0
     done = run_gudi("train", "--resume", "--learning-rate", "0.5", cwd=work)
@@ -241,7 +294,8 @@ def test_a_checkpoint_that_is_there_is_not_replaced(work):
     done = run_gudi("train", *QUICK, "--epochs", "1", cwd=work)
     assert done.returncode == 1
     assert "holds a checkpoint of that name already" in done.stderr
-    assert [path.name for path in (work / "checkpoints").iterdir()] == [f"{NAME}.index"]
+    assert not list((work / "checkpoints").glob("*.json"))
+    assert (work / "checkpoints" / f"{NAME}.index").read_text() == "mine"
 
 
 def test_other_validation_faces_and_several_sets(work):

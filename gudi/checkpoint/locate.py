@@ -98,8 +98,6 @@ def regular_name(prefix: Path, part: str) -> Path:
 def _at(path: Path) -> Files:
     """Return what there is of the checkpoint that `path` stands for."""
     try:
-        if path.suffix == PACKED_ENDING and path.is_file():
-            return Files(path, {PACKED: path})
         return _files(_prefix(path))
     except OSError as error:  # no permission, or too long a name
         raise CheckpointError(
@@ -179,6 +177,8 @@ def _unescaped(text: str) -> str:
 
 def _files(prefix: Path) -> Files:
     """Return the files of `prefix` that are there."""
+    if prefix.suffix == PACKED_ENDING and prefix.is_file():
+        return Files(prefix, {PACKED: prefix})
     parts = {"": prefix} if prefix.is_file() else {}
     for name in sorted(_names(prefix.parent)) if prefix.parent.is_dir() else []:
         part = PART.fullmatch(name)
@@ -195,7 +195,7 @@ def _prefixes(folder: Path) -> list[Path]:
         part = PART.fullmatch(name)
         if part and part["part"] != "meta":
             wanted = part["prefix"]
-        elif name == CHECKPOINT_NAME or f"{name}.meta" in names:
+        elif name == CHECKPOINT_NAME or f"{name}.meta" in names or name.endswith(PACKED_ENDING):
             wanted = name
         else:
             continue

@@ -73,8 +73,6 @@ class PackedFile:
                     if name == MATRIX
                     else _array(archive, name, "<f4", shape)
                 )
-        except OSError as error:
-            raise CheckpointError(f"{self.prefix} cannot be read: {error.strerror}") from error
         except _DAMAGE as error:
             raise _damaged(self.prefix, error) from error
         crc = sstable.crc32c(memoryview(values.reshape(-1).view(np.uint8)))
@@ -90,7 +88,7 @@ class PackedFile:
 # What zipfile, zlib and we ourselves raise at archives that are not what they should be.
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError, NotImplementedError,
-    RuntimeError, OverflowError,
+    RuntimeError, OverflowError, OSError,
 )  # fmt: skip
 
 
@@ -109,8 +107,6 @@ def open_packed(path: Path) -> PackedFile:
                 raise ValueError(f"it tells {about['classes']} classes apart")
             shapes = weight_shapes(int(about["classes"]))
             checksums = {name: int(about["checksums"][name]) for name in shapes}
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     except _DAMAGE as error:
         raise _damaged(path, error) from error
     tensors = {
@@ -158,7 +154,7 @@ def _member(name: str) -> zipfile.ZipInfo:
 def _coded(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the used columns of `matrix` as int8 numbers, and what one of them stands for."""
     used = int(np.flatnonzero(matrix.any(axis=0)).max(initial=0)) + 1
-    columns = matrix[:, :used]
+    columns = matrix[:, :used].astype(np.float64)
     scales = np.maximum(columns.std(axis=0) / STEPS, np.abs(columns).max(axis=0) / LARGEST_CODE)
     scales = np.where(scales == 0, 1, scales).astype("<f4")
     return np.rint(columns / scales).astype(np.int8), scales
@@ -198,14 +194,18 @@ def _array(
 
 
 def _bytes(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    with archive.open(name) as member:
-        content = member.read(limit + 1)
-    if len(content) > limit:
+    info = archive.getinfo(name)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in a way that is not used here")  # nor bounded
+    if info.file_size > limit:
         raise ValueError(f"{name} is too large")
-    return content
+    with archive.open(info) as member:
+        return member.read(limit)
 
 
-def _damaged(path: Path, why: object) -> CheckpointCorrupt:
+def _damaged(path: Path, why: BaseException | str) -> CheckpointError:
+    if isinstance(why, (FileNotFoundError, PermissionError)):
+        return CheckpointError(f"{path} cannot be read: {why.strerror}")
     return CheckpointCorrupt(
         f"{path} is no packed checkpoint, or damaged: {why}; copy the file again from where it "
         "came from"

@@ -27,7 +27,7 @@ from gudi.checkpoint.packed import pack
 from gudi.checkpoint.tensors import TensorFile
 from gudi.checkpoint.weights import choose_network, read_weights
 from gudi.emotions import CHECKPOINT_NAME, EMOTIONS
-from gudi.errors import CheckpointCorrupt, OutputError, UsageError, one_line
+from gudi.errors import CheckpointCorrupt, CheckpointError, OutputError, UsageError, one_line
 from gudi.files import TEMPORARY_PREFIX, check_writable, nearest_folder
 
 DATA = "data-00000-of-00001"
@@ -127,8 +127,12 @@ def pack_checkpoint(path: str | os.PathLike | None, packed: Path, number: int | 
         pack(weights.values, packed)
     except OSError as error:
         raise OutputError(f"{packed} cannot be written: {error.strerror or error}") from error
-    again = open_checkpoint(packed)
-    read_weights(again, choose_network(again, classes=None))
+    try:
+        again = open_checkpoint(packed)
+        read_weights(again, choose_network(again, classes=None))
+    except CheckpointError:
+        packed.unlink()
+        raise
     return packed.stat().st_size
 
 
