@@ -19,6 +19,7 @@ setup(
     package_data={"gudi.checkpoint": ["default.gudi"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
+        "av>=14.2",  # decodes videos
         "click>=8.1",
         "filelock>=3.12",  # two trainings do not write into one folder
         "google-crc32c>=1.5",  # the checksums of checkpoints

@@ -1,7 +1,8 @@
-"""Photos in, results out: find → decode → detect → crop → predict → write → draw.
+"""Photos and videos in, results out: find → decode → detect → crop → predict → write → draw.
 
 Workers decode, detect and crop; this process predicts what they cut out, in batches that reach
-across photos, and is the only one that loads TensorFlow.
+across photos and videos, and is the only one that loads TensorFlow. Videos are cut into stretches
+of frames that any worker can decode by itself.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ import cv2
 import numpy as np
 
 import jobs
-from gudi import __version__, checkpoint, draw, faces, media
+from gudi import __version__, checkpoint, draw, faces, media, video
 from gudi.emotions import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.errors import (
     ExitCode,
     InputError,
     OutputError,
     PhotoError,
+    VideoError,
     WorkersError,
     one_line,
 )
@@ -39,8 +41,6 @@ from gudi.media import Source
 from gudi.predictor import Predictor, check_device
 from gudi.progress import Progress
 from gudi.results import FileResult, Pictures, ResultFolder
-
-VIDEO_PROBLEM = "videos are not supported yet"
 
 # Batches that may wait for the predictor before the workers' outcomes are left waiting instead.
 BATCHES_AHEAD = 2
@@ -66,8 +66,10 @@ class Settings:
         device: as `gudi.predictor.Predictor` takes it.
         batch_size: faces that are predicted at a time.
         workers: worker processes; None for all processors.
-        timeout: seconds that a worker may spend on one photo; None for ever.
+        timeout: seconds that a worker may spend on one photo, or on one stretch of a video; None
+            for ever.
         detection: how faces are looked for.
+        frames: which frames of videos are looked at.
         debug: let the workers' own messages through.
     """
 
@@ -79,6 +81,7 @@ class Settings:
     workers: int | None = None
     timeout: float | None = None
     detection: Detection = Detection()
+    frames: video.Choice = video.ALL
     debug: bool = False
 
 
@@ -93,6 +96,7 @@ class Report:
         interrupted: whether it was stopped before its end.
         failure: "" or the error that ended it.
         left: sources that an interrupted run did not get to.
+        videos, frames: number of videos, and of the frames in them that were looked at.
     """
 
     statuses: Counter = field(default_factory=Counter)
@@ -101,6 +105,8 @@ class Report:
     interrupted: bool = False
     failure: str = ""
     left: int = 0
+    videos: int = 0
+    frames: int = 0
 
     @property
     def exit_code(self) -> ExitCode:
@@ -118,19 +124,15 @@ def list_sources(inputs: Sequence[str], without: Path | None = None) -> list[Sou
     """
     sources = list(media.find(inputs, without=without))
     if not sources and set(inputs) == {"-"}:
-        raise InputError("no photos: the list on standard input is empty")
+        raise InputError("no photos or videos: the list on standard input is empty")
     if not sources:
-        endings = " ".join(sorted(media.PHOTO_ENDINGS))
+        endings = " ".join(sorted(media.PHOTO_ENDINGS | media.VIDEO_ENDINGS))
+        where = one_line(" ".join(inputs)) or "an empty list"
         raise InputError(
-            f"no photos in {one_line(' '.join(inputs)) or 'an empty list'}: looked for files that "
-            f"end in {endings}, in all folders below that are not hidden"
+            f"no photos or videos in {where}: looked for files that end in {endings}, in all "
+            "folders below that are not hidden"
         )
-    return [
-        Source(each.name, each.path, each.kind, VIDEO_PROBLEM)
-        if each.kind == media.VIDEO and not each.problem
-        else each
-        for each in sources
-    ]
+    return sources
 
 
 def load_predictor(settings: Settings, progress: Progress) -> Predictor:
@@ -167,7 +169,7 @@ def start_workers(settings: Settings, items: int) -> jobs.Workers:
 
 def recognise(
     sources: Iterable[Source],
-    detection: Detection,
+    settings: Settings,
     predictor: Predictor,
     workers: jobs.Workers,
     done: Callable[[FileResult], None],
@@ -178,17 +180,15 @@ def recognise(
     the KeyboardInterrupt goes on its way.
     """
 
-    def sound() -> Iterator[Source]:
-        for source in sources:
-            if source.problem:
-                done(FileResult(source, error=source.problem))
-            else:
-                yield source
-
-    predictions = _Predictions(predictor, done)
+    videos = _Videos(done)
+    queue = _Queue(sources, settings.frames, videos, done)
+    predictions = _Predictions(predictor, videos.add)
     try:
-        for outcome in workers.run(functools.partial(_look, detection), sound()):
-            predictions.add(*_judge(outcome))
+        for outcome in workers.run(
+            functools.partial(_look, settings.detection, settings.frames), queue
+        ):
+            for result, crops in queue.judge(outcome):
+                predictions.add(result, crops)
         predictions.finish()
     except jobs.WorkersUnavailable as error:
         raise WorkersError(str(error)) from error
@@ -223,7 +223,7 @@ def annotate(
 
     def drawings() -> Iterator[_Drawing]:
         for result in results:
-            if result.boxes:
+            if result.boxes and result.source.kind == media.IMAGE:
                 side = max(result.width, result.height)
                 path = pictures.place(name(draw.writable_name(result.source.name, side)))
                 yield _Drawing(result, path, tuple(emotions))
@@ -247,7 +247,7 @@ def run(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Recognise all faces of the photos below `inputs` and write the result folder `out`.
+    """Recognise all faces of what is below `inputs` and write the result folder `out`.
 
     Raises:
         GudiError: it could not be begun, or its results could not be written.
@@ -269,7 +269,7 @@ def run(
         try:
             with _stage("photos", len(sources), progress, report):
                 keep = _keep(results, progress)
-                recognise(sources, settings.detection, predictor, workers, keep)
+                recognise(sources, settings, predictor, workers, keep)
             folder.write_tables(results, predictor.emotions)
             if annotated:
                 _annotate_all(results, predictor.emotions, folder, workers, progress, report)
@@ -312,7 +312,10 @@ def _annotate_all(
     report: Report,
 ) -> None:
     """Draw every result that has faces; in order, so that names are given out alike each time."""
-    drawn = sorted((each for each in results if each.boxes), key=lambda each: each.source.name)
+    drawn = sorted(
+        (each for each in results if each.boxes and each.source.kind == media.IMAGE),
+        key=lambda each: each.source.name,
+    )
     pictures = Pictures(folder.annotated)
     with _stage("pictures", len(drawn), progress, report):
         annotate(drawn, emotions, pictures, str, workers, progress.advance)
@@ -332,13 +335,33 @@ def _keep_apart(sources: Sequence[Source], out: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What a worker sees in a photo; `crops` are uint8 of shape (faces, 48, 48)."""
+class _Item:
+    """Something for a worker: a photo, a stretch of a video, or a video's packets to be listed."""
 
-    width: int
-    height: int
-    boxes: list[faces.Box]
-    crops: np.ndarray
+    source: Source
+    stretch: video.Stretch | None = None
+
+
+@dataclass
+class _Look:
+    """What a worker sees in a photo or in a stretch of a video.
+
+    Attributes:
+        width, height: in pixels; None where no frame was decoded.
+        boxes: of the faces.
+        places: of a video, number and time of the frame of each.
+        crops: uint8 of shape (faces, 48, 48).
+        frames: of a video, how many were looked at.
+        error: "" or what the video broke off with.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    boxes: list[faces.Box] = field(default_factory=list)
+    places: list[tuple[int, float]] = field(default_factory=list)
+    crops: np.ndarray | list[np.ndarray] = field(default_factory=list)
+    frames: int | None = None
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -350,15 +373,39 @@ class _Drawing:
     emotions: tuple[str, ...]
 
 
-def _look(detection: Detection, source: Source) -> _Look:
+def _look(detection: Detection, frames: video.Choice, item: _Item) -> _Look | video.Index:
     """Decode, detect and crop; runs in a worker."""
-    image = media.read_photo(source.path)
+    if item.source.kind == media.VIDEO:
+        if item.stretch is None:
+            return video.index(item.source.path)
+        return _look_at_video(detection, frames, item)
+    image = media.read_photo(item.source.path)
     image_grey = faces.grey(image)
     height, width = image_grey.shape
     del image  # a large one need not be there twice while it is searched
     boxes = faces.detect(image_grey, **asdict(detection))
     crops = np.array([faces.crop(image_grey, box) for box in boxes], np.uint8)
-    return _Look(width, height, boxes, crops)
+    return _Look(width, height, boxes, crops=crops)
+
+
+def _look_at_video(detection: Detection, frames: video.Choice, item: _Item) -> _Look:
+    """Look at a stretch of a video, as far as it can be decoded."""
+    look, frame = _Look(frames=0), None
+    try:
+        for frame in video.read(item.source.path, item.stretch, frames):
+            image = faces.grey(frame.image)
+            look.height, look.width = image.shape
+            for box in faces.detect(image, **asdict(detection)):
+                look.boxes.append(box)
+                look.places.append((frame.number, frame.time))
+                look.crops.append(faces.crop(image, box))
+            look.frames += 1
+    except VideoError as error:
+        if frame is None:
+            raise
+        look.error = f"it broke off behind frame {frame.number}: {error}"
+    look.crops = np.array(look.crops, np.uint8)
+    return look
 
 
 def _draw(drawing: _Drawing) -> None:
@@ -375,21 +422,113 @@ def _draw(drawing: _Drawing) -> None:
         file.write(encoded)
 
 
-def _judge(outcome: jobs.Outcome) -> tuple[FileResult, np.ndarray]:
-    """Return the result of a worker's outcome, not yet predicted, and its crops."""
-    if outcome.error is not None:
-        return FileResult(outcome.item, error=_reason(outcome.error)), np.empty(0)
-    look = outcome.value
-    return FileResult(outcome.item, look.boxes, None, look.width, look.height), look.crops
+class _Queue:
+    """What is to be looked at: sources one after the other, videos in stretches.
+
+    An iterator that may go on after it has ended, when the outcome of an item brings more.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Source],
+        frames: video.Choice,
+        videos: _Videos,
+        done: Callable[[FileResult], None],
+    ) -> None:
+        self._sources, self._frames, self._videos, self._done = iter(sources), frames, videos, done
+        self._more: deque[_Item] = deque()
+
+    def __iter__(self) -> _Queue:
+        return self
+
+    def __next__(self) -> _Item:
+        if self._more:
+            return self._more.popleft()
+        for source in self._sources:
+            if not source.problem:
+                return _Item(source)
+            self._done(FileResult(source, error=source.problem))
+        raise StopIteration
+
+    def judge(self, outcome: jobs.Outcome) -> Iterator[tuple[FileResult, np.ndarray]]:
+        """Yield the results in a worker's outcome, not yet predicted, and their crops."""
+        item, look = outcome.item, outcome.value
+        if isinstance(outcome.error, video.StampsUnreliable):
+            self._cut(item.source, [video.WHOLE])
+        elif isinstance(look, video.Index):
+            stretches = list(video.stretches(look, look.chosen(self._frames)))
+            self._cut(item.source, stretches or [video.WHOLE], look.problem)
+        elif outcome.error is not None:
+            error = _reason(outcome.error)
+            yield FileResult(item.source, error=error, part=item.stretch), np.empty(0)
+        else:
+            yield FileResult(
+                item.source, look.boxes, look.places, None, look.width, look.height, look.error,
+                look.frames, item.stretch,
+            ), look.crops  # fmt: skip
+
+    def _cut(self, source: Source, stretches: Sequence[video.Stretch], problem: str = "") -> None:
+        self._videos.expect(source, stretches, problem)
+        self._more.extend(_Item(source, stretch) for stretch in stretches)
 
 
 def _reason(error: BaseException) -> str:
     """Return what to tell of an error that ended one item."""
-    if isinstance(error, (PhotoError, jobs.JobError)):
+    if isinstance(error, (PhotoError, VideoError, jobs.JobError)):
         return one_line(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return one_line(f"{type(error).__name__}: {error}")
+
+
+class _Videos:
+    """Puts the stretches of videos together again."""
+
+    def __init__(self, done: Callable[[FileResult], None]) -> None:
+        self._done = done
+        self._parts: dict[Source, tuple[set[video.Stretch], list[FileResult], str]] = {}
+
+    def expect(self, source: Source, stretches: Sequence[video.Stretch], problem: str) -> None:
+        """Note what `source` was cut into; what came of it before is given up."""
+        self._parts[source] = (set(stretches), [], problem)
+
+    def add(self, result: FileResult) -> None:
+        """Take the result of a photo, a whole video or a stretch, predicted."""
+        if result.part is None:
+            self._done(result)
+            return
+        missing, parts, problem = self._parts[result.source]
+        if result.part not in missing:
+            return
+        missing.remove(result.part)
+        parts.append(result)
+        if not missing:
+            del self._parts[result.source]
+            self._done(_joined(parts, problem))
+
+
+def _joined(parts: list[FileResult], problem: str) -> FileResult:
+    """Return the result of a video whose stretches gave `parts`; `problem` is of its packets."""
+    parts = sorted(parts, key=lambda part: part.part.numbers)
+    seen = [part for part in parts if part.width is not None]
+    errors = [
+        f"frames {part.part.numbers[0]} to {part.part.numbers[-1]}: {part.error}"
+        if len(parts) > 1
+        else part.error
+        for part in parts
+        if part.error
+    ]
+    found = [part.probabilities for part in parts if part.boxes]
+    return FileResult(
+        parts[0].source,
+        [box for part in parts for box in part.boxes],
+        [place for part in parts for place in part.places],
+        np.concatenate(found) if found else None,
+        seen[0].width if seen else None,
+        seen[0].height if seen else None,
+        "; ".join(filter(None, (problem, *errors[:3]))),
+        sum(part.frames or 0 for part in parts),
+    )
 
 
 class _Predictions:
@@ -485,6 +624,8 @@ def _stage(label: str, total: int, progress: Progress, report: Report) -> Iterat
 def _count(report: Report, results: Sequence[FileResult], emotions: Sequence[str]) -> None:
     for result in results:
         report.statuses[result.status] += 1
+        report.videos += result.source.kind == media.VIDEO
+        report.frames += result.frames or 0
         report.emotions.update(name for name, _ in result.strongest(emotions))
 
 
@@ -526,6 +667,8 @@ def _outcome(report: Report) -> dict[str, Any]:
             "sources": sum(report.statuses.values()) + report.left,
             **{status: report.statuses[status] for status in ("ok", "no_face", "failed")},
             "not_reached": report.left,
+            "videos": report.videos,
+            "frames": report.frames,
             "faces": sum(report.emotions.values()),
         },
         "emotion_counts": dict(report.emotions),

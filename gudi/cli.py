@@ -115,7 +115,7 @@ def _complain(message: str) -> None:
     "--debug", is_flag=True, help="Show tracebacks, and what TensorFlow and OpenCV print."
 )
 def main(debug: bool) -> None:
-    """Recognise facial expressions in photos.
+    """Recognise facial expressions in photos and videos.
 
     Faces are found and classed as the old Gudi scripts for TFLearn did it, with a checkpoint that
     gudi brings along, one that they left behind, or one that you train.
@@ -185,7 +185,7 @@ def _detection_options(command: Callable) -> Callable:
             default=300,
             show_default=True,
             metavar="SECONDS",
-            help="Give up on a photo after this long.",
+            help="Give up on a photo, or on a stretch of 64 frames of a video, after this long.",
         ),
         click.option(
             "--faces",
@@ -229,8 +229,9 @@ def _detection_options(command: Callable) -> Callable:
     return command
 
 
-def _settings(options: dict[str, Any], batch_size: int) -> Settings:
+def _settings(options: dict[str, Any], batch_size: int, **frames: Any) -> Settings:
     from gudi.batch import Detection, Settings
+    from gudi.video import Choice
 
     return Settings(
         checkpoint=options["checkpoint"],
@@ -247,6 +248,7 @@ def _settings(options: dict[str, Any], batch_size: int) -> Settings:
             max_side=options["max_side"],
             largest=options["faces"] == "largest",
         ),
+        frames=Choice(**frames),
         debug=bool(os.environ.get("GUDI_DEBUG")),
     )
 
@@ -275,23 +277,41 @@ def _settings(options: dict[str, Any], batch_size: int) -> Settings:
     show_default=True,
     help="Faces that go through the network at a time; each takes about 1 MB of memory.",
 )
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Of a video, look at every Nth frame only.",
+)
+@click.option(
+    "--fps",
+    type=click.FloatRange(min=0, min_open=True, max=1000),
+    callback=_a_number,
+    metavar="F",
+    help="Of a video, look at F frames a second at most.  [default: all]",
+)
 def batch(
     inputs: tuple[str, ...],
     out: Path,
     overwrite: bool,
     annotate: bool,
     batch_size: int,
+    every: int,
+    fps: float | None,
     **options: Any,
 ) -> None:
-    """Recognise the faces of whole folders of photos.
+    """Recognise the faces of whole folders of photos and videos.
 
-    INPUT is a photo, a folder (searched with all folders in it), a pattern such as 'a/**/*.jpg',
-    @LIST for a file with a path a line, or - for such a list on standard input.
+    INPUT is a photo, a video, a folder (searched with all folders in it), a pattern such as
+    'a/**/*.jpg', @LIST for a file with a path a line, or - for such a list on standard input.
 
     \b
     DIR gets
-      faces.csv   a row a face: where it is, its strongest emotion, all probabilities
-      files.csv   a row a photo: ok, no_face or failed, and why
+      faces.csv   a row a face, of a video a row a face and frame: where it is, its strongest
+                  emotion, all probabilities
+      files.csv   a row a photo or video: ok, no_face or failed, and why
       run.json    settings, checkpoint, versions, counts, times
       annotated/  the photos that show faces, with boxes and emotions drawn on
     """
@@ -300,7 +320,7 @@ def batch(
     report = run(
         inputs,
         out,
-        _settings(options, batch_size),
+        _settings(options, batch_size, every=every, fps=fps),
         annotated=annotate,
         overwrite=overwrite,
         progress=_progress(),
@@ -824,15 +844,18 @@ def _as_json(results: list[FileResult], emotions: tuple[str, ...]) -> str:
 def _summarise(report: Report, out: Path) -> None:
     """Print what a run came to, on stderr."""
     statuses, faces = report.statuses, sum(report.emotions.values())
-    photos = sum(statuses.values())
+    inputs = sum(statuses.values())
     seconds = report.seconds.get("photos", 0)
     say = functools.partial(click.echo, err=True)
-    speed = f" ({photos / seconds:.1f} a second)" if seconds and photos else ""
-    say(f"{_number(photos, 'photo')}, {_number(faces, 'face')} in {seconds:.1f} s{speed}")
+    pictures = inputs - report.videos + report.frames
+    speed = f" ({pictures / seconds:.1f} a second)" if seconds and pictures else ""
+    films = f" and {_number(report.videos, 'video')} ({report.frames:,} frames)"
+    what = _number(inputs - report.videos, "photo") + (films if report.videos else "")
+    say(f"{what}, {_number(faces, 'face')} in {seconds:.1f} s{speed}")
     if report.emotions:
         say("  " + ", ".join(f"{name} {count}" for name, count in report.emotions.most_common()))
     if statuses["no_face"]:
-        say(f"  no face: {_number(statuses['no_face'], 'photo')}")
+        say(f"  no face: {_number(statuses['no_face'], 'input' if report.videos else 'photo')}")
     if statuses["failed"]:
         say(f"  failed: {_number(statuses['failed'], 'input')}, the reasons are in files.csv")
     say(f"results: {out}")

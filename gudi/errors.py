@@ -9,6 +9,7 @@ GudiError                       1
 ├── DatasetError                1  faces and labels to train on are missing or cannot be read
 ├── TrainingError               1  there is no training to go on with
 │   └── TrainingDiverged        1  the loss is no number any more
+├── VideoError                  –  one video cannot be read: a row of `files.csv`, too
 ├── PhotoError                  –  one photo cannot be read: a row of `files.csv`, never the end
 └── CheckpointError             1  base of all that a checkpoint can lack
     ├── CheckpointNotFound      1  none at the path, or several and no telling which is meant
@@ -72,6 +73,10 @@ class TrainingError(GudiError):
 
 class TrainingDiverged(TrainingError):
     """The loss is no number any more."""
+
+
+class VideoError(GudiError):
+    """One video cannot be read, or not to its end."""
 
 
 class PhotoError(GudiError):

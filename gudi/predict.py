@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gudi import batch
 from gudi.files import check_writable
+from gudi.media import VIDEO
 from gudi.progress import Progress
 from gudi.results import MAX_NAME, FileResult, Pictures
+
+VIDEO_PROBLEM = "it is a video; gudi batch takes videos"
 
 # What stands before the ending of annotated pictures.
 MARK = ".emotions"
@@ -31,7 +35,7 @@ def predict_photos(
     batch.check(settings)
     # Not what an earlier call has drawn, unless it is asked for by name.
     sources = [
-        source
+        replace(source, problem=source.problem or (VIDEO_PROBLEM if source.kind == VIDEO else ""))
         for source in batch.list_sources(inputs)
         if source.path in inputs or not PurePosixPath(source.name).stem.endswith(MARK)
     ]
@@ -40,7 +44,7 @@ def predict_photos(
         batch.start_workers(settings, len(sources)) as workers,
         batch.load_predictor(settings, progress or Progress()) as predictor,
     ):
-        batch.recognise(sources, settings.detection, predictor, workers, results.append)
+        batch.recognise(sources, settings, predictor, workers, results.append)
         order = {source.path: position for position, source in enumerate(sources)}
         results.sort(key=lambda result: order[result.source.path])
         if out is not None:

@@ -38,18 +38,24 @@ class FileResult:
 
     Attributes:
         source: where it came from.
-        boxes: its faces, ordered by x, then y, in pixels of the upright image.
+        boxes: its faces, ordered by frame, x, then y, in pixels of the upright image.
+        places: of a video, number and time in seconds of the frame that each box is in.
         probabilities: float32 of shape (faces, classes), a row a box.
+        frames: of a video, how many were looked at.
         width, height: of the upright image in pixels; None where it was not decoded.
         error: "" or why it failed.
+        part: of the result of a stretch of a video, which one; None for a whole source.
     """
 
     source: Source
     boxes: list[Box] = field(default_factory=list)
+    places: list[tuple[int, float]] = field(default_factory=list)
     probabilities: np.ndarray | None = None
     width: int | None = None
     height: int | None = None
     error: str = ""
+    frames: int | None = None
+    part: Any = None
 
     @property
     def status(self) -> str:
@@ -205,15 +211,23 @@ def _is_result_folder(path: Path) -> bool:
 
 def _face_rows(results: Sequence[FileResult], emotions: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     for result in results:
-        strongest = result.strongest(emotions)
-        for number, (box, (emotion, confidence)) in enumerate(zip(result.boxes, strongest)):
-            numbers = (f"{value:.6f}" for value in (confidence, *result.probabilities[number]))
-            name, kind = result.source.name, result.source.kind
-            yield (name, kind, "", "", number, *box, emotion, *numbers)
+        name, kind = result.source.name, result.source.kind
+        frame, face = None, 0
+        for row, (box, (emotion, confidence)) in enumerate(
+            zip(result.boxes, result.strongest(emotions))
+        ):
+            numbers = (f"{value:.6f}" for value in (confidence, *result.probabilities[row]))
+            place = ("", "")
+            if result.places:
+                number, time = result.places[row]
+                face = face if number == frame else 0
+                frame, place = number, (number, f"{time:.3f}")
+            yield (name, kind, *place, face, *box, emotion, *numbers)
+            face += 1
 
 
 def _file_row(result: FileResult) -> tuple[Any, ...]:
     return (
-        result.source.name, result.source.kind, result.status, len(result.boxes), "",
+        result.source.name, result.source.kind, result.status, len(result.boxes), result.frames,
         result.width, result.height, result.error,
     )  # fmt: skip

@@ -184,7 +184,7 @@ def spoil(folder):
         "folder.jpg": "is a folder",
         "pipe.jpg": "named pipe",
         "broken link.png": "link to nowhere",
-        "film.mp4": "videos are not supported yet",
+        "film.mp4": "cannot be decoded",
     }
 
 
@@ -381,7 +381,7 @@ def test_results_below_the_photos_are_not_taken_for_photos(photos, made):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["empty", "--out", "out"], 1, "no photos in empty: looked for files that end in .avif"),
+        (["empty", "--out", "out"], 1, "no photos or videos in empty: looked for files that"),
         (["fotos", "--out", "out"], 1, "no such file or folder: fotos"),
         (["photos/*.gif", "--out", "out"], 1, "nothing matches photos/*.gif"),
         (["photos", "--out", "photos"], 1, "is not empty"),

@@ -1,0 +1,279 @@
+"""Decode videos: every frame with its number and time, or any stretch of them by itself.
+
+PyAV (FFmpeg), not OpenCV's `VideoCapture`: its frames are the same to the pixel, and it tells
+what the other keeps to itself, presentation times and key frames, without which a video cannot be
+cut into stretches that come out as if it had been read in one go.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import math
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from gudi.errors import VideoError
+
+# What FFmpeg may take a file for. Others of its formats are playlists and scripts, which name
+# further files and addresses to be opened.
+FORMATS = (
+    "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,mxf,rm,h264,hevc,ivf,nut,dv,av1,obu"
+)
+
+MAX_PIXELS = 2**27  # of a frame; 8K has 2**25
+
+# Frames that one worker takes at a time. Decoding begins at the key frame before them, so that
+# fewer would mean decoding more frames for nothing, and more would leave workers idle at the end.
+STRETCH = 64
+
+# A video is taken for cut off where its last frame comes so much, in seconds and in parts of it,
+# before the end that it promises. Sound may well go on for longer than the pictures.
+SPARE, SPARE_SHARE = 1.0, 0.1
+
+# How much earlier than a key frame to look for it, in seconds; the last is the beginning.
+BACK = (0, 2, 20, 10**6)
+
+RATE = 25  # frames a second, where nothing tells
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        number: from 0, in the order in which they are shown.
+        time: when it is shown, in seconds from the beginning.
+        image: uint8 of shape (h, w, 3), BGR, upright.
+    """
+
+    number: int
+    time: float
+    image: np.ndarray
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which frames of a video to look at.
+
+    Attributes:
+        every: each one whose number this divides.
+        fps: the first one in each so-many-th part of a second; None for all of them.
+    """
+
+    every: int = 1
+    fps: float | None = None
+
+    def takes(self, number: int, time: float, before: float | None) -> bool:
+        """Tell whether to take a frame, shown at `time`, behind one shown at `before`.
+
+        Times are seconds since the first frame; `before` is None for that one.
+        """
+        if number % self.every:
+            return False
+        if self.fps is None or before is None:
+            return True
+        # Time stamps are rounded, so that a frame may come a hair before its due.
+        due, last = (math.floor(each * self.fps + 1e-3) for each in (time, before))
+        return due > last
+
+
+ALL = Choice()
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames of a video that can be decoded by themselves.
+
+    Attributes:
+        numbers: of the frames that are wanted.
+        stamps: their presentation time stamps, in the stream's unit; empty where the video has none
+            to rely on: all of it has to be decoded from its beginning then.
+        start: time stamp of the key frame that decoding begins at.
+    """
+
+    numbers: tuple[int, ...]
+    stamps: tuple[int, ...] = ()
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Index:
+    """What the packets of a video tell of it, without a frame being decoded.
+
+    Attributes:
+        stamps: presentation time stamps of its frames, ascending; empty where they do not tell.
+        keys: those of key frames.
+        seconds: length of a unit of the time stamps.
+        problem: "" or how the file ends before it should.
+    """
+
+    stamps: tuple[int, ...]
+    keys: tuple[int, ...]
+    seconds: float
+    problem: str = ""
+
+    def chosen(self, choice: Choice) -> list[int]:
+        """Return the numbers of the frames that `choice` takes."""
+        times = [(stamp - self.stamps[0]) * self.seconds for stamp in self.stamps]
+        return [
+            number
+            for number, (time, before) in enumerate(zip(times, [None, *times]))
+            if choice.takes(number, time, before)
+        ]
+
+
+# All frames, from the beginning on.
+WHOLE = Stretch(())
+
+
+class StampsUnreliable(Exception):
+    """The frames that were decoded are not those that the packets had promised."""
+
+
+def index(path: str | os.PathLike) -> Index:
+    """Return what the packets of the video at `path` tell.
+
+    Raises:
+        VideoError: it is no video, or cannot be opened.
+    """
+    stamps, keys, problem = [], [], ""
+    with _opened(path) as (container, stream):
+        try:
+            for packet in container.demux(stream):
+                if packet.size == 0 or packet.is_discard:
+                    continue  # the end, or what an edit list leaves out
+                stamps.append(packet.pts)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+        except (OSError, FFmpegError) as error:
+            problem = f"it breaks off behind frame {len(stamps) - 1}: {error.strerror}"
+        unit = float(stream.time_base or 0)
+        promised = (container.duration or 0) / 1e6
+    reliable = None not in stamps and len(set(stamps)) == len(stamps) and bool(keys) and unit > 0
+    if not reliable:
+        return Index((), (), unit, problem)
+    there = (max(stamps) - min(stamps)) * unit
+    if not problem and promised - there > max(SPARE, promised * SPARE_SHARE):
+        where = f"at {there:.1f} of {promised:.1f} seconds"
+        problem = f"it breaks off behind frame {len(stamps) - 1}, {where}"
+    return Index(tuple(sorted(stamps)), tuple(sorted(keys)), unit, problem)
+
+
+def stretches(found: Index, wanted: Sequence[int]) -> Iterator[Stretch]:
+    """Cut the frames numbered `wanted` into stretches, each from the key frame before it."""
+    for start in range(0, len(wanted), STRETCH):
+        numbers = tuple(wanted[start : start + STRETCH])
+        stamps = tuple(found.stamps[number] for number in numbers)
+        before = bisect.bisect_right(found.keys, stamps[0]) - 1
+        yield Stretch(numbers, stamps, found.keys[max(before, 0)])
+
+
+def read(
+    path: str | os.PathLike, stretch: Stretch = WHOLE, choice: Choice = ALL
+) -> Iterator[Frame]:
+    """Yield the frames of `stretch`, or where that is `WHOLE` those that `choice` takes.
+
+    Raises:
+        VideoError: it is no video, or breaks off.
+        StampsUnreliable: `stretch` has time stamps that the frames do not have.
+    """
+    with _opened(path) as (container, stream):
+        zero = (container.start_time or 0) / 1e6
+        if not stretch.stamps:
+            yield from _read_all(container, stream, choice, zero)
+            return
+        wanted = dict(zip(stretch.stamps, stretch.numbers))
+        for frame in _from(container, stream, stretch):
+            number = wanted.pop(frame.pts, None)
+            if number is not None:
+                yield Frame(number, frame.time - zero, _upright(frame))
+            if not wanted:
+                return
+            if frame.pts is None or frame.pts > stretch.stamps[-1]:
+                break
+        raise StampsUnreliable(f"{len(wanted)} frames are not where the packets say")
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
+    """Open the video at `path` and yield its container and its first stream of pictures."""
+    av.logging.set_level(av.logging.PANIC)
+    try:
+        # A file object, since FFmpeg takes some names for addresses.
+        with (
+            _file(path) as file,
+            av.open(file, options={"format_whitelist": FORMATS}) as container,
+        ):
+            streams = [each for each in container.streams.video if not _cover(each)]
+            if not streams:
+                raise VideoError("there are no moving pictures in it")
+            stream = streams[0]
+            if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+                raise VideoError("its frames have more pixels than are allowed")
+            stream.thread_type = "NONE"  # a worker a processor is all there is room for
+            yield container, stream
+    except FileNotFoundError:
+        raise VideoError("no such file") from None
+    except FFmpegError as error:
+        raise VideoError(f"it cannot be decoded: {error.strerror}") from error
+    except OSError as error:
+        raise VideoError(f"it cannot be read: {error.strerror}") from error
+
+
+def _file(path: str | os.PathLike) -> IO[bytes]:
+    """Open a regular file; a pipe would be waited for."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise VideoError("it is no regular file")
+    if os.path.getsize(path) == 0:
+        raise VideoError("it is empty (0 bytes)")
+    return open(path, "rb")
+
+
+def _cover(stream: Any) -> bool:
+    """Tell whether `stream` is a picture that only illustrates, as music files have it."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _from(container: Any, stream: Any, stretch: Stretch) -> Iterator[Any]:
+    """Yield decoded frames from the beginning of `stretch`, or from somewhere before it.
+
+    Some containers have no index, and seeking in them is a guess that may be too late.
+    """
+    for seconds in BACK:
+        container.seek(stretch.start - int(seconds / stream.time_base), stream=stream)
+        frames = container.decode(stream)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and first.pts <= stretch.stamps[0]:
+            yield first
+            yield from frames
+            return
+
+
+def _read_all(container: Any, stream: Any, choice: Choice, zero: float) -> Iterator[Frame]:
+    """Yield the frames that `choice` takes, counted as they are decoded."""
+    first = before = None
+    for number, frame in enumerate(container.decode(stream)):
+        # A stream without times, such as bare H.264, is shown at its rate.
+        time = number / (stream.average_rate or RATE) if frame.time is None else frame.time - zero
+        time = float(time)
+        first = time if first is None else first
+        if choice.takes(number, time - first, before):
+            yield Frame(number, time, _upright(frame))
+        before = time - first
+
+
+def _upright(frame: Any) -> np.ndarray:
+    """Return a decoded frame as BGR, turned as its display matrix says."""
+    image = frame.to_ndarray(format="bgr24")
+    turns = round(frame.rotation / 90) % 4
+    if turns:
+        image = np.ascontiguousarray(np.rot90(image, turns))
+    return image

@@ -1,0 +1,214 @@
+"""Videos: frames, times, and stretches that come out as if read in one go."""
+
+from __future__ import annotations
+
+import csv
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+from conftest import draw_face, run_gudi, save
+
+from gudi import video
+from gudi.errors import VideoError
+
+# Container, encoder and its options: long and short distances between key frames, frames that
+# refer to later ones, open groups of pictures.
+KINDS = {
+    "mp4 with B-frames": (".mp4", "libx264", {"g": "30", "bf": "3"}),
+    "mp4, one key frame": (".mp4", "libx264", {"g": "1000", "bf": "2"}),
+    "mkv, open groups": (".mkv", "libx264", {"x264-params": "keyint=20:open-gop=1:bframes=3"}),
+    "avi": (".avi", "mpeg4", {"g": "12", "bf": "0"}),
+    "webm": (".webm", "libvpx", {"g": "25", "deadline": "realtime", "cpu-used": "8"}),
+    "mov": (".mov", "mjpeg", {}),
+    "ts": (".ts", "libx264", {"g": "30", "bf": "2"}),
+}
+
+
+def scene(number, width=160, height=120):
+    """Return a picture that tells its number."""
+    image = np.full((height, width, 3), (40, 90, 60), np.uint8)
+    cv2.circle(image, (10 + number * 3 % (width - 20), 60), 9, (200, 220, 255), -1)
+    cv2.putText(image, str(number), (30, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2)
+    return image
+
+
+def make(path, frames, codec="libx264", options=None, rate=25, stamps=None, metadata=None):
+    """Write a video of `frames`; `stamps` are the frames' times in thousandths of a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        height, width = frames[0].shape[:2]
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        if stamps:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            if stamps:
+                frame.pts, frame.time_base = stamps[number], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def in_stretches(path, size=video.STRETCH):
+    """Return the frames of the video at `path`, decoded stretch by stretch, the last one first."""
+    found = video.index(path)
+    cut = list(video.stretches(found, range(len(found.stamps))))
+    frames = [frame for stretch in reversed(cut) for frame in video.read(path, stretch)]
+    return sorted(frames, key=lambda frame: frame.number), len(cut)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stretches_are_the_video(tmp_path, kind):
+    ending, codec, options = KINDS[kind]
+    path = make(tmp_path / f"v{ending}", [scene(n) for n in range(200)], codec, options)
+    whole = list(video.read(path))
+    assert [frame.number for frame in whole] == list(range(200))
+    parts, count = in_stretches(path)
+    assert count == 4
+    assert [frame.number for frame in parts] == list(range(200))
+    for one, other in zip(whole, parts):
+        assert one.time == pytest.approx(other.time, abs=1e-6)
+        np.testing.assert_array_equal(one.image, other.image)
+    np.testing.assert_allclose(
+        [frame.time - whole[0].time for frame in whole], np.arange(200) / 25, atol=2e-3
+    )
+    capture = cv2.VideoCapture(str(path))
+    for frame in whole[:50]:
+        _, image = capture.read()
+        np.testing.assert_array_equal(frame.image, image)
+
+
+def test_real_videos_in_stretches(shared):
+    for path in sorted((shared / "videos").glob("*.mp4")):
+        parts, _ = in_stretches(path)
+        for one, other in zip(video.read(path), parts, strict=True):
+            assert (one.number, one.time) == (other.number, other.time)
+            np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_frames_at_odd_times(tmp_path):
+    stamps = [0, 40, 50, 400, 1000, 1010, 1500, 4000]
+    path = make(tmp_path / "v.mp4", [scene(n) for n in range(8)], stamps=stamps)
+    times = [frame.time for frame in video.read(path)]
+    np.testing.assert_allclose(times, np.array(stamps) / 1000, atol=2e-3)
+    index = video.index(path)
+    assert index.chosen(video.Choice(every=3)) == [0, 3, 6]
+    assert index.chosen(video.Choice(fps=1)) == [0, 4, 7]
+    assert index.chosen(video.Choice(fps=1000)) == list(range(8))
+
+
+@pytest.mark.parametrize("choice", [video.Choice(every=7), video.Choice(fps=4)])
+def test_a_choice_is_the_same_without_an_index(tmp_path, choice):
+    path = make(tmp_path / "v.mp4", [scene(n) for n in range(90)])
+    chosen = video.index(path).chosen(choice)
+    assert [frame.number for frame in video.read(path, video.WHOLE, choice)] == chosen
+    assert len(chosen) < 20
+
+
+def test_bare_h264_has_no_times(tmp_path):
+    path = make(tmp_path / "v.h264", [scene(n) for n in range(30)], options={"bf": "0"})
+    assert [frame.number for frame in video.read(path)] == list(range(30))
+
+
+def test_what_is_no_video(tmp_path):
+    for name, content in {
+        "empty.mp4": b"",
+        "text.mp4": b"hello" * 100,
+        "zeros.avi": bytes(10_000),
+        "list.mp4": b"#EXTM3U\n#EXTINF:5,\nfile:///etc/passwd\n",
+        "concat.mp4": b"ffconcat version 1.0\nfile '/etc/passwd'\n",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(VideoError):
+            video.index(tmp_path / name)
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def face_videos(tmp_path_factory):
+    """A folder with two videos of a moving face, a photo, and a video that was cut off."""
+    folder = tmp_path_factory.mktemp("videos") / "in put"
+    folder.mkdir()
+    frames = [draw_face(100, 200, 180, 20 + n % 40, 30) for n in range(150)]
+    make(folder / "one.mp4", frames, options={"g": "50"})
+    make(folder / "two é.mkv", [*frames[:20], *[scene(n, 200, 180) for n in range(10)]])
+    content = (folder / "one.mp4").read_bytes()
+    (folder / "no end.mp4").write_bytes(content[: len(content) // 2])
+    make(folder / "whole.ts", frames[:60], options={"g": "10", "bf": "0"})
+    save(folder / "photo.jpg", frames[0])
+    return folder
+
+
+def recognised(folder, out, *options):
+    done = run_gudi("batch", folder.name, "--out", out, *options, cwd=folder.parent)
+    assert done.returncode == 3, done.stderr
+    return rows(folder.parent / out / "faces.csv"), rows(folder.parent / out / "files.csv")
+
+
+def test_batch_takes_videos(face_videos):
+    faces, files = recognised(face_videos, "out 2", "--workers", "2")
+    by_name = {row["source"].partition("/")[2]: row for row in files}
+    assert by_name["one.mp4"]["status"] == "ok"
+    assert by_name["one.mp4"]["frames"] == by_name["one.mp4"]["faces"] == "150"
+    assert (by_name["one.mp4"]["width"], by_name["one.mp4"]["height"]) == ("200", "180")
+    assert (by_name["two é.mkv"]["frames"], by_name["two é.mkv"]["faces"]) == ("30", "20")
+    assert by_name["no end.mp4"]["status"] == "failed"
+    assert by_name["no end.mp4"]["error"].startswith("it cannot be decoded: ")
+    assert by_name["photo.jpg"]["frames"] == ""
+    one = [row for row in faces if row["source"].endswith("one.mp4")]
+    assert [int(row["frame"]) for row in one] == list(range(150))
+    np.testing.assert_allclose(
+        [float(row["time_s"]) for row in one], np.arange(150) / 25, atol=2e-3
+    )
+    assert {row["kind"] for row in one} == {"video"}
+    assert {row["face"] for row in one} == {"0"}
+    alone = (face_videos.parent / "out 2" / "faces.csv").read_bytes()
+    recognised(face_videos, "out 1", "--workers", "1")
+    assert (face_videos.parent / "out 1" / "faces.csv").read_bytes() == alone
+
+    few, files = recognised(face_videos, "out few", "--every", "5")
+    assert few == [row for row in faces if not row["frame"] or int(row["frame"]) % 5 == 0]
+    by_name = {row["source"].partition("/")[2]: row for row in files}
+    assert by_name["one.mp4"]["frames"] == "30"
+
+
+def test_a_video_that_breaks_off_keeps_its_rows(face_videos, tmp_path):
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    frames = [draw_face(100, 200, 180, 20 + n % 40, 30) for n in range(150)]
+    make(tmp_path / "v.mkv", frames, options={"g": "25"})
+    content = (tmp_path / "v.mkv").read_bytes()
+    (folder / "v.mkv").write_bytes(content[: len(content) * 6 // 10])
+    faces, (file,) = recognised(folder, "out")
+    assert 40 < len(faces) < 140
+    assert file["status"] == "failed"
+    assert "it breaks off behind frame" in file["error"]
+    assert int(file["frames"]) == len(faces)
+
+
+def test_videos_are_the_originals(shared, legacy, tmp_path):
+    expected = rows(shared / "oracle" / "videos_faces.csv")
+    done = run_gudi(
+        "batch", shared / "videos", "--out", "out", "--checkpoint", legacy, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    found = rows(tmp_path / "out" / "faces.csv")
+    keys = ("frame", "face", "x", "y", "width", "height")
+    assert [(row["source"].rpartition("/")[2], *(row[key] for key in keys)) for row in found] == [
+        (row["source"], *(row[key] for key in keys)) for row in expected
+    ]
+    emotions = list(expected[0])[-7:]
+    np.testing.assert_allclose(
+        [[float(row[name]) for name in emotions] for row in found],
+        [[float(row[name]) for name in emotions] for row in expected],
+        atol=1e-5,
+        rtol=0,
+    )
