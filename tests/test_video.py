@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import struct
 from fractions import Fraction
 
 import av
@@ -212,3 +213,19 @@ def test_videos_are_the_originals(shared, legacy, tmp_path):
         atol=1e-5,
         rtol=0,
     )
+
+
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
+def test_videos_are_turned_upright(tmp_path, matrix):
+    """A phone writes how it was held into the track's header; OpenCV turns the frames alike."""
+    path = make(tmp_path / "v.mp4", [scene(n) for n in range(5)])
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 44  # behind version, times, ids and volume
+    a, b, c, d = (number << 16 for number in matrix)
+    content[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    capture = cv2.VideoCapture(str(path))
+    for frame in video.read(path):
+        _, image = capture.read()
+        assert image.shape == ((120, 160, 3) if matrix[0] else (160, 120, 3))
+        np.testing.assert_array_equal(frame.image, image)
