@@ -188,7 +188,7 @@ def test_the_shipped_checkpoint_is_small_and_sound(tmp_path):
 
 
 def test_how_good_the_shipped_checkpoint_is(shared, tmp_path):
-    """The figures of docs/model-card.md, on FER2013's PublicTest, with a point to spare."""
+    """The figures of docs/model-card.md, on FER2013's PublicTest, with half a point to spare."""
     subprocess.run(
         [
             sys.executable, shared / "fer2013" / "write_csv.py", "fer2013.csv",
@@ -201,5 +201,5 @@ def test_how_good_the_shipped_checkpoint_is(shared, tmp_path):
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert [figures[name]["faces"] for name in ("whole", "detected")] == [3579, 2159]
-    assert figures["whole"]["accuracy"] >= 0.64
-    assert figures["detected"]["accuracy"] >= 0.65
+    assert figures["whole"]["accuracy"] >= 0.62
+    assert figures["detected"]["accuracy"] >= 0.655
