@@ -18,7 +18,7 @@ import psutil
 import pytest
 from conftest import draw_face, gudi_environment, interruptible, run_gudi, save
 
-from gudi import batch, media
+from gudi import batch, media, video
 from gudi.emotions import EMOTIONS
 from gudi.predictor import Predictor
 from gudi.results import Pictures
@@ -53,7 +53,7 @@ def recognise(predictor, inputs, **settings):
     results = {}
     with batch.start_workers(settings, len(sources)) as workers:
         batch.recognise(
-            sources, settings.detection, predictor, workers,
+            sources, settings, predictor, workers,
             lambda result: results.setdefault(result.source.name, result),
         )  # fmt: skip
     assert len(results) == len(sources)
@@ -125,6 +125,7 @@ def test_a_folder_of_photos(photos, made, tmp_path):
     assert account["state"] == "finished"
     assert account["counts"] == {
         "sources": 4, "ok": 3, "no_face": 1, "failed": 0, "not_reached": 0, "faces": 4,
+        "videos": 0, "frames": 0,
     }  # fmt: skip
     assert account["checkpoint"]["path"] == str(made[0])
     assert account["settings"]["emotions"] == list(EMOTIONS)
@@ -229,7 +230,7 @@ def test_a_photo_that_goes_away_while_running(photos, predictor):
     results = {}
     with batch.start_workers(settings, 2) as workers:
         batch.recognise(
-            sources, settings.detection, predictor, workers,
+            sources, settings, predictor, workers,
             lambda result: results.setdefault(Path(result.source.path).name, result),
         )  # fmt: skip
     assert results["one.jpg"].error == "no such file"
@@ -255,7 +256,8 @@ def test_a_picture_that_cannot_be_drawn_keeps_its_faces(photos, predictor, tmp_p
 
 
 def look_and_tell(path):
-    batch._look(batch.Detection(), media.Source(path, path, "image"))
+    item = batch._Item(media.Source(path, path, "image"))
+    batch._look(batch.Detection(), video.ALL, item)
     return sorted({name.partition(".")[0] for name in sys.modules})
 
 
@@ -459,9 +461,9 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(photos, made, tmp_path):
 
     def limit():
         # The system call fails as on a full disk, in whatever folder the tests run.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
-    for copy in range(10):
+    for copy in range(30):
         shutil.copy(photos / "one.jpg", photos / f"{copy}.jpg")
     done = run(photos, tmp_path / "out", made[0], "--no-annotate", preexec_fn=limit)
     assert done.returncode == 1
