@@ -162,8 +162,8 @@ def test_a_packed_one_is_found_in_its_folder(packed, tmp_path, monkeypatch):
 def test_weights_that_give_no_numbers(made, tmp_path):
     file = checkpoints.open_checkpoint(made[0])
     values = checkpoints.read_weights(file, checkpoints.choose_network(file)).values
-    values["FullyConnected_1/W"] = np.full((3072, 7), 1e37, np.float32)
-    values["FullyConnected_1/W"][::2] *= -1
+    values["FullyConnected/b"] = np.full(3072, 1e20, np.float32)
+    values["FullyConnected_1/W"] = np.full((3072, 7), 1e20, np.float32)
     checkpoints.pack(values, tmp_path / "diverged.gudi")
     with (
         Predictor(tmp_path / "diverged.gudi", "cpu") as predictor,
