@@ -241,6 +241,14 @@ def _histograms(level: int, network: Network, gradients: list[tf.Tensor]) -> tf.
     return tf.summary.merge(each)
 
 
+def start(session: tf.Session, variable: Any, value: Any) -> None:
+    """Initialise `variable` with `value`.
+
+    That spares the random values that it would begin with, and a second copy in the graph.
+    """
+    session.run(variable.initializer, {variable.initializer.inputs[1]: value})
+
+
 def bfloat16_config() -> tf.ConfigProto:
     """Return a session's settings with which oneDNN computes in bfloat16 where that is safe.
 

@@ -150,7 +150,7 @@ def place(device: str) -> str:
 
 def _session(network: Any, values: dict[str, np.ndarray]) -> Any:
     """Return a session in which `network` has its weights."""
-    import tensorflow.compat.v1 as tf
+    from gudi.network import start, tf
 
     shapes = {name: tuple(map(int, each.shape)) for name, each in network.weights.items()}
     if shapes != {name: value.shape for name, value in values.items()}:
@@ -162,7 +162,5 @@ def _session(network: Any, values: dict[str, np.ndarray]) -> Any:
     )
     session.run(network.training_mode.initializer)  # False: no dropout
     for name, variable in network.weights.items():
-        # Initialising with the value itself spares the random one, and a second copy in the graph.
-        initial = variable.initializer.inputs[1]
-        session.run(variable.initializer, {initial: values[name]})
+        start(session, variable, values[name])
     return session

@@ -42,7 +42,6 @@ RAF_LABELS = tuple(
 )
 RAF_LIST = "list_patition_label.txt"  # the data set's own spelling
 
-
 # Of the rows that cannot be used so many are listed one by one.
 MAX_LISTED = 1000
 
@@ -78,12 +77,14 @@ class _Row:
         where: what to call it when it cannot be used.
         label: the label's text.
         picture: text with the pixels, or the path of a file.
+        usage: which part of the set it is of, as the source calls it.
         problem: "" or why it cannot be used.
     """
 
     where: str
     label: str = ""
     picture: str = ""
+    usage: str = ""
     problem: str = ""
 
 
@@ -311,9 +312,8 @@ def _fer_rows(path: Path, usage: Sequence[str], found: Prepared) -> Iterator[_Ro
         while line := _line(file):
             number += 1
             row = _fer_row(line, header, f"row {number}")
-            used = _cell(line, header, "usage")
-            found.usages[used] += not row.problem
-            if usage and used not in usage and not row.problem:
+            found.usages[row.usage] += not row.problem
+            if usage and row.usage not in usage and not row.problem:
                 continue
             found.rows += 1
             yield row
@@ -336,7 +336,7 @@ def _fer_row(line: str, header: list[str], where: str) -> _Row:
     if len(cells) != len(header):
         return _Row(where, problem=f"it has {len(cells)} columns, not {len(header)}")
     row = dict(zip(header, cells))
-    return _Row(where, row["emotion"], row["pixels"])
+    return _Row(where, row["emotion"], row["pixels"], row.get("usage", "").strip())
 
 
 def _line(file: IO[bytes]) -> str:
@@ -353,11 +353,6 @@ def _cells(line: str) -> list[str]:
         return next(csv.reader([line.rstrip("\r\n")], skipinitialspace=True), [])
     except csv.Error:
         return []
-
-
-def _cell(line: str, header: list[str], name: str) -> str:
-    cells = _cells(line)
-    return cells[header.index(name)].strip() if name in header and len(cells) == len(header) else ""
 
 
 def _fer_face(scale_factor: float | None, row: _Row) -> _Face:

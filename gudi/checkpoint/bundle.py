@@ -8,9 +8,10 @@ them, and a damaged index reaches no C++ code.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,14 +84,7 @@ class Bundle:
         entry = self.tensors[name]
         if entry.dtype not in DTYPES.values():
             raise CheckpointForeign(f"{self.prefix}: {name} is of {entry.dtype}, not of numbers")
-        copies = self.shards[entry.shard]
-        for copy in copies:
-            values, crc = read_at(copy, entry)
-            if entry.crc32c in (None, crc):
-                if copy != copies[0]:
-                    self._prefer(entry.shard, copy)
-                return values, crc
-        raise _wrong_checksum(copies[0], name)
+        return self._sound(name, read_at)
 
     def verify(self, name: str) -> None:
         """Check `name` as `read` does, in pieces: its size is what a stranger says.
@@ -101,13 +95,24 @@ class Bundle:
         entry, piece = self.tensors[name], memoryview(bytearray(sstable.CRC_CHUNK))
         if entry.crc32c is None or entry.dtype not in DTYPES.values():
             return  # a string, say, whose checksum is of something else than its bytes
+        self._sound(
+            name, lambda path, entry: (None, _read_into(path, entry, itertools.repeat(piece)))
+        )
+
+    def _sound(self, name: str, read: Callable[[Path, Entry], tuple[Any, int]]) -> tuple[Any, int]:
+        """Return what `read`, which gives values and CRC, makes of the first copy that is sound."""
+        entry = self.tensors[name]
         copies = self.shards[entry.shard]
         for copy in copies:
-            if entry.crc32c == _read_into(copy, entry, itertools.repeat(piece)):
+            values, crc = read(copy, entry)
+            if entry.crc32c in (None, crc):
                 if copy != copies[0]:
                     self._prefer(entry.shard, copy)
-                return
-        raise _wrong_checksum(copies[0], name)
+                return values, crc
+        raise CheckpointCorrupt(
+            f"{copies[0]} is damaged, or of another checkpoint than its index: the checksum of "
+            f"{name} is wrong; copy both again from where they came from"
+        )
 
     def _prefer(self, shard: int, copy: Path) -> None:
         """Take `copy` for the data file `shard` from now on, and say so."""
@@ -116,13 +121,6 @@ class Bundle:
         self.shards = (*self.shards[:shard], (copy, *others), *self.shards[shard + 1 :])
         note = f"{copies[0].name} is damaged, the data was taken from {copy.name}"
         self.recovered = "; ".join(filter(None, (self.recovered, note)))
-
-
-def _wrong_checksum(path: Path, name: str) -> CheckpointCorrupt:
-    return CheckpointCorrupt(
-        f"{path} is damaged, or of another checkpoint than its index: the checksum of {name} is "
-        "wrong; copy both again from where they came from"
-    )
 
 
 def read_at(path: Path, entry: Entry) -> tuple[np.ndarray, int]:
