@@ -70,6 +70,10 @@ def _stderr_held_back() -> Iterator[None]:
             os.close(stderr)
 
 
+# By itself TensorFlow takes oneDNN only where it sees AVX512-VNNI or AMX. On processors with AVX2
+# alone a step of training takes 0.6 times as long with it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 with quiet():
     import PIL.Image
     import tensorflow.compat.v1 as tf

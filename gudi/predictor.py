@@ -133,9 +133,10 @@ def check_device(device: str) -> None:
 
 def place(device: str) -> str:
     """Return TensorFlow's name for `device`."""
-    import tensorflow.compat.v1 as tf
+    from gudi.network import quiet, tf
 
-    gpus = [] if device == "cpu" else tf.config.list_physical_devices("GPU")
+    with quiet():
+        gpus = [] if device == "cpu" else tf.config.list_physical_devices("GPU")
     if not gpus and device.startswith("gpu"):
         raise DeviceError(
             f"{device} was asked for, but TensorFlow {tf.__version__} sees no GPU; nvidia-smi "
