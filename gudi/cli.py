@@ -144,35 +144,40 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     return names
 
 
+_checkpoint_option = click.option(
+    "--checkpoint",
+    metavar="PATH",
+    help="The trained network: prefix, folder or any file of a Gudi checkpoint.  "
+    "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data, then gudi's own]",
+)
+_emotions_option = click.option(
+    "--emotions",
+    metavar="NAME,NAME…",
+    callback=_names,
+    help=f"What the network's outputs are called, in their order.  [default: {','.join(EMOTIONS)}]",
+)
+_network_option = click.option(
+    "--network",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Which of several networks in the checkpoint.  [default: the trained one]",
+)
+_device_option = click.option(
+    "--device",
+    metavar="auto|cpu|gpu|gpu:N",
+    default="auto",
+    show_default=True,
+    help="Where to predict; auto takes a GPU if TensorFlow sees one.",
+)
+
+
 def _detection_options(command: Callable) -> Callable:
     """Add the options that say how faces are looked for and predicted."""
     options = [
-        click.option(
-            "--checkpoint",
-            metavar="PATH",
-            help="The trained network: prefix, folder or any file of a Gudi checkpoint.  "
-            "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data, then gudi's own]",
-        ),
-        click.option(
-            "--emotions",
-            metavar="NAME,NAME…",
-            callback=_names,
-            help="What the network's outputs are called, in their order.  [default: "
-            f"{','.join(EMOTIONS)}]",
-        ),
-        click.option(
-            "--network",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Which of several networks in the checkpoint.  [default: the trained one]",
-        ),
-        click.option(
-            "--device",
-            metavar="auto|cpu|gpu|gpu:N",
-            default="auto",
-            show_default=True,
-            help="Where to predict; auto takes a GPU if TensorFlow sees one.",
-        ),
+        _checkpoint_option,
+        _emotions_option,
+        _network_option,
+        _device_option,
         click.option(
             "--workers",
             type=click.IntRange(min=1),
@@ -499,12 +504,7 @@ def _say_prepared(prefix: Path, found: Any) -> None:
 
 @main.command(epilog=EXIT_CODES)
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "--checkpoint",
-    metavar="PATH",
-    help="The trained network: prefix, folder or any file of a Gudi checkpoint.  "
-    "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data, then gudi's own]",
-)
+@_checkpoint_option
 @click.option(
     "--usage",
     metavar="NAME,NAME…",
@@ -519,25 +519,9 @@ def _say_prepared(prefix: Path, found: Any) -> None:
     help="Pictures of a csv as they are, or the faces found in them, or first one, then the other.",
 )
 @_scale_factor_option
-@click.option(
-    "--emotions",
-    metavar="NAME,NAME…",
-    callback=_names,
-    help=f"What the network's outputs are called, in their order.  [default: {','.join(EMOTIONS)}]",
-)
-@click.option(
-    "--network",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Which of several networks in the checkpoint.  [default: the trained one]",
-)
-@click.option(
-    "--device",
-    metavar="auto|cpu|gpu|gpu:N",
-    default="auto",
-    show_default=True,
-    help="Where to predict; auto takes a GPU if TensorFlow sees one.",
-)
+@_emotions_option
+@_network_option
+@_device_option
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -630,6 +614,31 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
     type=click.IntRange(1, 3072),
     help="Train so many of the 3072 hidden units and leave the others 0: faster, and smaller when "
     "packed.  [default: 3072]",
+)
+@click.option(
+    "--init",
+    metavar="PATH",
+    help="Begin with the weights of this checkpoint (prefix, folder or any file) instead of random "
+    "ones.",
+)
+@click.option(
+    "--keep",
+    type=click.FloatRange(0, 1, min_open=True),
+    callback=_a_number,
+    help="Share of the features that dropout keeps.  [default: by the recipe]",
+)
+@click.option(
+    "--keep-hidden",
+    type=click.FloatRange(0, 1, min_open=True),
+    callback=_a_number,
+    help="Share of the hidden units that dropout keeps.  [default: by the recipe]",
+)
+@click.option(
+    "--balance",
+    type=click.FloatRange(0, 1),
+    callback=_a_number,
+    help="Show rare emotions more often: 0 not at all, 1 as often as the most frequent one.  "
+    "[default: by the recipe]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="[default: 42]")
 @click.option(
@@ -762,12 +771,7 @@ def _verdict(report: dict[str, Any]) -> str:
 @click.option(
     "--name", default=CHECKPOINT_NAME, show_default=True, help="What the files are called."
 )
-@click.option(
-    "--network",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Which of several networks in the checkpoint.  [default: the trained one]",
-)
+@_network_option
 def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
     """Write a checkpoint anew, complete and under the names that the original scripts look for.
 
@@ -785,12 +789,7 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
 @checkpoint.command(epilog=EXIT_CODES)
 @click.argument("path")
 @click.argument("packed", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--network",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Which of several networks in the checkpoint.  [default: the trained one]",
-)
+@_network_option
 def pack(path: str, packed: Path, network: int | None) -> None:
     """Pack a checkpoint's weights into one small file, to keep or to share.
 

@@ -80,6 +80,8 @@ class Settings:
             most frequent one they are: 0 not at all, 1 as often as that.
         units: how many of the hidden layer's 3072 units are used; the others stay 0 and cost no
             time.
+        init: a checkpoint whose weights to begin with, as `gudi.checkpoint.find` takes it; "" for
+            random ones.
         seed: of the first weights, the order of the faces and their variations.
         precision: `float32`, or `bfloat16` for processors that compute it faster.
         tensorboard_verbose: 0 loss and accuracy, 1 histograms of gradients, 2 of weights, 3 of
@@ -100,6 +102,7 @@ class Settings:
     augmented: bool = False
     balance: float = 0.0
     units: int = 3072
+    init: str = ""
     seed: int = 42
     precision: str = "float32"
     tensorboard_verbose: int = 0
@@ -196,7 +199,11 @@ class Trained:
 
 def settings_for(recipe: str, changes: Mapping[str, Any]) -> Settings:
     """Return the settings of `recipe` with those of `changes` that are not None."""
-    return replace(RECIPES[recipe], **{k: v for k, v in changes.items() if v is not None})
+    return _changed(RECIPES[recipe], changes)
+
+
+def _changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    return replace(settings, **{k: v for k, v in changes.items() if v is not None})
 
 
 def train(
@@ -270,7 +277,7 @@ def _resume(
                 f"{out} was begun with {name} {getattr(settings, name)}, not {value}; "
                 "--overwrite begins anew"
             )
-    settings = replace(settings, **{k: v for k, v in changes.items() if v is not None})
+    settings = _changed(settings, changes)
     if settings.epochs < begun["epochs_done"]:
         raise UsageError(
             f"{out} has {begun['epochs_done']} epochs done already, more than {settings.epochs}"
@@ -325,14 +332,14 @@ class _Run:
         self.data, self.validation = (data, validation) if validation else split(data)
         self.prefix = out / CHECKPOINT_NAME
         self.state = _State()
-        self.values: dict[str, np.ndarray] | None = None
+        self.values: dict[str, np.ndarray] = {}
         self.began = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self.resumed: list[dict[str, Any]] = []
         self.loaded: Path | None = None
 
     def begin(self, *, overwrite: bool) -> None:
         """Get the folder ready for a new training."""
-        check_writable(self.out)
+        self.values = _first_weights(self.settings)
         there = [name for name in (RUN, SNAPSHOTS) if (self.out / name).exists()]
         if there and not overwrite:
             raise OutputError(
@@ -341,7 +348,6 @@ class _Run:
             )
         size = sum(4 * math.prod(shape) for shape in checkpoint.weight_shapes().values())
         checkpoint.make_sure_of_room(self.prefix, 2 * size, replace=overwrite)
-        self.out.mkdir(parents=True, exist_ok=True)
         for name in (SNAPSHOTS, LOGS):
             shutil.rmtree(self.out / name, ignore_errors=True)
         for name in (CURVE, CURVE_PICTURE, RUN):
@@ -370,6 +376,7 @@ class _Run:
                     f"{begun['epochs_done']} epochs were done; --overwrite begins anew"
                 )
             self.progress.note("there is no snapshot yet: begun anew")
+            self.values = _first_weights(self.settings)
             return
         self.loaded = folder
         before = begun["settings"]
@@ -395,8 +402,8 @@ class _Run:
                 units=settings.units,
                 seed=settings.seed,
             )
-            session = _session(trainer, settings, self.values)
-        self.values = None
+            session = _session(trainer, settings, self.values, resumed=self.loaded is not None)
+        self.values = {}
         try:
             with _stop_requested() as stop, _Logs(self.out / LOGS / RUN_ID) as logs, session:
                 while self.state.epoch < settings.epochs:
@@ -446,12 +453,11 @@ class _Run:
                 self._count(float(loss), float(accuracy))
                 logs.step(state.step, {"Loss": loss, "Accuracy": accuracy}, summaries)
                 self.progress.advance()
-                if stop:
+                if stop and state.batch < count:
                     state.seconds = time.monotonic() - began
-                    return state.batch == count and self._finish(
-                        trainer, session, logs, count, time.monotonic() - began
-                    )
-            return self._finish(trainer, session, logs, count, time.monotonic() - began)
+                    return False
+            self._finish(trainer, session, logs, count, time.monotonic() - began)
+            return True
         finally:
             self.progress.end()
 
@@ -466,7 +472,7 @@ class _Run:
         state.average_loss += (1 - decay) * (loss - state.average_loss)
         state.average_accuracy += (1 - decay) * (accuracy - state.average_accuracy)
 
-    def _finish(self, trainer: Any, session: Any, logs: _Logs, count: int, seconds: float) -> bool:
+    def _finish(self, trainer: Any, session: Any, logs: _Logs, count: int, seconds: float) -> None:
         """Measure by the validation faces and close the epoch."""
         state = self.state
         began = time.monotonic()
@@ -492,7 +498,6 @@ class _Run:
             f"{row.accuracy:.4f}; validation loss {loss:.4f}, accuracy {accuracy:.4f} "
             f"(n={len(self.validation.labels):,}); {row.seconds:.0f} s, {self._left()} left"
         )
-        return True
 
     def _diverged(self, what: str) -> TrainingDiverged:
         epoch, kept = self.state.epoch + 1, len(_snapshots(self.out)) > 0
@@ -640,9 +645,14 @@ class _Logs:
             self._writer.add_summary(each, step)
 
 
-def _session(trainer: Any, settings: Settings, values: Mapping[str, np.ndarray] | None) -> Any:
-    """Return a session with the first weights, or those of a snapshot."""
-    from gudi.network import bfloat16_config, tf
+def _session(
+    trainer: Any, settings: Settings, values: Mapping[str, np.ndarray], *, resumed: bool
+) -> Any:
+    """Return a session in which variables have their `values`.
+
+    Those that have none begin with their first ones, unless a training is `resumed`.
+    """
+    from gudi.network import bfloat16_config, start, tf
 
     config = bfloat16_config() if settings.precision == "bfloat16" else tf.ConfigProto()
     config.gpu_options.allow_growth = True
@@ -650,11 +660,35 @@ def _session(trainer: Any, settings: Settings, values: Mapping[str, np.ndarray] 
     session = tf.Session(graph=trainer.network.graph, config=config)
     session.run(trainer.network.training_mode.initializer)
     for name, variable in trainer.state.items():
-        if values is None:
-            session.run(variable.initializer)
+        if resumed or name in values:
+            start(session, variable, values[name])
         else:
-            session.run(variable.initializer, {variable.initializer.inputs[1]: values[name]})
+            session.run(variable.initializer)
     return session
+
+
+def _first_weights(settings: Settings) -> dict[str, np.ndarray]:
+    """Return the weights to begin with, as wide as the network is trained; none for random ones.
+
+    Raises:
+        CheckpointError: it cannot be used.
+        UsageError: more of its hidden units are in use than there will be.
+    """
+    if not settings.init:
+        return {}
+    file = checkpoint.open_checkpoint(settings.init)
+    values = checkpoint.read_weights(file, checkpoint.choose_network(file)).values
+    incoming, outgoing = values["FullyConnected/W"], values["FullyConnected_1/W"]
+    used = np.flatnonzero(incoming.any(axis=0) | outgoing.any(axis=1))
+    if used.size and used[-1] >= settings.units:
+        raise UsageError(
+            f"{file.prefix} uses {used[-1] + 1} hidden units, more than --units {settings.units}"
+        )
+    return values | {
+        "FullyConnected/W": incoming[:, : settings.units],
+        "FullyConnected/b": values["FullyConnected/b"][: settings.units],
+        "FullyConnected_1/W": outgoing[: settings.units],
+    }
 
 
 def _order(labels: np.ndarray, settings: Settings, epoch: int) -> np.ndarray:

@@ -310,6 +310,24 @@ def test_other_validation_faces_and_several_sets(work):
     assert (run["faces"], run["validation_faces"]) == (90, 21)
 
 
+def test_a_training_begins_with_the_weights_of_another(work):
+    assert run_gudi("train", *QUICK, "--epochs", "1", "--out", "first", cwd=work).returncode == 0
+    first = checkpoints.open_checkpoint(work / "first").read("FullyConnected/W")[0]
+    small = ("--learning-rate", "1e-9", "--epochs", "1", "--batch-size", "10")
+    done = run_gudi("train", *small, "--units", "20", "--init", "first", cwd=work)
+    assert done.returncode == 0, done.stderr
+    second = checkpoints.open_checkpoint(work / "checkpoints").read("FullyConnected/W")[0]
+    np.testing.assert_allclose(second[:, :16], first[:, :16], atol=1e-6)
+    assert account(work / "checkpoints")["settings"]["init"] == "first"
+
+    done = run_gudi("train", *small, "--units", "8", "--init", "first", "--out", "third", cwd=work)
+    assert done.returncode == 2
+    assert "uses 16 hidden units, more than --units 8" in done.stderr
+    done = run_gudi("train", *small, "--init", "nowhere", "--out", "third", cwd=work)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert not list((work / "third").glob("*.json"))
+
+
 @pytest.mark.parametrize("level", [0, 3])
 def test_what_tensorboard_shows(work, level):
     done = run_gudi(
