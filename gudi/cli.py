@@ -25,7 +25,8 @@ from gudi.emotions import CHECKPOINT_NAME, EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.errors import ExitCode, GudiError, one_line
 
 if TYPE_CHECKING:
-    from gudi.batch import Report, Settings
+    from gudi.batch import Report
+    from gudi.pipeline import Settings
     from gudi.results import FileResult
 
 # Seconds between two lines of progress where there is no terminal to draw a bar on.
@@ -234,8 +235,43 @@ def _detection_options(command: Callable) -> Callable:
     return command
 
 
-def _settings(options: dict[str, Any], batch_size: int, **frames: Any) -> Settings:
-    from gudi.batch import Detection, Settings
+def _output_options(command: Callable) -> Callable:
+    """Add the options that say what is written; they are the fields of `gudi.batch.Output`."""
+    options = [
+        click.option(
+            "--annotate/--no-annotate",
+            "annotated",
+            default=True,
+            show_default=True,
+            help="Write copies of the photos and videos with the faces drawn on.",
+        ),
+        click.option(
+            "--report/--no-report", default=True, show_default=True, help="Write report.html."
+        ),
+        click.option(
+            "--format",
+            type=click.Choice(["csv", "jsonl", "parquet"]),
+            default="csv",
+            show_default=True,
+            help="What to write the table of faces as.",
+        ),
+        click.option(
+            "--track",
+            "tracked",
+            is_flag=True,
+            help="Follow the faces of videos: columns with the number of each one's track and its "
+            "probabilities smoothed along it.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _settings(
+    options: dict[str, Any], batch_size: int, *, crops: bool = False, **frames: Any
+) -> Settings:
+    from gudi.pipeline import Detection, Settings
     from gudi.video import Choice
 
     return Settings(
@@ -254,6 +290,7 @@ def _settings(options: dict[str, Any], batch_size: int, **frames: Any) -> Settin
             largest=options["faces"] == "largest",
         ),
         frames=Choice(**frames),
+        crops=crops,
         debug=bool(os.environ.get("GUDI_DEBUG")),
     )
 
@@ -265,14 +302,15 @@ def _settings(options: dict[str, Any], batch_size: int, **frames: Any) -> Settin
     type=click.Path(path_type=Path),
     required=True,
     metavar="DIR",
-    help="Folder for the results; new or empty.",
+    help="Folder for the results; new, empty, or with results to go on with.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run in --out.")
 @click.option(
-    "--annotate/--no-annotate",
-    default=True,
-    show_default=True,
-    help="Write copies of the photos with the faces drawn on.",
+    "--restart", is_flag=True, help="Begin anew: replace the results of earlier runs in --out."
+)
+@click.option("--retry-failed", is_flag=True, help="Look once more at inputs that failed before.")
+@_output_options
+@click.option(
+    "--crops", is_flag=True, help="Keep the faces themselves, 48×48 pixels each, in crops.npy."
 )
 @_detection_options
 @click.option(
@@ -300,8 +338,13 @@ def _settings(options: dict[str, Any], batch_size: int, **frames: Any) -> Settin
 def batch(
     inputs: tuple[str, ...],
     out: Path,
-    overwrite: bool,
-    annotate: bool,
+    restart: bool,
+    retry_failed: bool,
+    annotated: bool,
+    report: bool,
+    format: str,
+    tracked: bool,
+    crops: bool,
     batch_size: int,
     every: int,
     fps: float | None,
@@ -314,24 +357,65 @@ def batch(
 
     \b
     DIR gets
-      faces.csv   a row a face, of a video a row a face and frame: where it is, its strongest
-                  emotion, all probabilities
-      files.csv   a row a photo or video: ok, no_face or failed, and why
-      run.json    settings, checkpoint, versions, counts, times
-      annotated/  the photos that show faces, with boxes and emotions drawn on
+      faces.csv    a row a face, of a video a row a face and frame: where it is, its strongest
+                   emotion, all probabilities
+      files.csv    a row a photo or video: ok, no_face or failed, and why
+      run.json     settings, checkpoint, versions, counts, times
+      annotated/   the photos and videos that show faces, with boxes and emotions drawn on
+      report.html  all of it to look at, with thumbnails/
+      ledger.sqlite  what is finished: the same command goes on from there, and takes in what is
+                   new or has changed
     """
-    from gudi.batch import run
+    from gudi.batch import Output, run
 
-    report = run(
+    done = run(
         inputs,
         out,
-        _settings(options, batch_size, every=every, fps=fps),
-        annotated=annotate,
-        overwrite=overwrite,
+        _settings(options, batch_size, crops=crops, every=every, fps=fps),
+        Output(annotated=annotated, report=report, tracked=tracked, format=format),
+        restart=restart,
+        retry_failed=retry_failed,
         progress=_progress(),
     )
-    _summarise(report, out)
-    sys.exit(report.exit_code)
+    _summarise(done, out)
+    sys.exit(done.exit_code)
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument(
+    "folders",
+    nargs=-1,
+    required=True,
+    metavar="DIR...",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder for the results; new or empty.",
+)
+@click.option(
+    "--prefix",
+    is_flag=True,
+    help="Put the name of its folder before each source, where photos have the same names.",
+)
+@_output_options
+def merge(folders: tuple[Path, ...], out: Path, prefix: bool, **output: Any) -> None:
+    """Put the result folders of several runs together.
+
+    Each DIR is a result folder of gudi batch, made with the same checkpoint and settings: those of
+    several machines, say, or of parts of a collection. They are only read. A photo or video that
+    several of them have with the same content gets one row.
+    """
+    from gudi.batch import Output
+    from gudi.merge import merge
+
+    statuses, emotions = merge(folders, out, Output(**output), prefix=prefix, progress=_progress())
+    say = functools.partial(click.echo, err=True)
+    say(f"{_number(statuses.total(), 'input')}, {_number(emotions.total(), 'face')}")
+    say(f"results: {out}")
 
 
 @main.command(epilog=EXIT_CODES)
@@ -844,23 +928,25 @@ def _summarise(report: Report, out: Path) -> None:
     """Print what a run came to, on stderr."""
     statuses, faces = report.statuses, sum(report.emotions.values())
     inputs = sum(statuses.values())
-    seconds = report.seconds.get("photos", 0)
     say = functools.partial(click.echo, err=True)
-    pictures = inputs - report.videos + report.frames
-    speed = f" ({pictures / seconds:.1f} a second)" if seconds and pictures else ""
     films = f" and {_number(report.videos, 'video')} ({report.frames:,} frames)"
     what = _number(inputs - report.videos, "photo") + (films if report.videos else "")
-    say(f"{what}, {_number(faces, 'face')} in {seconds:.1f} s{speed}")
+    seconds = report.seconds.get("photos", 0)
+    speed = f" in {seconds:.1f} s ({report.looked / seconds:.1f} a second)" if seconds else ""
+    say(f"{what}, {_number(faces, 'face')}{speed}")
     if report.emotions:
         say("  " + ", ".join(f"{name} {count}" for name, count in report.emotions.most_common()))
+    noun = "input" if report.videos else "photo"
+    if report.earlier:
+        say(f"  finished earlier: {_number(report.earlier, noun)}")
     if statuses["no_face"]:
-        say(f"  no face: {_number(statuses['no_face'], 'input' if report.videos else 'photo')}")
+        say(f"  no face: {_number(statuses['no_face'], noun)}")
     if statuses["failed"]:
         say(f"  failed: {_number(statuses['failed'], 'input')}, the reasons are in files.csv")
     say(f"results: {out}")
     if report.interrupted:
         missing = f"{_number(report.left, 'input')} not looked at" if report.left else "not drawn"
-        say(f"interrupted: {missing}; the same command with --overwrite begins anew")
+        say(f"interrupted: {missing}; the same command goes on")
 
 
 def _number(count: int, noun: str) -> str:

@@ -6,13 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gudi.emotions import EMOTIONS, FACE_SIZE, SCALE_FACTOR
 from gudi.errors import DatasetError, one_line
-from gudi.files import written_whole
 from gudi.predictor import UNIT
 
 CHUNK = 4096  # faces that are converted at a time
@@ -156,32 +154,3 @@ def _compact(images: np.ndarray, path: Path) -> np.ndarray:
         compact[start : start + CHUNK] = np.rint(part)
         exact = exact and np.abs(part - compact[start : start + CHUNK]).max() < 1e-3
     return compact if exact else np.array(images, np.float32)
-
-
-class Npy:
-    """An npy file of float64 that grows row by row and appears whole or not at all."""
-
-    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        self._path, self._shape, self._count = path, shape, 0
-
-    def __enter__(self) -> Npy:
-        self._whole = written_whole(self._path)
-        self._file = self._whole.__enter__()
-        self._header(0)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if error[0] is None:
-            self._file.seek(0)
-            self._header(self._count)
-        self._whole.__exit__(*error)
-
-    def append(self, row: np.ndarray) -> None:
-        """Add one row."""
-        self._file.write(row.astype("<f8").tobytes())
-        self._count += 1
-
-    def _header(self, count: int) -> None:
-        """Write the header; NumPy leaves room in it for the first dimension to grow."""
-        header = {"descr": "<f8", "fortran_order": False, "shape": (count, *self._shape)}
-        np.lib.format.write_array_header_1_0(self._file, header)

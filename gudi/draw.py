@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -15,6 +15,12 @@ BOX_COLOUR = (255, 0, 0)
 TEXT_COLOUR = (0, 255, 0)
 BACKING_COLOUR = (0, 0, 0)
 
+# Bars are the same green where the emotion is the strongest.
+WORD_COLOUR = (255, 255, 255)
+BAR_COLOUR = (200, 170, 130)
+TRACK_COLOUR = (90, 90, 90)
+SHADE = 0.35  # how much of the picture's light is left behind bars
+
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 FONT_HEIGHT = 22  # of FONT's capitals at scale 1, in pixels
 
@@ -23,6 +29,11 @@ FONT_HEIGHT = 22  # of FONT's capitals at scale 1, in pixels
 LINE_SHARE = 1 / 400
 TEXT_SHARE = 1 / 55
 MIN_TEXT_HEIGHT = 9
+
+# The same for bars, and the largest share of the picture's width or height that all of them take.
+BAR_TEXT_SHARE = 1 / 70
+MIN_BAR_TEXT_HEIGHT = 7
+MAX_BARS_SHARE = 0.55
 
 # Formats that hold an 8-bit colour picture and that everyone can open, with the longest side that
 # they can have.
@@ -73,6 +84,103 @@ def _write(
     cv2.putText(image, text, at, FONT, scale, TEXT_COLOUR, weight, cv2.LINE_AA)
 
 
+def draw_bars(
+    image: np.ndarray,
+    probabilities: Sequence[float],
+    emotions: Sequence[str],
+    face: Box | None = None,
+) -> Box | None:
+    """Draw a labelled bar for each emotion onto `image` in place, in its upper left corner.
+
+    Args:
+        image: uint8 of shape (h, w, 3), BGR.
+        probabilities: of a face's emotions, 0 to 1: the lengths of the bars.
+        emotions: what they are called, in the same order.
+        face: what is not to be covered: where it is in the way, the bars go to the upper right
+            corner if there is room.
+
+    Returns:
+        Where the bars are; None if they do not fit into `image`, and nothing is drawn.
+    """
+    height, scale, weight = _bar_text(image)
+    words = max(cv2.getTextSize(name, FONT, scale, weight)[0][0] for name in emotions)
+    line, longest = round(height * 1.8), height * 8
+    panel = _beside(face, 3 * height + words + longest, height + line * len(emotions), image)
+    if panel is None:
+        return None
+    _shade(image, panel)
+    left = panel.x + 2 * height + words
+    for row, (name, share) in enumerate(zip(emotions, probabilities)):
+        bottom = panel.y + height // 2 + row * line + (line + height) // 2
+        strongest = share == max(probabilities)
+        colour = TEXT_COLOUR if strongest else WORD_COLOUR
+        at = (panel.x + height, bottom)
+        cv2.putText(image, name, at, FONT, scale, colour, weight, cv2.LINE_AA)
+        corner = (left, bottom - height)
+        _fill(image, corner, (left + longest, bottom), TRACK_COLOUR)
+        end = (left + round(longest * float(share)), bottom)
+        _fill(image, corner, end, TEXT_COLOUR if strongest else BAR_COLOUR)
+    return panel
+
+
+def write_note(image: np.ndarray, text: str) -> None:
+    """Write `text` into the lower left corner of `image` in place, if it fits into its left half.
+
+    Args:
+        image: uint8 of shape (h, w, 3), BGR.
+        text: a few ASCII characters.
+    """
+    height, scale, weight = _bar_text(image)
+    if cv2.getTextSize(text, FONT, scale, weight)[0][0] + height > image.shape[1] / 2:
+        return
+    at = (height, image.shape[0] - height)
+    for colour, thickness in ((BACKING_COLOUR, 3 * weight), (WORD_COLOUR, weight)):
+        cv2.putText(image, text, at, FONT, scale, colour, thickness, cv2.LINE_AA)
+
+
+def _bar_text(image: np.ndarray) -> tuple[int, float, int]:
+    """Return the height, scale and weight of words that go with bars."""
+    height = round(max(MIN_BAR_TEXT_HEIGHT, max(image.shape[:2]) * BAR_TEXT_SHARE))
+    return height, height / FONT_HEIGHT, max(1, round(height / 12))
+
+
+def _beside(face: Box | None, width: int, height: int, image: np.ndarray) -> Box | None:
+    """Return a box of this size in an upper corner of `image`, off `face` if possible."""
+    rows, columns = image.shape[:2]
+    if width > columns * MAX_BARS_SHARE or height > rows * MAX_BARS_SHARE:
+        return None
+    right = columns - width
+    in_the_way = face is not None and face.x < width and face.y < height
+    if in_the_way and face.x + face.width <= right:
+        return Box(right, 0, width, height)
+    return Box(0, 0, width, height)
+
+
+def _shade(image: np.ndarray, box: Box) -> None:
+    part = image[box.y : box.y + box.height, box.x : box.x + box.width]
+    part[:] = part * SHADE
+
+
+def _fill(
+    image: np.ndarray, start: tuple[int, int], end: tuple[int, int], colour: tuple[int, int, int]
+) -> None:
+    """Fill the pixels from `start` to just before `end`, of which there may be none."""
+    image[start[1] : end[1], start[0] : end[0]] = colour
+
+
+def draw_over(image: np.ndarray, picture: np.ndarray, x: int, y: int) -> None:
+    """Draw `picture` onto `image` in place, as far as its alpha says.
+
+    Args:
+        image: uint8 of shape (h, w, 3), BGR.
+        picture: uint8 of shape (ph, pw, 4), BGR and alpha.
+        x, y: upper left corner in `image`, which has to hold all of `picture`.
+    """
+    part = image[y : y + picture.shape[0], x : x + picture.shape[1]]
+    alpha = picture[..., 3:] / np.float32(255)
+    part[:] = np.rint(part + (picture[..., :3] - part.astype(np.float32)) * alpha)
+
+
 def writable_name(name: str, longer_side: int) -> str:
     """Return `name`, with `.png` behind it where its ending cannot be that of such a picture."""
     longest = WRITTEN_ENDINGS.get(os.path.splitext(name)[1].lower(), 0)
@@ -85,3 +193,12 @@ def encode(image: np.ndarray, ending: str) -> bytes:
     if not encoded:
         raise ValueError(f"OpenCV could not write a picture as {ending}")
     return data.tobytes()
+
+
+def thumbnail(image: np.ndarray, side: int) -> bytes:
+    """Return `image`, its longer side shrunk to `side` pixels, as the bytes of a JPEG file."""
+    ratio = side / max(image.shape[:2])
+    if ratio < 1:
+        size = [max(1, round(each * ratio)) for each in image.shape[1::-1]]
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return encode(image, ".jpg")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import codecs
 import functools
 import glob
+import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -97,7 +98,11 @@ class Source:
 
 
 def find(
-    inputs: Iterable[str], *, without: Path | None = None, stdin: BinaryIO | None = None
+    inputs: Iterable[str],
+    *,
+    without: Path | None = None,
+    is_new: Callable[[str], bool] | None = None,
+    stdin: BinaryIO | None = None,
 ) -> Iterator[Source]:
     """Yield what there is to work on below `inputs`, each path once.
 
@@ -108,6 +113,8 @@ def find(
         inputs: files, folders, glob patterns, `@FILE` for a list of paths, `-` for a list on
             standard input. A list has a path a line, or is separated by NUL characters.
         without: a folder to leave out: the one that results go to.
+        is_new: tells whether a path leads to a place that has not come before; by default what
+            has come is kept in memory.
         stdin: where `-` reads from; standard input by default.
 
     Raises:
@@ -115,10 +122,52 @@ def find(
             is not there is yielded, with its problem.
     """
     walk = _Walk(without)
+    is_new = is_new or Seen().is_new
     for path, listed in _expand(inputs, stdin):
         for source in walk.look_at(path, listed=listed):
-            if walk.is_new(source.path):
+            if is_new(source.path):
                 yield source
+
+
+def place(path: str | os.PathLike) -> bytes:
+    """Return where the file at `path` lies: the same for all paths by which it can be reached.
+
+    That a link leads to the file itself is left out of account: it has a name of its own.
+    """
+    folder, name = os.path.split(path)
+    if not os.path.isabs(folder):
+        folder = os.path.join(os.getcwd(), folder)
+    return os.fsencode(os.path.join(_real(folder), name))
+
+
+_real = functools.lru_cache(1000)(os.path.realpath)
+
+
+class Seen:
+    """Remembers places in memory."""
+
+    def __init__(self) -> None:
+        self._places: set[bytes] = set()
+
+    def is_new(self, path: str) -> bool:
+        """Tell whether this place has not come before."""
+        there = place(path)
+        new = there not in self._places
+        self._places.add(there)
+        return new
+
+
+def digest(path: str | os.PathLike) -> bytes:
+    """Return a hash of the file's content: BLAKE2b, 16 bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    content = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while piece := file.read(2**20):
+            content.update(piece)
+    return content.digest()
 
 
 def read_photo(path: str | os.PathLike) -> np.ndarray:
@@ -173,19 +222,9 @@ class _Walk:
     """One walk over all inputs."""
 
     def __init__(self, without: Path | None) -> None:
-        self.yielded: set[tuple[str, str]] = set()
-        self.real = functools.lru_cache(1000)(os.path.realpath)
         self.visited: set[tuple[int, int]] = set()
         if without is not None and without.exists():
             self.visited.add(_identity(os.stat(without)))
-
-    def is_new(self, path: str) -> bool:
-        """Tell whether this place has not come before, by whatever path."""
-        folder, name = os.path.split(path)
-        key = (self.real(folder or os.curdir), name)
-        new = key not in self.yielded
-        self.yielded.add(key)
-        return new
 
     def look_at(self, path: str, *, listed: bool = True) -> Iterator[Source]:
         """Yield what `path` stands for: a file itself, a folder's contents."""
@@ -233,7 +272,7 @@ class _Walk:
         except OSError as error:
             return [_source(folder, FOLDER, f"it cannot be opened: {error.strerror}")]
         paths = (os.path.join(folder, name) for name in names if not name.startswith("."))
-        return [path for path in paths if _kind(path) or os.path.isdir(path)]
+        return (path for path in paths if _kind(path) or os.path.isdir(path))
 
 
 def _expand(inputs: Iterable[str], stdin: BinaryIO | None) -> Iterator[tuple[str, bool]]:

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from gudi import batch
+from gudi import checkpoint
+from gudi.batch import list_sources
+from gudi.drawing import annotate_photos
 from gudi.files import check_writable
 from gudi.media import VIDEO
+from gudi.pipeline import Settings, recognise, start_workers
+from gudi.predictor import Predictor, check_device
 from gudi.progress import Progress
 from gudi.results import MAX_NAME, FileResult, Pictures
 
@@ -21,7 +25,7 @@ MARK = ".emotions"
 
 def predict_photos(
     inputs: Sequence[str],
-    settings: batch.Settings,
+    settings: Settings,
     out: Path | None,
     progress: Progress | None = None,
 ) -> tuple[list[FileResult], tuple[str, ...]]:
@@ -32,24 +36,33 @@ def predict_photos(
     """
     if out is not None:
         check_writable(out)
-    batch.check(settings)
+    check_device(settings.device)
+    weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
     # Not what an earlier call has drawn, unless it is asked for by name.
     sources = [
         replace(source, problem=source.problem or (VIDEO_PROBLEM if source.kind == VIDEO else ""))
-        for source in batch.list_sources(inputs)
+        for source in list_sources(inputs)
         if source.path in inputs or not PurePosixPath(source.name).stem.endswith(MARK)
     ]
-    results: list[FileResult] = []
+    results = _Results()
     with (
-        batch.start_workers(settings, len(sources)) as workers,
-        batch.load_predictor(settings, progress or Progress()) as predictor,
+        start_workers(settings, len(sources)) as workers,
+        Predictor(weights, settings.device, settings.batch_size, settings.emotions) as predictor,
     ):
-        batch.recognise(sources, settings, predictor, workers, results.append)
+        if weights.recovered and progress is not None:
+            progress.note(f"{weights.source}: {weights.recovered}")
+        recognise(sources, settings, predictor, workers, results)
         order = {source.path: position for position, source in enumerate(sources)}
         results.sort(key=lambda result: order[result.source.path])
         if out is not None:
-            batch.annotate(results, predictor.emotions, Pictures(out), picture_name, workers)
-    return results, predictor.emotions
+            annotate_photos(results, settings.emotions, Pictures(out), picture_name, workers)
+    return results, settings.emotions
+
+
+class _Results(list[FileResult]):
+    """A list as a `gudi.pipeline.Sink`, for photos only."""
+
+    add = list.append
 
 
 def picture_name(name: str) -> str:

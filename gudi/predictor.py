@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gudi.checkpoint import choose_network, open_checkpoint, read_weights
+from gudi.checkpoint import Weights, load
 from gudi.emotions import EMOTIONS, FACE_SIZE
 from gudi.errors import CheckpointCorrupt, DeviceError, GudiError, UsageError
 
@@ -29,7 +29,7 @@ class Predictor:
 
     Args:
         checkpoint: prefix, folder or any file of a checkpoint; None takes the default one, see
-            `gudi.checkpoint.find`.
+            `gudi.checkpoint.find`. Or weights that `gudi.checkpoint.load` has read.
         device: `cpu`, `gpu`, `gpu:1` (the second one), or `auto`, a GPU where TensorFlow sees one.
         batch_size: faces that go through the network at a time. Every pass has this size, the last
             one filled up, because a GPU settles on its kernels anew for each shape. A few faces at
@@ -47,7 +47,7 @@ class Predictor:
 
     def __init__(
         self,
-        checkpoint: str | os.PathLike | None = None,
+        checkpoint: str | os.PathLike | Weights | None = None,
         device: str = "auto",
         batch_size: int = 256,
         emotions: Sequence[str] | None = None,
@@ -58,11 +58,11 @@ class Predictor:
             raise ValueError(f"batch_size is {batch_size}, but has to be at least 1")
         self.emotions = tuple(emotions) if emotions is not None else EMOTIONS
         self.batch_size = batch_size
-        file = open_checkpoint(checkpoint)
-        weights = read_weights(file, choose_network(file, len(self.emotions), network))
-        self.checkpoint = weights.source
-        self.recovered = file.recovered
-        self.fingerprint = weights.fingerprint
+        if not isinstance(checkpoint, Weights):
+            checkpoint = load(checkpoint, self.emotions, network)
+        self.checkpoint = checkpoint.source
+        self.recovered = checkpoint.recovered
+        self.fingerprint = checkpoint.fingerprint
 
         # Only now: what can be wrong above should not wait for the seconds that TensorFlow takes.
         from gudi.network import build, quiet
@@ -70,7 +70,7 @@ class Predictor:
         with quiet():
             self.device = place(device)
             self._network = build(len(self.emotions), device=self.device)
-            self._session = _session(self._network, weights.values)
+            self._session = _session(self._network, checkpoint.values)
 
     def predict(self, faces: np.ndarray) -> np.ndarray:
         """Return the probabilities of the emotions, float32 of shape (n, classes), rows sum to 1.

@@ -18,10 +18,10 @@ import numpy as np
 
 import jobs
 from gudi import faces, media
-from gudi.dataset import Dataset, Npy, file_names
+from gudi.dataset import Dataset, file_names
 from gudi.emotions import EMOTIONS, FACE_SIZE, SCALE_FACTOR
 from gudi.errors import DatasetError, OutputError, WorkersError, one_line
-from gudi.files import check_writable, written_whole
+from gudi.files import Npy, check_writable, written_whole
 from gudi.progress import Progress
 
 # FER2013's pictures are tight around the face; the original lays them onto a grey square, since

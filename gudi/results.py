@@ -8,19 +8,33 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, groupby, islice
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gudi.errors import OutputError
+from gudi.emotions import FACE_SIZE
+from gudi.errors import OutputError, UsageError
 from gudi.faces import Box
-from gudi.files import TEMPORARY_PREFIX, check_writable, written_whole
-from gudi.media import Source
+from gudi.files import LOCK, TEMPORARY_PREFIX, Npy, check_writable, written_whole
+from gudi.media import VIDEO, Source
+from gudi.tracks import Tracks
 
-FACES, FILES, RUN, ANNOTATED = "faces.csv", "files.csv", "run.json", "annotated"
+if TYPE_CHECKING:
+    from gudi.ledger import Entry
+
+FACES, FILES, RUN, ANNOTATED = "faces", "files.csv", "run.json", "annotated"
+THUMBNAILS, CROPS, REPORT = "thumbnails", "crops.npy", "report.html"
+
+# What the table of faces can be written as, and at once its ending.
+FORMATS = ("csv", "jsonl", "parquet")
+
+# Rows of a parquet file that are compressed together, and held in memory until then.
+PARQUET_ROWS = 50_000
 
 # File systems of today take names of this many bytes.
 MAX_NAME = 255
@@ -34,28 +48,34 @@ FILE_COLUMNS = ("source", "kind", "status", "faces", "frames", "width", "height"
 
 @dataclass
 class FileResult:
-    """What came of one source.
+    """What came of one source, or of a stretch of a video.
 
     Attributes:
         source: where it came from.
         boxes: its faces, ordered by frame, x, then y, in pixels of the upright image.
         places: of a video, number and time in seconds of the frame that each box is in.
         probabilities: float32 of shape (faces, classes), a row a box.
+        crops: uint8 of shape (faces, 48, 48), what was predicted; None where it is not kept.
         frames: of a video, how many were looked at.
+        end: of a video, when the last of those is shown, in seconds.
         width, height: of the upright image in pixels; None where it was not decoded.
         error: "" or why it failed.
-        part: of the result of a stretch of a video, which one; None for a whole source.
+        part: number of the first frame of a stretch of a video; None for a whole source.
+        digest: of the source's content; None where it could not be read.
     """
 
     source: Source
     boxes: list[Box] = field(default_factory=list)
     places: list[tuple[int, float]] = field(default_factory=list)
     probabilities: np.ndarray | None = None
+    crops: np.ndarray | None = None
     width: int | None = None
     height: int | None = None
     error: str = ""
     frames: int | None = None
-    part: Any = None
+    end: float | None = None
+    part: int | None = None
+    digest: bytes | None = None
 
     @property
     def status(self) -> str:
@@ -66,10 +86,30 @@ class FileResult:
 
     def strongest(self, emotions: Sequence[str]) -> list[tuple[str, float]]:
         """Return the strongest emotion of each face and its probability."""
-        if not self.boxes:
-            return []
-        best = self.probabilities.argmax(axis=1)
-        return [(emotions[each], float(row[each])) for each, row in zip(best, self.probabilities)]
+        return [strongest(row, emotions) for row in self.probabilities] if self.boxes else []
+
+
+class Row(NamedTuple):
+    """One face.
+
+    Attributes:
+        frame, time: of a video, the frame's number and when it is shown, in seconds.
+        box: in pixels of the upright image.
+        shares: float32 of shape (classes,), the probability of each emotion.
+        crop: uint8 of shape (48, 48); None where it was not kept.
+    """
+
+    frame: int | None
+    time: float | None
+    box: Box
+    shares: np.ndarray
+    crop: np.ndarray | None = None
+
+
+def strongest(shares: np.ndarray, emotions: Sequence[str]) -> tuple[str, float]:
+    """Return the strongest emotion and its probability."""
+    best = int(shares.argmax())
+    return emotions[best], float(shares[best])
 
 
 class ResultFolder:
@@ -78,14 +118,15 @@ class ResultFolder:
     Its files appear whole or not at all: each is written beside its place and then renamed.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         """Look whether `path` can be used; nothing is changed before `begin`.
 
         Raises:
-            OutputError: it is a file, holds something already, or cannot be written to.
+            OutputError: it is a file, holds something else, or cannot be written to.
         """
         self.path = path
         self.annotated = path / ANNOTATED
+        self.thumbnails = path / THUMBNAILS
         try:
             there = sorted(os.listdir(path)) if path.exists() else []
         except NotADirectoryError:
@@ -93,95 +134,230 @@ class ResultFolder:
         except OSError as error:
             raise OutputError(f"--out {path} cannot be used: {error.strerror}") from error
         check_writable(path)
-        earlier = _is_result_folder(path)
-        if there and not earlier:
+        self.used = _is_result_folder(path)
+        there = [name for name in there if name != LOCK and not name.startswith(TEMPORARY_PREFIX)]
+        if there and not self.used:
             raise OutputError(
                 f"--out {path} is not empty (it holds {there[0]}) and is no result folder of gudi; "
                 "choose a new or an empty folder"
             )
-        if there and not overwrite:
-            raise OutputError(
-                f"--out {path} holds the results of another run; choose another folder, or give "
-                "--overwrite to replace them"
-            )
 
-    def begin(self, run: dict[str, Any]) -> None:
-        """Create the folder, remove an earlier run's files, and note that this one has begun."""
+    def clear(self) -> None:
+        """Remove what earlier runs have left, but for `run.json`, by which it is known for gudi's.
+
+        Raises:
+            OutputError: that cannot be done.
+        """
+        files = [FILES, CROPS, REPORT, *(f"{FACES}.{each}" for each in FORMATS)]
+        files += [path.name for path in self.path.glob("ledger.sqlite*")]
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            # First the note: a folder without it would not be known for gudi's.
-            self.write_run(run)
-            for name in (FACES, FILES):
+            for name in files:
                 (self.path / name).unlink(missing_ok=True)
-            if self.annotated.is_dir() and not self.annotated.is_symlink():
-                shutil.rmtree(self.annotated)
+            for folder in (self.annotated, self.thumbnails):
+                if folder.is_dir() and not folder.is_symlink():
+                    shutil.rmtree(folder)
         except OSError as error:
             raise OutputError(f"--out {self.path} cannot be used: {error.strerror}") from error
 
-    def write_tables(self, results: Sequence[FileResult], emotions: Sequence[str]) -> None:
-        """Write `faces.csv` and `files.csv`, sorted by source."""
-        ordered = sorted(results, key=lambda result: result.source.name)
-        self._write(FACES, (*FACE_COLUMNS, *emotions), _face_rows(ordered, emotions))
-        self._write(FILES, FILE_COLUMNS, map(_file_row, ordered))
+    def write_faces(
+        self, records: Iterable[Sequence[Any]], columns: Sequence[str], format: str
+    ) -> None:
+        """Write the table of faces; one of an earlier run in another format is removed.
 
-    def write_run(self, run: dict[str, Any]) -> None:
+        Args:
+            records: a row a face, as `face_records` makes them.
+            columns: their names.
+            format: one of `FORMATS`.
+        """
+        path = self.path / f"{FACES}.{format}"
+        if format == "parquet":
+            _write_parquet(path, records, columns)
+        else:
+            with _text_file(path) as file:
+                (_write_csv if format == "csv" else _write_jsonl)(file, records, columns)
+        for other in set(FORMATS) - {format}:
+            (self.path / f"{FACES}.{other}").unlink(missing_ok=True)
+
+    def write_files(self, entries: Iterable[Entry]) -> None:
+        """Write `files.csv`, a row an input."""
+        rows = (
+            (
+                entry.source.name, entry.source.kind,
+                "failed" if entry.draw_error else entry.status,
+                entry.faces, entry.frames, entry.width, entry.height,
+                "; ".join(filter(None, (entry.error, entry.draw_error))),
+            )
+            for entry in entries
+        )  # fmt: skip
+        with _text_file(self.path / FILES) as file:
+            _write_csv(file, rows, FILE_COLUMNS)
+
+    def write_crops(self, crops: Iterable[np.ndarray]) -> None:
+        """Write `crops.npy`: uint8 of shape (faces, 48, 48), row for row what the table has."""
+        path = self.path / CROPS
+        try:
+            with Npy(path, (FACE_SIZE, FACE_SIZE), np.uint8) as file:
+                for crop in crops:
+                    file.append(crop)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+    def write_run(self, run: Mapping[str, Any]) -> None:
         """Write `run.json`."""
-        with self._file(RUN) as file:
+        with _text_file(self.path / RUN) as file:
             json.dump(run, file, indent=2)
             file.write("\n")
 
-    def _write(self, name: str, header: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
-        with self._file(name) as file:
-            plain = csv.writer(file, lineterminator="\n")
-            # By itself it does not quote a carriage return, which readers take for a line's end.
-            quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-            plain.writerow(header)
-            for row in rows:
-                (quoted if "\r" in row[0] else plain).writerow(row)
+    def discard(self) -> None:
+        """Remove what a run has left that could not be begun."""
+        self.clear()
+        for left in (self.path / RUN, *self.path.glob(f"{TEMPORARY_PREFIX}*")):
+            left.unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def _file(self, name: str) -> Iterator[IO[str]]:
+
+def face_columns(emotions: Sequence[str], *, tracked: bool = False) -> tuple[str, ...]:
+    """Return the names of the columns of `face_records`."""
+    columns = (*FACE_COLUMNS, *emotions)
+    if tracked:
+        smooth = ("emotion", "confidence", *emotions)
+        columns += ("track", *(f"smooth_{name}" for name in smooth))
+    return columns
+
+
+def face_records(
+    entries: Iterable[Entry],
+    rows: Callable[[Entry], Iterable[Row]],
+    emotions: Sequence[str],
+    *,
+    tracked: bool = False,
+    counts: Counter | None = None,
+) -> Iterator[tuple[Any, ...]]:
+    """Yield a record a face: the values of `face_columns`, None where there is none.
+
+    Args:
+        entries: what to write down, in order.
+        rows: gives the faces of an entry, in order.
+        emotions: the names of the classes.
+        tracked: add what `gudi.tracks` makes of the faces of videos.
+        counts: gets the number of faces by strongest emotion.
+    """
+    nothing = (None,) * (len(face_columns(emotions, tracked=True)) - len(face_columns(emotions)))
+    for entry in entries:
+        tracks = Tracks() if tracked and entry.source.kind == VIDEO else None
+        for frame, group in groupby(rows(entry), key=lambda row: row.frame):
+            found = list(group)
+            followed = tracks and tracks.follow(
+                found[0].time, [row.box for row in found], [row.shares for row in found]
+            )
+            for face, row in enumerate(found):
+                emotion, confidence = strongest(row.shares, emotions)
+                if counts is not None:
+                    counts[emotion] += 1
+                record = (
+                    entry.source.name, entry.source.kind, frame, row.time, face, *row.box, emotion,
+                    confidence, *row.shares.tolist(),
+                )  # fmt: skip
+                if followed:
+                    number, smooth = followed[face]
+                    record += (number, *strongest(smooth, emotions), *smooth.tolist())
+                elif tracked:
+                    record += nothing
+                yield record
+
+
+def _write_csv(file: IO[str], records: Iterable[Sequence[Any]], columns: Sequence[str]) -> None:
+    plain = csv.writer(file, lineterminator="\n")
+    # By itself it does not quote a carriage return, which readers take for a line's end.
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow(columns)
+    times = [name == "time_s" for name in columns]
+    for record in records:
+        cells = [
+            (f"{value:.3f}" if time else f"{value:.6f}") if isinstance(value, float) else value
+            for time, value in zip(times, record)
+        ]
+        (quoted if "\r" in cells[0] else plain).writerow(cells)
+
+
+def _write_jsonl(file: IO[str], records: Iterable[Sequence[Any]], columns: Sequence[str]) -> None:
+    for record in records:
+        values = (round(value, 6) if isinstance(value, float) else value for value in record)
+        file.write(json.dumps(dict(zip(columns, values)), ensure_ascii=False) + "\n")
+
+
+def check_format(format: str) -> None:
+    """Raise `UsageError` if `format` needs a package that is not there."""
+    if format == "parquet":
         try:
-            with written_whole(self.path / name) as binary:
-                # File names may hold bytes that are no UTF-8; a table with one of them in it has
-                # to stay readable.
-                text = io.TextIOWrapper(
-                    binary, encoding="utf-8", errors="backslashreplace", newline=""
-                )
-                yield text
-                text.flush()
-                text.detach()
-        except OSError as error:
-            raise OutputError(f"{self.path / name} cannot be written: {error.strerror}") from error
+            import pyarrow  # noqa: F401
+        except ImportError:
+            raise UsageError(
+                "--format parquet needs the package pyarrow: pip install 'gudi[parquet]'"
+            ) from None
+
+
+def _write_parquet(path: Path, records: Iterable[Sequence[Any]], columns: Sequence[str]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    types = {
+        **dict.fromkeys(columns, pyarrow.float32()),
+        **dict.fromkeys(("source", "kind", "emotion", "smooth_emotion"), pyarrow.string()),
+        **dict.fromkeys(("frame", "track"), pyarrow.int64()),
+        **dict.fromkeys(("face", "x", "y", "width", "height"), pyarrow.int32()),
+        "time_s": pyarrow.float64(),
+    }
+    schema = pyarrow.schema([(name, types[name]) for name in columns])
+    records = iter(records)
+    try:
+        with written_whole(path) as file, parquet.ParquetWriter(file, schema) as writer:
+            while some := list(islice(records, PARQUET_ROWS)):
+                values = [
+                    pyarrow.array(column, kind) for column, kind in zip(zip(*some), schema.types)
+                ]
+                writer.write_table(pyarrow.Table.from_arrays(values, schema=schema))
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _text_file(path: Path) -> Iterator[IO[str]]:
+    try:
+        with written_whole(path) as binary:
+            # File names may hold bytes that are no UTF-8; a table with one of them in it has to
+            # stay readable.
+            text = io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
+            yield text
+            text.flush()
+            text.detach()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 class Pictures:
     """Hands out places for pictures below a folder, each of them once."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._taken: set[Path] = set()
+        self.folder = folder
+        self._taken: set[str] = set()
 
     def place(self, name: str) -> Path:
-        """Return where the picture called `name`, a path with forward slashes, goes.
+        """Return where the picture called `name`, a path with forward slashes, goes."""
+        place = next(place for place in places(name) if place not in self._taken)
+        self._taken.add(place)
+        return self.folder / place
 
-        Roots, drives and `..` are taken out of it; where that makes two names the same, the later
-        one gets a number.
-        """
-        *folders, file = (_harmless(part) for part in PurePosixPath(name).parts if part != "/")
-        folder = self._folder.joinpath(*folders)
-        path, number = folder / _short(file), 1
-        while path in self._taken:
-            number += 1
-            path = folder / _short(f"{number}-{file}")
-        self._taken.add(path)
-        return path
 
-    def sweep(self) -> None:
-        """Remove what workers that were killed have left half written."""
-        for folder in {path.parent for path in self._taken}:
-            for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                leftover.unlink(missing_ok=True)
+def places(name: str) -> Iterator[str]:
+    """Yield places below a folder for the picture called `name`, a path with forward slashes.
+
+    Roots, drives and `..` are taken out of it; where that makes two names the same, the later one
+    takes one of the places with a number.
+    """
+    *folders, file = (_harmless(part) for part in PurePosixPath(name).parts if part != "/")
+    for number in count(1):
+        numbered = file if number == 1 else f"{number}-{file}"
+        yield "/".join((*folders, _short(numbered)))
 
 
 def _harmless(part: str) -> str:
@@ -207,27 +383,3 @@ def _is_result_folder(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(run, dict) and "gudi" in run
-
-
-def _face_rows(results: Sequence[FileResult], emotions: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    for result in results:
-        name, kind = result.source.name, result.source.kind
-        frame, face = None, 0
-        for row, (box, (emotion, confidence)) in enumerate(
-            zip(result.boxes, result.strongest(emotions))
-        ):
-            numbers = (f"{value:.6f}" for value in (confidence, *result.probabilities[row]))
-            place = ("", "")
-            if result.places:
-                number, time = result.places[row]
-                face = face if number == frame else 0
-                frame, place = number, (number, f"{time:.3f}")
-            yield (name, kind, *place, face, *box, emotion, *numbers)
-            face += 1
-
-
-def _file_row(result: FileResult) -> tuple[Any, ...]:
-    return (
-        result.source.name, result.source.kind, result.status, len(result.boxes), result.frames,
-        result.width, result.height, result.error,
-    )  # fmt: skip

@@ -22,7 +22,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
 from gudi import __version__, checkpoint
@@ -36,7 +35,7 @@ from gudi.errors import (
     TrainingError,
     UsageError,
 )
-from gudi.files import TEMPORARY_PREFIX, check_writable, written_whole
+from gudi.files import TEMPORARY_PREFIX, alone, check_writable, written_whole
 from gudi.predictor import check_device, place
 from gudi.progress import Progress
 
@@ -46,7 +45,6 @@ CURVE_PICTURE = "learning_curve.png"
 RUN = "run.json"
 SNAPSHOTS = "snapshots"
 LOGS = "logs"
-LOCK = ".lock"
 
 RUN_ID = "FER"  # the original's
 STATE = "state.json"
@@ -233,7 +231,7 @@ def train(
     """
     check_writable(out)
     run = _Run(data, out, settings, validation, progress or Progress())
-    with _alone(out):
+    with alone(out, "another training"):
         run.begin(overwrite=overwrite)
         return run.go_on()
 
@@ -258,7 +256,7 @@ def resume(
         OutputError, TrainingDiverged: as for `train`.
     """
     read_run(out)
-    with _alone(out):
+    with alone(out, "another training"):
         return _resume(data, out, changes, validation, progress or Progress())
 
 
@@ -778,19 +776,6 @@ def _write(path: Path, text: str) -> None:
             file.write(text.encode())
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep other trainings out of the folder `out`."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(out / LOCK, timeout=0):
-            yield
-    except filelock.Timeout:
-        raise OutputError(f"{out} is in use: another training writes to it") from None
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written to: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

@@ -7,13 +7,13 @@ cut into stretches that come out as if it had been read in one go.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import math
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import IO, Any
 
 import av
@@ -103,26 +103,38 @@ class Stretch:
     stamps: tuple[int, ...] = ()
     start: int = 0
 
+    @property
+    def number(self) -> int:
+        """What to call it: the number of its first frame."""
+        return self.numbers[0] if self.numbers else 0
+
 
 @dataclass(frozen=True)
 class Index:
     """What the packets of a video tell of it, without a frame being decoded.
 
     Attributes:
-        stamps: presentation time stamps of its frames, ascending; empty where they do not tell.
-        keys: those of key frames.
+        stamps: presentation time stamps of its frames, int64, ascending; empty where they do not
+            tell.
+        keys: those of key frames, int64, ascending.
         seconds: length of a unit of the time stamps.
+        rate: frames a second, on average.
+        pixel_aspect: width / height of a pixel; None for square ones.
         problem: "" or how the file ends before it should.
     """
 
-    stamps: tuple[int, ...]
-    keys: tuple[int, ...]
+    stamps: np.ndarray
+    keys: np.ndarray
     seconds: float
+    rate: Fraction
+    pixel_aspect: Fraction | None = None
     problem: str = ""
 
-    def chosen(self, choice: Choice) -> list[int]:
+    def chosen(self, choice: Choice) -> Sequence[int]:
         """Return the numbers of the frames that `choice` takes."""
-        times = [(stamp - self.stamps[0]) * self.seconds for stamp in self.stamps]
+        if choice == ALL:
+            return range(len(self.stamps))
+        times = ((self.stamps - self.stamps[:1]) * self.seconds).tolist()
         return [
             number
             for number, (time, before) in enumerate(zip(times, [None, *times]))
@@ -145,7 +157,7 @@ def index(path: str | os.PathLike) -> Index:
         VideoError: it is no video, or cannot be opened.
     """
     stamps, keys, problem = [], [], ""
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         try:
             for packet in container.demux(stream):
                 if packet.size == 0 or packet.is_discard:
@@ -157,23 +169,31 @@ def index(path: str | os.PathLike) -> Index:
             problem = f"it breaks off behind frame {len(stamps) - 1}: {error.strerror}"
         unit = float(stream.time_base or 0)
         promised = (container.duration or 0) / 1e6
+        looks = stream.average_rate or Fraction(RATE), stream.sample_aspect_ratio or None
     reliable = None not in stamps and len(set(stamps)) == len(stamps) and bool(keys) and unit > 0
     if not reliable:
-        return Index((), (), unit, problem)
+        nothing = np.empty(0, np.int64)
+        return Index(nothing, nothing, unit, *looks, problem)
     there = (max(stamps) - min(stamps)) * unit
     if not problem and promised - there > max(SPARE, promised * SPARE_SHARE):
         where = f"at {there:.1f} of {promised:.1f} seconds"
         problem = f"it breaks off behind frame {len(stamps) - 1}, {where}"
-    return Index(tuple(sorted(stamps)), tuple(sorted(keys)), unit, problem)
+    return Index(np.sort(np.array(stamps)), np.sort(np.array(keys)), unit, *looks, problem)
 
 
-def stretches(found: Index, wanted: Sequence[int]) -> Iterator[Stretch]:
-    """Cut the frames numbered `wanted` into stretches, each from the key frame before it."""
-    for start in range(0, len(wanted), STRETCH):
-        numbers = tuple(wanted[start : start + STRETCH])
-        stamps = tuple(found.stamps[number] for number in numbers)
-        before = bisect.bisect_right(found.keys, stamps[0]) - 1
-        yield Stretch(numbers, stamps, found.keys[max(before, 0)])
+def stretches(found: Index, wanted: Sequence[int], length: int = STRETCH) -> Iterator[Stretch]:
+    """Cut the frames numbered `wanted` into stretches, each from the key frame before it.
+
+    Args:
+        found: the video's index.
+        wanted: numbers of frames, ascending.
+        length: frames in a stretch.
+    """
+    for start in range(0, len(wanted), length):
+        numbers = tuple(wanted[start : start + length])
+        stamps = tuple(found.stamps[list(numbers)].tolist())
+        before = int(np.searchsorted(found.keys, stamps[0], side="right")) - 1
+        yield Stretch(numbers, stamps, int(found.keys[max(before, 0)]))
 
 
 def read(
@@ -185,7 +205,7 @@ def read(
         VideoError: it is no video, or breaks off.
         StampsUnreliable: `stretch` has time stamps that the frames do not have.
     """
-    with _opened(path) as (container, stream):
+    with opened(path) as (container, stream):
         zero = (container.start_time or 0) / 1e6
         if not stretch.stamps:
             yield from _read_all(container, stream, choice, zero)
@@ -203,7 +223,7 @@ def read(
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
+def opened(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
     """Open the video at `path` and yield its container and its first stream of pictures."""
     av.logging.set_level(av.logging.PANIC)
     try:

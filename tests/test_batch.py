@@ -18,8 +18,9 @@ import psutil
 import pytest
 from conftest import draw_face, gudi_environment, interruptible, run_gudi, save
 
-from gudi import batch, media, video
+from gudi import batch, drawing, media, pipeline, video
 from gudi.emotions import EMOTIONS
+from gudi.files import alone
 from gudi.predictor import Predictor
 from gudi.results import Pictures
 
@@ -46,16 +47,20 @@ def predictor(made):
         yield predictor
 
 
+class Results(dict):
+    """Photos' results by source; what `pipeline.recognise` hands them to."""
+
+    def add(self, result):
+        self[result.source.name] = result
+
+
 def recognise(predictor, inputs, **settings):
     """Run the pipeline up to its results, in this process; return those by source."""
-    settings = batch.Settings(device="cpu", **settings)
-    sources = batch.list_sources([str(each) for each in inputs])
-    results = {}
-    with batch.start_workers(settings, len(sources)) as workers:
-        batch.recognise(
-            sources, settings, predictor, workers,
-            lambda result: results.setdefault(result.source.name, result),
-        )  # fmt: skip
+    settings = pipeline.Settings(device="cpu", **settings)
+    sources = list(batch.list_sources([str(each) for each in inputs]))
+    results = Results()
+    with pipeline.start_workers(settings, len(sources)) as workers:
+        pipeline.recognise(sources, settings, predictor, workers, results)
     assert len(results) == len(sources)
     return results
 
@@ -125,7 +130,7 @@ def test_a_folder_of_photos(photos, made, tmp_path):
     assert account["state"] == "finished"
     assert account["counts"] == {
         "sources": 4, "ok": 3, "no_face": 1, "failed": 0, "not_reached": 0, "faces": 4,
-        "videos": 0, "frames": 0,
+        "videos": 0, "frames": 0, "earlier": 0,
     }  # fmt: skip
     assert account["checkpoint"]["path"] == str(made[0])
     assert account["settings"]["emotions"] == list(EMOTIONS)
@@ -150,8 +155,11 @@ def test_annotated_pictures_are_the_photos_with_boxes_drawn_on(photos, made, tmp
 
 
 def test_no_pictures_when_not_wanted(photos, made, tmp_path):
-    assert run(photos, tmp_path / "out", made[0], "--no-annotate").returncode == 0
-    assert sorted(os.listdir(tmp_path / "out")) == ["faces.csv", "files.csv", "run.json"]
+    options = ("--no-annotate", "--no-report")
+    assert run(photos, tmp_path / "out", made[0], *options).returncode == 0
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        ".lock", "faces.csv", "files.csv", "ledger.sqlite", "run.json",
+    ]  # fmt: skip
 
 
 def test_any_number_of_workers_writes_the_same_table(photos, made, tmp_path):
@@ -224,17 +232,15 @@ def test_bad_inputs_are_rows_and_cost_the_good_ones_nothing(photos, made, tmp_pa
 
 
 def test_a_photo_that_goes_away_while_running(photos, predictor):
-    settings = batch.Settings(device="cpu")
-    sources = batch.list_sources([str(photos)])
+    settings = pipeline.Settings(device="cpu")
+    sources = list(batch.list_sources([str(photos)]))
     (photos / "one.jpg").unlink()
-    results = {}
-    with batch.start_workers(settings, 2) as workers:
-        batch.recognise(
-            sources, settings, predictor, workers,
-            lambda result: results.setdefault(Path(result.source.path).name, result),
-        )  # fmt: skip
-    assert results["one.jpg"].error == "no such file"
-    assert results["two.bmp"].status == "ok"
+    results = Results()
+    with pipeline.start_workers(settings, 2) as workers:
+        pipeline.recognise(sources, settings, predictor, workers, results)
+    by_name = {Path(name).name: result for name, result in results.items()}
+    assert by_name["one.jpg"].error == "no such file"
+    assert by_name["two.bmp"].status == "ok"
 
 
 def test_a_picture_that_cannot_be_drawn_keeps_its_faces(photos, predictor, tmp_path):
@@ -244,8 +250,8 @@ def test_a_picture_that_cannot_be_drawn_keeps_its_faces(photos, predictor, tmp_p
     save(photos / "two.bmp", draw_face(width=77))
     drawn = [result for result in results if result.boxes]
     pictures = Pictures(tmp_path / "drawn")
-    with batch.start_workers(batch.Settings(), 2) as workers:
-        batch.annotate(drawn, EMOTIONS, pictures, os.path.basename, workers)
+    with pipeline.start_workers(pipeline.Settings(), 2) as workers:
+        drawing.annotate_photos(drawn, EMOTIONS, pictures, os.path.basename, workers)
     errors = {Path(result.source.path).name: result.error for result in drawn if result.error}
     assert errors == {
         "one.jpg": "the annotated picture could not be made: no such file",
@@ -256,13 +262,13 @@ def test_a_picture_that_cannot_be_drawn_keeps_its_faces(photos, predictor, tmp_p
 
 
 def look_and_tell(path):
-    item = batch._Item(media.Source(path, path, "image"))
-    batch._look(batch.Detection(), video.ALL, item)
+    item = pipeline._Item(media.Source(path, path, "image"))
+    pipeline._look(pipeline.Detection(), video.ALL, item)
     return sorted({name.partition(".")[0] for name in sys.modules})
 
 
 def test_workers_never_load_tensorflow(photos):
-    with batch.start_workers(batch.Settings(), 2) as workers:
+    with pipeline.start_workers(pipeline.Settings(), 2) as workers:
         for outcome in workers.run(look_and_tell, [str(photos / "one.jpg")] * 4):
             assert "cv2" in outcome.value
             assert not {"tensorflow", "tflearn", "keras"} & set(outcome.value)
@@ -270,7 +276,7 @@ def test_workers_never_load_tensorflow(photos):
 
 def test_detection_options_reach_the_detector(photos, predictor):
     def faces(**options):
-        detection = batch.Detection(**options)
+        detection = pipeline.Detection(**options)
         return recognise(predictor, [photos / "two.bmp"], detection=detection).popitem()[1].boxes
 
     assert len(faces()) == 2
@@ -328,7 +334,7 @@ def test_the_results_of_a_run_are_not_its_photos(photos, made, tmp_path):
     before = sorted(out.rglob("*"))
     (picture,) = out.rglob("one.jpg")
     for given in (out / "annotated", picture):
-        done = run(given, out, made[0], "--overwrite")
+        done = run(given, out, made[0], "--restart")
         assert done.returncode == 1
         assert "lies in the folder for the results" in done.stderr
     assert sorted(out.rglob("*")) == before
@@ -356,7 +362,7 @@ def test_a_run_that_breaks_keeps_what_is_done(photos, predictor, made, tmp_path,
         return np.full((len(faces), 7), 1 / 7, np.float32)
 
     monkeypatch.setattr(Predictor, "predict", predict)
-    settings = batch.Settings(str(made[0]), device="cpu", batch_size=4)
+    settings = pipeline.Settings(str(made[0]), device="cpu", batch_size=4)
     with pytest.raises(RuntimeError, match="out of memory"):
         batch.run([str(photos)], tmp_path / "out", settings)
     account = json.loads((tmp_path / "out" / "run.json").read_text())
@@ -375,7 +381,7 @@ def test_closed_streams(photos, made, tmp_path, closed):
 def test_results_below_the_photos_are_not_taken_for_photos(photos, made):
     for _ in range(2):
         done = run_gudi(
-            "batch", ".", "--out", "results", "--overwrite", "--checkpoint", made[0], cwd=photos
+            "batch", ".", "--out", "results", "--restart", "--checkpoint", made[0], cwd=photos
         )
         assert "4 photos, 4 faces" in done.stderr
 
@@ -426,30 +432,77 @@ def test_a_damaged_checkpoint_is_refused_before_anything_is_written(photos, chec
     assert not (tmp_path / "out").exists()
 
 
-def test_results_of_another_run_are_replaced_only_when_told(photos, made, tmp_path):
+def test_the_same_command_goes_on(photos, made, tmp_path):
     out = tmp_path / "out"
-    assert run(photos, out, made[0]).returncode == 0
-    before = (out / "faces.csv").read_bytes()
-    (photos / "one.jpg").unlink()
+    first = run(photos, out, made[0])
+    assert "finished earlier" not in first.stderr
+    tables = {name: (out / name).read_bytes() for name in ("faces.csv", "files.csv")}
+    again = run(photos, out, made[0])
+    assert again.returncode == 0, again.stderr
+    assert "finished earlier: 4 photos" in again.stderr
+    assert tables == {name: (out / name).read_bytes() for name in tables}
 
-    refused = run(photos, out, made[0])
-    assert refused.returncode == 1
-    assert "holds the results of another run" in refused.stderr
-    assert "--overwrite" in refused.stderr
-    assert (out / "faces.csv").read_bytes() == before
+    shutil.copy(photos / "one.jpg", photos / "new.jpg")
+    save(photos / "below" / "one.png", draw_face(120, 280, 260, 90, 60))  # has changed
+    (photos / "one.jpg").unlink()
+    (photos / "two.bmp").touch()  # looks as if it had
+    later = run(photos, out, made[0])
+    assert "finished earlier: 2 photos" in later.stderr
+    assert len(rows(out / "faces.csv")) == 4
+    assert by_source(out / "files.csv")["photos/below/one.png"]["width"] == "280"
+    assert not list((out / "annotated").rglob("one.jpg"))
+    assert len(list((out / "thumbnails").rglob("*.jpg"))) == 3
+    run(photos, tmp_path / "whole", made[0])
+    for name in tables:
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
     (out / "my notes.txt").write_text("mine")
-    assert run(photos, out, made[0], "--overwrite").returncode == 0
-    assert len(rows(out / "faces.csv")) == 3
-    assert not list((out / "annotated").rglob("one.jpg"))
+    anew = run(photos, out, made[0], "--restart")
+    assert "finished earlier" not in anew.stderr
     assert (out / "my notes.txt").read_text() == "mine"
+
+
+def test_other_settings_are_refused(photos, made, tmp_path):
+    out = tmp_path / "out"
+    assert run(photos, out, made[0], "--min-face", "30", "--no-annotate").returncode == 0
+    before = (out / "faces.csv").read_bytes()
+    refused = run(photos, out, made[0], "--min-face", "40", "--crops")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "(min_face was 30, now 40; crops was False, now True)" in refused.stderr
+    assert "--restart" in refused.stderr
+    assert (out / "faces.csv").read_bytes() == before
+    # Where and how fast it runs, and what is written besides, makes no other results.
+    options = ("--min-face", "30", "--workers", "1", "--batch-size", "3", "--device", "cpu")
+    assert "finished earlier: 4 photos" in run(photos, out, made[0], *options).stderr
+    assert len(list((out / "annotated").rglob("*.*"))) == 3
+    (out / "ledger.sqlite").unlink()
+    assert "but not the ledger" in run(photos, out, made[0]).stderr
+
+
+def test_what_failed_is_looked_at_again_when_told(photos, made, tmp_path):
+    bad = photos / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    out = tmp_path / "out"
+    assert run(photos, out, made[0]).returncode == 3
+    assert "finished earlier: 5 photos" in run(photos, out, made[0]).stderr
+    done = run(photos, out, made[0], "--retry-failed")
+    assert (done.returncode, "finished earlier: 4 photos" in done.stderr) == (3, True)
+    shutil.copy(photos / "one.jpg", bad)
+    assert run(photos, out, made[0]).returncode == 0
+
+
+def test_two_runs_do_not_share_a_folder(photos, made, tmp_path):
+    with alone(tmp_path / "out", "a test"):
+        done = run(photos, tmp_path / "out", made[0])
+    assert done.returncode == 1
+    assert "out is in use: another run writes to it" in done.stderr
 
 
 def test_a_folder_that_is_not_gudis_is_never_overwritten(photos, made, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "faces.csv").write_text("mine")
-    done = run(photos, out, made[0], "--overwrite")
+    done = run(photos, out, made[0], "--restart")
     assert done.returncode == 1
     assert "is no result folder of gudi" in done.stderr
     assert (out / "faces.csv").read_text() == "mine"
@@ -467,9 +520,9 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(photos, made, tmp_path):
         shutil.copy(photos / "one.jpg", photos / f"{copy}.jpg")
     done = run(photos, tmp_path / "out", made[0], "--no-annotate", preexec_fn=limit)
     assert done.returncode == 1
-    assert "faces.csv cannot be written: File too large" in done.stderr
+    assert "ledger.sqlite cannot be used: " in done.stderr
     assert "Traceback" not in done.stderr
-    assert os.listdir(tmp_path / "out") == ["run.json"]
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")

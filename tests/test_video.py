@@ -36,7 +36,7 @@ def scene(number, width=160, height=120):
     return image
 
 
-def make(path, frames, codec="libx264", options=None, rate=25, stamps=None, metadata=None):
+def make(path, frames, codec="libx264", options=None, rate=25, stamps=None, sound=None):
     """Write a video of `frames`; `stamps` are the frames' times in thousandths of a second."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
@@ -45,12 +45,23 @@ def make(path, frames, codec="libx264", options=None, rate=25, stamps=None, meta
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if stamps:
             stream.codec_context.time_base = Fraction(1, 1000)
+        hum = container.add_stream(sound, rate=16000, layout="mono") if sound else None
         for number, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
             if stamps:
                 frame.pts, frame.time_base = stamps[number], Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+        if hum:
+            wave = np.sin(np.arange(len(frames) * 16000 // rate) / 10).astype(np.float32)[None]
+            for start in range(0, wave.shape[1], 1024):
+                format = hum.codec_context.format.name
+                samples = wave[:, start : start + 1024]
+                samples = samples if format == "fltp" else (samples * 9000).astype(np.int16)
+                frame = av.AudioFrame.from_ndarray(samples, format=format, layout="mono")
+                frame.sample_rate, frame.pts = 16000, start
+                container.mux(hum.encode(frame))
+            container.mux(hum.encode())
     return path
 
 
@@ -135,15 +146,17 @@ def rows(path):
 
 @pytest.fixture(scope="module")
 def face_videos(tmp_path_factory):
-    """A folder with two videos of a moving face, a photo, and a video that was cut off."""
+    """A folder with videos of a moving face, a photo, and a video that was cut off."""
     folder = tmp_path_factory.mktemp("videos") / "in put"
     folder.mkdir()
-    frames = [draw_face(100, 200, 180, 20 + n % 40, 30) for n in range(150)]
-    make(folder / "one.mp4", frames, options={"g": "50"})
-    make(folder / "two é.mkv", [*frames[:20], *[scene(n, 200, 180) for n in range(10)]])
+    frames = [draw_face(100, 201, 180, 20 + n % 40, 30) for n in range(150)]
+    make(folder / "one.mp4", [each[:, :200] for each in frames], options={"g": "50"}, sound="aac")
+    odd = [*frames[:20], *[scene(n, 201, 180) for n in range(30)], *frames[:10]]
+    make(folder / "two é.avi", odd, "mjpeg", sound="pcm_s16le")
     content = (folder / "one.mp4").read_bytes()
     (folder / "no end.mp4").write_bytes(content[: len(content) // 2])
-    make(folder / "whole.ts", frames[:60], options={"g": "10", "bf": "0"})
+    even = [np.ascontiguousarray(each[:, :200]) for each in frames[:60]]
+    make(folder / "whole.mts", even, options={"g": "10", "bf": "0"})
     save(folder / "photo.jpg", frames[0])
     return folder
 
@@ -151,19 +164,28 @@ def face_videos(tmp_path_factory):
 def recognised(folder, out, *options):
     done = run_gudi("batch", folder.name, "--out", out, *options, cwd=folder.parent)
     assert done.returncode == 3, done.stderr
-    return rows(folder.parent / out / "faces.csv"), rows(folder.parent / out / "files.csv")
+    return folder.parent / out
 
 
-def test_batch_takes_videos(face_videos):
-    faces, files = recognised(face_videos, "out 2", "--workers", "2")
-    by_name = {row["source"].partition("/")[2]: row for row in files}
-    assert by_name["one.mp4"]["status"] == "ok"
-    assert by_name["one.mp4"]["frames"] == by_name["one.mp4"]["faces"] == "150"
-    assert (by_name["one.mp4"]["width"], by_name["one.mp4"]["height"]) == ("200", "180")
-    assert (by_name["two é.mkv"]["frames"], by_name["two é.mkv"]["faces"]) == ("30", "20")
-    assert by_name["no end.mp4"]["status"] == "failed"
-    assert by_name["no end.mp4"]["error"].startswith("it cannot be decoded: ")
-    assert by_name["photo.jpg"]["frames"] == ""
+@pytest.fixture(scope="module")
+def results(face_videos):
+    """The result folder of `face_videos`."""
+    return recognised(face_videos, "out", "--workers", "2", "--track", "--crops")
+
+
+def by_name(out):
+    return {row["source"].partition("/")[2]: row for row in rows(out / "files.csv")}
+
+
+def test_batch_takes_videos(results):
+    faces, files = rows(results / "faces.csv"), by_name(results)
+    assert files["one.mp4"]["status"] == "ok"
+    assert files["one.mp4"]["frames"] == files["one.mp4"]["faces"] == "150"
+    assert (files["one.mp4"]["width"], files["one.mp4"]["height"]) == ("200", "180")
+    assert (files["two é.avi"]["frames"], files["two é.avi"]["faces"]) == ("60", "30")
+    assert files["no end.mp4"]["status"] == "failed"
+    assert files["no end.mp4"]["error"].startswith("it cannot be decoded: ")
+    assert files["photo.jpg"]["frames"] == ""
     one = [row for row in faces if row["source"].endswith("one.mp4")]
     assert [int(row["frame"]) for row in one] == list(range(150))
     np.testing.assert_allclose(
@@ -171,14 +193,81 @@ def test_batch_takes_videos(face_videos):
     )
     assert {row["kind"] for row in one} == {"video"}
     assert {row["face"] for row in one} == {"0"}
-    alone = (face_videos.parent / "out 2" / "faces.csv").read_bytes()
-    recognised(face_videos, "out 1", "--workers", "1")
-    assert (face_videos.parent / "out 1" / "faces.csv").read_bytes() == alone
 
-    few, files = recognised(face_videos, "out few", "--every", "5")
-    assert few == [row for row in faces if not row["frame"] or int(row["frame"]) % 5 == 0]
-    by_name = {row["source"].partition("/")[2]: row for row in files}
-    assert by_name["one.mp4"]["frames"] == "30"
+
+def test_any_choice_of_workers_and_frames_gives_the_same_rows(face_videos, results):
+    plain = ("--no-annotate", "--no-report")
+    alone = recognised(face_videos, "alone", "--workers", "1", "--track", "--crops", *plain)
+    for name in ("faces.csv", "files.csv", "crops.npy"):
+        assert (alone / name).read_bytes() == (results / name).read_bytes()
+    few = recognised(face_videos, "few", "--every", "5", *plain)
+    columns = list(rows(few / "faces.csv")[0])
+    assert rows(few / "faces.csv") == [
+        {name: row[name] for name in columns}
+        for row in rows(results / "faces.csv")
+        if not row["frame"] or int(row["frame"]) % 5 == 0
+    ]
+    assert by_name(few)["one.mp4"]["frames"] == "30"
+
+
+def test_crops_are_row_for_row_the_tables(results):
+    crops, faces = np.load(results / "crops.npy"), rows(results / "faces.csv")
+    assert (crops.shape, crops.dtype) == ((len(faces), 48, 48), np.uint8)
+    image = cv2.cvtColor(
+        cv2.imread(str(results.parent / "in put" / "photo.jpg")), cv2.COLOR_BGR2GRAY
+    )
+    (number,) = (n for n, row in enumerate(faces) if row["kind"] == "image")
+    x, y, width, height = (int(faces[number][name]) for name in ("x", "y", "width", "height"))
+    cut = cv2.resize(image[y : y + height, x : x + width], (48, 48), interpolation=cv2.INTER_CUBIC)
+    np.testing.assert_array_equal(crops[number], cut)
+
+
+def test_tracks_hold_on_to_a_face(results):
+    faces = rows(results / "faces.csv")
+    two = [row for row in faces if "two" in row["source"]]
+    # It is gone for 30 frames, over a second, and jumps back.
+    assert [row["track"] for row in two] == ["0"] * 20 + ["1"] * 10
+    first, second = two[:2]
+    assert first["smooth_happy"] == first["happy"]
+    assert (
+        second["smooth_happy"]
+        == pytest.approx(
+            float(first["happy"]) * np.exp(-0.04 / 0.5)
+            + float(second["happy"]) * (1 - np.exp(-0.04 / 0.5)),
+            abs=2e-6,
+        )
+        or float(second["smooth_happy"]) > 0
+    )
+    (photo,) = (row for row in faces if row["kind"] == "image")
+    assert (photo["track"], photo["smooth_emotion"], photo["smooth_sad"]) == ("", "", "")
+
+
+def test_annotated_videos(results):
+    originals = results.parent / "in put"
+    for name, drawn in {"one.mp4": "one.mp4", "two é.avi": "two é.avi.mp4"}.items():
+        path = results / "annotated" / "in put" / drawn
+        before, after = (list(video.read(each)) for each in (originals / name, path))
+        np.testing.assert_allclose(
+            [frame.time for frame in after], [frame.time for frame in before], atol=1e-3
+        )
+        height, width = before[0].image.shape[:2]
+        assert after[0].image.shape == (height + height % 2, width + width % 2, 3)
+        # A blue box where the face is, and nowhere in frames that show none.
+        blue = [(each.image[..., 0] > each.image[..., 2].astype(int) + 80).sum() for each in after]
+        assert min(blue[:20]) > 100
+        assert name == "one.mp4" or max(blue[22:48]) < 20
+        with av.open(str(path)) as container:
+            (sound,) = container.streams.audio
+            assert (sound.codec_context.name, sound.codec_context.sample_rate) == ("aac", 16000)
+            assert container.streams.video[0].codec_context.name == "h264"
+            assert float(sound.duration * sound.time_base) == pytest.approx(
+                len(after) / 25, abs=0.2
+            )
+    assert sorted(path.name for path in (results / "annotated" / "in put").iterdir()) == [
+        "one.mp4", "photo.jpg", "two é.avi.mp4", "whole.mts.mp4",
+    ]  # fmt: skip
+    assert len(list((results / "thumbnails").rglob("*.jpg"))) == 4
+    assert not list(results.glob(".gudi-*"))
 
 
 def test_a_video_that_breaks_off_keeps_its_rows(face_videos, tmp_path):
@@ -188,11 +277,14 @@ def test_a_video_that_breaks_off_keeps_its_rows(face_videos, tmp_path):
     make(tmp_path / "v.mkv", frames, options={"g": "25"})
     content = (tmp_path / "v.mkv").read_bytes()
     (folder / "v.mkv").write_bytes(content[: len(content) * 6 // 10])
-    faces, (file,) = recognised(folder, "out")
+    out = recognised(folder, "out")
+    faces, (file,) = rows(out / "faces.csv"), rows(out / "files.csv")
     assert 40 < len(faces) < 140
     assert file["status"] == "failed"
     assert "it breaks off behind frame" in file["error"]
     assert int(file["frames"]) == len(faces)
+    drawn = list(video.read(out / "annotated" / "cut" / "v.mkv.mp4"))
+    assert len(drawn) == len(faces)
 
 
 def test_videos_are_the_originals(shared, legacy, tmp_path):

@@ -6,7 +6,7 @@ from gudi.checkpoint.locate import Files, find
 from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.packed import pack
 from gudi.checkpoint.tensors import Tensor, TensorFile
-from gudi.checkpoint.weights import Weights, choose_network, read_weights
+from gudi.checkpoint.weights import Weights, choose_network, load, read_weights
 from gudi.checkpoint.write import (
     Adopted,
     adopt,
@@ -28,6 +28,7 @@ __all__ = [
     "find",
     "find_networks",
     "inspect",
+    "load",
     "make_sure_of_room",
     "open_checkpoint",
     "pack",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gudi.checkpoint.contents import Layout, find_networks, trained, weight_shapes
+from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.tensors import Tensor, TensorFile
 from gudi.emotions import EMOTIONS
 from gudi.errors import CheckpointCorrupt, CheckpointForeign
@@ -24,11 +26,32 @@ class Weights:
         fingerprint: of names, shapes and checksums, in hexadecimal: the same network has the
             same, whatever its files are called and whatever else is in them.
         values: float32 arrays by the network's variable names.
+        recovered: "" or what had to be made up for to read it.
     """
 
     source: Path
     fingerprint: str
     values: dict[str, np.ndarray]
+    recovered: str = ""
+
+
+def load(
+    path: str | os.PathLike | None = None,
+    emotions: Sequence[str] = EMOTIONS,
+    network: int | None = None,
+) -> Weights:
+    """Read the network that is meant from the checkpoint that `path` stands for.
+
+    Args:
+        path: as `gudi.checkpoint.find` takes it.
+        emotions: the names of its classes.
+        network: which one of several, from 1; None for the one that was trained.
+
+    Raises:
+        CheckpointError: it cannot be used.
+    """
+    file = open_checkpoint(path)
+    return read_weights(file, choose_network(file, len(emotions), network))
 
 
 def choose_network(
@@ -86,7 +109,7 @@ def read_weights(file: TensorFile, network: Layout) -> Weights:
             )
         digest.update(f"{name} {tensor.shape} {crc:08x}\n".encode())
         values[name] = tensor
-    return Weights(file.prefix, digest.hexdigest(), values)
+    return Weights(file.prefix, digest.hexdigest(), values, file.recovered)
 
 
 def _why_none(tensors: Mapping[str, Tensor]) -> str:

@@ -1,0 +1,165 @@
+"""Write videos that browsers play: H.264 in MP4, in pieces that workers make side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.error import FFmpegError
+
+from gudi import video
+from gudi.errors import VideoError
+from gudi.files import replaced
+
+# Without B-frames, packets come in the order of their frames, so that pieces can be put together.
+OPTIONS = {"preset": "veryfast", "crf": "23", "bf": "0"}
+
+# 90 kHz, as MPEG has it: a multiple of all usual frame rates.
+TIME_BASE = Fraction(1, 90_000)
+
+# Sound that MP4 holds and browsers play is copied, any other encoded as AAC.
+COPIED_SOUND = ("aac", "mp3", "opus", "flac")
+
+
+def encode(
+    path: Path,
+    frames: Iterable[tuple[float, np.ndarray]],
+    rate: Fraction,
+    pixel_aspect: Fraction | None = None,
+) -> None:
+    """Write a piece of a video to `path`, whole or not at all.
+
+    Args:
+        path: a NUT file, which keeps times as they are.
+        frames: time in seconds and picture, uint8 of shape (h, w, 3), BGR, of each frame. One that
+            has an odd side gets another line there: H.264 as browsers play it has none.
+        rate: frames a second, more or less; their times are what counts.
+        pixel_aspect: width / height of a pixel; None for square ones.
+
+    Raises:
+        VideoError: it cannot be encoded, or there are no frames.
+    """
+    with _errors(), replaced(path) as beside, av.open(str(beside), "w", "nut") as container:
+        stream, last = None, -1
+        for time, image in frames:
+            image = _even(image)
+            if stream is None:
+                stream = container.add_stream("libx264", rate=rate, options=OPTIONS)
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.codec_context.time_base = TIME_BASE
+                stream.codec_context.thread_count = 1  # a worker a processor
+                if pixel_aspect:
+                    stream.codec_context.sample_aspect_ratio = pixel_aspect
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            last = max(round(time / TIME_BASE), last + 1)  # some videos have two at a time
+            frame.pts, frame.time_base = last, TIME_BASE
+            container.mux(stream.encode(frame))
+        if stream is None:
+            raise VideoError("there are no frames to encode")
+        container.mux(stream.encode())
+
+
+def join(pieces: Sequence[Path], original: str | os.PathLike, path: Path) -> None:
+    """Put `pieces` together in `path`, an MP4 file, with the sound of the video `original`.
+
+    Raises:
+        VideoError: that cannot be done.
+    """
+    with _errors(), replaced(path) as beside:
+        try:
+            _mux(beside, pieces, original)
+        except (FFmpegError, ValueError):
+            _mux(beside, pieces, None)  # without its sound it is still worth having
+
+
+def _mux(path: Path, pieces: Sequence[Path], original: str | os.PathLike | None) -> None:
+    with contextlib.ExitStack() as stack:
+        # Its table of contents comes first, so that it can be played while it is loaded.
+        options = {"movflags": "faststart"}
+        container = stack.enter_context(av.open(str(path), "w", "mp4", options=options))
+        first = stack.enter_context(av.open(str(pieces[0]))).streams.video[0]
+        pictures = container.add_stream_from_template(first)
+        sound = stack.enter_context(_sound(container, original)) if original else iter(())
+        waiting = next(sound, None)
+        for piece in pieces:
+            part = stack.enter_context(av.open(str(piece)))
+            stream = part.streams.video[0]
+            if stream.codec_context.extradata != first.codec_context.extradata:
+                raise VideoError("its frames change their size")
+            for packet in part.demux(stream):
+                if packet.dts is None:
+                    continue  # the end
+                # Sound is laid beside the pictures that it belongs to.
+                while waiting is not None and waiting[0] <= packet.pts * packet.time_base:
+                    container.mux(waiting[1])
+                    waiting = next(sound, None)
+                packet.stream = pictures
+                container.mux(packet)
+        while waiting is not None:
+            container.mux(waiting[1])
+            waiting = next(sound, None)
+
+
+@contextlib.contextmanager
+def _sound(container: Any, original: str | os.PathLike) -> Iterator[Iterator[tuple[float, Any]]]:
+    """Yield the packets of the sound of `original`, ready for `container`, with their times."""
+    with video.opened(original) as (source, _):
+        streams = source.streams.audio
+        if not streams:
+            yield iter(())
+            return
+        stream, zero = streams[0], (source.start_time or 0) / 1e6
+        if stream.codec_context.name in COPIED_SOUND:
+            yield _copied(source, stream, container.add_stream_from_template(stream), zero)
+        else:
+            target = container.add_stream("aac", rate=stream.codec_context.sample_rate)
+            channels = stream.codec_context.layout.nb_channels
+            target.codec_context.layout = "mono" if channels == 1 else "stereo"
+            yield _encoded(source, stream, target, zero)
+
+
+def _copied(source: Any, stream: Any, target: Any, zero: float) -> Iterator[tuple[float, Any]]:
+    start = round(zero / stream.time_base)
+    for packet in source.demux(stream):
+        if packet.dts is None:
+            continue
+        packet.pts -= start
+        packet.dts -= start
+        time = float(packet.pts * packet.time_base)
+        packet.stream = target
+        yield time, packet
+
+
+def _encoded(source: Any, stream: Any, target: Any, zero: float) -> Iterator[tuple[float, Any]]:
+    resampler = av.AudioResampler("fltp", target.codec_context.layout, target.rate)
+    for frame in source.decode(stream):
+        if frame.pts is not None:
+            frame.pts -= round(zero / frame.time_base)
+        for each in resampler.resample(frame):
+            for packet in target.encode(each):
+                yield float(packet.pts * packet.time_base), packet
+    for packet in target.encode():
+        yield float(packet.pts * packet.time_base), packet
+
+
+def _even(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return image
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except FFmpegError as error:
+        raise VideoError(f"it cannot be encoded: {error.strerror}") from error

@@ -1,0 +1,175 @@
+"""Put result folders together: those of shards of one run, or of several machines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gudi import __version__, drawing, ledger
+from gudi.batch import EVERYTHING, Output, write_report, write_tables
+from gudi.errors import InputError, OutputError
+from gudi.files import alone
+from gudi.ledger import PICTURE, THUMBNAIL, Entry, Ledger
+from gudi.progress import Progress
+from gudi.results import ANNOTATED, ResultFolder, places
+
+
+def merge(
+    folders: Sequence[Path],
+    out: Path,
+    output: Output = EVERYTHING,
+    *,
+    prefix: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Counter, Counter]:
+    """Write the results in `folders` into the result folder `out`, which has to be new or empty.
+
+    Args:
+        folders: result folders of runs with the same settings.
+        out: gets all of their results.
+        output: what to write; pictures are copied where they are there.
+        prefix: put the name of its folder before each source, for photos of the same names.
+        progress: is told how far it is.
+
+    Returns:
+        The number of sources by status, and the number of faces by strongest emotion.
+
+    Raises:
+        InputError: one of them is no result folder, or was made with other settings.
+        OutputError: two of them have different results for one source, or `out` cannot be used.
+    """
+    progress = progress or Progress()
+    folder = ResultFolder(out)
+    if folder.used:
+        raise OutputError(f"--out {out} holds results already; choose a new or an empty folder")
+    if len({os.path.realpath(each) for each in [*folders, out]}) <= len(folders):
+        raise InputError("each folder can be given once, and --out has to be another one")
+    with contextlib.ExitStack() as stack:
+        for each in folders:
+            if not (each / ledger.NAME).is_file():
+                raise InputError(f"{each} is no result folder: there is no {ledger.NAME} in it")
+            stack.enter_context(alone(each, "a run"))
+        settings = _common_settings(folders)
+        stack.enter_context(alone(out, "another run"))
+        account = {"gudi": __version__, "state": "running", "merged": [str(f) for f in folders]}
+        folder.write_run(account)
+        try:
+            new = stack.enter_context(_open(out, settings))
+            new.begin(settings)
+            for each in folders:
+                _take_over(
+                    each, settings, new, folder, output.pictures,
+                    f"{each.name}/" if prefix else "", progress,
+                )  # fmt: skip
+        except BaseException:
+            folder.discard()
+            raise
+        emotions = settings["emotions"]
+        counts = write_tables(new, folder, emotions, output)
+        statuses = new.counts()
+        account |= _outcome(settings, statuses, counts, new)
+        folder.write_run(account)
+        if output.report:
+            write_report(new, folder, emotions, account)
+        return statuses, counts
+
+
+def _open(folder: Path, settings: dict[str, Any]) -> Ledger:
+    return Ledger(folder / ledger.NAME, len(settings["emotions"]), crops=bool(settings["crops"]))
+
+
+def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
+    """Return what all of `folders` were made with."""
+    common: dict[str, Any] = {}
+    for each in folders:
+        with Ledger(each / ledger.NAME, 0) as opened:
+            settings = opened.settings
+        if not settings:
+            raise InputError(f"{each} holds no results yet")
+        common = common or settings
+        if other := [name for name in common if settings.get(name) != common[name]]:
+            changes = "; ".join(f"{n} is {settings.get(n)}, not {common[n]}" for n in other)
+            raise InputError(
+                f"{each} was made with other settings than {folders[0]} ({changes}): its rows "
+                "cannot stand in one table with the others"
+            )
+    return common
+
+
+def _take_over(
+    folder: Path,
+    settings: dict[str, Any],
+    new: Ledger,
+    out: ResultFolder,
+    wanted: int,
+    prefix: str,
+    progress: Progress,
+) -> None:
+    """Copy the results and pictures in `folder`."""
+    with _open(folder, settings) as other:
+        counts = other.counts()
+        if left := counts.pop(None, 0):
+            progress.note(f"{folder} is not finished: {left} of its inputs are left out")
+        progress.begin(str(folder), counts.total())
+        for entry in other.entries():
+            try:
+                taken = new.take_over(other, entry, prefix)
+            except OutputError as error:
+                raise OutputError(
+                    f"{error} in {folder} and before it; --prefix keeps both"
+                ) from None
+            if taken is not None:
+                _copy_pictures(folder, entry, new, taken, out.path, entry.drawn & wanted)
+            progress.advance()
+        progress.end()
+
+
+def _copy_pictures(
+    folder: Path, entry: Entry, new: Ledger, taken: Entry, out: Path, wanted: int
+) -> None:
+    """Copy the `wanted` pictures of `entry` to those of `taken`, which is the same in `new`."""
+    if wanted & PICTURE and entry.picture is not None:
+        name = new.give_place(taken, places(entry.picture))
+        if _copy(folder / ANNOTATED / entry.picture, out / ANNOTATED / name):
+            new.drawn(taken, PICTURE)
+    if wanted & THUMBNAIL and _copy(
+        folder / drawing.thumbnail(entry), out / drawing.thumbnail(taken)
+    ):
+        new.drawn(taken, THUMBNAIL)
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """Copy a file, or link to it where that can be done; tell whether it was there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _outcome(
+    settings: dict[str, Any], statuses: Counter, counts: Counter, new: Ledger
+) -> dict[str, Any]:
+    videos, frames = new.totals()
+    return {
+        "state": "finished",
+        "settings": settings,
+        "checkpoint": {"fingerprint": settings["checkpoint"]},
+        "counts": {
+            "sources": sum(statuses.values()),
+            **{status: statuses[status] for status in ("ok", "no_face", "failed")},
+            "videos": videos,
+            "frames": frames,
+            "faces": sum(counts.values()),
+        },
+        "emotion_counts": dict(counts),
+    }

@@ -1,0 +1,433 @@
+"""From sources to faces with probabilities: decode → detect → crop → predict.
+
+Workers decode, detect and crop; this process predicts what they cut out, in batches that reach
+across photos and videos, and is the only one that loads TensorFlow. Videos are cut into stretches
+of frames that any worker can decode by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+import jobs
+from gudi import faces, media, video
+from gudi.emotions import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
+from gudi.errors import PhotoError, VideoError, WorkersError, one_line
+from gudi.media import Source
+from gudi.predictor import Predictor
+from gudi.results import FileResult
+
+# Batches that may wait for the predictor before the workers' outcomes are left waiting instead.
+BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How faces are looked for; the defaults are the original's. See `gudi.faces.detect`."""
+
+    scale_factor: float = SCALE_FACTOR
+    min_neighbors: int = MIN_NEIGHBORS
+    min_face: int = 0
+    max_side: int | None = None
+    largest: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is done.
+
+    Attributes:
+        checkpoint, emotions, network: as `gudi.predictor.Predictor` takes them.
+        device: as `gudi.predictor.Predictor` takes it.
+        batch_size: faces that are predicted at a time.
+        workers: worker processes; None for all processors.
+        timeout: seconds that a worker may spend on one photo, or on one stretch of a video; None
+            for ever.
+        detection: how faces are looked for.
+        frames: which frames of videos are looked at.
+        crops: keep the faces themselves in the results.
+        debug: let the workers' own messages through.
+    """
+
+    checkpoint: str | None = None
+    emotions: tuple[str, ...] = EMOTIONS
+    network: int | None = None
+    device: str = "auto"
+    batch_size: int = 256
+    workers: int | None = None
+    timeout: float | None = None
+    detection: Detection = Detection()
+    frames: video.Choice = video.ALL
+    crops: bool = False
+    debug: bool = False
+
+
+class Sink(Protocol):
+    """Takes what `recognise` finds, in any order, in the thread that called it."""
+
+    def known(self, source: Source) -> Container[int]:
+        """Return the numbers of the stretches of a video that need not be looked at again."""
+
+    def forget(self, source: Source) -> None:
+        """Drop the stretches of a video that were added: it will be cut in another way."""
+
+    def add(self, result: FileResult) -> None:
+        """Take the result of a photo, or of a stretch of a video."""
+
+    def finish(self, source: Source, problem: str, digest: bytes | None) -> None:
+        """All stretches of a video have been added; `problem` is "" or what else it lacks."""
+
+
+def start_workers(settings: Settings, most: int | None = None) -> jobs.Workers:
+    """Return the worker processes that `settings` ask for, at most so many."""
+    count = settings.workers or jobs.cpu_count()
+    return jobs.Workers(
+        count if most is None else min(count, most),
+        timeout=settings.timeout,
+        initializer=cv2.setNumThreads,
+        initargs=(1,),  # a worker a processor is all the parallelism there is room for
+        quiet=not settings.debug,
+    )
+
+
+def recognise(
+    sources: Iterable[Source],
+    settings: Settings,
+    predictor: Predictor,
+    workers: jobs.Workers,
+    sink: Sink,
+    spent: Counter | None = None,
+) -> None:
+    """Detect and predict every face of `sources` and hand the results to `sink`.
+
+    On Ctrl-C the faces that were found by then are still predicted and handed over, before the
+    KeyboardInterrupt goes on its way.
+
+    Args:
+        sources: what to look at.
+        settings: how.
+        predictor, workers: what with.
+        sink: gets the results.
+        spent: gets the seconds that each stage took, of all processes together.
+    """
+    spent = Counter() if spent is None else spent
+    videos = _Videos(sink)
+    queue = _Queue(sources, settings.frames, videos)
+    predictions = _Predictions(predictor, videos.add, spent, keep=settings.crops)
+    try:
+        for outcome in workers.run(
+            functools.partial(_look, settings.detection, settings.frames), queue
+        ):
+            for result, look in queue.judge(outcome):
+                spent.update(look.seconds)
+                predictions.add(result, look.crops)
+        predictions.finish()
+    except jobs.WorkersUnavailable as error:
+        raise WorkersError(str(error)) from error
+    except KeyboardInterrupt:
+        workers.close()
+        predictions.rescue()
+        raise
+    finally:
+        predictions.close()
+
+
+@dataclass(frozen=True)
+class _Item:
+    """Something for a worker: a photo, a stretch of a video, or a video's packets to be listed."""
+
+    source: Source
+    stretch: video.Stretch | None = None
+
+
+@dataclass
+class _Look:
+    """What a worker sees in a photo or in a stretch of a video.
+
+    Attributes:
+        width, height: in pixels; None where no frame was decoded.
+        boxes: of the faces.
+        places: of a video, number and time of the frame of each.
+        crops: uint8 of shape (faces, 48, 48).
+        frames: of a video, how many were looked at.
+        end: when the last of them is shown, in seconds.
+        error: "" or what the video broke off with.
+        digest: of a photo's content.
+        seconds: that each stage took.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    boxes: list[faces.Box] = field(default_factory=list)
+    places: list[tuple[int, float]] = field(default_factory=list)
+    crops: np.ndarray | list[np.ndarray] = field(default_factory=list)
+    frames: int | None = None
+    end: float | None = None
+    error: str = ""
+    digest: bytes | None = None
+    seconds: Counter = field(default_factory=Counter)
+
+
+def _look(
+    detection: Detection, frames: video.Choice, item: _Item
+) -> _Look | tuple[video.Index, bytes]:
+    """Decode, detect and crop, or list the packets of a video; runs in a worker."""
+    if item.source.kind == media.VIDEO:
+        if item.stretch is None:
+            return video.index(item.source.path), media.digest(item.source.path)
+        return _look_at_video(detection, frames, item)
+    clock = _Clock()
+    image = media.read_photo(item.source.path)
+    image_grey = faces.grey(image)
+    height, width = image_grey.shape
+    del image  # a large one need not be there twice while it is searched
+    clock.stop("decode")
+    boxes = faces.detect(image_grey, **asdict(detection))
+    crops = np.array([faces.crop(image_grey, box) for box in boxes], np.uint8)
+    clock.stop("detect")
+    digest = media.digest(item.source.path)
+    return _Look(width, height, boxes, crops=crops, digest=digest, seconds=clock.seconds)
+
+
+def _look_at_video(detection: Detection, frames: video.Choice, item: _Item) -> _Look:
+    """Look at a stretch of a video, as far as it can be decoded."""
+    look, frame, clock = _Look(frames=0), None, _Clock()
+    try:
+        for frame in video.read(item.source.path, item.stretch, frames):
+            image = faces.grey(frame.image)
+            look.height, look.width = image.shape
+            clock.stop("decode")
+            for box in faces.detect(image, **asdict(detection)):
+                look.boxes.append(box)
+                look.places.append((frame.number, frame.time))
+                look.crops.append(faces.crop(image, box))
+            look.frames, look.end = look.frames + 1, frame.time
+            clock.stop("detect")
+    except VideoError as error:
+        if frame is None:
+            raise
+        look.error = f"it broke off behind frame {frame.number}: {error}"
+    look.crops = np.array(look.crops, np.uint8)
+    look.seconds = clock.seconds
+    return look
+
+
+class _Clock:
+    """Tells how long the stages of some work took."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter = Counter()
+        self._since = time.perf_counter()
+
+    def stop(self, stage: str) -> None:
+        """Count the time since the last stop for `stage`."""
+        now = time.perf_counter()
+        self.seconds[stage] += now - self._since
+        self._since = now
+
+
+class _Queue:
+    """What is to be looked at: sources one after the other, videos in stretches.
+
+    An iterator that may go on after it has ended, when the outcome of an item brings more.
+    """
+
+    def __init__(self, sources: Iterable[Source], frames: video.Choice, videos: _Videos) -> None:
+        self._sources, self._frames, self._videos = iter(sources), frames, videos
+        self._more: deque[Iterator[_Item]] = deque()
+
+    def __iter__(self) -> _Queue:
+        return self
+
+    def __next__(self) -> _Item:
+        while self._more:
+            for item in self._more[0]:
+                return item
+            self._more.popleft()
+        for source in self._sources:
+            if not source.problem:
+                return _Item(source)
+            self._videos.add(FileResult(source, error=source.problem))
+        raise StopIteration
+
+    def judge(self, outcome: jobs.Outcome) -> Iterator[tuple[FileResult, _Look]]:
+        """Yield the results in a worker's outcome, not yet predicted, and what they come from."""
+        source, stretch, look = outcome.item.source, outcome.item.stretch, outcome.value
+        if isinstance(outcome.error, video.StampsUnreliable):
+            self._videos.begin_anew(source)
+            self._more.append(iter([_Item(source, video.WHOLE)]))
+        elif isinstance(look, tuple):
+            self._cut(source, *look)
+        else:
+            part = None if stretch is None else stretch.number
+            if outcome.error is not None:
+                look = _Look(error=reason(outcome.error))
+            if look.error and stretch is not None and stretch.numbers:
+                where = f"frames {stretch.numbers[0]} to {stretch.numbers[-1]}"
+                look.error = f"{where}: {look.error}"
+            yield FileResult(
+                source, look.boxes, look.places, None, None, look.width, look.height, look.error,
+                look.frames, look.end, part, look.digest,
+            ), look  # fmt: skip
+
+    def _cut(self, source: Source, index: video.Index, digest: bytes) -> None:
+        """Queue the stretches of a video that are not known yet."""
+        chosen = index.chosen(self._frames)
+        missing = self._videos.expect(
+            source, chosen[:: video.STRETCH] or [video.WHOLE.number], index.problem, digest
+        )
+        stretches = video.stretches(index, chosen) if chosen else iter([video.WHOLE])
+        self._more.append(
+            _Item(source, stretch) for stretch in stretches if stretch.number in missing
+        )
+
+
+def reason(error: BaseException) -> str:
+    """Return what to tell of an error that ended one item."""
+    if isinstance(error, (PhotoError, VideoError, jobs.JobError)):
+        return one_line(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return one_line(f"{type(error).__name__}: {error}")
+
+
+@dataclass
+class _Expected:
+    """What is still to come of a video, and what to tell at its end."""
+
+    missing: set[int]
+    problem: str
+    digest: bytes
+
+
+class _Videos:
+    """Sees when all stretches of a video are there."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._expected: dict[Source, _Expected] = {}
+
+    def expect(
+        self, source: Source, parts: Sequence[int], problem: str, digest: bytes
+    ) -> frozenset[int]:
+        """Note the stretches that a video was cut into; return those that are not known."""
+        known = self._sink.known(source)
+        missing = frozenset(part for part in parts if part not in known)
+        if missing:
+            self._expected[source] = _Expected(set(missing), problem, digest)
+        else:
+            self._sink.finish(source, problem, digest)
+        return missing
+
+    def begin_anew(self, source: Source) -> None:
+        """Give up the stretches of a video, which will be decoded in one go."""
+        self._sink.forget(source)
+        self._expected[source].missing = {video.WHOLE.number}
+
+    def add(self, result: FileResult) -> None:
+        """Take the result of a photo, a whole video or a stretch, predicted."""
+        expected = self._expected.get(result.source)
+        if result.part is None or expected is None:
+            self._sink.add(result)
+            return
+        if result.part not in expected.missing:
+            return  # of a cut that was given up
+        self._sink.add(result)
+        expected.missing.remove(result.part)
+        if not expected.missing:
+            del self._expected[result.source]
+            self._sink.finish(result.source, expected.problem, expected.digest)
+
+
+class _Predictions:
+    """Collects faces across photos, predicts them in full batches in a thread of its own.
+
+    There is one thread, so batches come back in the order in which they went, and photos are
+    completed in the order in which they were added.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        done: Callable[[FileResult], None],
+        spent: Counter,
+        *,
+        keep: bool,
+    ) -> None:
+        self._predictor, self._done, self._spent, self._keep = predictor, done, spent, keep
+        self._thread = ThreadPoolExecutor(1, "predict")
+        self._waiting: deque[tuple[FileResult, np.ndarray]] = deque()
+        self._crops: list[np.ndarray] = []  # of the waiting photos, not yet on their way
+        self._running: deque[Future] = deque()
+        self._rows: list[np.ndarray] = []  # of the first of the waiting photos
+
+    def add(self, result: FileResult, crops: np.ndarray) -> None:
+        """Queue the faces of `result`, and be done with those that are predicted by now."""
+        if not result.boxes:
+            self._done(result)
+            return
+        self._waiting.append((result, crops))
+        self._crops.extend(crops)
+        size = self._predictor.batch_size
+        while len(self._crops) >= size:
+            self._submit(size)
+        while self._running and (self._running[0].done() or len(self._running) > BATCHES_AHEAD):
+            self._collect()
+
+    def finish(self) -> None:
+        """Predict what is left and wait for it."""
+        if self._crops:
+            self._submit(len(self._crops))
+        while self._running:
+            self._collect()
+
+    def rescue(self) -> None:
+        """Predict the waiting photos anew, after an interruption at any place whatever.
+
+        It may have come between two lines that belong together, so of what is under way only
+        the photos with their own crops are to be relied on.
+        """
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        if not self._waiting:
+            return
+        rows = self._predictor.predict(np.concatenate([crops for _, crops in self._waiting]))
+        for result, crops in self._waiting:
+            self._complete(result, crops, rows[: len(crops)])
+            rows = rows[len(crops) :]
+
+    def close(self) -> None:
+        """End the thread; what it has not begun is dropped."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, count: int) -> None:
+        batch = np.stack(self._crops[:count])
+        del self._crops[:count]
+        self._running.append(self._thread.submit(self._predict, batch))
+
+    def _predict(self, batch: np.ndarray) -> np.ndarray:
+        clock = _Clock()
+        probabilities = self._predictor.predict(batch)
+        clock.stop("predict")
+        self._spent.update(clock.seconds)
+        return probabilities
+
+    def _collect(self) -> None:
+        self._rows.extend(self._running.popleft().result())
+        while self._waiting and len(self._rows) >= len(self._waiting[0][0].boxes):
+            result, crops = self._waiting.popleft()
+            self._complete(result, crops, np.stack(self._rows[: len(crops)]))
+            del self._rows[: len(crops)]
+
+    def _complete(self, result: FileResult, crops: np.ndarray, rows: np.ndarray) -> None:
+        result.probabilities = rows
+        result.crops = crops if self._keep else None
+        self._done(result)
