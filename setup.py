@@ -11,12 +11,12 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "__init__.py").rea
 setup(
     name="gudi",
     version=VERSION,
-    description="Recognise facial expressions in photos, also with legacy Gudi checkpoints",
+    description="Recognise facial expressions in photos and videos, with old Gudi checkpoints, too",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=["gudi", "gudi.checkpoint", "jobs"],
-    package_data={"gudi.checkpoint": ["default.gudi"]},
+    packages=["gudi", "gudi.checkpoint", "gudi.report", "jobs"],
+    package_data={"gudi.checkpoint": ["default.gudi"], "gudi.report": ["page.*"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "av>=14.2",  # decodes videos
@@ -40,7 +40,16 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.22"],
-        "test": ["pytest>=8", "ruff>=0.11"],
+        "onnx": ["onnx>=1.17"],
+        "parquet": ["pyarrow>=17"],
+        "test": [
+            "onnx>=1.17",
+            "onnxruntime>=1.19",
+            "pyarrow>=17",
+            "pytest>=8",
+            "ruff>=0.11",
+            "selenium>=4.20",  # steers a browser through report.html
+        ],
     },
     entry_points={"console_scripts": ["gudi = gudi.cli:main"]},
 )

@@ -29,6 +29,7 @@ def run(photos: list[Path], checkpoint: str, count: int) -> None:
 
     imported = peak()
     from gudi import batch
+    from gudi.pipeline import Settings
 
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "photos")
@@ -36,9 +37,8 @@ def run(photos: list[Path], checkpoint: str, count: int) -> None:
         for number in range(count):
             photo = photos[number % len(photos)]
             shutil.copy(photo, inputs / f"{number:06d}{photo.suffix}")
-        report = batch.run(
-            [str(inputs)], Path(folder, "out"), batch.Settings(checkpoint=checkpoint, device="cpu")
-        )
+        settings = Settings(checkpoint=checkpoint, device="cpu")
+        report = batch.run([str(inputs)], Path(folder, "out"), settings)
     print(
         f"{count} photos, {sum(report.emotions.values())} faces: import {imported:.0f} MB, "
         f"peak {peak():.0f} MB, above {peak() - imported:.0f} MB",

@@ -8,7 +8,7 @@ change their speed while one waits:
 limit     what the cores could do if nothing but the work itself took time: the processor time of
           single-threaded decoding and Haar detection plus that of predicting in batches of 256,
           divided by the number of processors this process may use.
-gudi      `gudi batch --no-annotate`, its `photos` stage; start-up is given beside it.
+gudi      `gudi batch --no-annotate --no-report`, its `photos` stage; start-up is given beside it.
 original  the original's way: one process, photo after photo, one face a `predict`.
 fer       the package of that name (`pip install fer`), if it is there and --min-face is 50, which
           is its own setting.
@@ -23,12 +23,11 @@ import os
 import platform
 import resource
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+
+from sides import compare
 
 
 def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
@@ -63,19 +62,21 @@ def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, flo
 
 def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
     from gudi import batch
+    from gudi.pipeline import Detection, Settings
 
-    settings = batch.Settings(
+    settings = Settings(
         checkpoint=options.checkpoint,
         device="cpu",
-        detection=batch.Detection(min_face=options.min_face),
+        detection=Detection(min_face=options.min_face),
     )
+    output = batch.Output(annotated=options.annotate, report=options.annotate)
     with tempfile.TemporaryDirectory() as folder:
         few, many = Path(folder, "few"), Path(folder, "many")
         many.mkdir()
         for number in range(options.count):
             photo = photos[number % len(photos)]
             shutil.copy(photo, many / f"{number:06d}{photo.suffix}")
-        report = batch.run([str(many)], few, settings, annotated=options.annotate)
+        report = batch.run([str(many)], few, settings, output)
     return {
         "rate": options.count / report.seconds["photos"],
         "startup_s": report.seconds["startup"],
@@ -120,16 +121,6 @@ SIDES = {
 }
 
 
-def measure(side: str) -> dict[str, float]:
-    """Run one side in a process of its own."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{side} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True)
@@ -150,22 +141,7 @@ def main() -> None:
     print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} processors, Python "
           f"{platform.python_version()}, {len(photos)} photos, --count {options.count}, "
           f"--min-face {options.min_face}")  # fmt: skip
-    rounds = []
-    for number in range(options.rounds):
-        rounds.append({side: measure(side) for side in sides})
-        rates = "  ".join(f"{side} {rounds[-1][side]['rate']:.1f}" for side in sides)
-        print(f"round {number + 1}, photos/s: {rates}", flush=True)
-    for side in sides:
-        medians = {
-            key: round(statistics.median(each[side][key] for each in rounds), 2)
-            for key in rounds[0][side]
-        }
-        print(f"{side}: {medians}")
-    for other in sides:
-        if other != "gudi":
-            ratios = [each["gudi"]["rate"] / each[other]["rate"] for each in rounds]
-            print(f"gudi / {other}: median {statistics.median(ratios):.3f}, "
-                  f"{min(ratios):.3f} to {max(ratios):.3f}")  # fmt: skip
+    compare(sides, options.rounds, "photos/s")
 
 
 if __name__ == "__main__":

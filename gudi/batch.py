@@ -7,6 +7,7 @@ the same command goes on from there. The tables are written from the ledger.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import time
@@ -108,6 +109,7 @@ def run(
     *,
     restart: bool = False,
     retry_failed: bool = False,
+    shard: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Recognise all faces of what is below `inputs` and write the result folder `out`.
@@ -121,6 +123,7 @@ def run(
         output: what to write.
         restart: begin anew, whatever is in `out`.
         retry_failed: look once more at what failed in an earlier run.
+        shard: which one of how many parts of the inputs to take, from 1; None for all.
         progress: is told how far it is.
 
     Raises:
@@ -132,7 +135,7 @@ def run(
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
     new = not folder.used
     with alone(out, "another run"):
-        this = _Run(inputs, folder, settings, output, weights, progress or Progress())
+        this = _Run(inputs, folder, settings, output, weights, shard, progress or Progress())
         try:
             this.begin(restart=restart, retry_failed=retry_failed)
         except BaseException:
@@ -152,13 +155,14 @@ class _Run:
         settings: Settings,
         output: Output,
         weights: checkpoint.Weights,
+        shard: tuple[int, int] | None,
         progress: Progress,
     ) -> None:
         self.inputs, self.folder, self.settings, self.output = inputs, folder, settings, output
-        self.weights, self.progress = weights, progress
+        self.weights, self.shard, self.progress = weights, shard, progress
         self.report = Report()
         self.began = time.monotonic()
-        self.account = _account(inputs, settings, output, weights)
+        self.account = _account(inputs, settings, output, weights) | {"shard": shard}
         self.ledger: Ledger
 
     def begin(self, *, restart: bool, retry_failed: bool) -> None:
@@ -170,28 +174,40 @@ class _Run:
         # Before anything else: a folder without it would not be known for gudi's.
         if not self.folder.used:
             self.folder.write_run(self.account)
-        # What there was is replaced when it is clear that there is something to replace it with.
-        beside = path.with_name(f"{TEMPORARY_PREFIX}{ledger.NAME}") if restart else path
-        with self._open(beside) as new:
-            new.begin(identity)
-            self._list(new)
-            if retry_failed:
-                new.retry_failed()
         if restart:
-            self.folder.clear()
-            os.replace(beside, path)
+            self._begin_anew(path, identity)
+        else:
+            with self._open(path) as there:
+                self._list(there, identity)
+                if retry_failed:
+                    there.retry_failed()
         self.folder.write_run(self.account)
         self.ledger = self._open(path)
+
+    def _begin_anew(self, path: Path, identity: dict[str, Any]) -> None:
+        """Replace what there is when it is clear that there is something to replace it with."""
+        beside = path.with_name(f"{TEMPORARY_PREFIX}{ledger.NAME}")
+        beside.unlink(missing_ok=True)  # of a run that was killed
+        try:
+            with self._open(beside) as new:
+                self._list(new, identity)
+            self.folder.clear()
+            os.replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
 
     def _open(self, path: Path) -> Ledger:
         return Ledger(path, len(self.settings.emotions), crops=self.settings.crops)
 
-    def _list(self, new: Ledger) -> None:
+    def _list(self, there: Ledger, identity: dict[str, Any]) -> None:
         """Enter what there is to work on."""
+        there.begin(identity)
         out = self.folder.path
-        for source in list_sources(self.inputs, without=out, is_new=new.is_new):
+        for source in list_sources(self.inputs, without=out, is_new=there.is_new):
             _keep_apart(source, out)
-            new.enlist(source)
+            if self.shard is None or _in_shard(source, *self.shard):
+                there.enlist(source)
 
     def _check_same(self, path: Path, identity: dict[str, Any]) -> None:
         """Raise unless the results in the folder were made as this run would make them."""
@@ -410,6 +426,12 @@ def list_sources(
         f"no photos or videos in {where}: looked for files that end in {endings}, in all folders "
         "below that are not hidden"
     )
+
+
+def _in_shard(source: Source, number: int, count: int) -> bool:
+    """Tell whether `source` is in part `number` of `count`: by its name, the same everywhere."""
+    digest = hashlib.blake2b(source.name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % count == number - 1
 
 
 def _keep_apart(source: Source, out: Path) -> None:

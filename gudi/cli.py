@@ -145,6 +145,18 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     return names
 
 
+def _shard(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """Split `--shard`."""
+    if value is None:
+        return None
+    number, _, count = value.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise click.BadParameter("give a part and the number of parts, such as 1/4")
+    return int(number), int(count)
+
+
 _checkpoint_option = click.option(
     "--checkpoint",
     metavar="PATH",
@@ -192,6 +204,13 @@ def _detection_options(command: Callable) -> Callable:
             show_default=True,
             metavar="SECONDS",
             help="Give up on a photo, or on a stretch of 64 frames of a video, after this long.",
+        ),
+        click.option(
+            "--worker-memory",
+            type=click.IntRange(min=200),
+            metavar="MB",
+            help="Give up on a photo or stretch for which a process takes more memory than this.  "
+            "[default: no limit]",
         ),
         click.option(
             "--faces",
@@ -282,6 +301,7 @@ def _settings(
         batch_size=batch_size,
         workers=options["workers"],
         timeout=options["timeout"],
+        worker_memory=options["worker_memory"] and options["worker_memory"] * 2**20,
         detection=Detection(
             scale_factor=options["scale_factor"],
             min_neighbors=options["min_neighbors"],
@@ -321,6 +341,13 @@ def _settings(
     help="Faces that go through the network at a time; each takes about 1 MB of memory.",
 )
 @click.option(
+    "--shard",
+    metavar="I/N",
+    callback=_shard,
+    help="Take the Ith of N parts of the inputs, 1/N to N/N, as for N machines; gudi merge puts "
+    "the results together.",
+)
+@click.option(
     "--every",
     type=click.IntRange(min=1),
     default=1,
@@ -346,6 +373,7 @@ def batch(
     tracked: bool,
     crops: bool,
     batch_size: int,
+    shard: tuple[int, int] | None,
     every: int,
     fps: float | None,
     **options: Any,
@@ -375,6 +403,7 @@ def batch(
         Output(annotated=annotated, report=report, tracked=tracked, format=format),
         restart=restart,
         retry_failed=retry_failed,
+        shard=shard,
         progress=_progress(),
     )
     _summarise(done, out)

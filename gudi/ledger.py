@@ -334,8 +334,7 @@ class Ledger:
         )
         number = self._value("SELECT last_insert_rowid()")
         parts = other._db.execute(
-            'SELECT number, faces, frames, "end", width, height, error FROM parts'
-            " WHERE source = ?",
+            'SELECT number, faces, frames, "end", width, height, error FROM parts WHERE source = ?',
             (entry.id,),
         )
         for part in parts:

@@ -52,6 +52,7 @@ class Settings:
         workers: worker processes; None for all processors.
         timeout: seconds that a worker may spend on one photo, or on one stretch of a video; None
             for ever.
+        worker_memory: bytes that a worker may take; None for any number.
         detection: how faces are looked for.
         frames: which frames of videos are looked at.
         crops: keep the faces themselves in the results.
@@ -65,6 +66,7 @@ class Settings:
     batch_size: int = 256
     workers: int | None = None
     timeout: float | None = None
+    worker_memory: int | None = None
     detection: Detection = Detection()
     frames: video.Choice = video.ALL
     crops: bool = False
@@ -93,6 +95,7 @@ def start_workers(settings: Settings, most: int | None = None) -> jobs.Workers:
     return jobs.Workers(
         count if most is None else min(count, most),
         timeout=settings.timeout,
+        memory=settings.worker_memory,
         initializer=cv2.setNumThreads,
         initargs=(1,),  # a worker a processor is all the parallelism there is room for
         quiet=not settings.debug,

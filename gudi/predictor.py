@@ -25,7 +25,8 @@ class Predictor:
     """A loaded Gudi network.
 
     Use it as a context manager, or call `close`. Several, with different checkpoints, can be open
-    at the same time. On a GPU it takes memory as it needs it and leaves the rest to others.
+    at the same time. On a GPU it takes memory as it needs it and leaves the rest to others; where
+    that is not enough, `batch_size` is halved.
 
     Args:
         checkpoint: prefix, folder or any file of a checkpoint; None takes the default one, see
@@ -65,8 +66,9 @@ class Predictor:
         self.fingerprint = checkpoint.fingerprint
 
         # Only now: what can be wrong above should not wait for the seconds that TensorFlow takes.
-        from gudi.network import build, quiet
+        from gudi.network import build, quiet, tf
 
+        self._no_memory = tf.errors.ResourceExhaustedError
         with quiet():
             self.device = place(device)
             self._network = build(len(self.emotions), device=self.device)
@@ -91,9 +93,17 @@ class Predictor:
         if self._session is None:
             raise RuntimeError("this predictor is closed")
         probabilities = np.empty((len(faces), len(self.emotions)), np.float32)
-        for start in range(0, len(faces), self.batch_size):
-            part = slice(start, min(start + self.batch_size, len(faces)))
-            probabilities[part] = self._predict_batch(faces[part])
+        done = 0
+        while done < len(faces):
+            part = slice(done, min(done + self.batch_size, len(faces)))
+            try:
+                probabilities[part] = self._predict_batch(faces[part])
+            except self._no_memory:
+                if self.batch_size == 1:
+                    raise
+                self.batch_size //= 2
+            else:
+                done = part.stop
         if not np.isfinite(probabilities).all():
             raise CheckpointCorrupt(
                 f"{self.checkpoint} gives no numbers for some faces: its weights are far too "

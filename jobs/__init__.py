@@ -1,12 +1,13 @@
 """Run one function over many items in parallel, whatever the items do to the workers."""
 
-from jobs.errors import JobError, TimedOut, WorkerDied, WorkersUnavailable
+from jobs.errors import JobError, TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
 from jobs.runner import Outcome, Workers, cpu_count
 
 __all__ = [
     "JobError",
     "Outcome",
     "TimedOut",
+    "TooMuchMemory",
     "WorkerDied",
     "Workers",
     "WorkersUnavailable",

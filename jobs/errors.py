@@ -3,9 +3,10 @@
 JobError
 ├── WorkerDied            the item killed its worker, each time it was tried
 ├── TimedOut              the item ran longer than it was given
+├── TooMuchMemory         the item took more memory than it was given
 └── WorkersUnavailable    workers cannot be started at all; ends the run
 
-The first two are the outcome of one item; the last is raised by `jobs.Workers.run`.
+All but the last are the outcome of one item; that is raised by `jobs.Workers.run`.
 """
 
 
@@ -19,6 +20,10 @@ class WorkerDied(JobError):
 
 class TimedOut(JobError):
     """The item was stopped because its time was up."""
+
+
+class TooMuchMemory(JobError):
+    """The item was stopped because its worker had grown too large."""
 
 
 class WorkersUnavailable(JobError):

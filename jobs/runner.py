@@ -28,7 +28,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from jobs.errors import TimedOut, WorkerDied, WorkersUnavailable
+from jobs.errors import TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
 
 # One item running and one waiting keep a worker busy while its last outcome is collected. More
 # would only pile up behind a slow item at the end of a run, when another worker has nothing to do.
@@ -39,6 +39,9 @@ QUEUE_DEPTH = 2
 ATTEMPTS = 2
 
 START_ATTEMPTS = 3
+
+# Where workers' memory is limited it is looked at so often, in seconds.
+LOOK_EVERY = 0.2
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Workers:
     Args:
         count: number of processes; all processors by default.
         timeout: seconds that one item may run; no limit by default.
+        memory: bytes of resident memory that a process may have; no limit by default. One that has
+            more is ended, and so is its item.
         initializer: called as `initializer(*initargs)` in each process before its first item.
         initargs: arguments for `initializer`.
         quiet: throw away what the processes print, the stack dumps of dying ones included.
@@ -85,6 +90,7 @@ class Workers:
         count: int | None = None,
         *,
         timeout: float | None = None,
+        memory: int | None = None,
         initializer: Callable[..., None] | None = None,
         initargs: tuple = (),
         quiet: bool = False,
@@ -92,7 +98,7 @@ class Workers:
         # loky replaces a worker whose memory has grown by 300 MB and warns of it. Nothing is lost
         # and a person who runs a folder of large files can do nothing about it.
         warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-        self.timeout = timeout
+        self.timeout, self.memory = timeout, memory
         self._finished: queue.SimpleQueue = queue.SimpleQueue()
         setup = (os.getpid(), quiet, initializer, initargs)
         self._crew = [_Worker(self._finished, setup) for _ in range(count or cpu_count())]
@@ -142,7 +148,7 @@ class Workers:
                 self._hand_out(work, source, again)
                 if not any(worker.tasks for worker in self._crew):
                     return
-                yield from self._stop_late(again)
+                yield from self._stop_excessive(again)
                 try:
                     worker, future = self._finished.get(timeout=self._patience())
                 except queue.Empty:
@@ -169,22 +175,29 @@ class Workers:
                     return
             worker.submit(task)
 
-    def _stop_late(self, again: deque[_Task]) -> Iterator[Outcome]:
-        """End the items that have had their time."""
-        if self.timeout is None:
-            return
+    def _stop_excessive(self, again: deque[_Task]) -> Iterator[Outcome]:
+        """End the items that have had their time, or take more memory than they may."""
         for worker in self._crew:
-            if worker.late(self.timeout):
-                task, *others = worker.stop()
-                again.extend(others)
-                yield Outcome(task.item, error=TimedOut(f"stopped after {self.timeout:g} s"))
+            error: Exception
+            if self.timeout is not None and worker.late(self.timeout):
+                error = TimedOut(f"stopped after {self.timeout:g} s")
+            elif self.memory is not None and worker.size() > self.memory:
+                error = TooMuchMemory(
+                    f"stopped because it took more than {self.memory // 2**20:,} MB of memory"
+                )
+            else:
+                continue
+            task, *others = worker.stop()
+            again.extend(others)
+            yield Outcome(task.item, error=error)
 
     def _patience(self) -> float | None:
-        """Return the seconds until the first running item has had its time, None for ever."""
+        """Return the seconds until something may have to be ended, None for ever."""
         since = [worker.since for worker in self._crew if worker.since is not None]
-        if self.timeout is None or not since:
-            return None
-        return max(0.0, min(since) + self.timeout - time.monotonic()) + 0.01
+        waits = [LOOK_EVERY] if self.memory is not None else []
+        if self.timeout is not None and since:
+            waits.append(max(0.0, min(since) + self.timeout - time.monotonic()) + 0.01)
+        return min(waits, default=None)
 
 
 def _settle(worker: _Worker, future: Any, again: deque[_Task]) -> Iterator[Outcome]:
@@ -267,6 +280,15 @@ class _Worker:
         if self.since is None or time.monotonic() - self.since <= timeout:
             return False
         return not next(iter(self.tasks)).done()
+
+    def size(self) -> int:
+        """Return the resident memory of the process that is running an item, in bytes."""
+        if self.since is None or next(iter(self.tasks)).done():
+            return 0
+        try:
+            return psutil.Process(self.started.result()).memory_info().rss
+        except psutil.Error:
+            return 0  # it has just ended, which loky will tell
 
     def stop(self) -> list[_Task]:
         """Kill the process and all that it started; return what it had not finished."""

@@ -270,6 +270,41 @@ def test_annotated_videos(results):
     assert not list(results.glob(".gudi-*"))
 
 
+def test_a_browser_plays_annotated_videos_to_their_end(results, browser):
+    for path in sorted((results / "annotated").rglob("*.mp4")):
+        browser.get(path.as_uri())
+        ended = browser.execute_async_script(
+            """
+            const done = arguments[0], video = document.querySelector("video");
+            const tell = () => done({
+              ended: video.ended, error: video.error && video.error.message,
+              size: [video.videoWidth, video.videoHeight], at: video.currentTime,
+            });
+            video.onended = video.onerror = tell;
+            video.muted = true;
+            video.playbackRate = 8;
+            video.play();
+            """
+        )
+        assert ended["ended"], ended
+        assert ended["error"] is None
+        frames = list(video.read(path))
+        assert ended["size"] == list(frames[0].image.shape[1::-1])
+        assert ended["at"] == pytest.approx(frames[-1].time, abs=0.2)
+
+
+def test_the_report_shows_what_was_found(results, browser):
+    browser.get((results / "report.html").as_uri())
+    names = browser.execute_script(
+        "return [...document.querySelectorAll('.card .name')].map(each => each.textContent)"
+    )
+    assert sorted(name.rpartition("/")[2] for name in names) == [
+        "no end.mp4", "one.mp4", "photo.jpg", "two é.avi", "whole.mts",
+    ]  # fmt: skip
+    for selector in (".card img", ".card a"):
+        assert len(browser.find_elements("css selector", selector)) >= 4
+
+
 def test_a_video_that_breaks_off_keeps_its_rows(face_videos, tmp_path):
     folder = tmp_path / "cut"
     folder.mkdir()

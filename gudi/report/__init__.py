@@ -308,7 +308,7 @@ def _totals(run: Mapping[str, Any], count: _Count) -> Iterator[tuple[str, str]]:
     seconds = run.get("seconds", {})
     if seconds:
         yield "Time", _duration(sum(seconds.values()))
-    pictures = inputs["all"] - inputs["video"] + count.frames
+    pictures = run.get("counts", {}).get("looked")
     if seconds.get("photos") and pictures:
         yield "Pictures / s", f"{pictures / seconds['photos']:,.1f}"
 

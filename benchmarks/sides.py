@@ -1,0 +1,45 @@
+"""Measure things against each other: each in a process of its own, in turn, round after round.
+
+Machines change their speed while one waits; what is compared has to be measured side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+
+
+def measure(side: str) -> dict[str, float]:
+    """Run the calling script once more with `--side` and return what it prints."""
+    command = [sys.executable, *sys.argv, "--side", side]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{side} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(sides: Sequence[str], count: int, unit: str, against: str = "gudi") -> None:
+    """Measure the `rate` of all `sides` in `count` rounds; print them and their ratios."""
+    rounds = []
+    for number in range(count):
+        rounds.append({side: measure(side) for side in sides})
+        rates = "  ".join(f"{side} {rounds[-1][side]['rate']:.1f}" for side in sides)
+        print(f"round {number + 1}, {unit}: {rates}", flush=True)
+    for side in sides:
+        medians = {
+            key: round(statistics.median(each[side][key] for each in rounds), 2)
+            for key in rounds[0][side]
+        }
+        print(f"{side}: {medians}")
+    for other in sides:
+        if other != against:
+            ratios = [each[against]["rate"] / each[other]["rate"] for each in rounds]
+            print(
+                f"{against} / {other}: median {statistics.median(ratios):.3f}, "
+                f"{min(ratios):.3f} to {max(ratios):.3f}"
+            )

@@ -1,0 +1,164 @@
+"""Frames per second of `gudi batch` on videos, against what the machine allows; and its memory.
+
+    python benchmarks/videos.py --video FILE --checkpoint PATH [--seconds 20] [--rounds 3]
+    python benchmarks/videos.py --video FILE --checkpoint PATH --memory 10,600
+
+FILE is played over and over until there are `--seconds` of it. Sides, each in a process of its
+own, in turn:
+
+limit  what the cores could do if nothing but the work itself took time: the processor time of
+       single-threaded decoding and Haar detection plus that of predicting in batches of 256,
+       divided by the number of processors this process may use.
+one    `gudi batch` on one such video, its `photos` stage.
+ten    the same on ten videos that are a tenth as long.
+
+With `--memory` the peak of the parent and of its largest worker is printed for videos of so many
+seconds, with a search for large faces only, which takes less time and as much memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from sides import compare, measure
+
+
+def play(path: Path, seconds: float, out: Path) -> int:
+    """Write the pictures of the video at `path` over and over; return the number of frames."""
+    import av
+
+    count, start = 0, 0
+    with av.open(str(out), "w") as container:
+        stream = None
+        while count == 0 or start * stream.time_base < seconds:
+            with av.open(str(path)) as source:
+                pictures = source.streams.video[0]
+                if stream is None:
+                    stream = container.add_stream_from_template(pictures)
+                first = last = None
+                for packet in source.demux(pictures):
+                    if packet.dts is None or (count and start + packet.dts < 0):
+                        continue
+                    first = packet.dts if first is None else first
+                    last = packet.dts - first
+                    packet.pts, packet.dts = packet.pts - first + start, last + start
+                    packet.stream = stream
+                    container.mux(packet)
+                    count += 1
+                start += last + (last // max(1, pictures.frames - 1))
+                unit = pictures.time_base
+            if start * unit >= seconds:
+                return count
+    return count
+
+
+def side_limit(options: argparse.Namespace) -> dict[str, float]:
+    import cv2
+    import numpy as np
+
+    from gudi import faces, video
+    from gudi.predictor import Predictor
+
+    cv2.setNumThreads(1)
+    crops, count = [], 0
+    began = time.process_time()
+    for frame in video.read(options.video):
+        grey = faces.grey(frame.image)
+        crops += [faces.crop(grey, box) for box in faces.detect(grey, min_face=options.min_face)]
+        count += 1
+    looking = time.process_time() - began
+    with Predictor(options.checkpoint, "cpu") as predictor:
+        size = predictor.batch_size
+        batch = np.array((crops * size)[:size])
+        predictor.predict(batch)
+        began = time.process_time()
+        for _ in range(4):
+            predictor.predict(batch)
+        face = (time.process_time() - began) / (4 * size)
+    seconds = looking + face * len(crops)
+    return {
+        "rate": count / seconds * len(os.sched_getaffinity(0)),
+        "ms_looking": 1000 * looking / count,
+        "ms_face": 1000 * face,
+    }
+
+
+def _batch(options: argparse.Namespace, videos: int, seconds: float) -> dict[str, float]:
+    from gudi import batch
+    from gudi.pipeline import Detection, Settings
+
+    settings = Settings(
+        checkpoint=options.checkpoint,
+        device="cpu",
+        detection=Detection(min_face=options.min_face),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder, "videos")
+        inputs.mkdir()
+        for number in range(videos):
+            play(options.video, seconds, inputs / f"{number}.mp4")
+        report = batch.run([str(inputs)], Path(folder, "out"), settings, batch.Output(False, False))
+    parent, workers = (
+        resource.getrusage(who).ru_maxrss / 1024
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return {
+        "rate": report.frames / report.seconds["photos"],
+        "frames": report.frames,
+        "parent_MB": parent,
+        "worker_MB": workers,
+    }
+
+
+def side_one(options: argparse.Namespace) -> dict[str, float]:
+    return _batch(options, 1, options.seconds)
+
+
+def side_ten(options: argparse.Namespace) -> dict[str, float]:
+    return _batch(options, 10, options.seconds / 10)
+
+
+SIDES = {"limit": side_limit, "one": side_one, "ten": side_ten}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--video", type=Path, required=True)
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--min-face", type=int, default=0)
+    parser.add_argument("--memory", metavar="SECONDS,SECONDS")
+    parser.add_argument("--side")
+    options = parser.parse_args()
+    if options.side in SIDES:
+        print(json.dumps(SIDES[options.side](options)))
+    elif options.side:
+        options.min_face = 150
+        print(json.dumps(_batch(options, 1, float(options.side))))
+    elif options.memory:
+        for seconds in options.memory.split(","):
+            found = measure(seconds)
+            print(
+                f"{seconds} s, {found['frames']} frames: parent {found['parent_MB']:.0f} MB, "
+                f"largest worker {found['worker_MB']:.0f} MB",
+                flush=True,
+            )
+    else:
+        print(
+            f"{platform.machine()}, {len(os.sched_getaffinity(0))} processors, Python "
+            f"{platform.python_version()}, {options.video.name}, --seconds {options.seconds:g}"
+        )
+        for side in ("one", "ten"):
+            compare(("limit", side), options.rounds, "frames/s", against=side)
+
+
+if __name__ == "__main__":
+    main()
