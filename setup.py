@@ -40,9 +40,11 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.22"],
+        "dask": ["distributed>=2024.8"],
         "onnx": ["onnx>=1.17"],
         "parquet": ["pyarrow>=17"],
         "test": [
+            "distributed>=2024.8",
             "onnx>=1.17",
             "onnxruntime>=1.19",
             "pyarrow>=17",

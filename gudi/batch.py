@@ -13,7 +13,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +25,7 @@ from gudi.errors import ExitCode, InputError, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, alone
 from gudi.ledger import PICTURE, THUMBNAIL, Ledger
 from gudi.media import Source
-from gudi.pipeline import Settings, recognise, start_workers
+from gudi.pipeline import Settings, recognise, start_cluster, start_workers
 from gudi.predictor import Predictor, check_device
 from gudi.progress import Progress
 from gudi.results import (
@@ -207,6 +207,8 @@ class _Run:
         for source in list_sources(self.inputs, without=out, is_new=there.is_new):
             _keep_apart(source, out)
             if self.shard is None or _in_shard(source, *self.shard):
+                if self.settings.backend == "dask":
+                    source = replace(source, path=os.path.abspath(source.path))
                 there.enlist(source)
 
     def _check_same(self, path: Path, identity: dict[str, Any]) -> None:
@@ -249,15 +251,20 @@ class _Run:
         report.earlier = counts.total()
         if not waiting:
             return
-        # A video keeps all workers busy.
-        most = waiting if not ledger.totals()[0] else None
         with (
-            start_workers(self.settings, most) as workers,
+            self._workers(waiting) as workers,
             self._predictor() as predictor,
             self._stage("photos", waiting),
         ):
             sink = _Sink(ledger, report, self.progress)
             recognise(ledger.pending(), self.settings, predictor, workers, sink, report.spent)
+
+    def _workers(self, waiting: int) -> jobs.Workers | jobs.Cluster:
+        """Return what looks at so many sources."""
+        if self.settings.backend == "dask":
+            return start_cluster(self.settings, next(self.ledger.pending()))
+        # A video keeps all workers busy.
+        return start_workers(self.settings, None if self.ledger.totals()[0] else waiting)
 
     def _predictor(self) -> Predictor:
         settings = self.settings

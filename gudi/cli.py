@@ -288,7 +288,13 @@ def _output_options(command: Callable) -> Callable:
 
 
 def _settings(
-    options: dict[str, Any], batch_size: int, *, crops: bool = False, **frames: Any
+    options: dict[str, Any],
+    batch_size: int,
+    *,
+    crops: bool = False,
+    backend: str = "loky",
+    scheduler: str | None = None,
+    **frames: Any,
 ) -> Settings:
     from gudi.pipeline import Detection, Settings
     from gudi.video import Choice
@@ -311,6 +317,8 @@ def _settings(
         ),
         frames=Choice(**frames),
         crops=crops,
+        backend=backend,
+        scheduler=scheduler,
         debug=bool(os.environ.get("GUDI_DEBUG")),
     )
 
@@ -339,6 +347,19 @@ def _settings(
     default=256,
     show_default=True,
     help="Faces that go through the network at a time; each takes about 1 MB of memory.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["loky", "dask"]),
+    default="loky",
+    show_default=True,
+    help="Look for faces in processes of this machine, or on a Dask cluster.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="The scheduler of the Dask cluster, such as tcp://10.0.0.1:8786; its workers have to see "
+    "the inputs under the same paths.  [default: a cluster on this machine]",
 )
 @click.option(
     "--shard",
@@ -373,6 +394,8 @@ def batch(
     tracked: bool,
     crops: bool,
     batch_size: int,
+    backend: str,
+    scheduler: str | None,
     shard: tuple[int, int] | None,
     every: int,
     fps: float | None,
@@ -396,10 +419,15 @@ def batch(
     """
     from gudi.batch import Output, run
 
+    if scheduler is not None and backend != "dask":
+        raise click.UsageError("--scheduler goes with --backend dask")
+    settings = _settings(
+        options, batch_size, crops=crops, backend=backend, scheduler=scheduler, every=every, fps=fps
+    )
     done = run(
         inputs,
         out,
-        _settings(options, batch_size, crops=crops, every=every, fps=fps),
+        settings,
         Output(annotated=annotated, report=report, tracked=tracked, format=format),
         restart=restart,
         retry_failed=retry_failed,

@@ -8,6 +8,7 @@ of frames that any worker can decode by itself.
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -50,6 +51,8 @@ class Settings:
         device: as `gudi.predictor.Predictor` takes it.
         batch_size: faces that are predicted at a time.
         workers: worker processes; None for all processors.
+        backend: `loky` for processes of this machine, `dask` for those of a Dask cluster.
+        scheduler: address of the cluster's scheduler; None for a cluster on this machine.
         timeout: seconds that a worker may spend on one photo, or on one stretch of a video; None
             for ever.
         worker_memory: bytes that a worker may take; None for any number.
@@ -65,6 +68,8 @@ class Settings:
     device: str = "auto"
     batch_size: int = 256
     workers: int | None = None
+    backend: str = "loky"
+    scheduler: str | None = None
     timeout: float | None = None
     worker_memory: int | None = None
     detection: Detection = Detection()
@@ -102,11 +107,42 @@ def start_workers(settings: Settings, most: int | None = None) -> jobs.Workers:
     )
 
 
+def start_cluster(settings: Settings, visible: Source) -> jobs.Cluster:
+    """Return the Dask cluster that `settings` ask for.
+
+    Args:
+        settings: how to work.
+        visible: a source that all of its workers should see.
+
+    Raises:
+        WorkersError: there is none, or its workers cannot do the work.
+    """
+    try:
+        cluster = jobs.Cluster(
+            settings.scheduler, settings.workers, initializer=cv2.setNumThreads, initargs=(1,)
+        )
+        try:
+            seen = cluster.everywhere(os.path.exists, visible.path)
+        except BaseException:
+            cluster.close()
+            raise
+    except jobs.WorkersUnavailable as error:
+        raise WorkersError(str(error)) from error
+    blind = [address for address, sees in seen.items() if not sees]
+    if blind and os.path.exists(visible.path):
+        cluster.close()
+        raise WorkersError(
+            f"the Dask worker at {blind[0]} does not see {visible.path}: inputs have to be on "
+            "storage that all workers reach by the same path"
+        )
+    return cluster
+
+
 def recognise(
     sources: Iterable[Source],
     settings: Settings,
     predictor: Predictor,
-    workers: jobs.Workers,
+    workers: jobs.Workers | jobs.Cluster,
     sink: Sink,
     spent: Counter | None = None,
 ) -> None:

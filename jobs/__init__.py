@@ -1,9 +1,11 @@
 """Run one function over many items in parallel, whatever the items do to the workers."""
 
+from jobs.cluster import Cluster
 from jobs.errors import JobError, TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
 from jobs.runner import Outcome, Workers, cpu_count
 
 __all__ = [
+    "Cluster",
     "JobError",
     "Outcome",
     "TimedOut",

@@ -326,7 +326,7 @@ class _Worker:
         self.started.add_done_callback(self._report)
 
     def _queue(self, task: _Task) -> None:
-        future = self.executor.submit(_call, task.work, task.item)
+        future = self.executor.submit(call, task.work, task.item)
         if not self.tasks and self.started.done():
             self.since = time.monotonic()
         self.tasks[future] = task
@@ -381,7 +381,7 @@ def _exit_with(parent: int) -> None:
     os._exit(1)
 
 
-def _call(work: Callable[[Any], Any], item: Any) -> tuple[Any, BaseException | None]:
+def call(work: Callable[[Any], Any], item: Any) -> tuple[Any, BaseException | None]:
     """Run `work` in the worker; return its value, or its exception in a form that travels."""
     try:
         return work(item), None

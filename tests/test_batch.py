@@ -492,6 +492,25 @@ def test_what_failed_is_looked_at_again_when_told(photos, made, tmp_path):
     assert run(photos, out, made[0]).returncode == 0
 
 
+def test_shards_put_together_are_the_whole(photos, made, tmp_path):
+    for copy in range(6):
+        shutil.copy(photos / "one.jpg", photos / f"{copy}.jpg")
+    assert run(photos, tmp_path / "whole", made[0], "--no-annotate").returncode == 0
+    counts = []
+    for part in ("1/2", "2/2"):
+        out = tmp_path / part[0]
+        assert run(photos, out, made[0], "--no-annotate", "--shard", part).returncode == 0
+        counts.append(len(rows(out / "files.csv")))
+    assert sum(counts) == 10
+    assert min(counts) > 0
+    done = run_gudi("merge", tmp_path / "1", tmp_path / "2", "--out", tmp_path / "both")
+    assert done.returncode == 0, done.stderr
+    for name in ("faces.csv", "files.csv"):
+        whole = (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "both" / name).read_bytes() == whole
+    assert run(photos, tmp_path / "x", made[0], "--shard", "3/2").returncode == 2
+
+
 def test_two_runs_do_not_share_a_folder(photos, made, tmp_path):
     with alone(tmp_path / "out", "a test"):
         done = run(photos, tmp_path / "out", made[0])

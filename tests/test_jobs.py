@@ -35,6 +35,11 @@ def work(what):
         os._exit(0)
     elif what == "hang":
         time.sleep(1000)
+    elif what == "grow":
+        held = []
+        while True:
+            held.append(b"x" * 2**24)
+            time.sleep(0.01)
     elif what == "raise":
         raise ValueError("no good")
     elif what == "strange":
@@ -288,3 +293,10 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_an_item_that_takes_too_much_memory_is_ended():
+    outcomes = by_item(run(["grow", 1, 2, 3, 4], memory=400 * 2**20))
+    assert isinstance(outcomes["grow"].error, jobs.TooMuchMemory)
+    assert str(outcomes["grow"].error) == "stopped because it took more than 400 MB of memory"
+    assert [outcomes[each].value for each in (1, 2, 3, 4)] == [1, 2, 3, 4]

@@ -155,3 +155,20 @@ def test_as_the_legacy_network_itself(legacy, shared):
     expected = np.load(shared / "oracle" / "faces_expected.npy")
     with Predictor(legacy) as predictor:
         np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_halved(made, monkeypatch):
+    from gudi.network import tf
+
+    prefix, faces, expected = made
+    with Predictor(prefix, "cpu", batch_size=16) as predictor:
+        whole = predictor._predict_batch
+
+        def small(batch):
+            if predictor.batch_size > 5:
+                raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+            return whole(batch)
+
+        monkeypatch.setattr(predictor, "_predict_batch", small)
+        np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-6)
+        assert predictor.batch_size == 4

@@ -1,0 +1,104 @@
+"""`gudi batch` on a Dask cluster: a real scheduler and workers, one of which is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, gudi_environment, run_gudi
+
+import jobs
+
+pytest.importorskip("distributed", reason="Dask's distributed is not installed")
+
+
+def dask(*arguments, **options):
+    code = "import sys; from dask.__main__ import main; sys.argv[0] = 'dask'; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        # The workers find what the tests define by its name.
+        env=gudi_environment({"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **options,
+    )
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """The address of a scheduler on loopback, and its two workers."""
+    file = tmp_path / "scheduler.json"
+    place = ("--scheduler-file", file, "--no-dashboard")
+    started = [dask("scheduler", "--host", "127.0.0.1", "--port", "0", *place)]
+    try:
+        while not file.exists():
+            assert started[0].poll() is None
+            time.sleep(0.05)
+        started += [dask("worker", "--nthreads", "1", "--no-nanny", *place) for _ in range(2)]
+        import distributed
+
+        with distributed.Client(scheduler_file=str(file), timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+            address = client.scheduler.address
+        yield address, started[1:]
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def slowly(number):
+    time.sleep(0.05)
+    return os.getpid(), number * number
+
+
+def fail(number):
+    raise ValueError(f"no {number}")
+
+
+def test_a_worker_that_goes_away_costs_nothing_but_time(cluster):
+    address, workers = cluster
+    with jobs.Cluster(address) as crew:
+        outcomes = []
+        for outcome in crew.run(slowly, range(60)):
+            outcomes.append(outcome)
+            if len(outcomes) == 10:
+                workers[0].kill()
+        assert not [each.error for each in outcomes if each.error]
+        assert sorted((each.item, each.value[1]) for each in outcomes) == [
+            (number, number * number) for number in range(60)
+        ]
+        assert len({each.value[0] for each in outcomes}) == 2
+        (failed,) = crew.run(fail, [7])
+        assert str(failed.error) == "no 7"
+
+
+def test_a_cluster_gives_the_same_tables(cluster, photos, made, tmp_path):
+    for copy in range(10):
+        shutil.copy(photos / "one.jpg", photos / f"{copy}.jpg")
+    (photos / "bad.jpg").write_bytes(b"no picture")
+    options = ("--checkpoint", made[0], "--no-annotate", "--no-report")
+    for out, more in {
+        "loky": (),
+        "dask": ("--backend", "dask", "--scheduler", cluster[0]),
+    }.items():
+        done = run_gudi("batch", "photos", "--out", out, *options, *more, cwd=tmp_path)
+        assert done.returncode == 3, done.stderr
+    for name in ("faces.csv", "files.csv"):
+        assert (tmp_path / "dask" / name).read_bytes() == (tmp_path / "loky" / name).read_bytes()
+
+
+def test_no_cluster(photos, made):
+    options = ("--checkpoint", made[0], "--backend", "dask", "--scheduler", "tcp://127.0.0.1:9")
+    done = run_gudi("batch", "photos", "--out", "out", *options, cwd=photos.parent)
+    assert done.returncode == 1
+    assert "gudi: error: no Dask scheduler answers at tcp://127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run_gudi(
+        "batch", "photos", "--out", "out", *options[:2], *options[4:], cwd=photos.parent
+    )
+    assert (done.returncode, "goes with --backend dask" in done.stderr) == (2, True)
