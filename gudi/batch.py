@@ -27,7 +27,7 @@ from gudi.ledger import PICTURE, THUMBNAIL, Ledger
 from gudi.media import Source
 from gudi.pipeline import Settings, recognise, start_cluster, start_workers
 from gudi.predictor import Predictor, check_device
-from gudi.progress import Progress
+from gudi.progress import Item, Progress
 from gudi.results import (
     ANNOTATED,
     REPORT,
@@ -361,11 +361,11 @@ class _Sink:
         self._ledger.add(result)
         self._report.looked += 1 if result.frames is None else result.frames
         if result.part is None:
-            self._progress.advance(result)
+            self._progress.advance(Item(result.source.name, result.status, result.error))
 
     def finish(self, source: Source, problem: str, digest: bytes | None) -> None:
-        self._ledger.finish(source, problem, digest)
-        self._progress.advance(source)
+        status, error = self._ledger.finish(source, problem, digest)
+        self._progress.advance(Item(source.name, status, error))
 
 
 def write_tables(

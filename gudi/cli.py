@@ -5,14 +5,12 @@ TensorFlow and OpenCV are imported inside the commands, so that `--help` answers
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import math
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -23,14 +21,13 @@ import click
 from gudi import __version__
 from gudi.emotions import CHECKPOINT_NAME, EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.errors import ExitCode, GudiError, one_line
+from gudi.progress import duration, shown
 
 if TYPE_CHECKING:
     from gudi.batch import Report
+    from gudi.inventory import Inventory
     from gudi.pipeline import Settings
     from gudi.results import FileResult
-
-# Seconds between two lines of progress where there is no terminal to draw a bar on.
-LINE_EVERY = 10
 
 EXIT_CODES = """\b
 Exit codes:
@@ -335,6 +332,12 @@ def _settings(
 @click.option(
     "--restart", is_flag=True, help="Begin anew: replace the results of earlier runs in --out."
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say how much there is to do, how long it will take by a sample, and how much disk; write "
+    "nothing.",
+)
 @click.option("--retry-failed", is_flag=True, help="Look once more at inputs that failed before.")
 @_output_options
 @click.option(
@@ -347,6 +350,12 @@ def _settings(
     default=256,
     show_default=True,
     help="Faces that go through the network at a time; each takes about 1 MB of memory.",
+)
+@click.option(
+    "--log-json",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Append what happens to FILE, a line of JSON an event.",
 )
 @click.option(
     "--backend",
@@ -387,6 +396,7 @@ def batch(
     inputs: tuple[str, ...],
     out: Path,
     restart: bool,
+    dry_run: bool,
     retry_failed: bool,
     annotated: bool,
     report: bool,
@@ -394,6 +404,7 @@ def batch(
     tracked: bool,
     crops: bool,
     batch_size: int,
+    log_json: Path | None,
     backend: str,
     scheduler: str | None,
     shard: tuple[int, int] | None,
@@ -424,15 +435,21 @@ def batch(
     settings = _settings(
         options, batch_size, crops=crops, backend=backend, scheduler=scheduler, every=every, fps=fps
     )
+    output = Output(annotated=annotated, report=report, tracked=tracked, format=format)
+    if dry_run:
+        from gudi.inventory import take_inventory
+
+        click.echo(_described_inventory(take_inventory(inputs, out, settings, output), out))
+        return
     done = run(
         inputs,
         out,
         settings,
-        Output(annotated=annotated, report=report, tracked=tracked, format=format),
+        output,
         restart=restart,
         retry_failed=retry_failed,
         shard=shard,
-        progress=_progress(),
+        progress=shown(log_json),
     )
     _summarise(done, out)
     sys.exit(done.exit_code)
@@ -469,7 +486,7 @@ def merge(folders: tuple[Path, ...], out: Path, prefix: bool, **output: Any) -> 
     from gudi.batch import Output
     from gudi.merge import merge
 
-    statuses, emotions = merge(folders, out, Output(**output), prefix=prefix, progress=_progress())
+    statuses, emotions = merge(folders, out, Output(**output), prefix=prefix, progress=shown())
     say = functools.partial(click.echo, err=True)
     say(f"{_number(statuses.total(), 'input')}, {_number(emotions.total(), 'face')}")
     say(f"results: {out}")
@@ -502,7 +519,7 @@ def predict(
 
     # A few faces are predicted sooner in a small batch, which is filled up to its size.
     results, emotions = predict_photos(
-        inputs, _settings(options, batch_size=32), out if annotate else None, _progress()
+        inputs, _settings(options, batch_size=32), out if annotate else None, shown()
     )
     click.echo(_as_json(results, emotions) if as_json else _as_lines(results, emotions), nl=False)
     for result in results:
@@ -586,7 +603,7 @@ def fer(csv: Path, out: Path, **options: Any) -> None:
     """
     from gudi.prepare import prepare_fer
 
-    _say_prepared(*prepare_fer(csv, out, progress=_progress(), **options))
+    _say_prepared(*prepare_fer(csv, out, progress=shown(), **options))
 
 
 @prepare.command(name="raf-aligned", epilog=EXIT_CODES)
@@ -600,7 +617,7 @@ def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
     """
     from gudi.prepare import prepare_raf
 
-    _say_prepared(*prepare_raf(folder, out, aligned=True, progress=_progress(), **options))
+    _say_prepared(*prepare_raf(folder, out, aligned=True, progress=shown(), **options))
 
 
 @prepare.command(name="raf-original", epilog=EXIT_CODES)
@@ -616,7 +633,7 @@ def raf_original(folder: Path, out: Path, **options: Any) -> None:
     """
     from gudi.prepare import prepare_raf
 
-    _say_prepared(*prepare_raf(folder, out, aligned=False, progress=_progress(), **options))
+    _say_prepared(*prepare_raf(folder, out, aligned=False, progress=shown(), **options))
 
 
 def _refuse_given(*names: str, why: str) -> None:
@@ -689,7 +706,7 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
         _refuse_given("usage", "faces", "scale_factor", "workers", why="is for a csv")
     if out is not None:
         check_writable(out)
-    evaluations = evaluate_source(source, progress=_progress(), **options)
+    evaluations = evaluate_source(source, progress=shown(), **options)
     if out is not None:
         write_all(evaluations, out)
     if as_json:
@@ -822,7 +839,7 @@ def train(
     measured = dataset.load(validation) if validation else None
     if resume:
         trained = trainer.resume(
-            faces, out, {"recipe": recipe, **changes}, validation=measured, progress=_progress()
+            faces, out, {"recipe": recipe, **changes}, validation=measured, progress=shown()
         )
     else:
         trained = trainer.train(
@@ -830,7 +847,7 @@ def train(
             out,
             trainer.settings_for(recipe or "original", changes),
             validation=measured,
-            progress=_progress(),
+            progress=shown(),
             overwrite=overwrite,
         )
     if trained.prefix is None:
@@ -873,7 +890,7 @@ def export(out: Path, **options: Any) -> None:
     """
     from gudi.export import export
 
-    exported = export(out, progress=_progress(), **options)
+    exported = export(out, progress=shown(), **options)
     say = functools.partial(click.echo, err=True)
     say(one_line(f"emotions: {', '.join(exported.emotions)}"))
     if exported.idle_units:
@@ -1027,6 +1044,36 @@ def _as_json(results: list[FileResult], emotions: tuple[str, ...]) -> str:
     return json.dumps(photos, indent=2) + "\n"
 
 
+def _described_inventory(found: Inventory, out: Path) -> str:
+    """Return what there is to do, in lines for people."""
+    photos, videos = found.photos, found.videos
+    lines = [("photos", f"{photos.count:,}, {_size(photos.size)}")]
+    if videos.count:
+        length = f"{_size(videos.size)}, {duration(found.video_seconds)}"
+        frames = f"{videos.pictures:,.0f} frames to look at"
+        lines.append(("videos", f"{videos.count:,}, {length}, {frames}"))
+    if found.finished:
+        lines.append(("finished", f"{found.finished:,} by an earlier run"))
+    if found.unreadable:
+        lines.append(("unreadable", f"{found.unreadable:,}"))
+        lines += [("", problem) for problem in found.problems]
+    faces = photos.faces_in_all + videos.faces_in_all
+    lines.append(("faces", f"about {faces:,.0f}"))
+    if found.seconds is not None:
+        sampled = f"{photos.sampled} photos and {videos.sampled} frames were looked at"
+        lines.append(("time", f"about {duration(found.seconds)} ({sampled})"))
+    lines.append(("disk", f"about {_size(found.disk)} in {out}, of {_size(found.free)} free"))
+    return "\n".join(f"{key + ':' if key else '':<12}{value}" for key, value in lines)
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
 def _summarise(report: Report, out: Path) -> None:
     """Print what a run came to, on stderr."""
     statuses, faces = report.statuses, sum(report.emotions.values())
@@ -1054,49 +1101,3 @@ def _summarise(report: Report, out: Path) -> None:
 
 def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _progress() -> Any:
-    """Return a progress that fits where stderr goes to, and that cannot end a run.
-
-    Whoever reads stderr may have gone away long before the run is over.
-    """
-    from gudi.progress import Progress
-
-    class Notes(Progress):
-        def note(self, text: str) -> None:
-            with contextlib.suppress(OSError):
-                click.echo(f"note: {one_line(text)}", err=True)
-
-    class Bar(Notes):
-        def begin(self, label: str, total: int) -> None:
-            with contextlib.suppress(OSError):
-                self.bar = click.progressbar(
-                    length=total, label=label, file=sys.stderr, show_pos=True
-                )
-                self.bar.__enter__()
-
-        def advance(self, item: object = None) -> None:
-            with contextlib.suppress(OSError):
-                self.bar.update(1)
-
-        def end(self) -> None:
-            with contextlib.suppress(OSError):
-                self.bar.__exit__(None, None, None)
-
-    class Lines(Notes):
-        def begin(self, label: str, total: int) -> None:
-            self.label, self.total, self.count = label, total, 0
-            self.next = time.monotonic() + LINE_EVERY
-
-        def advance(self, item: object = None) -> None:
-            self.count += 1
-            if time.monotonic() >= self.next:
-                self.next += LINE_EVERY
-                self.end()
-
-        def end(self) -> None:
-            with contextlib.suppress(OSError):
-                click.echo(f"{self.label}: {self.count} of {self.total}", err=True)
-
-    return Bar() if sys.stderr.isatty() else Lines()

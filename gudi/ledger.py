@@ -197,6 +197,14 @@ class Ledger:
         run = self._value("SELECT run FROM sources WHERE place = ?", (media.place(path),))
         return run != self.run
 
+    def is_finished(self, source: Source) -> bool:
+        """Tell whether `source` is finished and looks as it did then."""
+        known = self._db.execute(
+            "SELECT size, mtime FROM sources WHERE place = ? AND status IS NOT NULL",
+            (media.place(source.path),),
+        ).fetchone()
+        return known is not None and known == _stamp(source)
+
     def enlist(self, source: Source) -> None:
         """Note that `source` is to be worked on, unless it is finished and has not changed."""
         key = media.place(source.path)
@@ -270,15 +278,19 @@ class Ledger:
         if result.part is None:
             self._finish(number, "", result.digest)
 
-    def finish(self, source: Source, problem: str, digest: bytes | None) -> None:
-        """Note that all parts of a video have been added; `problem` is of the video as a whole."""
-        self._finish(self._number(source), problem, digest)
+    def finish(self, source: Source, problem: str, digest: bytes | None) -> tuple[str, str]:
+        """Note that all parts of a video have been added; `problem` is of the video as a whole.
+
+        Returns:
+            Its status, and "" or why it failed.
+        """
+        return self._finish(self._number(source), problem, digest)
 
     def forget(self, source: Source) -> None:
         """Drop the parts of `source`: it will be looked at in another way."""
         self._write("DELETE FROM parts WHERE source = ?", (self._number(source),))
 
-    def _finish(self, number: int, problem: str, digest: bytes | None) -> None:
+    def _finish(self, number: int, problem: str, digest: bytes | None) -> tuple[str, str]:
         size = self.row_type.itemsize
         faces, *others = self._db.execute(
             'SELECT total(length(faces)) / ?, sum(frames), max("end"), max(width), max(height)'
@@ -296,6 +308,7 @@ class Ledger:
             " height = ?, error = ?, digest = ? WHERE id = ?",
             (status, int(faces), *others, error, digest, number),
         )
+        return status, error
 
     def take_over(self, other: Ledger, entry: Entry, prefix: str = "") -> Entry | None:
         """Copy `entry` of another ledger with all of its faces; pictures are left out.

@@ -1,6 +1,31 @@
-"""How long-running work tells how far it is."""
+"""How long-running work tells how far it is: to nobody, to a terminal, to a pipe, to a log."""
 
 from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from gudi.errors import OutputError, one_line
+
+# Seconds between two lines of progress where there is no terminal to draw a bar on.
+LINE_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Item:
+    """What became of an input: its name, its status as `files.csv` has it, and why it failed."""
+
+    source: str
+    status: str
+    error: str = ""
 
 
 class Progress:
@@ -12,8 +37,125 @@ class Progress:
     def begin(self, label: str, total: int) -> None:
         """A stage of `total` items begins."""
 
-    def advance(self, item: object = None) -> None:
+    def advance(self, item: Item | None = None) -> None:
         """One more item of the stage is done."""
 
     def end(self) -> None:
         """The stage is over."""
+
+
+class _Notes(Progress):
+    """Writes notes to stderr; whoever reads it may have gone away long before the run is over."""
+
+    def note(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            click.echo(f"note: {one_line(text)}", err=True)
+
+
+class _Bar(_Notes):
+    """Draws a bar on a terminal."""
+
+    def begin(self, label: str, total: int) -> None:
+        with contextlib.suppress(OSError):
+            self._bar = click.progressbar(length=total, label=label, file=sys.stderr, show_pos=True)
+            self._bar.__enter__()
+
+    def advance(self, item: Item | None = None) -> None:
+        with contextlib.suppress(OSError):
+            self._bar.update(1)
+
+    def end(self) -> None:
+        with contextlib.suppress(OSError):
+            self._bar.__exit__(None, None, None)
+
+
+class _Lines(_Notes):
+    """Writes a line now and then."""
+
+    def begin(self, label: str, total: int) -> None:
+        self._label, self._total = label, total
+        self._count = self._failed = 0
+        self._began = time.monotonic()
+        self._next = self._began + LINE_EVERY
+
+    def advance(self, item: Item | None = None) -> None:
+        self._count += 1
+        self._failed += item is not None and item.status == "failed"
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + LINE_EVERY
+            rate = self._count / (now - self._began)
+            left = duration((self._total - self._count) / rate)
+            failed = f", {self._failed:,} failed" if self._failed else ""
+            self._write(f", {rate:.1f} a second, {left} left{failed}")
+
+    def end(self) -> None:
+        self._write("")
+
+    def _write(self, more: str) -> None:
+        with contextlib.suppress(OSError):
+            click.echo(f"{self._label}: {self._count} of {self._total}{more}", err=True)
+
+
+class _Log(Progress):
+    """Writes JSON, a line an event, for programs that watch; and tells another progress, too.
+
+    Events are `begin` and `end` of a `stage`, `item` with `source` and `status`, and `note`.
+
+    Args:
+        path: the file, to which the lines are appended.
+        also: whom else to tell.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, path: Path, also: Progress) -> None:
+        self._also, self._stage, self._count = also, "", 0
+        try:
+            self._file: IO[str] = path.open("a", encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+    def note(self, text: str) -> None:
+        self._also.note(text)
+        self._write("note", text=text)
+
+    def begin(self, label: str, total: int) -> None:
+        self._also.begin(label, total)
+        self._stage, self._count = label, 0
+        self._write("begin", total=total)
+
+    def advance(self, item: Item | None = None) -> None:
+        self._also.advance(item)
+        self._count += 1
+        self._write("item", **(asdict(item) if item is not None else {}))
+
+    def end(self) -> None:
+        self._also.end()
+        self._write("end", done=self._count)
+
+    def _write(self, event: str, **values: Any) -> None:
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        line = {"time": now, "event": event, "stage": self._stage} | values
+        with contextlib.suppress(OSError):  # a full disk must not end what is being logged
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+
+
+def shown(log: Path | None = None) -> Progress:
+    """Return a progress that fits where stderr goes to, and writes to the file `log` besides.
+
+    Raises:
+        OutputError: `log` cannot be written.
+    """
+    progress = _Bar() if sys.stderr.isatty() else _Lines()
+    return progress if log is None else _Log(log, progress)
+
+
+def duration(seconds: float) -> str:
+    """Return so many seconds as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"

@@ -181,6 +181,19 @@ def index(path: str | os.PathLike) -> Index:
     return Index(np.sort(np.array(stamps)), np.sort(np.array(keys)), unit, *looks, problem)
 
 
+def length(path: str | os.PathLike) -> tuple[float, float]:
+    """Return how long the video at `path` is, in seconds, and the number of its frames.
+
+    Both as its header has it: they are no more than likely.
+
+    Raises:
+        VideoError: it is no video, or cannot be opened.
+    """
+    with opened(path) as (container, stream):
+        seconds = (container.duration or 0) / 1e6
+        return seconds, stream.frames or seconds * float(stream.average_rate or RATE)
+
+
 def stretches(found: Index, wanted: Sequence[int], length: int = STRETCH) -> Iterator[Stretch]:
     """Cut the frames numbered `wanted` into stretches, each from the key frame before it.
 
