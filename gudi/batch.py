@@ -168,6 +168,7 @@ class _Run:
     def begin(self, *, restart: bool, retry_failed: bool) -> None:
         """Open the ledger and list what there is to work on."""
         identity = _identity(self.settings, self.weights)
+        self.folder.sweep()
         path = self.folder.path / ledger.NAME
         if self.folder.used and not restart:
             self._check_same(path, identity)
@@ -187,7 +188,6 @@ class _Run:
     def _begin_anew(self, path: Path, identity: dict[str, Any]) -> None:
         """Replace what there is when it is clear that there is something to replace it with."""
         beside = path.with_name(f"{TEMPORARY_PREFIX}{ledger.NAME}")
-        beside.unlink(missing_ok=True)  # of a run that was killed
         try:
             with self._open(beside) as new:
                 self._list(new, identity)
@@ -317,7 +317,6 @@ class _Run:
             raise
         finally:
             try:
-                drawing.sweep(self.folder.path)
                 if complete:
                     self.folder.write_files(self.ledger.entries())  # tells of pictures, too
                 else:

@@ -27,7 +27,7 @@ from gudi.files import TEMPORARY_PREFIX, written_whole
 from gudi.ledger import PICTURE, THUMBNAIL, Entry, Ledger
 from gudi.media import Source
 from gudi.pipeline import reason
-from gudi.results import FileResult, Pictures, ResultFolder, places, strongest
+from gudi.results import SCRATCH, FileResult, Pictures, ResultFolder, places, strongest
 
 THUMBNAIL_SIDE = 240  # pixels
 THUMBNAILS_A_FOLDER = 1000
@@ -75,7 +75,7 @@ def annotate_photos(
             if outcome.error is not None:
                 drawn[outcome.item.source].error = _undrawn(outcome.error)
     finally:
-        sweep(pictures.folder)
+        pictures.sweep()
 
 
 def annotate(
@@ -99,8 +99,14 @@ def annotate(
         done: called when all pictures of one source are there, or cannot be made.
     """
     queue = _Queue(ledger, folder, frames, wanted, done)
-    for outcome in workers.run(functools.partial(_work, tuple(emotions)), queue):
-        queue.judge(outcome)
+    try:
+        for outcome in workers.run(functools.partial(_work, tuple(emotions)), queue):
+            queue.judge(outcome)
+    finally:
+        for each in (folder.annotated, folder.thumbnails):
+            _sweep(each)
+    for left in folder.path.glob(f"{SCRATCH}*"):  # of videos that have changed or are gone
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def remove_outdated(ledger: Ledger, folder: ResultFolder) -> None:
@@ -116,13 +122,12 @@ def thumbnail(entry: Entry) -> str:
     return f"thumbnails/{entry.id // THUMBNAILS_A_FOLDER}/{entry.id}.jpg"
 
 
-def sweep(folder: Path) -> None:
+def _sweep(folder: Path) -> None:
     """Remove what workers that were killed have left half written below `folder`."""
-    for parent, folders, files in os.walk(folder):
+    for parent, _, files in os.walk(folder):
         for name in files:
             if name.startswith(TEMPORARY_PREFIX):
                 Path(parent, name).unlink(missing_ok=True)
-        folders[:] = [name for name in folders if not os.path.islink(os.path.join(parent, name))]
 
 
 def _undrawn(error: BaseException) -> str:
@@ -335,8 +340,8 @@ class _Queue:
         return self._folder.path / thumbnail(entry) if self._wanted & THUMBNAIL else None
 
     def _scratch(self, entry: Entry) -> Path:
-        """Return the folder of the pieces of a video."""
-        return self._folder.path / f"{TEMPORARY_PREFIX}video-{entry.id}"
+        """Return the folder of the pieces of a video: another one when its content is another."""
+        return self._folder.path / f"{SCRATCH}{entry.id}-{entry.digest}"
 
 
 def _mp4(name: str) -> str:

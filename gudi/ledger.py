@@ -80,6 +80,7 @@ class Entry:
     Attributes:
         id: its number in this ledger.
         source: what and where it is.
+        digest: hash of its content, in hexadecimal; "" where that is not known.
         status: `ok`, `no_face` or `failed`; None where it has not been looked at.
         faces, frames: how many; frames is None for photos.
         duration: of a video, when the last of its frames is shown, in seconds.
@@ -92,6 +93,7 @@ class Entry:
 
     id: int
     source: Source
+    digest: str
     status: str | None
     faces: int
     frames: int | None
@@ -105,8 +107,8 @@ class Entry:
 
 
 _ENTRY = (
-    "id, name, path, kind, status, faces, frames, duration, width, height, error, picture, drawn,"
-    " draw_error"
+    "id, name, path, kind, digest, status, faces, frames, duration, width, height, error, picture,"
+    " drawn, draw_error"
 )
 
 
@@ -502,13 +504,13 @@ class _Errors:
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    number, name, path, kind, status, faces, frames, duration, *others = row
+    number, name, path, kind, digest, status, faces, frames, duration, *others = row
     width, height, error, place, drawn, draw_error = others
     if place is not None and place != next(places(place)):
         place = None  # this ledger is a stranger's, and leads out of the folder
     return Entry(
-        number, Source(name, os.fsdecode(path), kind), status, faces or 0, frames, duration, width,
-        height, error, place, drawn, draw_error,
+        number, Source(name, os.fsdecode(path), kind), (digest or b"").hex(), status, faces or 0,
+        frames, duration, width, height, error, place, drawn, draw_error,
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FACES, FILES, RUN, ANNOTATED = "faces", "files.csv", "run.json", "annotated"
 THUMBNAILS, CROPS, REPORT = "thumbnails", "crops.npy", "report.html"
+SCRATCH = f"{TEMPORARY_PREFIX}video-"  # and more: folders with pieces of annotated videos
 
 # What the table of faces can be written as, and at once its ending.
 FORMATS = ("csv", "jsonl", "parquet")
@@ -153,7 +154,7 @@ class ResultFolder:
         try:
             for name in files:
                 (self.path / name).unlink(missing_ok=True)
-            for folder in (self.annotated, self.thumbnails):
+            for folder in (self.annotated, self.thumbnails, *self.path.glob(f"{SCRATCH}*")):
                 if folder.is_dir() and not folder.is_symlink():
                     shutil.rmtree(folder)
         except OSError as error:
@@ -208,11 +209,17 @@ class ResultFolder:
             json.dump(run, file, indent=2)
             file.write("\n")
 
+    def sweep(self) -> None:
+        """Remove tables that a run left half written when it was killed."""
+        for left in self.path.glob(f"{TEMPORARY_PREFIX}*"):
+            if left.is_file():
+                left.unlink()
+
     def discard(self) -> None:
         """Remove what a run has left that could not be begun."""
         self.clear()
-        for left in (self.path / RUN, *self.path.glob(f"{TEMPORARY_PREFIX}*")):
-            left.unlink(missing_ok=True)
+        self.sweep()
+        (self.path / RUN).unlink(missing_ok=True)
 
 
 def face_columns(emotions: Sequence[str], *, tracked: bool = False) -> tuple[str, ...]:
@@ -346,6 +353,12 @@ class Pictures:
         place = next(place for place in places(name) if place not in self._taken)
         self._taken.add(place)
         return self.folder / place
+
+    def sweep(self) -> None:
+        """Remove what workers that were killed have left half written."""
+        for folder in {(self.folder / place).parent for place in self._taken}:
+            for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                leftover.unlink(missing_ok=True)
 
 
 def places(name: str) -> Iterator[str]:

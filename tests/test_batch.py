@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,7 +22,9 @@ from conftest import draw_face, gudi_environment, interruptible, run_gudi, save
 
 from gudi import batch, drawing, media, pipeline, video
 from gudi.emotions import EMOTIONS
+from gudi.errors import OutputError
 from gudi.files import alone
+from gudi.ledger import Ledger
 from gudi.predictor import Predictor
 from gudi.results import Pictures
 
@@ -588,6 +592,47 @@ def test_an_interrupted_run_keeps_what_is_done(photos, made, tmp_path, how):
     account = json.loads((out / "run.json").read_text())
     assert account["state"] == "interrupted"
     assert account["counts"]["not_reached"] == 3004 - len(files)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_killed_run_loses_nothing(photos, made, tmp_path):
+    for copy in range(16):
+        save(photos / f"{copy}.jpg", draw_face(200, 400, 300, 10 * copy, 5 * copy))
+    assert run(photos, tmp_path / "whole", made[0]).returncode == 0
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "gudi", "batch", photos, "--out", out, "--checkpoint", made[0]]
+    # While it lists, while it looks, while it draws; what is finished only grows.
+    for wanted in (0, 4, 20):
+        process = subprocess.Popen(
+            command, env=gudi_environment(), stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        deadline = time.monotonic() + 100
+        while process.poll() is None and time.monotonic() < deadline:
+            log = out / "ledger.sqlite-wal"
+            if (out / "run.json").exists() and (not wanted or finished(out, log) >= wanted):
+                break
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    done = run(photos, out, made[0])
+    assert done.returncode == 0, done.stderr
+    assert "finished earlier: " in done.stderr
+    for name in ("faces.csv", "files.csv"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    drawn = [sorted((each / "annotated").rglob("*")) for each in (out, tmp_path / "whole")]
+    assert len(drawn[0]) == len(drawn[1])
+    assert not list(out.rglob(".gudi-*"))
+
+
+def finished(out, log):
+    """Return how many sources are finished, from a copy of the ledger of a run under way."""
+    with tempfile.TemporaryDirectory() as copy:
+        for path in (out / "ledger.sqlite", log):
+            if path.exists():
+                shutil.copy(path, copy)
+        with contextlib.suppress(OutputError), Ledger(Path(copy, "ledger.sqlite"), 7) as ledger:
+            return sum(count for status, count in ledger.counts().items() if status)
+    return 0
 
 
 def test_real_photos_as_the_original_saw_them(shared, legacy, tmp_path):
