@@ -30,6 +30,7 @@ from gudi.predictor import Predictor, check_device
 from gudi.progress import Item, Progress
 from gudi.results import (
     ANNOTATED,
+    FILES,
     REPORT,
     FileResult,
     ResultFolder,
@@ -215,6 +216,8 @@ class _Run:
         """Raise unless the results in the folder were made as this run would make them."""
         out = self.folder.path
         if not path.exists():
+            if not (out / FILES).exists():
+                return  # it was killed before it had begun
             raise OutputError(
                 f"--out {out} holds results, but not the ledger ({ledger.NAME}) to go on from; "
                 "choose another folder, or give --restart to replace them"
@@ -271,6 +274,7 @@ class _Run:
         predictor = Predictor(self.weights, settings.device, settings.batch_size, settings.emotions)
         if self.weights.recovered:
             self.progress.note(f"{self.weights.source}: {self.weights.recovered}")
+        self.weights = replace(self.weights, values={})  # they are in the network now
         self.account["device"] = predictor.device
         self.folder.write_run(self.account)
         self.report.seconds["startup"] = time.monotonic() - self.began
@@ -330,6 +334,8 @@ class _Run:
                 self.folder.write_run(account)
         if self.output.report:
             write_report(self.ledger, self.folder, self.settings.emotions, account)
+        else:
+            (self.folder.path / REPORT).unlink(missing_ok=True)  # it tells of an earlier run
 
     def _count(self) -> None:
         report = self.report
@@ -358,7 +364,9 @@ class _Sink:
 
     def add(self, result: FileResult) -> None:
         self._ledger.add(result)
-        self._report.looked += 1 if result.frames is None else result.frames
+        looked = 1 if result.frames is None else result.frames
+        self._report.looked += looked
+        self._progress.look(looked)
         if result.part is None:
             self._progress.advance(Item(result.source.name, result.status, result.error))
 

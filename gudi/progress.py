@@ -40,6 +40,9 @@ class Progress:
     def advance(self, item: Item | None = None) -> None:
         """One more item of the stage is done."""
 
+    def look(self, count: int) -> None:
+        """So many more photos, or frames of a video that is not done yet, have been looked at."""
+
     def end(self) -> None:
         """The stage is over."""
 
@@ -57,12 +60,20 @@ class _Bar(_Notes):
 
     def begin(self, label: str, total: int) -> None:
         with contextlib.suppress(OSError):
-            self._bar = click.progressbar(length=total, label=label, file=sys.stderr, show_pos=True)
+            self._pictures = 0
+            self._bar = click.progressbar(
+                length=total, label=label, file=sys.stderr, show_pos=True, item_show_func=_pictures
+            )
             self._bar.__enter__()
 
     def advance(self, item: Item | None = None) -> None:
         with contextlib.suppress(OSError):
-            self._bar.update(1)
+            self._bar.update(1, self._pictures)
+
+    def look(self, count: int) -> None:
+        with contextlib.suppress(OSError):
+            self._pictures += count
+            self._bar.update(0, self._pictures)
 
     def end(self) -> None:
         with contextlib.suppress(OSError):
@@ -74,27 +85,42 @@ class _Lines(_Notes):
 
     def begin(self, label: str, total: int) -> None:
         self._label, self._total = label, total
-        self._count = self._failed = 0
+        self._count = self._failed = self._pictures = 0
         self._began = time.monotonic()
         self._next = self._began + LINE_EVERY
 
     def advance(self, item: Item | None = None) -> None:
         self._count += 1
         self._failed += item is not None and item.status == "failed"
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + LINE_EVERY
-            rate = self._count / (now - self._began)
-            left = duration((self._total - self._count) / rate)
-            failed = f", {self._failed:,} failed" if self._failed else ""
-            self._write(f", {rate:.1f} a second, {left} left{failed}")
+        self._tell()
+
+    def look(self, count: int) -> None:
+        self._pictures += count
+        self._tell()
 
     def end(self) -> None:
         self._write("")
 
+    def _tell(self) -> None:
+        """Write a line if it is time for one."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + LINE_EVERY
+        seconds = now - self._began
+        more = ""
+        if self._pictures:
+            more += f", {_pictures(self._pictures)}, {self._pictures / seconds:.1f} a second"
+        if self._count:
+            left = seconds / self._count * (self._total - self._count)
+            more += f", about {duration(left)} left"
+        if self._failed:
+            more += f", {self._failed:,} failed"
+        self._write(more)
+
     def _write(self, more: str) -> None:
         with contextlib.suppress(OSError):
-            click.echo(f"{self._label}: {self._count} of {self._total}{more}", err=True)
+            click.echo(f"{self._label}: {self._count:,} of {self._total:,}{more}", err=True)
 
 
 class _Log(Progress):
@@ -131,6 +157,9 @@ class _Log(Progress):
         self._count += 1
         self._write("item", **(asdict(item) if item is not None else {}))
 
+    def look(self, count: int) -> None:
+        self._also.look(count)
+
     def end(self) -> None:
         self._also.end()
         self._write("end", done=self._count)
@@ -151,6 +180,10 @@ def shown(log: Path | None = None) -> Progress:
     """
     progress = _Bar() if sys.stderr.isatty() else _Lines()
     return progress if log is None else _Log(log, progress)
+
+
+def _pictures(count: int | None) -> str:
+    return f"{count:,} pictures" if count else ""
 
 
 def duration(seconds: float) -> str:
