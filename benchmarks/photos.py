@@ -27,15 +27,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from sides import compare
+from sides import compare, seconds_a_face
 
 
 def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
     import cv2
-    import numpy as np
 
     from gudi import faces, media
-    from gudi.predictor import Predictor
 
     cv2.setNumThreads(1)
     crops = []
@@ -44,14 +42,7 @@ def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, flo
         grey = faces.grey(media.read_photo(path))
         crops += [faces.crop(grey, box) for box in faces.detect(grey, min_face=options.min_face)]
     looking = time.process_time() - began
-    with Predictor(options.checkpoint, "cpu") as predictor:
-        size = predictor.batch_size
-        batch = np.array((crops * size)[:size])
-        predictor.predict(batch)
-        began = time.process_time()
-        for _ in range(4):
-            predictor.predict(batch)
-        face = (time.process_time() - began) / (4 * size)
+    face = seconds_a_face(options.checkpoint, crops)
     seconds = looking + face * len(crops)
     return {
         "rate": len(photos) / seconds * len(os.sched_getaffinity(0)),

@@ -27,7 +27,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sides import compare, measure
+from sides import compare, measure, seconds_a_face
 
 
 def play(path: Path, seconds: float, out: Path) -> int:
@@ -37,34 +37,27 @@ def play(path: Path, seconds: float, out: Path) -> int:
     count, start = 0, 0
     with av.open(str(out), "w") as container:
         stream = None
-        while count == 0 or start * stream.time_base < seconds:
+        while True:
             with av.open(str(path)) as source:
                 pictures = source.streams.video[0]
-                if stream is None:
-                    stream = container.add_stream_from_template(pictures)
-                first = last = None
-                for packet in source.demux(pictures):
-                    if packet.dts is None or (count and start + packet.dts < 0):
-                        continue
-                    first = packet.dts if first is None else first
-                    last = packet.dts - first
-                    packet.pts, packet.dts = packet.pts - first + start, last + start
+                stream = stream or container.add_stream_from_template(pictures)
+                packets = [each for each in source.demux(pictures) if each.dts is not None]
+                first = packets[0].dts
+                for packet in packets:
+                    packet.pts, packet.dts = packet.pts - first + start, packet.dts - first + start
                     packet.stream = stream
                     container.mux(packet)
-                    count += 1
-                start += last + (last // max(1, pictures.frames - 1))
-                unit = pictures.time_base
-            if start * unit >= seconds:
-                return count
-    return count
+                length = packets[-1].dts - packets[0].dts
+                start += length * len(packets) // (len(packets) - 1)
+                count += len(packets)
+                if start * pictures.time_base >= seconds:
+                    return count
 
 
 def side_limit(options: argparse.Namespace) -> dict[str, float]:
     import cv2
-    import numpy as np
 
     from gudi import faces, video
-    from gudi.predictor import Predictor
 
     cv2.setNumThreads(1)
     crops, count = [], 0
@@ -74,14 +67,7 @@ def side_limit(options: argparse.Namespace) -> dict[str, float]:
         crops += [faces.crop(grey, box) for box in faces.detect(grey, min_face=options.min_face)]
         count += 1
     looking = time.process_time() - began
-    with Predictor(options.checkpoint, "cpu") as predictor:
-        size = predictor.batch_size
-        batch = np.array((crops * size)[:size])
-        predictor.predict(batch)
-        began = time.process_time()
-        for _ in range(4):
-            predictor.predict(batch)
-        face = (time.process_time() - began) / (4 * size)
+    face = seconds_a_face(options.checkpoint, crops)
     seconds = looking + face * len(crops)
     return {
         "rate": count / seconds * len(os.sched_getaffinity(0)),

@@ -10,7 +10,6 @@ import bisect
 import functools
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -209,7 +208,7 @@ class _Video:
     failed: str = ""
 
 
-class _Queue:
+class _Queue(jobs.Supply):
     """What is to be drawn: one source after the other, videos in pieces."""
 
     def __init__(
@@ -220,21 +219,13 @@ class _Queue:
         wanted: int,
         done: Callable[[], None],
     ) -> None:
+        super().__init__(map(self._first, ledger.undrawn(wanted)))
         self._ledger, self._folder, self._wanted, self._done = ledger, folder, wanted, done
         self._frames = frames
-        self._entries = ledger.undrawn(wanted)
-        self._more: deque[Iterator[Any]] = deque()
         self._drawn: dict[Source, Entry | _Video] = {}
 
-    def __iter__(self) -> _Queue:
-        return self
-
-    def __next__(self) -> Any:
-        while self._more:
-            for item in self._more[0]:
-                return item
-            self._more.popleft()
-        entry = next(self._entries)
+    def _first(self, entry: Entry) -> _Photo | _Packets:
+        """Return what `entry` begins with."""
         if entry.source.kind == media.VIDEO:
             self._drawn[entry.source] = _Video(entry)
             return _Packets(entry.source)
@@ -253,7 +244,7 @@ class _Queue:
             return
         drawn = self._drawn[item.source]
         if isinstance(item, _Packets) and not error:
-            self._more.append(self._pieces(drawn, outcome.value))
+            self.add(self._pieces(drawn, outcome.value))
             return
         if isinstance(item, (_Join, _Packets)):
             self._finish(item.source, error)
@@ -321,7 +312,7 @@ class _Queue:
             self._finish(source, drawn.failed)
         else:
             path = self._path(drawn.entry, f"{source.name}{_mp4(source.name)}")
-            self._more.append(iter([_Join(source, tuple(drawn.pieces), path)]))
+            self.add([_Join(source, tuple(drawn.pieces), path)])
 
     def _finish(self, source: Source, error: str) -> None:
         drawn = self._drawn.pop(source)

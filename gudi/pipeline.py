@@ -274,36 +274,26 @@ class _Clock:
         self._since = now
 
 
-class _Queue:
-    """What is to be looked at: sources one after the other, videos in stretches.
-
-    An iterator that may go on after it has ended, when the outcome of an item brings more.
-    """
+class _Queue(jobs.Supply):
+    """What is to be looked at: sources one after the other, videos in stretches."""
 
     def __init__(self, sources: Iterable[Source], frames: video.Choice, videos: _Videos) -> None:
-        self._sources, self._frames, self._videos = iter(sources), frames, videos
-        self._more: deque[Iterator[_Item]] = deque()
+        super().__init__(self._each(sources))
+        self._frames, self._videos = frames, videos
 
-    def __iter__(self) -> _Queue:
-        return self
-
-    def __next__(self) -> _Item:
-        while self._more:
-            for item in self._more[0]:
-                return item
-            self._more.popleft()
-        for source in self._sources:
-            if not source.problem:
-                return _Item(source)
-            self._videos.add(FileResult(source, error=source.problem))
-        raise StopIteration
+    def _each(self, sources: Iterable[Source]) -> Iterator[_Item]:
+        for source in sources:
+            if source.problem:
+                self._videos.add(FileResult(source, error=source.problem))
+            else:
+                yield _Item(source)
 
     def judge(self, outcome: jobs.Outcome) -> Iterator[tuple[FileResult, _Look]]:
         """Yield the results in a worker's outcome, not yet predicted, and what they come from."""
         source, stretch, look = outcome.item.source, outcome.item.stretch, outcome.value
         if isinstance(outcome.error, video.StampsUnreliable):
             self._videos.begin_anew(source)
-            self._more.append(iter([_Item(source, video.WHOLE)]))
+            self.add([_Item(source, video.WHOLE)])
         elif isinstance(look, tuple):
             self._cut(source, *look)
         else:
@@ -325,9 +315,7 @@ class _Queue:
             source, chosen[:: video.STRETCH] or [video.WHOLE.number], index.problem, digest
         )
         stretches = video.stretches(index, chosen) if chosen else iter([video.WHOLE])
-        self._more.append(
-            _Item(source, stretch) for stretch in stretches if stretch.number in missing
-        )
+        self.add(_Item(source, stretch) for stretch in stretches if stretch.number in missing)
 
 
 def reason(error: BaseException) -> str:

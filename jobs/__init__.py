@@ -3,11 +3,13 @@
 from jobs.cluster import Cluster
 from jobs.errors import JobError, TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
 from jobs.runner import Outcome, Workers, cpu_count
+from jobs.supply import Supply
 
 __all__ = [
     "Cluster",
     "JobError",
     "Outcome",
+    "Supply",
     "TimedOut",
     "TooMuchMemory",
     "WorkerDied",
