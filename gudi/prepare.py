@@ -33,7 +33,8 @@ PIXELS = FACE_SIZE * FACE_SIZE
 # A row of fer2013.csv has up to 9,233 characters. A file that is none may have no line breaks.
 MAX_LINE = 2**16
 
-ROWS_A_TASK = 64
+# A worker searches them for about 0.1 s: at the end of a run another waits no longer than that.
+ROWS_A_TASK = 16
 
 # RAF-DB's labels count from 1: surprise, fear, disgust, happiness, sadness, anger, neutral.
 RAF_LABELS = tuple(
@@ -364,7 +365,7 @@ def _fer_face(scale_factor: float | None, row: _Row) -> _Face:
     if label != float(row.label) or not 0 <= label < len(EMOTIONS):
         return None, f"the emotion {row.label[:20]} is none of 0 to {len(EMOTIONS) - 1}"
     try:
-        pixels = np.array(row.picture.split(), np.float64)
+        pixels = _numbers(row.picture)
     except ValueError:
         return None, "a pixel is no number"
     if len(pixels) != PIXELS:
@@ -374,6 +375,17 @@ def _fer_face(scale_factor: float | None, row: _Row) -> _Face:
     image = pixels.astype(np.uint8).reshape(FACE_SIZE, FACE_SIZE)
     face = image if scale_factor is None else bordered_face(image, scale_factor)
     return (None, "") if face is None else (label, face)
+
+
+def _numbers(text: str) -> np.ndarray:
+    """Return the numbers in `text`: int64 if all are whole and unsigned, else float64.
+
+    Raises:
+        ValueError: something else is among them.
+    """
+    if text.isascii() and text.replace(" ", "").isdigit():
+        return np.fromstring(text, np.int64, sep=" ")  # ten times as fast as a list of words
+    return np.array(text.split(), np.float64)
 
 
 def bordered_face(image: np.ndarray, scale_factor: float = SCALE_FACTOR) -> np.ndarray | None:

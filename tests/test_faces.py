@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import cv2
 import numpy as np
 import pytest
@@ -63,6 +65,64 @@ def test_too_many_pixels_are_refused_before_opencv_crashes_on_them():
     with pytest.raises(PhotoError, match="20000×20000 pixels are too many.*--max-side"):
         faces.detect(image)
     assert faces.detect(image, max_side=1000) == []
+
+
+@pytest.fixture
+def one_thread():
+    """OpenCV in one thread: several name what they find in the order in which they find it."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(threads)
+
+
+def found_by_opencv(image, scale_factor, min_neighbors):
+    """Return what OpenCV finds with the cascade as it comes, in OpenCV's order."""
+    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    found = cascade.detectMultiScale(image, scale_factor, min_neighbors)
+    return [tuple(map(int, box)) for box in found]
+
+
+def assert_as_opencv(image, scale_factor, min_neighbors):
+    expected = found_by_opencv(image, scale_factor, min_neighbors)
+    settings = {"scale_factor": scale_factor, "min_neighbors": min_neighbors}
+    assert faces.detect(image, **settings) == sorted(expected)
+    largest = [max(expected, key=lambda box: box[2] * box[3])] if expected else []
+    assert faces.detect(image, **settings, largest=True) == largest
+
+
+def test_every_stage_is_asked_once():
+    root = ElementTree.parse(cv2.data.haarcascades + faces.CASCADE).getroot()
+    assert sorted(faces.STAGES) == list(range(len(root.find("cascade/stages"))))
+    assert faces.STAGES[0] == 0
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("min_neighbors", [0, 1, 5])
+@pytest.mark.parametrize("scale_factor", [1.05, 1.1, 1.3, 2])
+def test_drawn_faces_are_where_opencv_finds_them(scale_factor, min_neighbors):
+    noise = np.random.default_rng(3).integers(0, 256, (90, 130), np.uint8)
+    for image in (
+        faces.grey(two_faces()),
+        faces.grey(np.hstack([draw_face()] * 2)),  # of one size
+        faces.grey(draw_face(30, 40, 60, 5, 3)),  # about as small as can be found
+        faces.grey(draw_face(200, 200, 200, 0, 0)),  # up to the edges
+        cv2.resize(noise, None, fx=3, fy=3),
+        noise,
+    ):
+        assert_as_opencv(image, scale_factor, min_neighbors)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("scale_factor", "min_neighbors"), [(1.1, 5), (1.1, 0), (1.3, 3)])
+def test_real_faces_are_where_opencv_finds_them(shared, scale_factor, min_neighbors):
+    for path in sorted((shared / "photos").glob("*.jpg"))[::25]:
+        assert_as_opencv(cv2.imread(str(path), 0), scale_factor, min_neighbors)
+    with np.load(shared / "fer2013" / "fer2013.npz") as rows:
+        pictures = rows["pixels"][::700]
+    for picture in pictures:
+        bordered = cv2.copyMakeBorder(picture, *[51] * 4, cv2.BORDER_CONSTANT, value=200)
+        assert_as_opencv(bordered, scale_factor, min_neighbors)
 
 
 def test_a_crop_is_what_the_network_takes():

@@ -112,12 +112,15 @@ def test_rows_that_cannot_be_used_are_listed(tmp_path):
         "3,1 2 3,Training": "it has 3 pixels, not 2304",
         "": "it is blank",
         fer_row(3, ["x"] * 2304): "a pixel is no number",
+        fer_row(3, ["+"] * 2304): "a pixel is no number",
+        fer_row(3, [-1] * 2304): "a pixel is no whole number from 0 to 255",
         fer_row(3, ["nan"] * 2304): "a pixel is no whole number from 0 to 255",
         fer_row(3, [256] * 2304): "a pixel is no whole number from 0 to 255",
         fer_row(3, ["0.5"] * 2304): "a pixel is no whole number from 0 to 255",
         "3": "it has 1 columns, not 3",
         fer_row(3, ["1" * 40] * 2304): "it is longer than a row can be",
         good + ",more": "it has 4 columns, not 3",
+        good.replace(" ", ".0 "): "",  # as pandas may have written it
         "\0\ufffd": "it has 1 columns, not 3",
     }
     path = write_fer(tmp_path / "fer.csv", list(rows))
@@ -127,11 +130,11 @@ def test_rows_that_cannot_be_used_are_listed(tmp_path):
     account = json.loads((tmp_path / "data" / "sf=1.1_data.json").read_text())
     expected = [f"row {row}: {why}" for row, why in enumerate(rows.values(), start=2) if why]
     assert account["reasons"][:-1] == expected
-    assert account["reasons"][-1].startswith("row 16: it has 2 columns, not 3")
-    assert (account["rows"], account["faces"], account["rejected"]) == (15, 1, 14)
-    assert "unusable: 14 rows" in done.stderr
+    assert account["reasons"][-1].startswith("row 19: it has 2 columns, not 3")
+    assert (account["rows"], account["faces"], account["rejected"]) == (18, 2, 16)
+    assert "unusable: 16 rows" in done.stderr
     assert "row 3: the emotion 7" in done.stderr
-    assert "and 4 more, see sf=1.1_data.json" in done.stderr
+    assert "and 6 more, see sf=1.1_data.json" in done.stderr
 
 
 @pytest.mark.parametrize(
