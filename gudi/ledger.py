@@ -210,32 +210,39 @@ class Ledger:
     def enlist(self, source: Source) -> None:
         """Note that `source` is to be worked on, unless it is finished and has not changed."""
         key = media.place(source.path)
+        values = (os.fsencode(source.path), source.name, source.kind, self.run, *_stamp(source))
+        if not source.problem and self._same(key, values):
+            return
         known = self._db.execute(
             "SELECT id, size, mtime, digest FROM sources WHERE place = ?", (key,)
         ).fetchone()
-        size, mtime = _stamp(source)
         if known is None:
             self._write(
-                "INSERT INTO sources (place, path, name, kind, run, size, mtime)"
+                "INSERT INTO sources (path, name, kind, run, size, mtime, place)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (key, os.fsencode(source.path), source.name, source.kind, self.run, size, mtime),
+                (*values, key),
             )
         else:
             number, *before, digest = known
-            if source.problem or [size, mtime] != before:
-                same = not source.problem and digest and digest == _digest(source.path)
-                if not same:
-                    self._reset(number)
+            touched = before != list(values[-2:])
+            if source.problem or (touched and not (digest and digest == _digest(source.path))):
+                self._reset(number)
             self._write(
                 "UPDATE sources SET path = ?, name = ?, kind = ?, run = ?, size = ?, mtime = ?"
                 " WHERE id = ?",
-                (
-                    os.fsencode(source.path), source.name, source.kind, self.run, size, mtime,
-                    number,
-                ),
-            )  # fmt: skip
+                (*values, number),
+            )
         if source.problem:
             self.add(FileResult(source, error=source.problem))
+
+    def _same(self, place: bytes, values: Sequence[Any]) -> bool:
+        """Take down that a source was come across, if that is all that there is to it."""
+        path, name, kind, run, size, mtime = values
+        return self._write(
+            "UPDATE sources SET run = ? WHERE place = ? AND path = ? AND name = ? AND kind = ?"
+            " AND size = ? AND mtime = ?",
+            (run, place, path, name, kind, size, mtime),
+        )
 
     def _reset(self, number: int) -> None:
         """Forget what came of a source."""
@@ -472,8 +479,8 @@ class Ledger:
         """Return the first value that `query` finds, or None."""
         return (self._db.execute(query, values).fetchone() or [None])[0]
 
-    def _write(self, statement: str, values: Sequence[Any]) -> None:
-        """Change something; it is committed some time later."""
+    def _write(self, statement: str, values: Sequence[Any]) -> bool:
+        """Change something, and tell whether there was anything; it is committed later."""
         with self._errors():
             now = time.monotonic()
             if self._begun is not None and now - self._begun > COMMIT_EVERY:
@@ -481,7 +488,7 @@ class Ledger:
             if self._begun is None:
                 self._db.execute("BEGIN")
                 self._begun = now
-            self._db.execute(statement, values)
+            return self._db.execute(statement, values).rowcount > 0
 
     def _errors(self) -> _Errors:
         return _Errors(self.path)

@@ -1,0 +1,104 @@
+"""Memory and time of a run's bookkeeping for up to a million inputs.
+
+    python benchmarks/ledger.py [--counts 10000,100000,1000000]
+
+Everything is real but the photos and the search for faces: inputs are listed, entered into the
+ledger, handed to worker processes, which give back one face each, taken down, and written as
+tables; then listed once more by a second run, which has to find them all finished. Each count is a
+process of its own. `above` is the parent's highest resident memory above what its imports take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import jobs
+from gudi import ledger, media
+from gudi.batch import EVERYTHING, write_tables
+from gudi.emotions import EMOTIONS
+from gudi.faces import Box
+from gudi.media import Source
+from gudi.results import FileResult, ResultFolder
+
+SHARES = np.full((1, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
+
+
+def peak() -> float:
+    """Return the highest resident memory of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def make(folder: Path, count: int) -> None:
+    """Make empty files, 1,000 a folder."""
+    for number in range(count):
+        path = folder / f"{number // 1000:04}" / f"{number % 1000:03}.jpg"
+        if number % 1000 == 0:
+            path.parent.mkdir(parents=True)
+        path.touch()
+
+
+def look(source: Source) -> Box:
+    return Box(1, 2, 30, 40)
+
+
+def enlist(there: ledger.Ledger, folder: Path) -> float:
+    """List all inputs; return how many seconds it took."""
+    began = time.perf_counter()
+    there.begin({})
+    for source in media.find([str(folder)], is_new=there.is_new):
+        there.enlist(source)
+    there.commit()
+    return time.perf_counter() - began
+
+
+def run(count: int) -> None:
+    """Do it for so many inputs, and print what it took."""
+    imported = peak()
+    with tempfile.TemporaryDirectory() as scratch:
+        out = ResultFolder(Path(scratch))
+        make(Path(scratch, "photos"), count)
+        with ledger.Ledger(out.path / ledger.NAME, len(EMOTIONS)) as there:
+            listing = enlist(there, Path(scratch, "photos"))
+            began = time.perf_counter()
+            with jobs.Workers() as workers:
+                for outcome in workers.run(look, there.pending()):
+                    there.add(FileResult(outcome.item, [outcome.value], [], SHARES))
+            working = time.perf_counter() - began
+            began = time.perf_counter()
+            write_tables(there, out, EMOTIONS, EVERYTHING)
+            writing = time.perf_counter() - began
+        with ledger.Ledger(out.path / ledger.NAME, len(EMOTIONS)) as there:
+            again = enlist(there, Path(scratch, "photos"))
+            left = there.counts()[None]
+        size = sum(path.stat().st_size for path in out.path.glob("ledger.sqlite*"))
+    each = 1e6 / count
+    print(
+        f"{count:9,} inputs: above {peak() - imported:.0f} MB; list {listing * each:.0f}, work "
+        f"{working * each:.0f}, tables {writing * each:.0f} µs an input; {again:.1f} s to find "
+        f"{count - left:,} finished; ledger {size / count:.0f} bytes an input",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--counts", default="10000,100000,1000000")
+    options = parser.parse_args()
+    counts = [int(count) for count in options.counts.split(",")]
+    if len(counts) == 1:
+        run(counts[0])
+        return
+    for count in counts:
+        subprocess.run([sys.executable, __file__, "--counts", str(count)], check=True)
+
+
+if __name__ == "__main__":
+    main()
