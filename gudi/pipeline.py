@@ -27,6 +27,10 @@ from gudi.media import Source
 from gudi.predictor import Predictor
 from gudi.results import FileResult
 
+# Faces wait for a full batch no longer than this, in seconds: until they are predicted, a run that
+# is killed loses what was found.
+MAX_WAIT = 10.0
+
 # Batches that may wait for the predictor before the workers' outcomes are left waiting instead.
 BATCHES_AHEAD = 2
 
@@ -394,6 +398,7 @@ class _Predictions:
         self._thread = ThreadPoolExecutor(1, "predict")
         self._waiting: deque[tuple[FileResult, np.ndarray]] = deque()
         self._crops: list[np.ndarray] = []  # of the waiting photos, not yet on their way
+        self._since = 0.0  # the first of them waits
         self._running: deque[Future] = deque()
         self._rows: list[np.ndarray] = []  # of the first of the waiting photos
 
@@ -402,11 +407,16 @@ class _Predictions:
         if not result.boxes:
             self._done(result)
             return
+        now = time.monotonic()
+        self._since = self._since if self._crops else now
         self._waiting.append((result, crops))
         self._crops.extend(crops)
         size = self._predictor.batch_size
         while len(self._crops) >= size:
             self._submit(size)
+            self._since = now
+        if self._crops and now - self._since > MAX_WAIT:
+            self._submit(len(self._crops))
         while self._running and (self._running[0].done() or len(self._running) > BATCHES_AHEAD):
             self._collect()
 
