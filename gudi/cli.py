@@ -181,41 +181,22 @@ _device_option = click.option(
 )
 
 
-def _detection_options(command: Callable) -> Callable:
-    """Add the options that say how faces are looked for and predicted."""
+def _adding(options: list[Callable], command: Callable) -> Callable:
+    """Add `options` to a command, in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _predictor_options(command: Callable) -> Callable:
+    """Add the options that say what predicts."""
+    options = [_checkpoint_option, _emotions_option, _network_option, _device_option]
+    return _adding(options, command)
+
+
+def _search_options(command: Callable) -> Callable:
+    """Add the options that say how a picture is searched for faces."""
     options = [
-        _checkpoint_option,
-        _emotions_option,
-        _network_option,
-        _device_option,
-        click.option(
-            "--workers",
-            type=click.IntRange(min=1),
-            help="Processes that look for faces.  [default: one a processor]",
-        ),
-        click.option(
-            "--timeout",
-            type=click.FloatRange(min=0, min_open=True, max=1e6),
-            callback=_a_number,
-            default=300,
-            show_default=True,
-            metavar="SECONDS",
-            help="Give up on a photo, or on a stretch of 64 frames of a video, after this long.",
-        ),
-        click.option(
-            "--worker-memory",
-            type=click.IntRange(min=200),
-            metavar="MB",
-            help="Give up on a photo or stretch for which a process takes more memory than this.  "
-            "[default: no limit]",
-        ),
-        click.option(
-            "--faces",
-            type=click.Choice(["all", "largest"]),
-            default="all",
-            show_default=True,
-            help="Which faces of a photo to take.",
-        ),
         click.option(
             "--scale-factor",
             type=click.FloatRange(min=1, min_open=True, max=100),
@@ -246,9 +227,44 @@ def _detection_options(command: Callable) -> Callable:
             "pixels of the photo.  [default: look in the photo itself]",
         ),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _adding(options, command)
+
+
+def _detection_options(command: Callable) -> Callable:
+    """Add the options that say how workers look for faces and what predicts them."""
+    options = [
+        _predictor_options,
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Processes that look for faces.  [default: one a processor]",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True, max=1e6),
+            callback=_a_number,
+            default=300,
+            show_default=True,
+            metavar="SECONDS",
+            help="Give up on a photo, or on a stretch of 64 frames of a video, after this long.",
+        ),
+        click.option(
+            "--worker-memory",
+            type=click.IntRange(min=200),
+            metavar="MB",
+            help="Give up on a photo or stretch for which a process takes more memory than this.  "
+            "[default: no limit]",
+        ),
+        click.option(
+            "--faces",
+            type=click.Choice(["all", "largest"]),
+            default="all",
+            show_default=True,
+            help="Which faces of a photo to take.",
+        ),
+        _search_options,
+    ]
+    return _adding(options, command)
 
 
 def _output_options(command: Callable) -> Callable:
@@ -279,9 +295,7 @@ def _output_options(command: Callable) -> Callable:
             "probabilities smoothed along it.",
         ),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return _adding(options, command)
 
 
 def _settings(
@@ -293,24 +307,26 @@ def _settings(
     scheduler: str | None = None,
     **frames: Any,
 ) -> Settings:
+    """Return the settings that the options come to; a command need not have those of workers."""
     from gudi.pipeline import Detection, Settings
     from gudi.video import Choice
 
+    memory = options.get("worker_memory")
     return Settings(
         checkpoint=options["checkpoint"],
         emotions=options["emotions"],
         network=options["network"],
         device=options["device"],
         batch_size=batch_size,
-        workers=options["workers"],
-        timeout=options["timeout"],
-        worker_memory=options["worker_memory"] and options["worker_memory"] * 2**20,
+        workers=options.get("workers"),
+        timeout=options.get("timeout"),
+        worker_memory=memory and memory * 2**20,
         detection=Detection(
             scale_factor=options["scale_factor"],
             min_neighbors=options["min_neighbors"],
             min_face=options["min_face"],
             max_side=options["max_side"],
-            largest=options["faces"] == "largest",
+            largest=options.get("faces") == "largest",
         ),
         frames=Choice(**frames),
         crops=crops,
@@ -533,6 +549,67 @@ def predict(
     sys.exit(ExitCode.SOME_INPUTS_FAILED if failed else ExitCode.FINISHED)
 
 
+@main.command(epilog=EXIT_CODES)
+@click.option(
+    "--source",
+    default="0",
+    show_default=True,
+    metavar="N|FILE",
+    help="Number of a camera, or a video.",
+)
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="OUT.mp4",
+    help="Write the annotated video, too.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the video at --save.")
+@click.option(
+    "--window/--no-window",
+    default=True,
+    show_default=True,
+    help="Show a window; without it print a line a frame with a face.",
+)
+@_predictor_options
+@_search_options
+def live(source: str, save: Path | None, overwrite: bool, window: bool, **options: Any) -> None:
+    """Recognise the largest face before a camera, or in a video, while you watch.
+
+    The window shows the face in a green box, its eyes, a bar for each emotion and the emoji of the
+    strongest. q, Esc or closing the window ends it, and so does Ctrl-C; what --save writes is a
+    whole video all the same.
+
+    With --no-window the columns are: frame, time in seconds, x, y, width, height, emotion,
+    probability, separated by tabs.
+    """
+    from gudi.live import Face, run
+    from gudi.video import Frame
+
+    def print_row(frame: Frame, face: Face) -> None:
+        best = face.probabilities.argmax()
+        row = (frame.number, f"{frame.time:.3f}", *face.box, options["emotions"][best])
+        click.echo("\t".join(map(str, (*row, f"{face.probabilities[best]:.3f}"))))
+
+    report = run(
+        source,
+        _settings(options, batch_size=1),
+        save=save,
+        overwrite=overwrite,
+        window=window,
+        found=None if window else print_row,
+        progress=shown(),
+    )
+    say = functools.partial(click.echo, err=True)
+    speed = f" ({report.frames / report.seconds:.1f} a second)" if report.seconds else ""
+    frames = f"{_number(report.frames, 'frame')}, {report.faces:,} with a face"
+    say(f"{frames}, in {report.seconds:.1f} s{speed}")
+    if save is not None and report.frames:
+        say(f"video: {save}")
+    if report.problem:
+        _complain(report.problem)
+    sys.exit(report.exit_code)
+
+
 @main.group(epilog=EXIT_CODES)
 def prepare() -> None:
     """Make data sets into the npy files that train and evaluate read."""
@@ -563,12 +640,7 @@ def _preparing_options(usages: str) -> Callable[[Callable], Callable]:
         ),
     ]
 
-    def add(command: Callable) -> Callable:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
+    return functools.partial(_adding, options)
 
 
 def _usages(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:

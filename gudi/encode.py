@@ -13,6 +13,7 @@ import av
 import cv2
 import numpy as np
 from av.error import FFmpegError
+from av.video.reformatter import ColorRange, Colorspace
 
 from gudi import video
 from gudi.errors import VideoError
@@ -28,6 +29,50 @@ TIME_BASE = Fraction(1, 90_000)
 COPIED_SOUND = ("aac", "mp3", "opus", "flac")
 
 
+class Encoder:
+    """The pictures of a video that is being written.
+
+    Args:
+        container: an output container of PyAV.
+        image: the first picture, which decides the size: uint8 of shape (h, w, 3). One that has an
+            odd side gets another line there: H.264 as browsers play it has none.
+        rate: frames a second, more or less; their times are what counts.
+        pixel_aspect: width / height of a pixel; None for square ones.
+        threads: to encode with; 0 for as many as are of use.
+    """
+
+    def __init__(
+        self,
+        container: Any,
+        image: np.ndarray,
+        rate: Fraction,
+        pixel_aspect: Fraction | None = None,
+        threads: int = 0,
+    ) -> None:
+        self._container, self._last = container, -1
+        self._stream = container.add_stream("libx264", rate=rate, options=OPTIONS)
+        self._stream.height, self._stream.width = _even(image).shape[:2]
+        self._stream.pix_fmt = "yuv420p"
+        context = self._stream.codec_context
+        context.time_base = TIME_BASE
+        context.thread_count = threads
+        # As FFmpeg converts BGR; players take large videos that say nothing for BT.709.
+        context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
+        if pixel_aspect:
+            context.sample_aspect_ratio = pixel_aspect
+
+    def add(self, time: float, image: np.ndarray) -> None:
+        """Write a picture, uint8 of shape (h, w, 3), BGR, that is shown at `time`, in seconds."""
+        frame = av.VideoFrame.from_ndarray(_even(image), format="bgr24")
+        self._last = max(round(time / TIME_BASE), self._last + 1)  # some videos have two at a time
+        frame.pts, frame.time_base = self._last, TIME_BASE
+        self._container.mux(self._stream.encode(frame))
+
+    def finish(self) -> None:
+        """Write what is still held back."""
+        self._container.mux(self._stream.encode())
+
+
 def encode(
     path: Path,
     frames: Iterable[tuple[float, np.ndarray]],
@@ -38,33 +83,22 @@ def encode(
 
     Args:
         path: a NUT file, which keeps times as they are.
-        frames: time in seconds and picture, uint8 of shape (h, w, 3), BGR, of each frame. One that
-            has an odd side gets another line there: H.264 as browsers play it has none.
-        rate: frames a second, more or less; their times are what counts.
-        pixel_aspect: width / height of a pixel; None for square ones.
+        frames: time in seconds and picture of each frame, as `Encoder.add` takes them.
+        rate, pixel_aspect: as `Encoder` takes them.
 
     Raises:
         VideoError: it cannot be encoded, or there are no frames.
     """
     with _errors(), replaced(path) as beside, av.open(str(beside), "w", "nut") as container:
-        stream, last = None, -1
+        encoder = None
         for time, image in frames:
-            image = _even(image)
-            if stream is None:
-                stream = container.add_stream("libx264", rate=rate, options=OPTIONS)
-                stream.height, stream.width = image.shape[:2]
-                stream.pix_fmt = "yuv420p"
-                stream.codec_context.time_base = TIME_BASE
-                stream.codec_context.thread_count = 1  # a worker a processor
-                if pixel_aspect:
-                    stream.codec_context.sample_aspect_ratio = pixel_aspect
-            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-            last = max(round(time / TIME_BASE), last + 1)  # some videos have two at a time
-            frame.pts, frame.time_base = last, TIME_BASE
-            container.mux(stream.encode(frame))
-        if stream is None:
+            if encoder is None:
+                # One thread: a worker a processor.
+                encoder = Encoder(container, image, rate, pixel_aspect, threads=1)
+            encoder.add(time, image)
+        if encoder is None:
             raise VideoError("there are no frames to encode")
-        container.mux(stream.encode())
+        encoder.finish()
 
 
 def join(pieces: Sequence[Path], original: str | os.PathLike, path: Path) -> None:

@@ -5,6 +5,7 @@ GudiError                       1
 ├── InputError                  1  nothing to work on, or an INPUT that is not there
 ├── OutputError                 1  the result folder cannot be used
 ├── DeviceError                 1  the GPU that was asked for is not to be had
+├── DisplayError                1  no window can be opened
 ├── WorkersError                1  no worker process can be started
 ├── DatasetError                1  faces and labels to train on are missing or cannot be read
 ├── TrainingError               1  there is no training to go on with
@@ -57,6 +58,10 @@ class OutputError(GudiError):
 
 class DeviceError(GudiError):
     """The device that was asked for is not to be had."""
+
+
+class DisplayError(GudiError):
+    """No window can be opened."""
 
 
 class WorkersError(GudiError):

@@ -9,9 +9,7 @@ import json
 import math
 import platform
 import shutil
-import signal
 import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -38,6 +36,7 @@ from gudi.errors import (
 from gudi.files import TEMPORARY_PREFIX, alone, check_writable, written_whole
 from gudi.predictor import check_device, place
 from gudi.progress import Progress
+from gudi.signals import stop_requested
 
 # What a run leaves beside the checkpoint.
 CURVE = "learning_curve.csv"
@@ -403,7 +402,7 @@ class _Run:
             session = _session(trainer, settings, self.values, resumed=self.loaded is not None)
         self.values = {}
         try:
-            with _stop_requested() as stop, _Logs(self.out / LOGS / RUN_ID) as logs, session:
+            with stop_requested() as stop, _Logs(self.out / LOGS / RUN_ID) as logs, session:
                 while self.state.epoch < settings.epochs:
                     if not self._epoch(trainer, session, logs, stop):
                         self._snapshot(trainer, session)
@@ -776,24 +775,3 @@ def _write(path: Path, text: str) -> None:
             file.write(text.encode())
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-@contextlib.contextmanager
-def _stop_requested() -> Iterator[list]:
-    """Yield a list that the first SIGINT or SIGTERM puts itself into; the second one interrupts."""
-    requests: list = []
-    if threading.current_thread() is not threading.main_thread():
-        yield requests  # only the main thread is told of signals
-        return
-
-    def note(number: int, _: object) -> None:
-        if requests:
-            raise KeyboardInterrupt
-        requests.append(number)
-
-    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield requests
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
