@@ -137,7 +137,7 @@ def close_window(display):
 def test_a_window_shows_the_face_until_somebody_ends_it(display, start_live, tmp_path, end):
     source = film(tmp_path / "camera.mp4", stamps=[500 * n for n in range(200)])
     process = start_live("--source", source, "--save", "out/seen.mp4", DISPLAY=display)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not green(np.array(ImageGrab.grab(xdisplay=display))[..., ::-1]):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline, "there is no green box on the screen"
