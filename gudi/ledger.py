@@ -201,6 +201,8 @@ class Ledger:
 
     def is_finished(self, source: Source) -> bool:
         """Tell whether `source` is finished and looks as it did then."""
+        if source.problem:
+            return False  # it is looked at anew each time
         known = self._db.execute(
             "SELECT size, mtime FROM sources WHERE place = ? AND status IS NOT NULL",
             (media.place(source.path),),

@@ -515,6 +515,30 @@ def test_shards_put_together_are_the_whole(photos, made, tmp_path):
     assert run(photos, tmp_path / "x", made[0], "--shard", "3/2").returncode == 2
 
 
+def test_what_there_is_to_do(photos, made, tmp_path):
+    (photos / "gone.jpg").symlink_to("nowhere")
+    log = tmp_path / "log.jsonl"
+    told = run(photos, tmp_path / "out", made[0], "--dry-run")
+    assert (told.returncode, told.stderr) == (0, "")
+    lines = dict(line.split(":", 1) for line in told.stdout.splitlines() if line[0] != " ")
+    assert lines["photos"].split(",")[0].strip() == "4"
+    assert lines["unreadable"].strip() == "1"
+    assert "gone.jpg: it is a link to nowhere, which is not there" in told.stdout
+    assert lines["faces"].strip() == "about 4"
+    assert "4 photos and 0 frames were looked at" in lines["time"]
+    assert not (tmp_path / "out").exists()
+
+    assert run(photos, tmp_path / "out", made[0], "--log-json", log).returncode == 3
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    looked = [each for each in events if (each["stage"], each["event"]) == ("photos", "item")]
+    found = {Path(each["source"]).name: each["status"] for each in looked}
+    assert found == {"one.jpg": "ok", "one.png": "ok", "two.bmp": "ok", "none.jpg": "no_face"}
+    begun = [(each["stage"], each["total"]) for each in events if each["event"] == "begin"]
+    assert begun == [("photos", 4), ("pictures", 3)]
+    again = run(photos, tmp_path / "out", made[0], "--dry-run")
+    assert "finished:   4 by an earlier run" in again.stdout
+
+
 def test_two_runs_do_not_share_a_folder(photos, made, tmp_path):
     with alone(tmp_path / "out", "a test"):
         done = run(photos, tmp_path / "out", made[0])

@@ -175,11 +175,11 @@ def test_an_error_of_our_own_is_one_line_too(photos, env, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import gudi.results\n"
         "def fail(*_): raise RuntimeError('not\\nexpected')\n"
-        "gudi.results.ResultFolder.begin = fail\n"
+        "gudi.results.ResultFolder.clear = fail\n"
     )
     env = env | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     done = subprocess.run(
-        [sys.executable, "-m", "gudi", "batch", photos, "--out", tmp_path / "out"],
+        [sys.executable, "-m", "gudi", "batch", photos, "--out", tmp_path / "out", "--restart"],
         env=os.environ | env,
         capture_output=True,
         text=True,
