@@ -134,7 +134,7 @@ def test_a_folder_of_photos(photos, made, tmp_path):
     assert account["state"] == "finished"
     assert account["counts"] == {
         "sources": 4, "ok": 3, "no_face": 1, "failed": 0, "not_reached": 0, "faces": 4,
-        "videos": 0, "frames": 0, "earlier": 0,
+        "videos": 0, "frames": 0, "earlier": 0, "looked": 4,
     }  # fmt: skip
     assert account["checkpoint"]["path"] == str(made[0])
     assert account["settings"]["emotions"] == list(EMOTIONS)
