@@ -175,6 +175,8 @@ def index(path: str | os.PathLike) -> Index:
         nothing = np.empty(0, np.int64)
         return Index(nothing, nothing, unit, *looks, problem)
     there = (max(stamps) - min(stamps)) * unit
+    if 0 < min(stamps) * unit < promised:
+        there = max(stamps) * unit  # Matroska counts from 0, also where it begins later
     if not problem and promised - there > max(SPARE, promised * SPARE_SHARE):
         where = f"at {there:.1f} of {promised:.1f} seconds"
         problem = f"it breaks off behind frame {len(stamps) - 1}, {where}"

@@ -113,6 +113,13 @@ def test_frames_at_odd_times(tmp_path):
     assert index.chosen(video.Choice(fps=1000)) == list(range(8))
 
 
+def test_a_video_that_begins_late_is_whole(tmp_path):
+    stamps = [3000 + 40 * number for number in range(30)]
+    path = make(tmp_path / "v.mkv", [scene(n) for n in range(30)], stamps=stamps)
+    assert video.index(path).problem == ""
+    assert len(list(video.read(path))) == 30
+
+
 @pytest.mark.parametrize("choice", [video.Choice(every=7), video.Choice(fps=4)])
 def test_a_choice_is_the_same_without_an_index(tmp_path, choice):
     path = make(tmp_path / "v.mp4", [scene(n) for n in range(90)])
