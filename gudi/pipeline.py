@@ -296,8 +296,8 @@ class _Queue(jobs.Supply):
         """Yield the results in a worker's outcome, not yet predicted, and what they come from."""
         source, stretch, look = outcome.item.source, outcome.item.stretch, outcome.value
         if isinstance(outcome.error, video.StampsUnreliable):
-            self._videos.begin_anew(source)
-            self.add([_Item(source, video.WHOLE)])
+            if self._videos.begin_anew(source):
+                self.add([_Item(source, video.WHOLE)])
         elif isinstance(look, tuple):
             self._cut(source, *look)
         else:
@@ -359,18 +359,26 @@ class _Videos:
             self._sink.finish(source, problem, digest)
         return missing
 
-    def begin_anew(self, source: Source) -> None:
-        """Give up the stretches of a video, which will be decoded in one go."""
+    def begin_anew(self, source: Source) -> bool:
+        """Give up the stretches of a video, which will be decoded in one go.
+
+        Returns:
+            Whether it is to be: the first stretch that asks for it is enough.
+        """
+        expected = self._expected.get(source)
+        if expected is None or expected.missing == {video.WHOLE.number}:
+            return False
         self._sink.forget(source)
-        self._expected[source].missing = {video.WHOLE.number}
+        expected.missing = {video.WHOLE.number}
+        return True
 
     def add(self, result: FileResult) -> None:
         """Take the result of a photo, a whole video or a stretch, predicted."""
-        expected = self._expected.get(result.source)
-        if result.part is None or expected is None:
+        if result.part is None:
             self._sink.add(result)
             return
-        if result.part not in expected.missing:
+        expected = self._expected.get(result.source)
+        if expected is None or result.part not in expected.missing:
             return  # of a cut that was given up
         self._sink.add(result)
         expected.missing.remove(result.part)

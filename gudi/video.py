@@ -105,8 +105,8 @@ class Stretch:
 
     @property
     def number(self) -> int:
-        """What to call it: the number of its first frame."""
-        return self.numbers[0] if self.numbers else 0
+        """What to call it: the number of its first frame; -1 for `WHOLE`."""
+        return self.numbers[0] if self.numbers else -1
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from conftest import draw_face, run_gudi, save
 
-from gudi import video
+import jobs
+from gudi import pipeline, video
 from gudi.errors import VideoError
+from gudi.media import Source
 
 # Container, encoder and its options: long and short distances between key frames, frames that
 # refer to later ones, open groups of pictures.
@@ -363,3 +365,49 @@ def test_videos_are_turned_upright(tmp_path, matrix):
         _, image = capture.read()
         assert image.shape == ((120, 160, 3) if matrix[0] else (160, 120, 3))
         np.testing.assert_array_equal(frame.image, image)
+
+
+class Parts:
+    """What `pipeline.recognise` hands a video to, in parts."""
+
+    def __init__(self):
+        self.parts, self.ended = [], []
+
+    def known(self, source):
+        return ()
+
+    def forget(self, source):
+        self.parts.clear()
+
+    def add(self, result):
+        self.parts.append(result)
+
+    def finish(self, source, problem, digest):
+        self.ended.append(source)
+
+
+def test_a_video_whose_packets_mislead_is_decoded_in_one_go(tmp_path):
+    """Whatever stretches of it are still under way then, and however they end."""
+    path = make(tmp_path / "v.mp4", [scene(n) for n in range(200)])
+    source, parts = Source("v.mp4", str(path), "video"), Parts()
+    videos = pipeline._Videos(parts)
+    queue = pipeline._Queue([source], video.ALL, videos)
+
+    def done(item, value=None, error=None):
+        for result, _ in queue.judge(jobs.Outcome(item, value, error)):
+            videos.add(result)
+
+    done(next(queue), (video.index(path), b""))
+    stretches = list(queue)
+    assert len(stretches) == 4
+    done(stretches[1], pipeline._Look(frames=64))
+    for stretch in stretches[2:]:
+        done(stretch, error=video.StampsUnreliable("3 frames are not where the packets say"))
+    (whole,) = queue
+    done(stretches[0], pipeline._Look(frames=64))
+    assert (parts.parts, parts.ended) == ([], [])
+    done(whole, pipeline._Look(frames=200))
+    done(stretches[1], error=video.StampsUnreliable("late"))
+    assert [part.frames for part in parts.parts] == [200]
+    assert parts.ended == [source]
+    assert not list(queue)
