@@ -261,6 +261,7 @@ class _Run:
         ):
             sink = _Sink(ledger, report, self.progress)
             recognise(ledger.pending(), self.settings, predictor, workers, sink, report.spent)
+        ledger.commit()
 
     def _workers(self, waiting: int) -> jobs.Workers | jobs.Cluster:
         """Return what looks at so many sources."""

@@ -365,7 +365,8 @@ def _settings(
     type=click.IntRange(min=1, max=4096),
     default=256,
     show_default=True,
-    help="Faces that go through the network at a time; each takes about 1 MB of memory.",
+    help="Faces that go through the network at a time; each takes about 1 MB of memory. With fewer "
+    "the last decimal of a probability may be another one from run to run.",
 )
 @click.option(
     "--log-json",

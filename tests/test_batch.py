@@ -583,7 +583,7 @@ def test_an_interrupted_run_keeps_what_is_done(photos, made, tmp_path, how):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "gudi", "batch", photos, "--out", out, "--checkpoint", made[0]]
     process = subprocess.Popen(
-        [*command, "--batch-size", "8"],
+        command,
         env=gudi_environment(),
         stderr=subprocess.PIPE,
         text=True,
@@ -618,16 +618,15 @@ def test_an_interrupted_run_keeps_what_is_done(photos, made, tmp_path, how):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_a_killed_run_loses_nothing(photos, made, tmp_path):
-    for copy in range(16):
-        save(photos / f"{copy}.jpg", draw_face(200, 400, 300, 10 * copy, 5 * copy))
-    few = ("--batch-size", "2")  # are predicted as they come
-    assert run(photos, tmp_path / "whole", made[0], *few).returncode == 0
+    for copy in range(60):  # without a face they are finished as they come
+        save(photos / f"{copy:02}.jpg", np.full((400, 500), 3 * copy, np.uint8))
+    assert run(photos, tmp_path / "whole", made[0]).returncode == 0
     out = tmp_path / "out"
     command = [sys.executable, "-m", "gudi", "batch", photos, "--out", out, "--checkpoint", made[0]]
     # While it lists, while it looks, while it draws; what is finished only grows.
-    for wanted in (0, 4, 20):
+    for wanted in (0, 5, 64):
         process = subprocess.Popen(
-            [*command, *few],
+            command,
             env=gudi_environment(),
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -639,9 +638,9 @@ def test_a_killed_run_loses_nothing(photos, made, tmp_path):
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    done = run(photos, out, made[0], *few)
+    done = run(photos, out, made[0])
     assert done.returncode == 0, done.stderr
-    assert "finished earlier: " in done.stderr
+    assert "finished earlier: 64 photos" in done.stderr
     for name in ("faces.csv", "files.csv"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     drawn = [sorted((each / "annotated").rglob("*")) for each in (out, tmp_path / "whole")]
