@@ -185,6 +185,12 @@ class _Run:
                     there.retry_failed()
         self.folder.write_run(self.account)
         self.ledger = self._open(path)
+        if (left_out := self.ledger.count_left_out()) and self.shard is None:
+            self.progress.note(
+                f"{left_out:,} inputs that earlier runs finished are not among the inputs any "
+                "more: tables and pictures are without them (the ledger keeps them, should they "
+                "come back)"
+            )
 
     def _begin_anew(self, path: Path, identity: dict[str, Any]) -> None:
         """Replace what there is when it is clear that there is something to replace it with."""
@@ -268,7 +274,7 @@ class _Run:
         if self.settings.backend == "dask":
             return start_cluster(self.settings, next(self.ledger.pending()))
         # A video keeps all workers busy.
-        return start_workers(self.settings, None if self.ledger.totals()[0] else waiting)
+        return start_workers(self.settings, None if self.ledger.has_videos() else waiting)
 
     def _predictor(self) -> Predictor:
         settings = self.settings
@@ -287,7 +293,7 @@ class _Run:
         drawing.remove_outdated(ledger, self.folder)
         waiting = ledger.count_undrawn(wanted)
         if waiting:
-            most = waiting if not ledger.totals()[0] else None
+            most = None if ledger.has_videos() else waiting
             with start_workers(self.settings, most) as workers, self._stage("pictures", waiting):
                 drawing.annotate(
                     ledger,

@@ -506,7 +506,10 @@ def merge(folders: tuple[Path, ...], out: Path, prefix: bool, **output: Any) -> 
     statuses, emotions = merge(folders, out, Output(**output), prefix=prefix, progress=shown())
     say = functools.partial(click.echo, err=True)
     say(f"{_number(statuses.total(), 'input')}, {_number(emotions.total(), 'face')}")
+    if statuses["failed"]:
+        say(f"  failed: {_number(statuses['failed'], 'input')}, the reasons are in files.csv")
     say(f"results: {out}")
+    sys.exit(ExitCode.SOME_INPUTS_FAILED if statuses["failed"] else ExitCode.FINISHED)
 
 
 @main.command(epilog=EXIT_CODES)

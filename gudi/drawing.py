@@ -26,6 +26,7 @@ from gudi.files import TEMPORARY_PREFIX, written_whole
 from gudi.ledger import PICTURE, THUMBNAIL, Entry, Ledger
 from gudi.media import Source
 from gudi.pipeline import reason
+from gudi.progress import Item
 from gudi.results import SCRATCH, FileResult, Pictures, ResultFolder, places, strongest
 
 THUMBNAIL_SIDE = 240  # pixels
@@ -84,7 +85,7 @@ def annotate(
     frames: video.Choice,
     workers: jobs.Workers,
     wanted: int,
-    done: Callable[[], None],
+    done: Callable[[Item], None],
 ) -> None:
     """Draw the pictures that are still missing in a result folder.
 
@@ -217,7 +218,7 @@ class _Queue(jobs.Supply):
         folder: ResultFolder,
         frames: video.Choice,
         wanted: int,
-        done: Callable[[], None],
+        done: Callable[[Item], None],
     ) -> None:
         super().__init__(map(self._first, ledger.undrawn(wanted)))
         self._ledger, self._folder, self._wanted, self._done = ledger, folder, wanted, done
@@ -319,7 +320,7 @@ class _Queue(jobs.Supply):
         entry = drawn.entry if isinstance(drawn, _Video) else drawn
         shutil.rmtree(self._scratch(entry), ignore_errors=True)
         self._ledger.drawn(entry, self._wanted, error)
-        self._done()
+        self._done(Item(source.name, "failed" if error else "ok", error))
 
     def _path(self, entry: Entry, name: str) -> Path | None:
         """Return where the annotated picture goes; None where it is not wanted."""

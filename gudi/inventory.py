@@ -72,7 +72,7 @@ class Inventory:
         photos, videos: what there is to look at.
         video_seconds: how long the videos are.
         finished: inputs that an earlier run has finished.
-        unreadable: how many inputs cannot be read, as far as is known without decoding them.
+        unreadable: how many inputs cannot be read, as far as the names and the sample tell.
         problems: the first of those, with the reason.
         seconds: about how long the run would take; None where nothing could be sampled.
         disk, free: bytes that it would write, about, and those that are free there.
@@ -126,6 +126,8 @@ def _count(found: Inventory, source: Source, settings: Settings) -> None:
     problem = source.problem
     try:
         size = 0 if problem else os.path.getsize(source.path)
+        if not (size or problem):
+            problem = "it is empty (0 bytes)"
         if source.kind == media.VIDEO and not problem:
             seconds, frames = video.length(source.path)
             choice = settings.frames
@@ -137,14 +139,19 @@ def _count(found: Inventory, source: Source, settings: Settings) -> None:
     except (OSError, GudiError) as error:
         problem = getattr(error, "strerror", None) or str(error)
     if problem:
-        found.unreadable += 1
-        if len(found.problems) < MAX_LISTED:
-            found.problems.append(f"{one_line(source.name)}: {one_line(problem)}")
+        _note(found, source, problem)
         return
     kind = found.videos if source.kind == media.VIDEO else found.photos
     kind.count += 1
     kind.size += size
     found.photos.pictures = found.photos.count
+
+
+def _note(found: Inventory, source: Source, problem: object) -> None:
+    """Note that `source` cannot be read."""
+    found.unreadable += 1
+    if len(found.problems) < MAX_LISTED:
+        found.problems.append(f"{one_line(source.name)}: {one_line(problem)}")
 
 
 class _Sample:
@@ -176,27 +183,27 @@ class _Sample:
         try:
             for source in self._chosen[media.IMAGE]:
                 if time.monotonic() < ends:
-                    _look_at_photo(source, found.photos, settings)
+                    _look_at_photo(source, found, settings)
             for source in self._chosen[media.VIDEO]:
                 if time.monotonic() < ends + SAMPLING_SECONDS:
-                    _look_at_video(source, found.videos, settings)
+                    _look_at_video(source, found, settings)
         finally:
             cv2.setNumThreads(before)
 
 
-def _look_at_photo(source: Source, kind: Kind, settings: Settings) -> None:
-    began = time.perf_counter()
+def _look_at_photo(source: Source, found: Inventory, settings: Settings) -> None:
+    began, kind = time.perf_counter(), found.photos
     try:
         image = media.read_photo(source.path)
         kind.faces += len(faces.detect(image, **asdict(settings.detection)))
-    except GudiError:
-        pass  # it takes its time all the same
+    except GudiError as error:
+        _note(found, source, error)
     kind.sampled += 1
     kind.seconds += time.perf_counter() - began
 
 
-def _look_at_video(source: Source, kind: Kind, settings: Settings) -> None:
-    began = time.perf_counter()
+def _look_at_video(source: Source, found: Inventory, settings: Settings) -> None:
+    began, kind = time.perf_counter(), found.videos
     count = 0
     try:
         for frame in video.read(source.path):
@@ -204,8 +211,8 @@ def _look_at_video(source: Source, kind: Kind, settings: Settings) -> None:
             count += 1
             if count == FRAMES_A_VIDEO:
                 break
-    except GudiError:
-        pass
+    except GudiError as error:
+        _note(found, source, error)
     kind.sampled += count
     kind.seconds += time.perf_counter() - began if count else 0
 

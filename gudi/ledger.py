@@ -404,11 +404,22 @@ class Ledger:
         )
 
     def totals(self) -> tuple[int, int]:
-        """Return the number of videos among this run's sources and of the frames looked at."""
+        """Return the number of finished videos of this run and of the frames looked at."""
         return self._db.execute(
-            "SELECT count(*), coalesce(sum(frames), 0) FROM sources WHERE run = ? AND kind = ?",
+            "SELECT count(*), coalesce(sum(frames), 0) FROM sources"
+            " WHERE run = ? AND kind = ? AND status IS NOT NULL",
             (self.run, media.VIDEO),
         ).fetchone()
+
+    def has_videos(self) -> bool:
+        """Tell whether there is a video among the sources of this run, finished or not."""
+        query = "SELECT count(*) FROM sources WHERE run = ? AND kind = ?"
+        return self._value(query, (self.run, media.VIDEO)) > 0
+
+    def count_left_out(self) -> int:
+        """Return how many sources are finished that this run has not come across."""
+        query = "SELECT count(*) FROM sources WHERE run <> ? AND status IS NOT NULL"
+        return self._value(query, (self.run,))
 
     # Annotated pictures
 

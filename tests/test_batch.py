@@ -452,6 +452,7 @@ def test_the_same_command_goes_on(photos, made, tmp_path):
     (photos / "two.bmp").touch()  # looks as if it had
     later = run(photos, out, made[0])
     assert "finished earlier: 2 photos" in later.stderr
+    assert "note: 1 inputs that earlier runs finished are not among the inputs" in later.stderr
     assert len(rows(out / "faces.csv")) == 4
     changed = (photos / "below" / "one.png").as_posix()
     assert by_source(out / "files.csv")[changed]["width"] == "280"
