@@ -12,8 +12,8 @@ limit  what the cores could do if nothing but the work itself took time: the pro
 one    `gudi batch` on one such video, its `photos` stage.
 ten    the same on ten videos that are a tenth as long.
 
-With `--memory` the peak of the parent and of its largest worker is printed for videos of so many
-seconds, with a search for large faces only, which takes less time and as much memory.
+With `--memory` the peak of the parent is printed for videos of so many seconds, with a search for
+large faces only, which takes less time and as much memory.
 """
 
 from __future__ import annotations
@@ -91,15 +91,11 @@ def _batch(options: argparse.Namespace, videos: int, seconds: float) -> dict[str
         for number in range(videos):
             play(options.video, seconds, inputs / f"{number}.mp4")
         report = batch.run([str(inputs)], Path(folder, "out"), settings, batch.Output(False, False))
-    parent, workers = (
-        resource.getrusage(who).ru_maxrss / 1024
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "rate": report.frames / report.seconds["photos"],
         "frames": report.frames,
-        "parent_MB": parent,
-        "worker_MB": workers,
+        "peak_MB": peak,
     }
 
 
@@ -132,11 +128,7 @@ def main() -> None:
     elif options.memory:
         for seconds in options.memory.split(","):
             found = measure(seconds)
-            print(
-                f"{seconds} s, {found['frames']} frames: parent {found['parent_MB']:.0f} MB, "
-                f"largest worker {found['worker_MB']:.0f} MB",
-                flush=True,
-            )
+            print(f"{seconds} s, {found['frames']} frames: {found['peak_MB']:.0f} MB", flush=True)
     else:
         print(
             f"{platform.machine()}, {len(os.sched_getaffinity(0))} processors, Python "
