@@ -143,7 +143,7 @@ class Ledger:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._prepare()
             self.run = self._value("SELECT max(run) FROM sources") or 0
-        self._begun: float | None = None
+        self._begun = 0.0
 
     def _prepare(self) -> None:
         """Make the tables, or see whether they are those of this version."""
@@ -174,8 +174,8 @@ class Ledger:
 
     def commit(self) -> None:
         """Make everything so far survive whatever comes."""
-        if self._begun is not None:
-            self._begun = None
+        # SQLite itself knows whether something is under way, wherever an interrupt has come.
+        if self._db.in_transaction:
             self._db.execute("COMMIT")
 
     @property
@@ -496,9 +496,9 @@ class Ledger:
         """Change something, and tell whether there was anything; it is committed later."""
         with self._errors():
             now = time.monotonic()
-            if self._begun is not None and now - self._begun > COMMIT_EVERY:
+            if now - self._begun > COMMIT_EVERY:
                 self.commit()
-            if self._begun is None:
+            if not self._db.in_transaction:
                 self._db.execute("BEGIN")
                 self._begun = now
             return self._db.execute(statement, values).rowcount > 0

@@ -599,7 +599,7 @@ def test_an_interrupted_run_keeps_what_is_done(photos, made, tmp_path, how):
         os.killpg(process.pid, how)  # as from a terminal
     else:
         process.send_signal(how)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=250)
 
     assert process.returncode == 130, stderr
     assert "interrupted: " in stderr
