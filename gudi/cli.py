@@ -447,6 +447,8 @@ def batch(
     """
     from gudi.batch import Output, run
 
+    if fps is not None and every > 1:
+        raise click.UsageError("--every and --fps both choose frames: give one of them")
     if scheduler is not None and backend != "dask":
         raise click.UsageError("--scheduler goes with --backend dask")
     settings = _settings(

@@ -406,6 +406,7 @@ def test_results_below_the_photos_are_not_taken_for_photos(photos, made):
         (["photos", "--out", "out", "--timeout", "inf"], 2, "--timeout"),
         (["photos"], 2, "Missing option '--out'"),
         (["photos", "--out", "out", "--workers", "0"], 2, "--workers"),
+        (["photos", "--out", "out", "--every", "2", "--fps", "3"], 2, "give one of them"),
         (["photos", "--out", "out", "--scale-factor", "1"], 2, "--scale-factor"),
         (["--out", "out"], 2, "Missing argument"),
     ],
