@@ -408,13 +408,13 @@ def write_report(
         report.Entry(
             entry.source.name,
             entry.source.kind,
-            "failed" if entry.draw_error else entry.status,
+            entry.outcome[0],
             (report.Face(row.shares.tolist(), row.time) for row in ledger.rows(entry)),
             width=entry.width,
             height=entry.height,
             frames=entry.frames,
             duration=entry.duration or 0,
-            error="; ".join(filter(None, (entry.error, entry.draw_error))),
+            error=entry.outcome[1],
             annotated=f"{ANNOTATED}/{entry.picture}" if entry.drawn & PICTURE else None,
             thumbnail=drawing.thumbnail(entry) if entry.drawn & THUMBNAIL else None,
         )

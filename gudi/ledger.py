@@ -105,6 +105,12 @@ class Entry:
     drawn: int
     draw_error: str
 
+    @property
+    def outcome(self) -> tuple[str | None, str]:
+        """Status and error as tables and report tell them: with what the picture came to."""
+        error = "; ".join(filter(None, (self.error, self.draw_error)))
+        return "failed" if self.draw_error else self.status, error
+
 
 _ENTRY = (
     "id, name, path, kind, digest, status, faces, frames, duration, width, height, error, picture,"

@@ -184,9 +184,8 @@ class ResultFolder:
         rows = (
             (
                 entry.source.name, entry.source.kind,
-                "failed" if entry.draw_error else entry.status,
-                entry.faces, entry.frames, entry.width, entry.height,
-                "; ".join(filter(None, (entry.error, entry.draw_error))),
+                entry.outcome[0], entry.faces, entry.frames, entry.width, entry.height,
+                entry.outcome[1],
             )
             for entry in entries
         )  # fmt: skip
