@@ -23,17 +23,19 @@ HIDDEN_SIDES = (8, 20)
 CENTRE = ((FACE_SIZE - 1) / 2, (FACE_SIZE - 1) / 2)
 
 
-def augment(faces: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def augment(faces: np.ndarray, random: np.random.Generator, strength: float = 1.0) -> np.ndarray:
     """Return a variation of each face, float32 of shape (n, 48, 48), 0 to 1.
 
     Args:
         faces: float32 of shape (n, 48, 48), 0 to 1.
         random: where chance comes from.
+        strength: share of the ranges above that is used, 0 to 1; mirrored is half of the faces
+            in any case.
     """
     count = len(faces)
-    angles = random.uniform(-MAX_ANGLE, MAX_ANGLE, count)
-    zooms = random.uniform(*ZOOM, count)
-    shifts = random.uniform(-MAX_SHIFT, MAX_SHIFT, (count, 2))
+    angles = strength * random.uniform(-MAX_ANGLE, MAX_ANGLE, count)
+    zooms = 1 + strength * (random.uniform(*ZOOM, count) - 1)
+    shifts = strength * random.uniform(-MAX_SHIFT, MAX_SHIFT, (count, 2))
     mirrored = random.random(count) < 0.5
     varied = np.empty((count, FACE_SIZE, FACE_SIZE), np.float32)
     for number, face in enumerate(faces):
@@ -44,11 +46,11 @@ def augment(faces: np.ndarray, random: np.random.Generator) -> np.ndarray:
         varied[number] = cv2.warpAffine(
             face, matrix, (FACE_SIZE, FACE_SIZE), borderMode=cv2.BORDER_REPLICATE
         )
-    contrast = random.uniform(*CONTRAST, (count, 1, 1)).astype(np.float32)
-    brightness = random.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, (count, 1, 1)).astype(np.float32)
+    contrast = 1 + strength * (random.uniform(*CONTRAST, (count, 1, 1)) - 1)
+    brightness = strength * random.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, (count, 1, 1))
     means = varied.mean(axis=(1, 2), keepdims=True)
-    varied = np.clip((varied - means) * contrast + means + brightness, 0, 1)
-    for number in np.flatnonzero(random.random(count) < HIDDEN_SHARE):
+    varied = np.clip((varied - means) * contrast + means + brightness, 0, 1).astype(np.float32)
+    for number in np.flatnonzero(random.random(count) < strength * HIDDEN_SHARE):
         _hide(varied[number], random)
     return varied
 

@@ -858,6 +858,11 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
     "ones.",
 )
 @click.option(
+    "--teacher",
+    metavar="PATH",
+    help="Let half of each label be what this checkpoint makes of the face.",
+)
+@click.option(
     "--keep",
     type=click.FloatRange(0, 1, min_open=True),
     callback=_a_number,
@@ -875,6 +880,20 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
     callback=_a_number,
     help="Show rare emotions more often: 0 not at all, 1 as often as the most frequent one.  "
     "[default: by the recipe]",
+)
+@click.option(
+    "--variation",
+    type=click.FloatRange(0, 1),
+    callback=_a_number,
+    help="How far faces are varied (turned, shifted, scaled, hidden, …): 0 not at all, 1 as far as "
+    "the augmented recipe does.  [default: by the recipe]",
+)
+@click.option(
+    "--average",
+    type=click.FloatRange(0, 1, max_open=True),
+    callback=_a_number,
+    help="Measure and write a moving average of the weights that keeps this share of itself at "
+    "each step, 0.999 say; 0 for the weights themselves.  [default: by the recipe]",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="[default: 42]")
 @click.option(

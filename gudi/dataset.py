@@ -42,6 +42,13 @@ class Dataset:
         chosen_faces = self.faces[chosen]
         return UNIT[chosen_faces] if chosen_faces.dtype == np.uint8 else chosen_faces
 
+    def grey(self, chosen: np.ndarray | slice) -> np.ndarray:
+        """Return the faces `chosen` as grey levels, uint8 of shape (n, 48, 48)."""
+        chosen_faces = self.faces[chosen]
+        if chosen_faces.dtype == np.uint8:
+            return chosen_faces
+        return np.rint(chosen_faces * 255).astype(np.uint8)
+
 
 def load(path: Path, classes: int = len(EMOTIONS)) -> Dataset:
     """Read the data set at `path`: a folder, or what the names of the two files begin with.

@@ -87,7 +87,6 @@ class Evaluation:
 
 def evaluate(predictor: Predictor, data: Dataset, progress: Progress | None = None) -> Evaluation:
     """Predict the faces of `data` and hold the strongest emotions against the labels."""
-    faces = data.faces if data.faces.dtype == np.uint8 else np.rint(data.faces * 255).astype("u1")
     progress = progress or Progress()
     classes = len(predictor.emotions)
     confusion, loss = np.zeros((classes, classes), np.int64), 0.0
@@ -96,7 +95,7 @@ def evaluate(predictor: Predictor, data: Dataset, progress: Progress | None = No
     progress.begin("batches", len(starts))
     for start in starts:
         labels = data.labels[start : start + step]
-        probabilities = predictor.predict(faces[start : start + step])
+        probabilities = predictor.predict(data.grey(slice(start, start + step)))
         np.add.at(confusion, (labels, probabilities.argmax(axis=1)), 1)
         likely = probabilities[np.arange(len(labels)), labels].astype(float)
         loss -= np.log(np.maximum(likely, 1e-10)).sum()

@@ -117,7 +117,10 @@ class Trainer:
         loss: the batch's mean cross-entropy, float32.
         accuracy: share of the batch whose strongest class is the label's, float32.
         state: all variables that the training goes on with, by name: weights, and the
-            optimizer's slots under the names that TensorFlow gives them.
+            optimizer's slots and moving averages under the names that TensorFlow gives them.
+        averages: those moving averages by the name of the weight; empty where none are kept.
+        steps: placeholder, a float32: steps done so far, which shorten the averages' memory in
+            the beginning.
         summaries: serialized histograms for TensorBoard; None where none were asked for.
     """
 
@@ -128,6 +131,8 @@ class Trainer:
     loss: tf.Tensor
     accuracy: tf.Tensor
     state: dict[str, Any]
+    averages: dict[str, Any]
+    steps: tf.Tensor
     summaries: tf.Tensor | None
 
 
@@ -184,6 +189,7 @@ def build_trainer(
     classes: int = len(EMOTIONS),
     *,
     optimizer: str = "momentum",
+    average: float = 0.0,
     histograms: int = 0,
     **options: Any,
 ) -> Trainer:
@@ -192,6 +198,7 @@ def build_trainer(
     Args:
         classes: number of outputs.
         optimizer: `momentum` (0.9, the original's) or `adam`.
+        average: what the weights' moving averages keep of themselves at a step; 0 for none.
         histograms: what to summarise at each step, TFLearn's `tensorboard_verbose`: 1 gradients,
             2 weights, too, 3 activations, too.
         options: as `build` takes them.
@@ -200,6 +207,7 @@ def build_trainer(
     with quiet(), network.graph.as_default(), network.graph.device(options.get("device")):
         labels = tf.placeholder(tf.float32, [None, classes], name="labels")
         learning_rate = tf.placeholder(tf.float32, [], name="learning_rate")
+        steps = tf.placeholder(tf.float32, [], name="steps")
         loss = tflearn.objectives.categorical_crossentropy(network.probabilities, labels)
         right = tf.equal(tf.argmax(network.probabilities, 1), tf.argmax(labels, 1))
         weights = list(network.weights.values())
@@ -212,6 +220,12 @@ def build_trainer(
         )
         step = method.apply_gradients(zip(gradients, weights))
         slots = {variable.op.name: variable for variable in method.variables()}
+        averages = {}
+        if average:
+            moving = tf.train.ExponentialMovingAverage(average, num_updates=steps)
+            with tf.control_dependencies([step]):
+                step = moving.apply(weights)
+            averages = {weight.op.name: moving.average(weight) for weight in weights}
         return Trainer(
             network=network,
             labels=labels,
@@ -219,7 +233,11 @@ def build_trainer(
             step=step,
             loss=loss,
             accuracy=tf.reduce_mean(tf.cast(right, tf.float32)),
-            state=network.weights | slots,
+            state=network.weights
+            | slots
+            | {variable.op.name: variable for variable in averages.values()},
+            averages=averages,
+            steps=steps,
             summaries=_histograms(histograms, network, gradients),
         )
 

@@ -34,7 +34,7 @@ from gudi.errors import (
     UsageError,
 )
 from gudi.files import TEMPORARY_PREFIX, alone, check_writable, written_whole
-from gudi.predictor import check_device, place
+from gudi.predictor import Predictor, check_device, place
 from gudi.progress import Progress
 from gudi.signals import stop_requested
 
@@ -72,13 +72,19 @@ class Settings:
         decay: see `schedule`.
         keep, keep_hidden: shares of the features and of the hidden units that dropout keeps.
         smoothing: share of each label that is spread over all classes (Szegedy et al. 2016).
-        augmented: train on variations of the faces, see `gudi.augment`.
+        variation: how far the faces are varied, see `gudi.augment`; 0 not at all.
         balance: how far rare classes are shown more often, as a power of how much rarer than the
             most frequent one they are: 0 not at all, 1 as often as that.
+        average: a moving average of the weights is measured and written instead of the weights
+            themselves; it keeps this share of itself at each step (Polyak and Juditsky 1992), 0
+            for none.
         units: how many of the hidden layer's 3072 units are used; the others stay 0 and cost no
             time.
         init: a checkpoint whose weights to begin with, as `gudi.checkpoint.find` takes it; "" for
             random ones.
+        teacher: a checkpoint whose answers count for half of each label, with the recipe's
+            smoothing in the other half (Hinton et al. 2015): they tell how like each other
+            expressions are, and doubt labels that are wrong; "" for none.
         seed: of the first weights, the order of the faces and their variations.
         precision: `float32`, or `bfloat16` for processors that compute it faster.
         tensorboard_verbose: 0 loss and accuracy, 1 histograms of gradients, 2 of weights, 3 of
@@ -96,10 +102,12 @@ class Settings:
     keep: float = 0.3
     keep_hidden: float = 1.0
     smoothing: float = 0.0
-    augmented: bool = False
+    variation: float = 0.0
     balance: float = 0.0
+    average: float = 0.0
     units: int = 3072
     init: str = ""
+    teacher: str = ""
     seed: int = 42
     precision: str = "float32"
     tensorboard_verbose: int = 0
@@ -124,7 +132,7 @@ RECIPES = {
         keep=0.4,
         keep_hidden=0.5,
         smoothing=0.1,
-        augmented=True,
+        variation=1.0,
         balance=0.5,
     ),
 }
@@ -392,6 +400,7 @@ class _Run:
             trainer = build_trainer(
                 len(EMOTIONS),
                 optimizer=settings.optimizer,
+                average=settings.average,
                 histograms=settings.tensorboard_verbose,
                 device=self.device,
                 keep=settings.keep,
@@ -401,10 +410,14 @@ class _Run:
             )
             session = _session(trainer, settings, self.values, resumed=self.loaded is not None)
         self.values = {}
+        taught = None
+        if settings.teacher and self.state.epoch < settings.epochs:
+            taught = _answers(settings.teacher, self.data, settings.device, self.progress)
+        targets = _targets(self.data.labels, settings.smoothing, taught)
         try:
             with stop_requested() as stop, _Logs(self.out / LOGS / RUN_ID) as logs, session:
                 while self.state.epoch < settings.epochs:
-                    if not self._epoch(trainer, session, logs, stop):
+                    if not self._epoch(trainer, session, targets, logs, stop):
                         self._snapshot(trainer, session)
                         self._write_run("interrupted")
                         return Trained(None, self.state.history)
@@ -424,7 +437,9 @@ class _Run:
         self._write_run("finished")
         return Trained(self.prefix, self.state.history)
 
-    def _epoch(self, trainer: Any, session: Any, logs: _Logs, stop: list) -> bool:
+    def _epoch(
+        self, trainer: Any, session: Any, targets: np.ndarray, logs: _Logs, stop: list
+    ) -> bool:
         """Train one epoch, or what is left of it; return False where it was stopped before."""
         state, settings = self.state, self.settings
         order = _order(self.data.labels, settings, state.epoch)
@@ -437,12 +452,13 @@ class _Run:
         if trainer.summaries is not None:
             wanted.append(trainer.summaries)
         try:
-            for faces, labels in _batches(self.data, order, settings, state):
+            for faces, labels in _batches(self.data, targets, order, settings, state):
                 rate = settings.rate(state.epoch + (state.batch + 0.5) / count)
                 feed = {
                     trainer.network.faces: faces,
                     trainer.labels: labels,
                     trainer.learning_rate: rate,
+                    trainer.steps: state.step,
                 }
                 _, loss, accuracy, *summaries = session.run(wanted, feed)
                 if not np.isfinite(loss):
@@ -473,7 +489,8 @@ class _Run:
         """Measure by the validation faces and close the epoch."""
         state = self.state
         began = time.monotonic()
-        loss, accuracy = _validate(trainer, session, self.validation)
+        with _averages_in_use(trainer, session):
+            loss, accuracy = _validate(trainer, session, self.validation)
         if not np.isfinite(loss):
             raise self._diverged(f"the validation loss became {loss}")
         state.epoch += 1
@@ -545,7 +562,8 @@ class _Run:
         last = self.state.history[-1] if self.state.history else None
         values = {}
         for name, shape in checkpoint.weight_shapes().items():
-            values[name] = _padded(trained[name], shape)
+            weight = trainer.averages.get(name, trainer.state[name])
+            values[name] = _padded(trained[weight.op.name], shape)
             slot = trained.get(f"{name}/Momentum")
             values[f"{name}/Momentum"] = (
                 np.zeros(shape, np.float32) if slot is None else _padded(slot, shape)
@@ -697,24 +715,48 @@ def _order(labels: np.ndarray, settings: Settings, epoch: int) -> np.ndarray:
     return random.permutation(np.repeat(np.arange(len(labels)), copies))
 
 
+def _answers(teacher: str, data: Dataset, device: str, progress: Progress) -> np.ndarray:
+    """Return what the checkpoint `teacher` makes of each face and its mirror image, as targets.
+
+    Float32 of shape (n, classes), the mean of the two.
+    """
+    answers = np.empty((len(data.labels), len(EMOTIONS)), np.float32)
+    with Predictor(teacher, device) as predictor:
+        starts = range(0, len(answers), predictor.batch_size)
+        progress.begin("teacher's batches", len(starts))
+        for start in starts:
+            part = slice(start, start + predictor.batch_size)
+            faces = data.grey(part)
+            answers[part] = (predictor.predict(faces) + predictor.predict(faces[:, :, ::-1])) / 2
+            progress.advance()
+        progress.end()
+    return answers
+
+
+def _targets(labels: np.ndarray, smoothing: float, taught: np.ndarray | None) -> np.ndarray:
+    """Return what each face should give: float32 of shape (n, classes), rows sum to 1."""
+    classes = len(EMOTIONS)
+    targets = np.eye(classes, dtype=np.float32)[labels] * (1 - smoothing) + smoothing / classes
+    return targets if taught is None else (targets + taught) / 2
+
+
 def _batches(
-    data: Dataset, order: np.ndarray, settings: Settings, state: _State
+    data: Dataset, targets: np.ndarray, order: np.ndarray, settings: Settings, state: _State
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the batches of the next epoch that are not done: faces and labels, float32.
+    """Yield the batches of the next epoch that are not done: faces and targets, float32.
 
     They depend on seed, epoch and number alone, so a resumed epoch goes on as it would have.
     """
     epoch, done = state.epoch, state.batch
     count = math.ceil(len(order) / settings.batch_size)
-    classes = len(EMOTIONS)
 
     def batch(number: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = order[number * settings.batch_size : (number + 1) * settings.batch_size]
         faces = data.unit(chosen)
-        if settings.augmented:
-            faces = augment(faces, np.random.default_rng((settings.seed, epoch, number)))
-        labels = np.eye(classes, dtype=np.float32)[data.labels[chosen]]
-        return faces[..., None], labels * (1 - settings.smoothing) + settings.smoothing / classes
+        if settings.variation:
+            random = np.random.default_rng((settings.seed, epoch, number))
+            faces = augment(faces, random, settings.variation)
+        return faces[..., None], targets[chosen]
 
     with ThreadPoolExecutor(1, "batches") as thread:
         waiting: deque = deque()
@@ -727,6 +769,23 @@ def _batches(
                 yield waiting.popleft().result()
         finally:
             thread.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _averages_in_use(trainer: Any, session: Any) -> Iterator[None]:
+    """Give the weights the values of their averages for a while, where averages are kept."""
+    from gudi.network import start
+
+    if not trainer.averages:
+        yield
+        return
+    trained = session.run(trainer.network.weights)
+    averages = session.run(trainer.averages)
+    for name, variable in trainer.network.weights.items():
+        start(session, variable, averages[name])
+    yield
+    for name, variable in trainer.network.weights.items():
+        start(session, variable, trained[name])
 
 
 def _validate(trainer: Any, session: Any, data: Dataset) -> tuple[float, float]:

@@ -16,9 +16,12 @@ import pytest
 from conftest import NAME, gudi_environment, interruptible, run_gudi, small_face
 
 from gudi import checkpoint as checkpoints
+from gudi import train
 from gudi.augment import augment
 from gudi.dataset import load, split
+from gudi.evaluate import evaluate
 from gudi.predictor import Predictor
+from gudi.progress import Progress
 from gudi.train import settings_for
 
 # A narrow hidden layer makes a step of 10 faces take milliseconds.
@@ -328,6 +331,40 @@ def test_a_training_begins_with_the_weights_of_another(work):
     assert not list((work / "third").glob("*.json"))
 
 
+def test_averages_are_what_is_measured_and_written(work):
+    write_data(work / "v_data", 21)
+    options = ("--validation", "v_data", "--average", "0.9")
+    done = run_gudi("train", *QUICK, *options, "--epochs", "2", cwd=work)
+    assert done.returncode == 0, done.stderr
+    done = run_gudi("train", "--resume", *options, "--epochs", "3", cwd=work)
+    assert done.returncode == 0, done.stderr
+    with Predictor(work / "checkpoints", "cpu") as predictor:
+        measured = evaluate(predictor, load(work / "v_data"))
+    last = curve(work / "checkpoints")[-1]
+    assert measured.loss == pytest.approx(float(last["validation_loss"]), rel=1e-4)
+    snapshot = max((work / "checkpoints" / "snapshots").iterdir())
+    trained = checkpoints.open_checkpoint(snapshot / "variables")
+    written = checkpoints.open_checkpoint(work / "checkpoints").read("Conv2D/W")[0]
+    assert not np.array_equal(written, trained.read("Conv2D/W")[0])
+    np.testing.assert_array_equal(written, trained.read("Conv2D/W/ExponentialMovingAverage")[0])
+
+
+def test_a_teachers_answers_are_half_of_each_label(work, made):
+    data = load(work / "data")
+    answers = train._answers(str(made[0]), data, "cpu", Progress())
+    with Predictor(made[0], "cpu") as predictor:
+        mirrored = np.ascontiguousarray(data.faces[:, :, ::-1])
+        expected = (predictor.predict(data.faces) + predictor.predict(mirrored)) / 2
+    np.testing.assert_allclose(answers, expected, atol=1e-6)
+    targets = train._targets(data.labels, 0.07, answers)
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(targets[1], 0.5 * answers[1] + 0.005 + 0.465 * np.eye(7)[1], 1e-5)
+
+    done = run_gudi("train", *QUICK, "--epochs", "1", "--teacher", made[0], cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert account(work / "checkpoints")["settings"]["teacher"] == str(made[0])
+
+
 @pytest.mark.parametrize("level", [0, 3])
 def test_what_tensorboard_shows(work, level):
     done = run_gudi(
@@ -374,6 +411,11 @@ def test_variations_stay_faces():
     np.testing.assert_array_equal(varied, again)
     assert len({each.tobytes() for each in varied}) == 40
     assert abs(varied.mean() - faces.mean()) < 0.1
+
+    less = augment(faces, np.random.default_rng(1), 0.01)
+    for number in range(40):
+        difference = min(np.abs(less[number] - faces[number][:, ::step]).mean() for step in (1, -1))
+        assert 0 < difference < 0.02
 
 
 def test_the_learning_rate_rises_and_falls():
