@@ -25,7 +25,13 @@ from gudi.errors import ExitCode, InputError, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, alone
 from gudi.ledger import PICTURE, THUMBNAIL, Ledger
 from gudi.media import Source
-from gudi.pipeline import Settings, recognise, start_cluster, start_workers
+from gudi.pipeline import (
+    Settings,
+    prediction_in_workers,
+    recognise,
+    start_cluster,
+    start_workers,
+)
 from gudi.predictor import Predictor, check_device
 from gudi.progress import Item, Progress
 from gudi.results import (
@@ -161,6 +167,7 @@ class _Run:
     ) -> None:
         self.inputs, self.folder, self.settings, self.output = inputs, folder, settings, output
         self.weights, self.shard, self.progress = weights, shard, progress
+        self.prediction = prediction_in_workers(settings, weights)
         self.report = Report()
         self.began = time.monotonic()
         self.account = _account(inputs, settings, output, weights) | {"shard": shard}
@@ -265,27 +272,42 @@ class _Run:
             self._predictor() as predictor,
             self._stage("photos", waiting),
         ):
-            sink = _Sink(ledger, report, self.progress)
-            recognise(ledger.pending(), self.settings, predictor, workers, sink, report.spent)
+            recognise(
+                ledger.pending(),
+                self.settings,
+                predictor,
+                workers,
+                _Sink(ledger, report, self.progress),
+                report.spent,
+                self.prediction,
+            )
         ledger.commit()
 
     def _workers(self, waiting: int) -> jobs.Workers | jobs.Cluster:
         """Return what looks at so many sources."""
         if self.settings.backend == "dask":
-            return start_cluster(self.settings, next(self.ledger.pending()))
+            return start_cluster(self.settings, next(self.ledger.pending()), self.prediction)
         # A video keeps all workers busy.
-        return start_workers(self.settings, None if self.ledger.has_videos() else waiting)
+        most = None if self.ledger.has_videos() else waiting
+        return start_workers(self.settings, most, self.prediction)
 
-    def _predictor(self) -> Predictor:
+    @contextlib.contextmanager
+    def _predictor(self) -> Iterator[Predictor | None]:
+        """Open the predictor of this process, where it is the one to predict."""
         settings = self.settings
-        predictor = Predictor(self.weights, settings.device, settings.batch_size, settings.emotions)
         if self.weights.recovered:
             self.progress.note(f"{self.weights.source}: {self.weights.recovered}")
-        self.weights = replace(self.weights, values={})  # they are in the network now
-        self.account["device"] = predictor.device
-        self.folder.write_run(self.account)
-        self.report.seconds["startup"] = time.monotonic() - self.began
-        return predictor
+        if self.prediction is not None:
+            yield None
+            return
+        with Predictor(
+            self.weights, settings.device, settings.batch_size, settings.emotions
+        ) as predictor:
+            self.weights = replace(self.weights, values={})  # they are in the network now
+            self.account["device"] = predictor.device
+            self.folder.write_run(self.account)
+            self.report.seconds["startup"] = time.monotonic() - self.began
+            yield predictor
 
     def _draw(self) -> None:
         """Draw the pictures that are wanted and not there yet."""

@@ -1,14 +1,15 @@
 """From sources to faces with probabilities: decode → detect → crop → predict.
 
 Workers decode, detect and crop; this process predicts what they cut out, in batches that reach
-across photos and videos, and is the only one that loads TensorFlow. Videos are cut into stretches
-of frames that any worker can decode by itself.
+across photos and videos, and is the only one that loads TensorFlow, unless the workers are asked to
+predict, too. Videos are cut into stretches of frames that any worker can decode by itself.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -21,8 +22,10 @@ import numpy as np
 
 import jobs
 from gudi import faces, media, video
+from gudi.checkpoint import Weights
+from gudi.checkpoint.locate import SHIPPED
 from gudi.emotions import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
-from gudi.errors import PhotoError, VideoError, WorkersError, one_line
+from gudi.errors import CheckpointError, PhotoError, VideoError, WorkersError, one_line
 from gudi.media import Source
 from gudi.predictor import Predictor
 from gudi.results import FileResult
@@ -53,6 +56,7 @@ class Settings:
     Attributes:
         checkpoint, emotions, network: as `gudi.predictor.Predictor` takes them.
         device: as `gudi.predictor.Predictor` takes it.
+        predict_in: `parent`, one predictor for all; or `workers`, one in each.
         batch_size: faces that are predicted at a time.
         workers: worker processes; None for all processors.
         backend: `loky` for processes of this machine, `dask` for those of a Dask cluster.
@@ -70,6 +74,7 @@ class Settings:
     emotions: tuple[str, ...] = EMOTIONS
     network: int | None = None
     device: str = "auto"
+    predict_in: str = "parent"
     batch_size: int = 256
     workers: int | None = None
     backend: str = "loky"
@@ -98,35 +103,76 @@ class Sink(Protocol):
         """All stretches of a video have been added; `problem` is "" or what else it lacks."""
 
 
-def start_workers(settings: Settings, most: int | None = None) -> jobs.Workers:
+@dataclass(frozen=True)
+class Prediction:
+    """How workers predict what they cut out.
+
+    Attributes:
+        checkpoint: path that is the same for all workers; None for the one that gudi brings along.
+        fingerprint: of its weights, which have to be the same everywhere.
+        emotions, network, device, batch_size: as `gudi.predictor.Predictor` takes them.
+        crops: keep the faces, too.
+    """
+
+    checkpoint: str | None
+    fingerprint: str
+    emotions: tuple[str, ...]
+    network: int | None
+    device: str
+    batch_size: int
+    crops: bool
+
+
+def prediction_in_workers(settings: Settings, weights: Weights) -> Prediction | None:
+    """Return how the workers predict with `weights`; None where they are not to."""
+    if settings.predict_in == "parent":
+        return None
+    return Prediction(
+        None if weights.source == SHIPPED else os.path.abspath(weights.source),
+        weights.fingerprint,
+        settings.emotions,
+        settings.network,
+        settings.device,
+        settings.batch_size,
+        settings.crops,
+    )
+
+
+def start_workers(
+    settings: Settings, most: int | None = None, prediction: Prediction | None = None
+) -> jobs.Workers:
     """Return the worker processes that `settings` ask for, at most so many."""
     count = settings.workers or jobs.cpu_count()
     return jobs.Workers(
         count if most is None else min(count, most),
         timeout=settings.timeout,
         memory=settings.worker_memory,
-        initializer=cv2.setNumThreads,
-        initargs=(1,),  # a worker a processor is all the parallelism there is room for
+        initializer=_set_up,
+        initargs=(prediction,),
         quiet=not settings.debug,
     )
 
 
-def start_cluster(settings: Settings, visible: Source) -> jobs.Cluster:
+def start_cluster(
+    settings: Settings, visible: Source, prediction: Prediction | None = None
+) -> jobs.Cluster:
     """Return the Dask cluster that `settings` ask for.
 
     Args:
         settings: how to work.
         visible: a source that all of its workers should see.
+        prediction: how they predict; None where they do not.
 
     Raises:
         WorkersError: there is none, or its workers cannot do the work.
     """
     try:
         cluster = jobs.Cluster(
-            settings.scheduler, settings.workers, initializer=cv2.setNumThreads, initargs=(1,)
+            settings.scheduler, settings.workers, initializer=_set_up, initargs=(prediction,)
         )
         try:
             seen = cluster.everywhere(os.path.exists, visible.path)
+            unable = cluster.everywhere(_why_not, prediction)
         except BaseException:
             cluster.close()
             raise
@@ -139,16 +185,68 @@ def start_cluster(settings: Settings, visible: Source) -> jobs.Cluster:
             f"the Dask worker at {blind[0]} does not see {visible.path}: inputs have to be on "
             "storage that all workers reach by the same path"
         )
+    for address, why in unable.items():
+        if why:
+            cluster.close()
+            raise WorkersError(f"the Dask worker at {address} cannot predict: {why}")
     return cluster
+
+
+def _set_up(prediction: Prediction | None) -> None:
+    """Get a worker ready, or see that it is; runs in the worker."""
+    cv2.setNumThreads(1)  # a worker a processor is all the parallelism there is room for
+    if prediction is not None:
+        _worker_predictor(prediction)
+
+
+def _why_not(prediction: Prediction | None) -> str:
+    """Return "" or why a worker cannot be got ready; runs in the worker."""
+    try:
+        _set_up(prediction)
+    except Exception as error:
+        return reason(error)
+    return ""
+
+
+_loading = threading.Lock()
+
+
+def _worker_predictor(prediction: Prediction) -> Predictor:
+    """Return this worker's predictor, loaded the first time; workers of Dask may have threads.
+
+    Raises:
+        CheckpointError: it cannot be used, or is another one than the parent's.
+    """
+    with _loading:
+        return _load_predictor(prediction)
+
+
+@functools.lru_cache(maxsize=1)
+def _load_predictor(prediction: Prediction) -> Predictor:
+    predictor = Predictor(
+        prediction.checkpoint or SHIPPED,
+        prediction.device,
+        prediction.batch_size,
+        prediction.emotions,
+        prediction.network,
+        threads=1,
+        filled=False,
+    )
+    if predictor.fingerprint != prediction.fingerprint:
+        raise CheckpointError(
+            f"{predictor.checkpoint} is not the checkpoint that the run was begun with"
+        )
+    return predictor
 
 
 def recognise(
     sources: Iterable[Source],
     settings: Settings,
-    predictor: Predictor,
+    predictor: Predictor | None,
     workers: jobs.Workers | jobs.Cluster,
     sink: Sink,
     spent: Counter | None = None,
+    prediction: Prediction | None = None,
 ) -> None:
     """Detect and predict every face of `sources` and hand the results to `sink`.
 
@@ -158,7 +256,9 @@ def recognise(
     Args:
         sources: what to look at.
         settings: how.
-        predictor, workers: what with.
+        predictor: what predicts in this process; None where the workers do.
+        workers: what else it is done with.
+        prediction: how the workers predict; None where they do not.
         sink: gets the results.
         spent: gets the seconds that each stage took, of all processes together.
     """
@@ -168,11 +268,16 @@ def recognise(
     predictions = _Predictions(predictor, videos.add, spent, keep=settings.crops)
     try:
         for outcome in workers.run(
-            functools.partial(_look, settings.detection, settings.frames), queue
+            functools.partial(_look, settings.detection, settings.frames, prediction), queue
         ):
             for result, look in queue.judge(outcome):
                 spent.update(look.seconds)
-                predictions.add(result, look.crops)
+                if look.probabilities is None:
+                    predictions.add(result, look.crops)
+                else:
+                    result.probabilities = look.probabilities
+                    result.crops = look.crops if settings.crops else None
+                    videos.add(result)
         predictions.finish()
     except jobs.WorkersUnavailable as error:
         raise WorkersError(str(error)) from error
@@ -201,6 +306,7 @@ class _Look:
         boxes: of the faces.
         places: of a video, number and time of the frame of each.
         crops: uint8 of shape (faces, 48, 48).
+        probabilities: float32 of shape (faces, classes), where the worker has predicted them.
         frames: of a video, how many were looked at.
         end: when the last of them is shown, in seconds.
         error: "" or what the video broke off with.
@@ -213,6 +319,7 @@ class _Look:
     boxes: list[faces.Box] = field(default_factory=list)
     places: list[tuple[int, float]] = field(default_factory=list)
     crops: np.ndarray | list[np.ndarray] = field(default_factory=list)
+    probabilities: np.ndarray | None = None
     frames: int | None = None
     end: float | None = None
     error: str = ""
@@ -221,13 +328,24 @@ class _Look:
 
 
 def _look(
-    detection: Detection, frames: video.Choice, item: _Item
+    detection: Detection, frames: video.Choice, prediction: Prediction | None, item: _Item
 ) -> _Look | tuple[video.Index, bytes]:
-    """Decode, detect and crop, or list the packets of a video; runs in a worker."""
+    """Decode, detect, crop and maybe predict, or list the packets of a video; runs in a worker."""
+    if item.source.kind == media.VIDEO and item.stretch is None:
+        return video.index(item.source.path), media.digest(item.source.path)
     if item.source.kind == media.VIDEO:
-        if item.stretch is None:
-            return video.index(item.source.path), media.digest(item.source.path)
-        return _look_at_video(detection, frames, item)
+        look = _look_at_video(detection, frames, item)
+    else:
+        look = _look_at_photo(detection, item)
+    if prediction is not None and look.boxes:
+        clock = _Clock(look.seconds)
+        look.probabilities = _worker_predictor(prediction).predict(look.crops)
+        clock.stop("predict")
+        look.crops = look.crops if prediction.crops else []
+    return look
+
+
+def _look_at_photo(detection: Detection, item: _Item) -> _Look:
     clock = _Clock()
     image = media.read_photo(item.source.path)
     image_grey = faces.grey(image)
@@ -267,8 +385,8 @@ def _look_at_video(detection: Detection, frames: video.Choice, item: _Item) -> _
 class _Clock:
     """Tells how long the stages of some work took."""
 
-    def __init__(self) -> None:
-        self.seconds: Counter = Counter()
+    def __init__(self, seconds: Counter | None = None) -> None:
+        self.seconds: Counter = Counter() if seconds is None else seconds
         self._since = time.perf_counter()
 
     def stop(self, stage: str) -> None:
@@ -300,6 +418,8 @@ class _Queue(jobs.Supply):
                 self.add([_Item(source, video.WHOLE)])
         elif isinstance(look, tuple):
             self._cut(source, *look)
+        elif isinstance(outcome.error, CheckpointError):
+            raise outcome.error  # which is no fault of the photo's
         else:
             part = None if stretch is None else stretch.number
             if outcome.error is not None:
@@ -396,7 +516,7 @@ class _Predictions:
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: Predictor | None,
         done: Callable[[FileResult], None],
         spent: Counter,
         *,

@@ -40,6 +40,8 @@ class Predictor:
             default.
         network: which one of several networks in the checkpoint, from 1 in the order in which they
             were built; the trained one by default.
+        threads: processors that it may use, of those that are not GPUs; None for all.
+        filled: fill batches up as said above; otherwise a pass is as large as what there is.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -54,12 +56,15 @@ class Predictor:
         batch_size: int = 256,
         emotions: Sequence[str] | None = None,
         network: int | None = None,
+        *,
+        threads: int | None = None,
+        filled: bool = True,
     ) -> None:
         check_device(device)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but has to be at least 1")
         self.emotions = tuple(emotions) if emotions is not None else EMOTIONS
-        self.batch_size = batch_size
+        self.batch_size, self._filled = batch_size, filled
         if not isinstance(checkpoint, Weights):
             checkpoint = load(checkpoint, self.emotions, network)
         self.checkpoint = checkpoint.source
@@ -73,7 +78,7 @@ class Predictor:
         with quiet():
             self.device = place(device)
             self._network = build(len(self.emotions), device=self.device)
-            self._session = _session(self._network, checkpoint.values)
+            self._session = _session(self._network, checkpoint.values, threads)
 
     def predict(self, faces: np.ndarray) -> np.ndarray:
         """Return the probabilities of the emotions, float32 of shape (n, classes), rows sum to 1.
@@ -130,7 +135,8 @@ class Predictor:
         self.close()
 
     def _predict_batch(self, faces: np.ndarray) -> np.ndarray:
-        batch = np.zeros((self.batch_size, FACE_SIZE, FACE_SIZE, 1), np.float32)
+        size = self.batch_size if self._filled else len(faces)
+        batch = np.zeros((size, FACE_SIZE, FACE_SIZE, 1), np.float32)
         batch[: len(faces), :, :, 0] = UNIT[faces]
         feed = {self._network.faces: batch}
         return self._session.run(self._network.probabilities, feed)[: len(faces)]
@@ -160,8 +166,8 @@ def place(device: str) -> str:
     return f"/GPU:{number}" if gpus else "/CPU:0"
 
 
-def _session(network: Any, values: dict[str, np.ndarray]) -> Any:
-    """Return a session in which `network` has its weights."""
+def _session(network: Any, values: dict[str, np.ndarray], threads: int | None) -> Any:
+    """Return a session with so many threads in which `network` has its weights."""
     from gudi.network import start, tf
 
     shapes = {name: tuple(map(int, each.shape)) for name, each in network.weights.items()}
@@ -170,7 +176,12 @@ def _session(network: Any, values: dict[str, np.ndarray]) -> Any:
     options = tf.GPUOptions(allow_growth=True)
     session = tf.Session(
         graph=network.graph,
-        config=tf.ConfigProto(gpu_options=options, allow_soft_placement=True),
+        config=tf.ConfigProto(
+            gpu_options=options,
+            allow_soft_placement=True,
+            intra_op_parallelism_threads=threads or 0,
+            inter_op_parallelism_threads=threads or 0,
+        ),
     )
     session.run(network.training_mode.initializer)  # False: no dropout
     for name, variable in network.weights.items():

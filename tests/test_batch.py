@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ import psutil
 import pytest
 from conftest import draw_face, gudi_environment, interruptible, run_gudi, save
 
-from gudi import batch, drawing, media, pipeline, video
+from gudi import batch, checkpoint, drawing, media, pipeline, video
 from gudi.emotions import EMOTIONS
 from gudi.errors import OutputError
 from gudi.files import alone
@@ -176,6 +177,35 @@ def test_any_number_of_workers_writes_the_same_table(photos, made, tmp_path):
         assert done.returncode == 0, done.stderr
         tables.add(((out / "faces.csv").read_bytes(), (out / "files.csv").read_bytes()))
     assert len(tables) == 1
+
+
+def test_workers_may_predict(photos, made, tmp_path):
+    options = ("--no-annotate", "--no-report", "--crops")
+    for place in ("parent", "workers"):
+        done = run(photos, tmp_path / place, made[0], *options, "--predict-in", place)
+        assert done.returncode == 0, done.stderr
+    ours, theirs = (rows(tmp_path / place / "faces.csv") for place in ("parent", "workers"))
+    assert len(ours) == len(theirs) == 4
+    for one, other in zip(ours, theirs):
+        for name, value in one.items():
+            if name in (*EMOTIONS, "confidence"):
+                assert abs(float(value) - float(other[name])) < 1e-5
+            else:
+                assert value == other[name]
+    crops = [(tmp_path / place / "crops.npy").read_bytes() for place in ("parent", "workers")]
+    assert crops[0] == crops[1]
+    account = json.loads((tmp_path / "workers" / "run.json").read_text())
+    assert account["processor_seconds"]["predict"] > 0
+
+
+def test_a_worker_that_sees_another_checkpoint_does_not_predict_with_it(made):
+    settings = pipeline.Settings(predict_in="workers", device="cpu")
+    prediction = pipeline.prediction_in_workers(settings, checkpoint.load(made[0]))
+    assert pipeline._why_not(prediction) == ""
+    other = dataclasses.replace(prediction, checkpoint=None)  # the one that comes with gudi
+    assert "is not the checkpoint that the run was begun with" in pipeline._why_not(other)
+    nowhere = dataclasses.replace(prediction, checkpoint=str(made[0]) + "x")
+    assert "no checkpoint" in pipeline._why_not(nowhere)
 
 
 def spoil(folder):
