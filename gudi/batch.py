@@ -205,11 +205,26 @@ class _Run:
         try:
             with self._open(beside) as new:
                 self._list(new, identity)
+            self._remove_pictures(path)
             self.folder.clear()
             os.replace(beside, path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
+
+    def _remove_pictures(self, path: Path) -> None:
+        """Remove the pictures that the ledger at `path` tells of."""
+        problem = f"there is no {ledger.NAME}"
+        try:
+            if path.exists():
+                with self._open(path) as earlier:
+                    drawing.remove(earlier.everything(), earlier, self.folder)
+                return
+        except OutputError as error:
+            problem = str(error)
+        annotated = self.folder.annotated
+        if annotated.exists():
+            self.progress.note(f"{problem}: pictures of earlier runs may be left in {annotated}")
 
     def _open(self, path: Path) -> Ledger:
         return Ledger(path, len(self.settings.emotions), crops=self.settings.crops)
@@ -312,7 +327,8 @@ class _Run:
     def _draw(self) -> None:
         """Draw the pictures that are wanted and not there yet."""
         ledger, wanted = self.ledger, self.output.pictures
-        drawing.remove_outdated(ledger, self.folder)
+        # Of sources that are gone or show no face any more.
+        drawing.remove(ledger.outdated(), ledger, self.folder)
         waiting = ledger.count_undrawn(wanted)
         if waiting:
             most = None if ledger.has_videos() else waiting

@@ -109,11 +109,12 @@ def annotate(
         shutil.rmtree(left, ignore_errors=True)
 
 
-def remove_outdated(ledger: Ledger, folder: ResultFolder) -> None:
-    """Remove pictures of sources that are gone or show no face any more."""
-    for entry in ledger.outdated():
-        for path in (folder.annotated / entry.picture, folder.path / thumbnail(entry)):
-            path.unlink(missing_ok=True)
+def remove(entries: Iterable[Entry], ledger: Ledger, folder: ResultFolder) -> None:
+    """Remove the pictures of `entries`; what else lies beside them is not gudi's, and stays."""
+    for entry in entries:
+        if entry.picture is not None:
+            folder.remove_picture(folder.annotated / entry.picture)
+        folder.remove_picture(folder.path / thumbnail(entry))
         ledger.drop_picture(entry)
 
 

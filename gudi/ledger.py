@@ -24,9 +24,9 @@ from gudi.emotions import FACE_SIZE
 from gudi.errors import OutputError
 from gudi.faces import Box
 from gudi.media import Source
-from gudi.results import FileResult, Row, places
+from gudi.results import LEDGER, FileResult, Row, places
 
-NAME = "ledger.sqlite"
+NAME = LEDGER
 
 # Written into the file's header, where `file` and others of its kind look: "gudi", and which
 # version of the tables below it has.
@@ -457,10 +457,15 @@ class Ledger:
         )
 
     def outdated(self) -> Iterator[Entry]:
-        """Yield entries with a place for a picture that shows nothing of this run any more."""
+        """Yield entries with pictures that show nothing of this run any more."""
         return self._pages(
-            "picture IS NOT NULL AND (run <> ? OR status IS NOT NULL AND NOT faces)", (self.run,)
+            "(picture IS NOT NULL OR drawn) AND (run <> ? OR status IS NOT NULL AND NOT faces)",
+            (self.run,),
         )
+
+    def everything(self) -> Iterator[Entry]:
+        """Yield the entries of all runs, finished or not."""
+        return self._pages("TRUE", ())
 
     def drop_picture(self, entry: Entry) -> None:
         """Note that `entry` has no picture any more."""
@@ -472,10 +477,12 @@ class Ledger:
         """Yield entries for which `condition` holds, though the table changes meanwhile."""
         last = 0
         while True:
-            rows = self._db.execute(
-                f"SELECT {_ENTRY} FROM sources WHERE id > ? AND ({condition}) ORDER BY id LIMIT ?",
-                (last, *values, PAGE),
-            ).fetchall()
+            with self._errors():
+                rows = self._db.execute(
+                    f"SELECT {_ENTRY} FROM sources WHERE id > ? AND ({condition}) ORDER BY id"
+                    " LIMIT ?",
+                    (last, *values, PAGE),
+                ).fetchall()
             if not rows:
                 return
             yield from map(_entry, rows)

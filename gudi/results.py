@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gudi.ledger import Entry
 
 FACES, FILES, RUN, ANNOTATED = "faces", "files.csv", "run.json", "annotated"
+LEDGER = "ledger.sqlite"
 THUMBNAILS, CROPS, REPORT = "thumbnails", "crops.npy", "report.html"
 SCRATCH = f"{TEMPORARY_PREFIX}video-"  # and more: folders with pieces of annotated videos
 
@@ -144,21 +145,40 @@ class ResultFolder:
             )
 
     def clear(self) -> None:
-        """Remove what earlier runs have left, but for `run.json`, by which it is known for gudi's.
+        """Remove what earlier runs have left, but for pictures, of which the ledger tells.
+
+        `run.json` stays, by which the folder is known for gudi's.
 
         Raises:
             OutputError: that cannot be done.
         """
         files = [FILES, CROPS, REPORT, *(f"{FACES}.{each}" for each in FORMATS)]
-        files += [path.name for path in self.path.glob("ledger.sqlite*")]
+        files += [f"{LEDGER}{ending}" for ending in ("", "-wal", "-shm", "-journal")]
         try:
             for name in files:
                 (self.path / name).unlink(missing_ok=True)
-            for folder in (self.annotated, self.thumbnails, *self.path.glob(f"{SCRATCH}*")):
-                if folder.is_dir() and not folder.is_symlink():
-                    shutil.rmtree(folder)
+            self._remove_folders(self.path.glob(f"{SCRATCH}*"))
         except OSError as error:
             raise OutputError(f"--out {self.path} cannot be used: {error.strerror}") from error
+
+    def remove_picture(self, path: Path) -> None:
+        """Remove a picture, if it is there, and the folders below this one that become empty.
+
+        Raises:
+            OutputError: that cannot be done.
+        """
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be removed: {error.strerror}") from error
+        with contextlib.suppress(OSError):  # there is something else in one
+            for folder in path.relative_to(self.path).parents[:-1]:
+                (self.path / folder).rmdir()
+
+    def _remove_folders(self, folders: Iterable[Path]) -> None:
+        for folder in folders:
+            if folder.is_dir() and not folder.is_symlink():
+                shutil.rmtree(folder)
 
     def write_faces(
         self, records: Iterable[Sequence[Any]], columns: Sequence[str], format: str
@@ -215,8 +235,9 @@ class ResultFolder:
                 left.unlink()
 
     def discard(self) -> None:
-        """Remove what a run has left that could not be begun."""
+        """Remove what a run has left that could not be begun, in a folder that was empty."""
         self.clear()
+        self._remove_folders((self.annotated, self.thumbnails))
         self.sweep()
         (self.path / RUN).unlink(missing_ok=True)
 

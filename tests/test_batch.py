@@ -493,10 +493,19 @@ def test_the_same_command_goes_on(photos, made, tmp_path):
     for name in tables:
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
-    (out / "my notes.txt").write_text("mine")
+    (new,) = (out / "annotated").rglob("new.jpg")
+    (below,) = (out / "annotated").rglob("below")
+    mine = [out / "my notes.txt", out / "ledger.sqlite.bak", new.with_name("mine.jpg")]
+    for path in mine:
+        path.write_text("mine")
+    (photos / "new.jpg").unlink()
+    shutil.rmtree(photos / "below")
     anew = run(photos, out, made[0], "--restart")
     assert "finished earlier" not in anew.stderr
-    assert (out / "my notes.txt").read_text() == "mine"
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert not new.exists()
+    assert not below.exists()
+    assert sorted(os.listdir(new.parent)) == ["mine.jpg", "two.bmp"]
 
 
 def test_other_settings_are_refused(photos, made, tmp_path):
