@@ -267,8 +267,13 @@ def _detection_options(command: Callable) -> Callable:
     return _adding(options, command)
 
 
-def _output_options(command: Callable) -> Callable:
-    """Add the options that say what is written; they are the fields of `gudi.batch.Output`."""
+def _output_options(command: Callable, *, taken_over: bool = False) -> Callable:
+    """Add the options that say what is written; they are the fields of `gudi.batch.Output`.
+
+    Args:
+        command: gets them.
+        taken_over: format and tracks are None by default: as some folders have them.
+    """
     options = [
         click.option(
             "--annotate/--no-annotate",
@@ -283,14 +288,15 @@ def _output_options(command: Callable) -> Callable:
         click.option(
             "--format",
             type=click.Choice(["csv", "jsonl", "parquet"]),
-            default="csv",
-            show_default=True,
+            default=None if taken_over else "csv",
+            show_default="as the folders have it" if taken_over else True,
             help="What to write the table of faces as.",
         ),
         click.option(
-            "--track",
+            "--track/--no-track",
             "tracked",
-            is_flag=True,
+            default=None if taken_over else False,
+            show_default="as the folders have it" if taken_over else True,
             help="Follow the faces of videos: columns with the number of each one's track and its "
             "probabilities smoothed along it.",
         ),
@@ -513,18 +519,17 @@ def batch(
     is_flag=True,
     help="Put the name of its folder before each source, where photos have the same names.",
 )
-@_output_options
-def merge(folders: tuple[Path, ...], out: Path, prefix: bool, **output: Any) -> None:
+@functools.partial(_output_options, taken_over=True)
+def merge(folders: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Put the result folders of several runs together.
 
     Each DIR is a result folder of gudi batch, made with the same checkpoint and settings: those of
     several machines, say, or of parts of a collection. They are only read. A photo or video that
     several of them have with the same content gets one row.
     """
-    from gudi.batch import Output
     from gudi.merge import merge
 
-    statuses, emotions = merge(folders, out, Output(**output), prefix=prefix, progress=shown())
+    statuses, emotions = merge(folders, out, progress=shown(), **options)
     say = functools.partial(click.echo, err=True)
     say(f"{_number(statuses.total(), 'input')}, {_number(emotions.total(), 'face')}")
     if statuses["failed"]:

@@ -6,24 +6,33 @@ import contextlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from gudi import __version__, drawing, ledger
-from gudi.batch import EVERYTHING, Output, write_report, write_tables
+from gudi.batch import Output, write_report, write_tables
 from gudi.errors import InputError, OutputError
 from gudi.files import alone
 from gudi.ledger import PICTURE, THUMBNAIL, Entry, Ledger
 from gudi.progress import Progress
-from gudi.results import ANNOTATED, ResultFolder, places
+from gudi.results import ANNOTATED, FORMATS, ResultFolder, check_format, places, read_run
+
+# What is taken over from the folders, by its name in `run.json`: the option that says otherwise,
+# and what it may be, the default first.
+TAKEN_OVER = {"tracked": ("--track", (False, True)), "format": ("--format", FORMATS)}
 
 
 def merge(
     folders: Sequence[Path],
     out: Path,
-    output: Output = EVERYTHING,
     *,
+    annotated: bool = True,
+    report: bool = True,
+    tracked: bool | None = None,
+    format: str | None = None,
     prefix: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Counter, Counter]:
@@ -32,7 +41,8 @@ def merge(
     Args:
         folders: result folders of runs with the same settings.
         out: gets all of their results.
-        output: what to write; pictures are copied where they are there.
+        annotated, report, tracked, format: what to write, as `gudi.batch.Output` has it; pictures
+            are copied where they are there. None is what all of `folders` have.
         prefix: put the name of its folder before each source, for photos of the same names.
         progress: is told how far it is.
 
@@ -55,8 +65,12 @@ def merge(
                 raise InputError(f"{each} is no result folder: there is no {ledger.NAME} in it")
             stack.enter_context(alone(each, "a run"))
         settings = _common_settings(folders)
+        runs = [read_run(each) for each in folders]
+        tracked, format = _taken_over(runs, progress, tracked=tracked, format=format)
+        output = Output(annotated, report, tracked, format)
+        check_format(format)
         stack.enter_context(alone(out, "another run"))
-        account = {"gudi": __version__, "state": "running", "merged": [str(f) for f in folders]}
+        account = _account(folders, runs, settings, output)
         folder.write_run(account)
         try:
             new = stack.enter_context(_open(out, settings))
@@ -72,7 +86,7 @@ def merge(
         emotions = settings["emotions"]
         counts = write_tables(new, folder, emotions, output)
         statuses = new.counts()
-        account |= _outcome(settings, statuses, counts, new)
+        account |= _outcome(statuses, counts, new)
         folder.write_run(account)
         if output.report:
             write_report(new, folder, emotions, account)
@@ -99,6 +113,64 @@ def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
                 "cannot stand in one table with the others"
             )
     return common
+
+
+def _taken_over(runs: Sequence[Mapping[str, Any]], progress: Progress, **given: Any) -> list[Any]:
+    """Return what is `given`, with what all of `runs` have in the place of None."""
+    chosen = []
+    for name, value in given.items():
+        option, values = TAKEN_OVER[name]
+        if value is None:
+            there = [_mapping(run.get("settings")).get(name, values[0]) for run in runs]
+            found = [each for each in values if each in there]
+            value = found[0] if len(found) == 1 else values[0]
+            if len(found) > 1:
+                progress.note(
+                    f"the folders do not agree on {option} ({', '.join(map(str, found))}): "
+                    f"taken as {value}, unless you give the option"
+                )
+        chosen.append(value)
+    return chosen
+
+
+def _account(
+    folders: Sequence[Path],
+    runs: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    output: Output,
+) -> dict[str, Any]:
+    """Return what `run.json` says of the merged folder: what all of `runs` say alike."""
+    agreed = {
+        name: _agreed([_mapping(run.get(name)) for run in runs])
+        for name in ("settings", "checkpoint", "versions")
+    }
+    return {
+        "gudi": __version__,
+        "state": "running",
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "inputs": [str(each) for each in folders],
+        "settings": agreed["settings"] | asdict(output),
+        "checkpoint": agreed["checkpoint"] | {"fingerprint": settings["checkpoint"]},
+        "versions": agreed["versions"],
+    }
+
+
+def _agreed(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what is the same in all of `parts`."""
+    first, *others = parts
+    same = {}
+    for name, value in first.items():
+        values = [value, *(other.get(name) for other in others)]
+        if all(isinstance(each, Mapping) for each in values):
+            same[name] = _agreed(values)
+        elif all(each == value for each in values):
+            same[name] = value
+    return same
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return what should be a mapping, in a file that may be a stranger's, as one."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _take_over(
@@ -156,14 +228,11 @@ def _copy(source: Path, target: Path) -> bool:
     return True
 
 
-def _outcome(
-    settings: dict[str, Any], statuses: Counter, counts: Counter, new: Ledger
-) -> dict[str, Any]:
+def _outcome(statuses: Counter, counts: Counter, new: Ledger) -> dict[str, Any]:
     videos, frames = new.totals()
     return {
         "state": "finished",
-        "settings": settings,
-        "checkpoint": {"fingerprint": settings["checkpoint"]},
+        "failure": "",
         "counts": {
             "sources": sum(statuses.values()),
             **{status: statuses[status] for status in ("ok", "no_face", "failed")},

@@ -136,7 +136,7 @@ class ResultFolder:
         except OSError as error:
             raise OutputError(f"--out {path} cannot be used: {error.strerror}") from error
         check_writable(path)
-        self.used = _is_result_folder(path)
+        self.used = bool(read_run(path))
         there = [name for name in there if name != LOCK and not name.startswith(TEMPORARY_PREFIX)]
         if there and not self.used:
             raise OutputError(
@@ -408,11 +408,11 @@ def _short(name: str) -> str:
     return stem + ending
 
 
-def _is_result_folder(path: Path) -> bool:
-    """Tell whether gudi wrote `path`: whether its `run.json` says so."""
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return what `run.json` in `folder` says; nothing where gudi did not write it."""
     try:
-        with (path / RUN).open("rb") as file:
+        with (folder / RUN).open("rb") as file:
             run = json.loads(file.read(2**20))
     except (OSError, ValueError):
-        return False
-    return isinstance(run, dict) and "gudi" in run
+        return {}
+    return run if isinstance(run, dict) and "gudi" in run else {}

@@ -20,6 +20,8 @@ from gudi.errors import OutputError
 from gudi.faces import Box
 from gudi.ledger import NAME, Ledger
 from gudi.media import Source
+from gudi.merge import merge
+from gudi.progress import Progress
 from gudi.results import FileResult, ResultFolder, places
 from gudi.tracks import Tracks
 
@@ -148,10 +150,10 @@ def test_only_what_has_changed_is_pending(files, tmp_path):
         assert [source.path for source in ledger.pending()] == [str(files[5])]
 
 
-def folder(path, results, settings=SETTINGS):
-    """Make a result folder of `results`."""
+def folder(path, results, settings=SETTINGS, run=None):
+    """Make a result folder of `results`; `run` is what its `run.json` says besides."""
     path.mkdir()
-    ResultFolder(path).write_run({"gudi": "0"})
+    ResultFolder(path).write_run({"gudi": "0"} | (run or {}))
     with Ledger(path / NAME, len(settings["emotions"])) as ledger:
         fill(ledger, results, settings)
         for entry in ledger.entries():
@@ -184,6 +186,54 @@ def test_folders_put_together(files, tmp_path):
     assert (again.returncode, "holds results already" in again.stderr) == (1, True)
 
 
+class Notes(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_what_the_folders_agree_on_is_taken_over(files, tmp_path):
+    said = {
+        "settings": {
+            "format": "jsonl",
+            "tracked": True,
+            "workers": 2,
+            "detection": {"min_face": 0},
+        },
+        "checkpoint": {"path": "one", "recovered": ""},
+        "versions": {"numpy": "1", "av": "2"},
+    }
+    one = folder(tmp_path / "one", [photo(files[0])], run=said)
+    said["settings"] |= {"workers": 3}
+    said |= {"checkpoint": {"path": "two", "recovered": ""}, "versions": {"numpy": "1", "av": "3"}}
+    two = folder(tmp_path / "two", [photo(files[1])], run=said)
+    other = folder(tmp_path / "other", [photo(files[2])], run={"settings": {"format": "csv"}})
+
+    progress = Notes()
+    merge([one, two], tmp_path / "both", progress=progress)
+    assert progress.notes == []
+    faces = [json.loads(line) for line in (tmp_path / "both" / "faces.jsonl").open()]
+    assert [face["track"] for face in faces] == [None, None]
+    account = json.loads((tmp_path / "both" / "run.json").read_text())
+    assert account["inputs"] == [str(one), str(two)]
+    assert account["checkpoint"] == {"recovered": "", "fingerprint": "c0ffee"}
+    assert account["versions"] == {"numpy": "1"}
+    assert account["started"].startswith("20")
+    assert account["settings"] == {
+        "format": "jsonl", "tracked": True, "annotated": True, "report": True,
+        "detection": {"min_face": 0},
+    }  # fmt: skip
+
+    merge([one, other], tmp_path / "mixed", format="jsonl", progress=progress)
+    (note,) = progress.notes
+    assert note.startswith("the folders do not agree on --track (False, True): taken as False")
+    assert "track" not in (tmp_path / "mixed" / "faces.jsonl").read_text()
+
+
 def test_what_cannot_be_put_together(files, tmp_path):
     one = folder(tmp_path / "one", [photo(files[0])])
     other = folder(tmp_path / "other", [photo(files[1])], SETTINGS | {"min_face": 50})
@@ -211,9 +261,11 @@ def test_what_cannot_be_put_together(files, tmp_path):
 
 def test_parquet(files, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="no pyarrow")
-    one = folder(tmp_path / "one", [photo(path, 2) for path in files])
-    done = run_gudi("merge", one, "--out", tmp_path / "out", "--format", "parquet", "--track")
+    run = {"settings": {"format": "parquet", "tracked": True}}
+    one = folder(tmp_path / "one", [photo(path, 2) for path in files], run=run)
+    done = run_gudi("merge", one, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
+    assert "note: " not in done.stderr
     table = parquet.read_table(tmp_path / "out" / "faces.parquet")
     assert table.num_rows == 40
     assert table["x"].to_pylist()[:2] == [0, 10]
