@@ -7,6 +7,7 @@ import functools
 import glob
 import hashlib
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -85,7 +86,7 @@ class Source:
     """One thing to work on.
 
     Attributes:
-        name: the path as reached from the INPUT that was typed, with forward slashes, as text.
+        name: the path as reached from the INPUT that was typed, with forward slashes, `spelled`.
         path: the path to open.
         kind: `image`, `video`, or `folder` for one that cannot be looked into.
         problem: why it cannot be worked on, if that is known before it is opened; or "".
@@ -309,13 +310,26 @@ def _lines(file: BinaryIO) -> Iterator[str]:
     return (os.fsdecode(entry) for entry in entries if entry.strip())
 
 
+def spelled(path: str) -> str:
+    """Return `path` as one line of text that no other path has.
+
+    Bytes that are no UTF-8, control characters, line separators and backslashes become `\\xff`, a
+    byte each.
+    """
+    # Bytes that are no text in this locale come as surrogates. Most are UTF-8 all the same.
+    text = os.fsencode(path).decode("utf-8", "surrogateescape")
+    return _UNSPELLABLE.sub(_escaped, text)
+
+
+_UNSPELLABLE = re.compile("[\\\\\0-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
+
+
+def _escaped(found: re.Match) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in found[0].encode("utf-8", "surrogateescape"))
+
+
 def _source(path: str, kind: str, problem: str = "") -> Source:
-    name = Path(path).as_posix()
-    if not name.isascii():
-        # Bytes that are no text in this locale come as surrogates. Most are UTF-8 all the same; the
-        # others become a readable escape.
-        name = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return Source(name, path, kind, problem)
+    return Source(spelled(Path(path).as_posix()), path, kind, problem)
 
 
 def _kind(path: str) -> str:

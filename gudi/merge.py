@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from gudi import __version__, drawing, ledger
+from gudi import __version__, drawing, ledger, media
 from gudi.batch import Output, write_report, write_tables
 from gudi.errors import InputError, OutputError
 from gudi.files import alone
@@ -78,7 +78,7 @@ def merge(
             for each in folders:
                 _take_over(
                     each, settings, new, folder, output.pictures,
-                    f"{each.name}/" if prefix else "", progress,
+                    f"{media.spelled(each.name)}/" if prefix else "", progress,
                 )  # fmt: skip
         except BaseException:
             folder.discard()

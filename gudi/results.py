@@ -293,17 +293,14 @@ def face_records(
 
 
 def _write_csv(file: IO[str], records: Iterable[Sequence[Any]], columns: Sequence[str]) -> None:
-    plain = csv.writer(file, lineterminator="\n")
-    # By itself it does not quote a carriage return, which readers take for a line's end.
-    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    plain.writerow(columns)
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
     times = [name == "time_s" for name in columns]
     for record in records:
-        cells = [
+        writer.writerow(
             (f"{value:.3f}" if time else f"{value:.6f}") if isinstance(value, float) else value
             for time, value in zip(times, record)
-        ]
-        (quoted if "\r" in cells[0] else plain).writerow(cells)
+        )
 
 
 def _write_jsonl(file: IO[str], records: Iterable[Sequence[Any]], columns: Sequence[str]) -> None:
