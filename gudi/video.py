@@ -34,8 +34,9 @@ MAX_PIXELS = 2**27  # of a frame; 8K has 2**25
 # fewer would mean decoding more frames for nothing, and more would leave workers idle at the end.
 STRETCH = 64
 
-# A video is taken for cut off where its last frame comes so much, in seconds and in parts of it,
-# before the end that it promises. Sound may well go on for longer than the pictures.
+# A video that does not end in the middle of a frame is taken for cut off where its last frame comes
+# so much, in seconds and in parts of it, before the end that it promises. Sound may well go on for
+# longer than the pictures.
 SPARE, SPARE_SHARE = 1.0, 0.1
 
 # How much earlier than a key frame to look for it, in seconds; the last is the beginning.
@@ -156,12 +157,13 @@ def index(path: str | os.PathLike) -> Index:
     Raises:
         VideoError: it is no video, or cannot be opened.
     """
-    stamps, keys, problem = [], [], ""
+    stamps, keys, problem, cut = [], [], "", False
     with opened(path) as (container, stream):
         try:
             for packet in container.demux(stream):
                 if packet.size == 0 or packet.is_discard:
                     continue  # the end, or what an edit list leaves out
+                cut = packet.is_corrupt  # of the last one: the file has only a part of it
                 stamps.append(packet.pts)
                 if packet.is_keyframe:
                     keys.append(packet.pts)
@@ -170,6 +172,8 @@ def index(path: str | os.PathLike) -> Index:
         unit = float(stream.time_base or 0)
         promised = (container.duration or 0) / 1e6
         looks = stream.average_rate or Fraction(RATE), stream.sample_aspect_ratio or None
+    if cut and not problem:
+        problem = f"it breaks off in frame {len(stamps) - 1}"
     reliable = None not in stamps and len(set(stamps)) == len(stamps) and bool(keys) and unit > 0
     if not reliable:
         nothing = np.empty(0, np.int64)

@@ -38,9 +38,9 @@ def scene(number, width=160, height=120):
     return image
 
 
-def make(path, frames, codec="libx264", options=None, rate=25, stamps=None, sound=None):
+def make(path, frames, codec="libx264", options=None, rate=25, stamps=None, sound=None, muxer=None):
     """Write a video of `frames`; `stamps` are the frames' times in thousandths of a second."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         height, width = frames[0].shape[:2]
         stream.width, stream.height = width, height
@@ -120,6 +120,27 @@ def test_a_video_that_begins_late_is_whole(tmp_path):
     path = make(tmp_path / "v.mkv", [scene(n) for n in range(30)], stamps=stamps)
     assert video.index(path).problem == ""
     assert len(list(video.read(path))) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "muxer"),
+    [
+        ("v.mp4", "libx264", {"movflags": "faststart"}),
+        ("v.mov", "mjpeg", {"movflags": "faststart"}),
+        ("v.avi", "mjpeg", {}),
+        ("v.flv", "flv", {}),
+    ],
+)
+def test_the_end_of_a_short_video_is_missed(tmp_path, name, codec, muxer):
+    path = make(tmp_path / name, [scene(n) for n in range(40)], codec, muxer=muxer)
+    assert video.index(path).problem == ""
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 12])
+    assert video.index(path).problem.startswith("it breaks off in frame 3")
+
+
+def test_real_videos_are_whole(shared, tmp_path):
+    for path in sorted((shared / "videos").glob("*.mp4")):
+        assert video.index(path).problem == ""
 
 
 @pytest.mark.parametrize("choice", [video.Choice(every=7), video.Choice(fps=4)])
