@@ -45,6 +45,8 @@ from gudi.results import (
     face_records,
 )
 
+MAX_ENDINGS = 5  # that are told of files that are passed over
+
 
 @dataclass(frozen=True)
 class Output:
@@ -232,13 +234,17 @@ class _Run:
     def _list(self, there: Ledger, identity: dict[str, Any]) -> None:
         """Enter what there is to work on."""
         there.begin(identity)
-        out = self.folder.path
-        for source in list_sources(self.inputs, without=out, is_new=there.is_new):
+        out, passed_over = self.folder.path, Counter()
+        for source in list_sources(
+            self.inputs, without=out, is_new=there.is_new, passed_over=passed_over
+        ):
             _keep_apart(source, out)
             if self.shard is None or _in_shard(source, *self.shard):
                 if self.settings.backend == "dask":
                     source = replace(source, path=os.path.abspath(source.path))
                 there.enlist(source)
+        if passed_over:
+            self.progress.note(f"left out: {describe_passed_over(passed_over)}")
 
     def _check_same(self, path: Path, identity: dict[str, Any]) -> None:
         """Raise unless the results in the folder were made as this run would make them."""
@@ -466,6 +472,7 @@ def list_sources(
     *,
     without: Path | None = None,
     is_new: Callable[[str], bool] | None = None,
+    passed_over: Counter | None = None,
 ) -> Iterator[Source]:
     """Yield what there is to work on below `inputs`; `gudi.media.find` has the details.
 
@@ -473,7 +480,7 @@ def list_sources(
         InputError: there is nothing.
     """
     source = None
-    for source in media.find(inputs, without=without, is_new=is_new):
+    for source in media.find(inputs, without=without, is_new=is_new, passed_over=passed_over):
         yield source
     if source is not None:
         return
@@ -484,6 +491,17 @@ def list_sources(
     raise InputError(
         f"no photos or videos in {where}: looked for files that end in {endings}, in all folders "
         "below that are not hidden"
+    )
+
+
+def describe_passed_over(files: Counter) -> str:
+    """Return in words which files in folders were passed over, by their endings."""
+    most = [f"{n:,} {end or 'without an ending'}" for end, n in files.most_common(MAX_ENDINGS)]
+    if more := files.total() - sum(n for _, n in files.most_common(MAX_ENDINGS)):
+        most.append(f"{more:,} others")
+    return (
+        f"{', '.join(most)} in folders, by their endings; files that are named themselves, "
+        "or by a pattern such as 'photos/*', are tried whatever they end in"
     )
 
 

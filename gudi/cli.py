@@ -1178,6 +1178,8 @@ def _described_inventory(found: Inventory, out: Path) -> str:
     if found.unreadable:
         lines.append(("unreadable", f"{found.unreadable:,}"))
         lines += [("", problem) for problem in found.problems]
+    if found.passed_over:
+        lines.append(("left out", one_line(found.passed_over)))
     faces = photos.faces_in_all + videos.faces_in_all
     lines.append(("faces", f"about {faces:,.0f}"))
     if found.seconds is not None:

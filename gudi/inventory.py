@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import cv2
 
 import jobs
 from gudi import faces, ledger, media, video
-from gudi.batch import EVERYTHING, Output, list_sources
+from gudi.batch import EVERYTHING, Output, describe_passed_over, list_sources
 from gudi.errors import GudiError, one_line
 from gudi.files import nearest_folder
 from gudi.ledger import Ledger
@@ -74,6 +75,7 @@ class Inventory:
         finished: inputs that an earlier run has finished.
         unreadable: how many inputs cannot be read, as far as the names and the sample tell.
         problems: the first of those, with the reason.
+        passed_over: "" or which files in folders are left out by their endings.
         seconds: about how long the run would take; None where nothing could be sampled.
         disk, free: bytes that it would write, about, and those that are free there.
     """
@@ -84,6 +86,7 @@ class Inventory:
     finished: int = 0
     unreadable: int = 0
     problems: list[str] = field(default_factory=list)
+    passed_over: str = ""
     seconds: float | None = None
     disk: int = 0
     free: int = 0
@@ -98,14 +101,16 @@ def take_inventory(
         GudiError: there is nothing to work on, or `out` cannot be used.
     """
     folder, found = ResultFolder(out), Inventory()
-    sample = _Sample()
+    sample, passed_over = _Sample(), Counter()
     with tempfile.TemporaryDirectory() as scratch, Ledger(Path(scratch, "list"), 0) as listed:
         earlier = None
         if folder.used and (out / ledger.NAME).exists():
             earlier = Ledger(out / ledger.NAME, len(settings.emotions), crops=settings.crops)
         try:
             listed.begin({})
-            for source in list_sources(inputs, without=out, is_new=listed.is_new):
+            for source in list_sources(
+                inputs, without=out, is_new=listed.is_new, passed_over=passed_over
+            ):
                 listed.enlist(source)
                 if earlier is not None and earlier.is_finished(source):
                     found.finished += 1
@@ -115,6 +120,8 @@ def take_inventory(
         finally:
             if earlier is not None:
                 earlier.close()
+    if passed_over:
+        found.passed_over = describe_passed_over(passed_over)
     sample.look(found, settings)
     _estimate(found, settings, output)
     found.free = shutil.disk_usage(nearest_folder(out)).free

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +74,16 @@ VIDEO_ENDINGS = frozenset(
         ".mpg",
         ".mts",
         ".ogv",
+        ".ts",
         ".webm",
         ".wmv",
     ]
 )
+
+# Endings of MPEG transport streams that TypeScript has, too, and what tells a stream: packets of
+# 188 bytes, or 192 with a time stamp each, that begin with the letter G. It may begin within one.
+SHARED_ENDINGS = (".ts", ".mts")
+PACKETS = re.compile(rb"G.{187}G.{187}G|G.{191}G.{191}G", re.DOTALL)
 
 IMAGE, VIDEO, FOLDER = "image", "video", "folder"
 
@@ -104,6 +111,7 @@ def find(
     without: Path | None = None,
     is_new: Callable[[str], bool] | None = None,
     stdin: BinaryIO | None = None,
+    passed_over: Counter | None = None,
 ) -> Iterator[Source]:
     """Yield what there is to work on below `inputs`, each path once.
 
@@ -117,12 +125,14 @@ def find(
         is_new: tells whether a path leads to a place that has not come before; by default what
             has come is kept in memory.
         stdin: where `-` reads from; standard input by default.
+        passed_over: gets the number of files in folders that do not end as photos or videos do, by
+            their endings.
 
     Raises:
         InputError: an input is not there, or a pattern matches nothing. What a list names and
-            is not there is yielded, with its problem.
+            is not there is yielded, with its problem, and so is a link that leads nowhere.
     """
-    walk = _Walk(without)
+    walk = _Walk(without, Counter() if passed_over is None else passed_over)
     is_new = is_new or Seen().is_new
     for path, listed in _expand(inputs, stdin):
         for source in walk.look_at(path, listed=listed):
@@ -222,7 +232,8 @@ _O_BINARY = getattr(os, "O_BINARY", 0)
 class _Walk:
     """One walk over all inputs."""
 
-    def __init__(self, without: Path | None) -> None:
+    def __init__(self, without: Path | None, passed_over: Counter) -> None:
+        self.passed_over = passed_over
         self.visited: set[tuple[int, int]] = set()
         if without is not None and without.exists():
             self.visited.add(_identity(os.stat(without)))
@@ -233,7 +244,7 @@ class _Walk:
         try:
             status = os.stat(path)
         except OSError as error:
-            if not listed and isinstance(error, FileNotFoundError):
+            if not (listed or os.path.islink(path)) and isinstance(error, FileNotFoundError):
                 raise InputError(f"no such file or folder: {one_line(path)}") from None
             yield _source(path, kind or IMAGE, _unreachable(path, error))
             return
@@ -273,7 +284,14 @@ class _Walk:
         except OSError as error:
             return [_source(folder, FOLDER, f"it cannot be opened: {error.strerror}")]
         paths = (os.path.join(folder, name) for name in names if not name.startswith("."))
-        return (path for path in paths if _kind(path) or os.path.isdir(path))
+        return (path for path in paths if self._is_wanted(path))
+
+    def _is_wanted(self, path: str) -> bool:
+        """Tell whether to look at what is in a folder; count files that are passed over."""
+        if (_kind(path) and not _is_program(path)) or os.path.isdir(path):
+            return True
+        self.passed_over[os.path.splitext(path)[1].lower()] += 1
+        return False
 
 
 def _expand(inputs: Iterable[str], stdin: BinaryIO | None) -> Iterator[tuple[str, bool]]:
@@ -338,6 +356,17 @@ def _kind(path: str) -> str:
     if ending in PHOTO_ENDINGS:
         return IMAGE
     return VIDEO if ending in VIDEO_ENDINGS else ""
+
+
+def _is_program(path: str) -> bool:
+    """Tell whether the file at `path` is called like a transport stream and is none."""
+    if not path.lower().endswith(SHARED_ENDINGS) or not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return not PACKETS.search(file.read(1024))
+    except OSError:
+        return False  # its row says why
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,15 @@ SPARE, SPARE_SHARE = 1.0, 0.1
 BACK = (0, 2, 20, 10**6)
 
 RATE = 25  # frames a second, where nothing tells
+
+# What pictures begin with.
+PICTURES = {
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG",
+    "TIFF": rb"II\*\0|MM\0\*",
+    "BMP": rb"BM",
+    "WebP": rb"(?s)RIFF....WEBP",
+}
 
 
 @dataclass(frozen=True)
@@ -262,7 +272,10 @@ def opened(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
     except FileNotFoundError:
         raise VideoError("no such file") from None
     except FFmpegError as error:
-        raise VideoError(f"it cannot be decoded: {error.strerror}") from error
+        # Of a picture FFmpeg says that it is an invalid argument.
+        what = _picture(path)
+        problem = f"it is a {what} picture, though named like a video" if what else ""
+        raise VideoError(problem or f"it cannot be decoded: {error.strerror}") from error
     except OSError as error:
         raise VideoError(f"it cannot be read: {error.strerror}") from error
 
@@ -274,6 +287,13 @@ def _file(path: str | os.PathLike) -> IO[bytes]:
     if os.path.getsize(path) == 0:
         raise VideoError("it is empty (0 bytes)")
     return open(path, "rb")
+
+
+def _picture(path: str | os.PathLike) -> str:
+    """Return the format of the picture that the file at `path` holds; "" for anything else."""
+    with open(path, "rb") as file:
+        start = file.read(12)
+    return next((name for name, begins in PICTURES.items() if re.match(begins, start)), "")
 
 
 def _cover(stream: Any) -> bool:

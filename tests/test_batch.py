@@ -561,6 +561,7 @@ def test_shards_put_together_are_the_whole(photos, made, tmp_path):
 
 def test_what_there_is_to_do(photos, made, tmp_path):
     (photos / "gone.jpg").symlink_to("nowhere")
+    (photos / "IMG_1").write_bytes(b"no ending")
     log = tmp_path / "log.jsonl"
     told = run(photos, tmp_path / "out", made[0], "--dry-run")
     assert (told.returncode, told.stderr) == (0, "")
@@ -568,11 +569,14 @@ def test_what_there_is_to_do(photos, made, tmp_path):
     assert lines["photos"].split(",")[0].strip() == "4"
     assert lines["unreadable"].strip() == "1"
     assert "gone.jpg: it is a link to nowhere, which is not there" in told.stdout
+    assert lines["left out"].strip().startswith("1 without an ending in folders, by their endings")
     assert lines["faces"].strip() == "about 4"
     assert "4 photos and 0 frames were looked at" in lines["time"]
     assert not (tmp_path / "out").exists()
 
-    assert run(photos, tmp_path / "out", made[0], "--log-json", log).returncode == 3
+    done = run(photos, tmp_path / "out", made[0], "--log-json", log)
+    assert done.returncode == 3
+    assert "note: left out: 1 without an ending in folders" in done.stderr
     events = [json.loads(line) for line in log.read_text().splitlines()]
     looked = [each for each in events if (each["stage"], each["event"]) == ("photos", "item")]
     found = {Path(each["source"]).name: each["status"] for each in looked}

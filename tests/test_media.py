@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import zlib
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -42,11 +43,30 @@ def here(tmp_path, monkeypatch):
 
 
 def test_folders_are_searched_in_order_and_only_for_photos_and_videos(here):
-    touch(here, "p/b.jpg", "p/a/2.PNG", "p/a/1.jpeg", "p/c.Mp4", "p/notes.txt", "p/jpg")
-    assert names("p") == ["p/a/1.jpeg", "p/a/2.PNG", "p/b.jpg", "p/c.Mp4"]
+    touch(here, "p/b.jpg", "p/a/2.PNG", "p/a/1.jpeg", "p/c.Mp4", "p/notes.TXT", "p/jpg", "p/.x")
+    passed_over = Counter()
+    found = names("p", passed_over=passed_over)
+    assert found == ["p/a/1.jpeg", "p/a/2.PNG", "p/b.jpg", "p/c.Mp4"]
+    assert passed_over == {".txt": 1, "": 1}
     kinds = {source.name: source.kind for source in media.find(["p"])}
     assert kinds["p/c.Mp4"] == "video"
     assert kinds["p/b.jpg"] == "image"
+
+
+def test_transport_streams_are_told_from_typescript(here):
+    packet, stamped = b"G" + bytes(187), b"\1\2\3\4G" + bytes(187)
+    touch(here, "p/code.ts", "p/code.MTS")
+    for name, content in {
+        "code.ts": b"Good, Giant, GG = 1;\n" * 100,
+        "film.ts": packet * 6,
+        "camera.MTS": stamped * 6,
+        "in the middle.ts": packet[90:] + packet * 6,
+        "empty.ts": b"",
+    }.items():
+        (here / "p" / name).write_bytes(content)
+    os.mkfifo(here / "p" / "pipe.ts")
+    assert names("p") == ["p/camera.MTS", "p/film.ts", "p/in the middle.ts", "p/pipe.ts"]
+    assert {source.kind for source in media.find(["p", "p/code.ts"])} == {"video"}
 
 
 def test_names_are_as_typed(here):
@@ -135,6 +155,8 @@ def test_folders_of_any_depth(here):
 def test_a_typing_error_is_told(here):
     with pytest.raises(InputError, match="no such file or folder: fotos"):
         names("fotos")
+    (here / "link.jpg").symlink_to("nowhere")
+    assert problems("link.jpg") == {"link.jpg": "it is a link to nowhere, which is not there"}
 
 
 def test_what_is_no_file_has_its_problem(here):

@@ -167,6 +167,10 @@ def test_what_is_no_video(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(VideoError):
             video.index(tmp_path / name)
+    for ending, what in {"jpg": "JPEG", "png": "PNG", "webp": "WebP", "bmp": "BMP"}.items():
+        path = save(tmp_path / f"picture.{ending}", scene(1)).rename(tmp_path / f"{what}.mp4")
+        with pytest.raises(VideoError, match=f"it is a {what} picture, though named like a video"):
+            video.index(path)
 
 
 def rows(path):
