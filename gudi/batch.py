@@ -87,7 +87,8 @@ class Report:
         left: sources that an interrupted run did not get to.
         earlier: sources that were finished before this run.
         looked: photos, and frames of videos, that this run looked at.
-        videos, frames: number of videos, and of the frames in them that were looked at.
+        photos, videos, frames: number of photos, of videos, and of the frames in them that were
+            looked at.
     """
 
     statuses: Counter = field(default_factory=Counter)
@@ -99,6 +100,7 @@ class Report:
     left: int = 0
     earlier: int = 0
     looked: int = 0
+    photos: int = 0
     videos: int = 0
     frames: int = 0
 
@@ -173,6 +175,7 @@ class _Run:
         self.report = Report()
         self.began = time.monotonic()
         self.account = _account(inputs, settings, output, weights) | {"shard": shard}
+        self.unusable = 0  # sources whose problem is known before they are opened
         self.ledger: Ledger
 
     def begin(self, *, restart: bool, retry_failed: bool) -> None:
@@ -243,6 +246,7 @@ class _Run:
                 if self.settings.backend == "dask":
                     source = replace(source, path=os.path.abspath(source.path))
                 there.enlist(source)
+                self.unusable += bool(source.problem)
         if passed_over:
             self.progress.note(f"left out: {describe_passed_over(passed_over)}")
 
@@ -285,7 +289,7 @@ class _Run:
         ledger, report = self.ledger, self.report
         counts = ledger.counts()
         waiting = counts.pop(None, 0)
-        report.earlier = counts.total()
+        report.earlier = counts.total() - self.unusable  # which come anew each time
         if not waiting:
             return
         with (
@@ -392,7 +396,7 @@ class _Run:
         report = self.report
         report.statuses = self.ledger.counts()
         report.left = report.statuses.pop(None, 0)
-        report.videos, report.frames = self.ledger.totals()
+        report.photos, report.videos, report.frames = self.ledger.totals()
 
     @contextlib.contextmanager
     def _stage(self, label: str, total: int) -> Iterator[None]:
@@ -571,6 +575,7 @@ def _outcome(report: Report) -> dict[str, Any]:
             "not_reached": report.left,
             "earlier": report.earlier,
             "looked": report.looked,
+            "photos": report.photos,
             "videos": report.videos,
             "frames": report.frames,
             "faces": sum(report.emotions.values()),

@@ -1203,13 +1203,13 @@ def _summarise(report: Report, out: Path) -> None:
     inputs = sum(statuses.values())
     say = functools.partial(click.echo, err=True)
     films = f" and {_number(report.videos, 'video')} ({report.frames:,} frames)"
-    what = _number(inputs - report.videos, "photo") + (films if report.videos else "")
+    what = _number(report.photos, "photo") + (films if report.videos else "")
     seconds = report.seconds.get("photos", 0)
     speed = f" in {seconds:.1f} s ({report.looked / seconds:.1f} a second)" if seconds else ""
     say(f"{what}, {_number(faces, 'face')}{speed}")
     if report.emotions:
         say("  " + ", ".join(f"{name} {count}" for name, count in report.emotions.most_common()))
-    noun = "input" if report.videos else "photo"
+    noun = "photo" if report.photos == inputs else "input"
     if report.earlier:
         say(f"  finished earlier: {_number(report.earlier, noun)}")
     if statuses["no_face"]:

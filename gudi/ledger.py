@@ -409,12 +409,12 @@ class Ledger:
             )
         )
 
-    def totals(self) -> tuple[int, int]:
-        """Return the number of finished videos of this run and of the frames looked at."""
+    def totals(self) -> tuple[int, int, int]:
+        """Return the number of finished photos and videos of this run, and of frames looked at."""
         return self._db.execute(
-            "SELECT count(*), coalesce(sum(frames), 0) FROM sources"
-            " WHERE run = ? AND kind = ? AND status IS NOT NULL",
-            (self.run, media.VIDEO),
+            "SELECT count(CASE kind WHEN ? THEN 1 END), count(CASE kind WHEN ? THEN 1 END),"
+            " coalesce(sum(frames), 0) FROM sources WHERE run = ? AND status IS NOT NULL",
+            (media.IMAGE, media.VIDEO, self.run),
         ).fetchone()
 
     def has_videos(self) -> bool:

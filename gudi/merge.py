@@ -229,13 +229,14 @@ def _copy(source: Path, target: Path) -> bool:
 
 
 def _outcome(statuses: Counter, counts: Counter, new: Ledger) -> dict[str, Any]:
-    videos, frames = new.totals()
+    photos, videos, frames = new.totals()
     return {
         "state": "finished",
         "failure": "",
         "counts": {
             "sources": sum(statuses.values()),
             **{status: statuses[status] for status in ("ok", "no_face", "failed")},
+            "photos": photos,
             "videos": videos,
             "frames": frames,
             "faces": sum(counts.values()),

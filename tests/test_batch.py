@@ -135,7 +135,7 @@ def test_a_folder_of_photos(photos, made, tmp_path):
     assert account["state"] == "finished"
     assert account["counts"] == {
         "sources": 4, "ok": 3, "no_face": 1, "failed": 0, "not_reached": 0, "faces": 4,
-        "videos": 0, "frames": 0, "earlier": 0, "looked": 4,
+        "photos": 4, "videos": 0, "frames": 0, "earlier": 0, "looked": 4,
     }  # fmt: skip
     assert account["checkpoint"]["path"] == str(made[0])
     assert account["settings"]["emotions"] == list(EMOTIONS)
@@ -249,6 +249,9 @@ def test_bad_inputs_are_rows_and_cost_the_good_ones_nothing(photos, made, tmp_pa
 
     assert done.returncode == 3, done.stderr
     assert f"failed: {len(reasons)} inputs" in done.stderr
+    # Neither the folder nor the video is a photo.
+    assert f"{4 + len(reasons) + len(odd) - 2} photos and 1 video " in done.stderr
+    assert "finished earlier" not in done.stderr
     files = by_source(tmp_path / "all" / "files.csv")
     assert len(files) == 4 + len(reasons) + len(odd)
     for name, reason in reasons.items():
