@@ -43,6 +43,7 @@ from gudi.results import (
     check_format,
     face_columns,
     face_records,
+    read_run,
 )
 
 MAX_ENDINGS = 5  # that are told of files that are passed over
@@ -185,6 +186,7 @@ class _Run:
         path = self.folder.path / ledger.NAME
         if self.folder.used and not restart:
             self._check_same(path, identity)
+            self.account = _last_work(read_run(self.folder.path)) | self.account
         # Before anything else: a folder without it would not be known for gudi's.
         if not self.folder.used:
             self.folder.write_run(self.account)
@@ -560,12 +562,26 @@ def _account(
     }
 
 
+def _last_work(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `run.json` keeps of an earlier run until one has something to do again."""
+    kept = {"device": run["device"]} if isinstance(run.get("device"), str) else {}
+    for name in ("seconds", "processor_seconds"):
+        times = run.get(name)
+        if isinstance(times, dict) and all(isinstance(each, float) for each in times.values()):
+            kept[name] = times
+    return kept
+
+
 def _ended(report: Report) -> str:
     return "interrupted" if report.interrupted else "finished"
 
 
 def _outcome(report: Report) -> dict[str, Any]:
     """Return what `run.json` says more when the run is over."""
+    times = {
+        "seconds": {name: round(value, 3) for name, value in report.seconds.items()},
+        "processor_seconds": {name: round(value, 3) for name, value in report.spent.items()},
+    }
     return {
         "state": "failed" if report.failure else _ended(report),
         "failure": report.failure,
@@ -581,6 +597,4 @@ def _outcome(report: Report) -> dict[str, Any]:
             "faces": sum(report.emotions.values()),
         },
         "emotion_counts": dict(report.emotions),
-        "seconds": {name: round(value, 3) for name, value in report.seconds.items()},
-        "processor_seconds": {name: round(value, 3) for name, value in report.spent.items()},
-    }
+    } | (times if report.seconds else {})

@@ -478,9 +478,14 @@ def test_the_same_command_goes_on(photos, made, tmp_path):
     first = run(photos, out, made[0])
     assert "finished earlier" not in first.stderr
     tables = {name: (out / name).read_bytes() for name in ("faces.csv", "files.csv")}
+    worked = json.loads((out / "run.json").read_text())
+    assert set(worked["processor_seconds"]) >= {"decode", "detect", "predict"}
     again = run(photos, out, made[0])
     assert again.returncode == 0, again.stderr
     assert "finished earlier: 4 photos" in again.stderr
+    idle = json.loads((out / "run.json").read_text())
+    for name in ("device", "seconds", "processor_seconds"):
+        assert idle[name] == worked[name]
     assert tables == {name: (out / name).read_bytes() for name in tables}
 
     shutil.copy(photos / "one.jpg", photos / "new.jpg")
