@@ -69,7 +69,7 @@ def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, floa
             shutil.copy(photo, many / f"{number:06d}{photo.suffix}")
         report = batch.run([str(many)], few, settings, output)
     return {
-        "rate": options.count / report.seconds["photos"],
+        "rate": options.count / report.seconds["inputs"],
         "startup_s": report.seconds["startup"],
         "pictures_s": report.seconds.get("pictures", 0),
         "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

@@ -93,7 +93,7 @@ def _batch(options: argparse.Namespace, videos: int, seconds: float) -> dict[str
         report = batch.run([str(inputs)], Path(folder, "out"), settings, batch.Output(False, False))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
-        "rate": report.frames / report.seconds["photos"],
+        "rate": report.frames / report.seconds["inputs"],
         "frames": report.frames,
         "peak_MB": peak,
     }

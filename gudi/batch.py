@@ -81,7 +81,7 @@ class Report:
     Attributes:
         statuses: number of sources by status, those finished earlier among them.
         emotions: number of faces by strongest emotion.
-        seconds: of the run by stage: `startup` (TensorFlow and checkpoint), `photos`, `pictures`.
+        seconds: of the run by stage: `startup` (TensorFlow and checkpoint), `inputs`, `pictures`.
         spent: seconds of all processes together by stage: `decode`, `detect`, `predict`.
         interrupted: whether it was stopped before its end.
         failure: "" or the error that ended it.
@@ -297,7 +297,7 @@ class _Run:
         with (
             self._workers(waiting) as workers,
             self._predictor() as predictor,
-            self._stage("photos", waiting),
+            self._stage("inputs", waiting),
         ):
             recognise(
                 ledger.pending(),

@@ -1204,7 +1204,7 @@ def _summarise(report: Report, out: Path) -> None:
     say = functools.partial(click.echo, err=True)
     films = f" and {_number(report.videos, 'video')} ({report.frames:,} frames)"
     what = _number(report.photos, "photo") + (films if report.videos else "")
-    seconds = report.seconds.get("photos", 0)
+    seconds = report.seconds.get("inputs", 0)
     speed = f" in {seconds:.1f} s ({report.looked / seconds:.1f} a second)" if seconds else ""
     say(f"{what}, {_number(faces, 'face')}{speed}")
     if report.emotions:

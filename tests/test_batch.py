@@ -586,11 +586,11 @@ def test_what_there_is_to_do(photos, made, tmp_path):
     assert done.returncode == 3
     assert "note: left out: 1 without an ending in folders" in done.stderr
     events = [json.loads(line) for line in log.read_text().splitlines()]
-    looked = [each for each in events if (each["stage"], each["event"]) == ("photos", "item")]
+    looked = [each for each in events if (each["stage"], each["event"]) == ("inputs", "item")]
     found = {Path(each["source"]).name: each["status"] for each in looked}
     assert found == {"one.jpg": "ok", "one.png": "ok", "two.bmp": "ok", "none.jpg": "no_face"}
     begun = [(each["stage"], each["total"]) for each in events if each["event"] == "begin"]
-    assert begun == [("photos", 4), ("pictures", 3)]
+    assert begun == [("inputs", 4), ("pictures", 3)]
     again = run(photos, tmp_path / "out", made[0], "--dry-run")
     assert "finished:   4 by an earlier run" in again.stdout
 

@@ -28,7 +28,7 @@ RUN = {
     "settings": {"batch_size": 256, "detection": {"min_face": 50}, "debug": False},
     "checkpoint": {"path": "checkpoints/Gudi_model", "fingerprint": "3f6c2a9d"},
     "versions": {"tensorflow": "2.21.0"},
-    "seconds": {"startup": 5.0, "photos": 20.0},
+    "seconds": {"startup": 5.0, "inputs": 20.0},
     "counts": {"not_reached": 0, "looked": 124},
 }
 

@@ -309,8 +309,8 @@ def _totals(run: Mapping[str, Any], count: _Count) -> Iterator[tuple[str, str]]:
     if seconds:
         yield "Time", _duration(sum(seconds.values()))
     pictures = run.get("counts", {}).get("looked")
-    if seconds.get("photos") and pictures:
-        yield "Pictures / s", f"{pictures / seconds['photos']:,.1f}"
+    if seconds.get("inputs") and pictures:
+        yield "Pictures / s", f"{pictures / seconds['inputs']:,.1f}"
 
 
 def _moment(stamp: str) -> str:
