@@ -187,8 +187,9 @@ def _pictures(count: int | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return so many seconds as people say it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"
+    """Return so many seconds as people say it: 7.5 s, 45 s, 3 min 20 s, 1 h 5 min."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {seconds} s"

@@ -169,7 +169,7 @@ def test_the_page_tells_what_the_run_came_to(fresh):
     totals = fresh.text(".totals").splitlines()
     assert dict(zip(totals[::2], totals[1::2])) == {
         "Photos": "4", "Videos": "2", "Frames": "120", "Faces": "105", "Without a face": "1",
-        "Failed": "2", "Time": "25.0 s", "Pictures / s": "6.2",
+        "Failed": "2", "Time": "25 s", "Pictures / s": "6.2",
     }  # fmt: skip
     bars = [row.text.split() for row in fresh.all(".bars tbody tr")]
     assert [bar[0] for bar in bars] == list(EMOTIONS)

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 from gudi.errors import OutputError, one_line
 from gudi.files import written_whole
+from gudi.progress import duration
 from gudi.report.timeline import Timeline
 
 # What a browser still filters without a noticeable wait; a timeline takes up to 6 kB.
@@ -307,7 +308,7 @@ def _totals(run: Mapping[str, Any], count: _Count) -> Iterator[tuple[str, str]]:
         yield "Not looked at", f"{left:,}"
     seconds = run.get("seconds", {})
     if seconds:
-        yield "Time", _duration(sum(seconds.values()))
+        yield "Time", duration(sum(seconds.values()))
     pictures = run.get("counts", {}).get("looked")
     if seconds.get("inputs") and pictures:
         yield "Pictures / s", f"{pictures / seconds['inputs']:,.1f}"
@@ -319,14 +320,6 @@ def _moment(stamp: str) -> str:
         return f"{datetime.fromisoformat(stamp):%Y-%m-%d %H:%M %Z}"
     except ValueError:
         return stamp
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
 def _bars(emotions: Sequence[str], faces: Counter) -> str:
