@@ -61,6 +61,15 @@ class _Commands(click.Group):
             context.exit(_exit_code(error))
 
 
+class _Path(click.Path):
+    """A path that is not empty: pathlib would take it for the folder that gudi is called in."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not os.fspath(value):
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def _open_standard_streams() -> None:
     """Fill descriptors 0 to 2 where the caller has closed them.
 
@@ -348,7 +357,7 @@ def _settings(
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=_Path(path_type=Path),
     required=True,
     metavar="DIR",
     help="Folder for the results; new, empty, or with results to go on with.",
@@ -387,7 +396,7 @@ def _settings(
 )
 @click.option(
     "--log-json",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=_Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Append what happens to FILE, a line of JSON an event.",
 )
@@ -505,11 +514,11 @@ def batch(
     nargs=-1,
     required=True,
     metavar="DIR...",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=_Path(path_type=Path, file_okay=False, exists=True),
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=_Path(path_type=Path),
     required=True,
     metavar="DIR",
     help="Folder for the results; new or empty.",
@@ -542,7 +551,7 @@ def merge(folders: tuple[Path, ...], out: Path, **options: Any) -> None:
 @click.argument("inputs", nargs=-1, required=True, metavar="PHOTO...")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Path(path_type=Path, file_okay=False),
     default="predicted",
     show_default=True,
     metavar="DIR",
@@ -589,7 +598,7 @@ def predict(
 )
 @click.option(
     "--save",
-    type=click.Path(path_type=Path),
+    type=_Path(path_type=Path),
     metavar="OUT.mp4",
     help="Write the annotated video, too.",
 )
@@ -650,7 +659,7 @@ def _preparing_options(usages: str) -> Callable[[Callable], Callable]:
     options = [
         click.option(
             "--out",
-            type=click.Path(path_type=Path, file_okay=False),
+            type=_Path(path_type=Path, file_okay=False),
             default="data",
             show_default=True,
             metavar="DIR",
@@ -688,7 +697,7 @@ _scale_factor_option = click.option(
 
 
 @prepare.command(epilog=EXIT_CODES)
-@click.argument("csv", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("csv", type=_Path(path_type=Path, dir_okay=False))
 @_scale_factor_option
 @click.option(
     "--whole",
@@ -709,7 +718,7 @@ def fer(csv: Path, out: Path, **options: Any) -> None:
 
 
 @prepare.command(name="raf-aligned", epilog=EXIT_CODES)
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=_Path(path_type=Path, file_okay=False))
 @_preparing_options("train, test")
 def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
     """Prepare RAF-DB's aligned pictures: FOLDER is its basic set.
@@ -723,7 +732,7 @@ def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
 
 
 @prepare.command(name="raf-original", epilog=EXIT_CODES)
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=_Path(path_type=Path, file_okay=False))
 @_scale_factor_option
 @_preparing_options("train, test")
 def raf_original(folder: Path, out: Path, **options: Any) -> None:
@@ -763,7 +772,7 @@ def _say_prepared(prefix: Path, found: Any) -> None:
 
 
 @main.command(epilog=EXIT_CODES)
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=_Path(path_type=Path))
 @_checkpoint_option
 @click.option(
     "--usage",
@@ -789,7 +798,7 @@ def _say_prepared(prefix: Path, found: Any) -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Folder for the confusion matrices as csv and picture, and evaluation.json.",
 )
@@ -822,7 +831,7 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
 @main.command(epilog=EXIT_CODES)
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=_Path(path_type=Path),
     multiple=True,
     default=["data"],
     show_default="data",
@@ -832,13 +841,13 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
 )
 @click.option(
     "--validation",
-    type=click.Path(path_type=Path),
+    type=_Path(path_type=Path),
     metavar="PATH",
     help="Faces to measure by.  [default: a tenth of --data]",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Path(path_type=Path, file_okay=False),
     default="checkpoints",
     show_default=True,
     metavar="DIR",
@@ -978,7 +987,7 @@ def train(
 
 
 @main.command(epilog=EXIT_CODES)
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=_Path(path_type=Path))
 @click.option(
     "--format",
     "form",
@@ -1087,7 +1096,7 @@ def _verdict(report: dict[str, Any]) -> str:
 @click.argument("path", required=False)
 @click.option(
     "--to",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Path(path_type=Path, file_okay=False),
     default="checkpoints",
     show_default=True,
     metavar="DIR",
@@ -1113,7 +1122,7 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
 
 @checkpoint.command(epilog=EXIT_CODES)
 @click.argument("path")
-@click.argument("packed", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("packed", type=_Path(path_type=Path, dir_okay=False))
 @_network_option
 def pack(path: str, packed: Path, network: int | None) -> None:
     """Pack a checkpoint's weights into one small file, to keep or to share.

@@ -80,6 +80,13 @@ def env(made):
     return {"GUDI_CHECKPOINT": str(made[0])}
 
 
+@pytest.mark.parametrize("arguments", [("export", ""), ("batch", ".", "--out", "")])
+def test_an_empty_path_is_not_this_folder(tmp_path, arguments):
+    done = run_gudi(*arguments, cwd=tmp_path)
+    assert (done.returncode, os.listdir(tmp_path)) == (2, [])
+    assert "the path is empty" in done.stderr
+
+
 def test_predict_prints_a_line_a_face_and_draws_the_picture(photos, env, tmp_path):
     done = run_gudi(
         "predict", "photos/two.bmp", "photos/one.jpg", "photos/none.jpg", cwd=tmp_path, env=env
