@@ -49,12 +49,15 @@ WRITTEN_ENDINGS = {
 }
 
 
-def annotate(image: np.ndarray, labels: Iterable[tuple[Box, str, float]]) -> None:
+def annotate(image: np.ndarray, labels: Iterable[tuple[Box, str, float]]) -> list[Box]:
     """Draw boxes with emotions and probabilities onto `image` in place.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.
         labels: box, emotion and its probability (0 to 1) of each face.
+
+    Returns:
+        Where boxes and words are.
     """
     longer = max(image.shape[:2])
     thickness = max(1, round(longer * LINE_SHARE))
@@ -63,14 +66,23 @@ def annotate(image: np.ndarray, labels: Iterable[tuple[Box, str, float]]) -> Non
     for box, _, _ in labels:
         corner = (box.x + box.width, box.y + box.height)
         cv2.rectangle(image, (box.x, box.y), corner, BOX_COLOUR, thickness)
-    for box, emotion, share in labels:
-        _write(image, box, emotion, share, scale, thickness)
+    words = [_write(image, box, emotion, share, scale, thickness) for box, emotion, share in labels]
+    return [_grown(box, thickness) for box, _, _ in labels] + words
+
+
+def _grown(box: Box, margin: int) -> Box:
+    sides = box.width + 2 * margin, box.height + 2 * margin
+    return Box(box.x - margin, box.y - margin, *sides)
 
 
 def _write(
     image: np.ndarray, box: Box, emotion: str, share: float, scale: float, thickness: int
-) -> None:
-    """Label `box` above it, or inside where there is no room, never beyond the edge."""
+) -> Box:
+    """Label `box` above it, or inside where there is no room, never beyond the edge.
+
+    Returns:
+        Where the label is.
+    """
     weight = max(1, round(scale * 1.5))
     text = f"{emotion} {share:.0%}"
     if cv2.getTextSize(text, FONT, scale, weight)[0][0] > box.width:
@@ -82,22 +94,23 @@ def _write(
     cv2.rectangle(image, (left, top), (left + width, top + line), BACKING_COLOUR, cv2.FILLED)
     at = (left, top + height + thickness)
     cv2.putText(image, text, at, FONT, scale, TEXT_COLOUR, weight, cv2.LINE_AA)
+    return Box(left, top, width, line)
 
 
 def draw_bars(
     image: np.ndarray,
     probabilities: Sequence[float],
     emotions: Sequence[str],
-    face: Box | None = None,
+    taken: Sequence[Box] = (),
 ) -> Box | None:
-    """Draw a labelled bar for each emotion onto `image` in place, in its upper left corner.
+    """Draw a labelled bar for each emotion onto `image` in place, in one of its corners.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.
         probabilities: of a face's emotions, 0 to 1: the lengths of the bars.
         emotions: what they are called, in the same order.
-        face: what is not to be covered: where it is in the way, the bars go to the upper right
-            corner if there is room.
+        taken: what is not to be covered: of upper left, upper right, lower right and lower left
+            the first corner where it is not is taken, and the first one where it is everywhere.
 
     Returns:
         Where the bars are; None if they do not fit into `image`, and nothing is drawn.
@@ -105,7 +118,7 @@ def draw_bars(
     height, scale, weight = _bar_text(image)
     words = max(cv2.getTextSize(name, FONT, scale, weight)[0][0] for name in emotions)
     line, longest = round(height * 1.8), height * 8
-    panel = _beside(face, 3 * height + words + longest, height + line * len(emotions), image)
+    panel = _beside(taken, 3 * height + words + longest, height + line * len(emotions), image)
     if panel is None:
         return None
     _shade(image, panel)
@@ -144,16 +157,26 @@ def _bar_text(image: np.ndarray) -> tuple[int, float, int]:
     return height, height / FONT_HEIGHT, max(1, round(height / 12))
 
 
-def _beside(face: Box | None, width: int, height: int, image: np.ndarray) -> Box | None:
-    """Return a box of this size in an upper corner of `image`, off `face` if possible."""
+def _beside(taken: Sequence[Box], width: int, height: int, image: np.ndarray) -> Box | None:
+    """Return a box of this size in a corner of `image`, off what is `taken` if possible."""
     rows, columns = image.shape[:2]
     if width > columns * MAX_BARS_SHARE or height > rows * MAX_BARS_SHARE:
         return None
-    right = columns - width
-    in_the_way = face is not None and face.x < width and face.y < height
-    if in_the_way and face.x + face.width <= right:
-        return Box(right, 0, width, height)
-    return Box(0, 0, width, height)
+    right, bottom = columns - width, rows - height
+    corners = [
+        Box(x, y, width, height) for x, y in ((0, 0), (right, 0), (right, bottom), (0, bottom))
+    ]
+    free = (each for each in corners if not any(_overlap(each, other) for other in taken))
+    return next(free, corners[0])
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return (
+        one.x < other.x + other.width
+        and other.x < one.x + one.width
+        and one.y < other.y + other.height
+        and other.y < one.y + one.height
+    )
 
 
 def _shade(image: np.ndarray, box: Box) -> None:

@@ -384,10 +384,10 @@ def _drawn_frames(emotions: tuple[str, ...], item: _Piece) -> Iterator[tuple[flo
         for frame in video.read(item.source.path, item.stretch):
             begun = True
             faces = item.faces.get(_last_look(item, frame.number), [])
-            draw.annotate(frame.image, _labels(faces, emotions))
+            taken = draw.annotate(frame.image, _labels(faces, emotions))
             if faces:
-                box, shares = max(faces, key=lambda face: face[0].width * face[0].height)
-                draw.draw_bars(frame.image, shares, emotions, box)
+                _, shares = max(faces, key=lambda face: face[0].width * face[0].height)
+                draw.draw_bars(frame.image, shares, emotions, taken)
             yield frame.time, frame.image
     except VideoError:
         if not begun:

@@ -179,17 +179,17 @@ def draw_face(image: np.ndarray, face: Face, emotions: Sequence[str]) -> None:
     for eye in eyes:
         centre = (eye.x + eye.width // 2, eye.y + eye.height // 2)
         cv2.circle(image, centre, (eye.width + eye.height) // 4, EYE_COLOUR, thickness, cv2.LINE_AA)
-    bars = draw.draw_bars(image, face.probabilities, emotions, face.box)
+    bars = draw.draw_bars(image, face.probabilities, emotions, [face.box])
     _draw_emoji(image, emotions[face.probabilities.argmax()], bars or Box(0, 0, 0, 0))
 
 
 def _draw_emoji(image: np.ndarray, emotion: str, bars: Box) -> None:
-    """Draw the emoji below the bars, at the same edge of the picture, if there is room."""
+    """Draw the emoji below the bars, or above those at the bottom, if there is room."""
     height, width = image.shape[:2]
     size = round(min(height, width) * EMOJI_SHARE)
     space = size // 8
-    top = bars.y + bars.height + space
-    if size < MIN_EMOJI or top + size > height:
+    top = bars.y - space - size if bars.y else bars.height + space
+    if size < MIN_EMOJI or top < 0 or top + size > height:
         return
     emoji = draw_emoji(emotion, size)
     if emoji is not None:

@@ -322,11 +322,21 @@ def test_bars_are_as_long_as_the_probabilities():
     assert [strong[bar[0], columns].any() for bar in bars] == list(PROBABILITIES > 0.5)
 
 
-def test_bars_keep_off_the_face():
+def test_bars_keep_off_faces_and_their_labels():
     image = np.zeros((360, 640, 3), np.uint8)
-    assert draw.draw_bars(image, PROBABILITIES, EMOTIONS, Box(300, 20, 90, 90)).x == 0
-    assert draw.draw_bars(image, PROBABILITIES, EMOTIONS, Box(50, 20, 90, 90)).x > 400
-    assert draw.draw_bars(image, PROBABILITIES, EMOTIONS, Box(50, 20, 500, 300)).x == 0
+
+    def corner(*boxes):
+        # A label stands above its box.
+        taken = draw.annotate(image, [(box, "surprised", 0.9) for box in boxes])
+        panel = draw.draw_bars(image, PROBABILITIES, EMOTIONS, taken)
+        return panel.x > 300, panel.y > 100
+
+    upper_left, upper_right, below = Box(50, 20, 90, 90), Box(500, 20, 90, 90), Box(9, 135, 90, 90)
+    assert corner(Box(300, 20, 90, 90)) == (False, False)
+    assert corner(upper_left) == corner(below) == (True, False)
+    assert corner(upper_left, upper_right) == (True, True)
+    assert corner(upper_left, upper_right, Box(500, 250, 90, 90)) == (False, True)
+    assert corner(Box(50, 20, 500, 300)) == (False, False)  # there is no corner
 
 
 def test_every_emotion_has_an_emoji_of_its_own():
