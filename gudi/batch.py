@@ -501,13 +501,14 @@ def list_sources(
 
 
 def describe_passed_over(files: Counter) -> str:
-    """Return in words which files in folders were passed over, by their endings."""
-    most = [f"{n:,} {end or 'without an ending'}" for end, n in files.most_common(MAX_ENDINGS)]
-    if more := files.total() - sum(n for _, n in files.most_common(MAX_ENDINGS)):
-        most.append(f"{more:,} others")
+    """Return in words which files in folders were passed over, counted by their endings."""
+    most = files.most_common(MAX_ENDINGS)
+    kinds = [f"{count:,} {ending or 'without an ending'}" for ending, count in most]
+    if more := files.total() - sum(count for _, count in most):
+        kinds.append(f"{more:,} others")
     return (
-        f"{', '.join(most)} in folders, by their endings; files that are named themselves, "
-        "or by a pattern such as 'photos/*', are tried whatever they end in"
+        f"what in folders is not called like a photo or video ({', '.join(kinds)}); "
+        "what is named itself, or by a pattern such as 'photos/*', is tried whatever it ends in"
     )
 
 

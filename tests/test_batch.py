@@ -577,14 +577,14 @@ def test_what_there_is_to_do(photos, made, tmp_path):
     assert lines["photos"].split(",")[0].strip() == "4"
     assert lines["unreadable"].strip() == "1"
     assert "gone.jpg: it is a link to nowhere, which is not there" in told.stdout
-    assert lines["left out"].strip().startswith("1 without an ending in folders, by their endings")
+    assert "not called like a photo or video (1 without an ending); " in lines["left out"]
     assert lines["faces"].strip() == "about 4"
     assert "4 photos and 0 frames were looked at" in lines["time"]
     assert not (tmp_path / "out").exists()
 
     done = run(photos, tmp_path / "out", made[0], "--log-json", log)
     assert done.returncode == 3
-    assert "note: left out: 1 without an ending in folders" in done.stderr
+    assert "note: left out: what in folders is not called like a photo or video (1 " in done.stderr
     events = [json.loads(line) for line in log.read_text().splitlines()]
     looked = [each for each in events if (each["stage"], each["event"]) == ("inputs", "item")]
     found = {Path(each["source"]).name: each["status"] for each in looked}
