@@ -294,6 +294,7 @@ class _Run:
         report.earlier = counts.total() - self.unusable  # which come anew each time
         if not waiting:
             return
+        self.account.pop("device", None)  # of an earlier run
         with (
             self._workers(waiting) as workers,
             self._predictor() as predictor,
