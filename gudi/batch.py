@@ -82,7 +82,8 @@ class Report:
         statuses: number of sources by status, those finished earlier among them.
         emotions: number of faces by strongest emotion.
         seconds: of the run by stage: `startup` (TensorFlow and checkpoint), `inputs`, `pictures`.
-        spent: seconds of all processes together by stage: `decode`, `detect`, `predict`.
+        spent: seconds of all processes together by stage: `decode`, `detect`, `predict`, `draw`,
+            and `write` (the tables).
         interrupted: whether it was stopped before its end.
         failure: "" or the error that ended it.
         left: sources that an interrupted run did not get to.
@@ -354,13 +355,16 @@ class _Run:
                     workers,
                     wanted,
                     self.progress.advance,
+                    self.report.spent,
                 )
 
     def _write_tables(self) -> None:
         """Write the tables of all that is finished."""
+        began = time.perf_counter()
         self.report.emotions = write_tables(
             self.ledger, self.folder, self.settings.emotions, self.output
         )
+        self.report.spent["write"] += time.perf_counter() - began
 
     @contextlib.contextmanager
     def _ending(self) -> Iterator[None]:

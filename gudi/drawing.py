@@ -10,6 +10,7 @@ import bisect
 import functools
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -86,6 +87,7 @@ def annotate(
     workers: jobs.Workers,
     wanted: int,
     done: Callable[[Item], None],
+    spent: Counter,
 ) -> None:
     """Draw the pictures that are still missing in a result folder.
 
@@ -97,11 +99,13 @@ def annotate(
         workers: the processes to draw in.
         wanted: which ones, `ledger.PICTURE`, `ledger.THUMBNAIL`, or both added.
         done: called when all pictures of one source are there, or cannot be made.
+        spent: gets the seconds that it takes the workers, all of them together.
     """
     queue = _Queue(ledger, folder, frames, wanted, done)
     try:
         for outcome in workers.run(functools.partial(_work, tuple(emotions)), queue):
             queue.judge(outcome)
+            spent["draw"] += outcome.seconds
     finally:
         for each in (folder.annotated, folder.thumbnails):
             _sweep(each)

@@ -112,7 +112,7 @@ class Cluster:
 
 def _run(
     setup: tuple[Callable[..., None] | None, tuple], work: Callable[[Any], Any], item: Any
-) -> tuple[Any, BaseException | None]:
+) -> tuple[Any, BaseException | None, float]:
     """Run `work` on a worker of the cluster."""
     initializer, arguments = setup
     if initializer is not None:
@@ -125,8 +125,7 @@ def _outcome(item: Any, future: Any) -> Outcome:
 
     error = future.exception()
     if error is None:
-        value, error = future.result()
-        return Outcome(item, value, error)
+        return Outcome(item, *future.result())
     if isinstance(error, KilledWorker):
         error = WorkerDied("its worker process died each time, on several workers")
     return Outcome(item, error=error)

@@ -53,11 +53,13 @@ class Outcome:
         value: what the work returned; None where it failed.
         error: None, or what ended the item: the exception that the work raised, `WorkerDied` or
             `TimedOut`.
+        seconds: that the work took in the worker; 0 where it did not come to its end.
     """
 
     item: Any
     value: Any = None
     error: BaseException | None = None
+    seconds: float = 0.0
 
 
 @dataclass
@@ -221,8 +223,7 @@ def _settle(worker: _Worker, future: Any, again: deque[_Task]) -> Iterator[Outco
         else:
             task = worker.finish(future)
             if error is None:
-                value, error = future.result()
-                yield Outcome(task.item, value, error)
+                yield Outcome(task.item, *future.result())
             else:
                 yield Outcome(task.item, error=error)
     # Any other future belongs to a process that is gone; its item is already dealt with.
@@ -381,12 +382,14 @@ def _exit_with(parent: int) -> None:
     os._exit(1)
 
 
-def call(work: Callable[[Any], Any], item: Any) -> tuple[Any, BaseException | None]:
-    """Run `work` in the worker; return its value, or its exception in a form that travels."""
+def call(work: Callable[[Any], Any], item: Any) -> tuple[Any, BaseException | None, float]:
+    """Run `work` in the worker: what `Outcome` has of it, in a form that travels."""
+    began, value, failure = time.monotonic(), None, None
     try:
-        return work(item), None
+        value = work(item)
     except BaseException as error:
-        return None, _portable(error)
+        failure = _portable(error)
+    return value, failure, time.monotonic() - began
 
 
 def _portable(error: BaseException) -> BaseException:
