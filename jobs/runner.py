@@ -40,6 +40,10 @@ ATTEMPTS = 2
 
 START_ATTEMPTS = 3
 
+# joblib loads NumPy, whose OpenBLAS makes a thread for each processor. Workers are as many as there
+# are processors already, and start in three quarters of the time without.
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+
 # Where workers' memory is limited it is looked at so often, in seconds.
 LOOK_EVERY = 0.2
 
@@ -320,7 +324,7 @@ class _Worker:
         """Start the process, without waiting for it."""
         with _interrupts_held_back():
             self.executor = ProcessPoolExecutor(
-                max_workers=1, initializer=_set_up, initargs=self.setup
+                max_workers=1, initializer=_set_up, initargs=self.setup, env=ENVIRONMENT
             )
             self.started = self.executor.submit(os.getpid)
         self.started.add_done_callback(self._report)
