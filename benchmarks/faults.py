@@ -1,7 +1,8 @@
-"""What `gudi batch` survives: being killed at random moments, and thousands of damaged inputs.
+"""What `gudi batch` survives: being killed, damaged inputs, and items that kill their workers.
 
     python benchmarks/faults.py kills --inputs DIR [--count 50]
     python benchmarks/faults.py damage --inputs DIR [--photos 2000] [--videos 100]
+    python benchmarks/faults.py poison [--items 5000] [--rounds 3]
 
 kills   Runs are killed (SIGKILL, parent and workers) at random moments and begun again until
         --count were killed; whenever one gets to its end, the folder is begun anew. Each time it
@@ -9,22 +10,32 @@ kills   Runs are killed (SIGKILL, parent and workers) at random moments and begu
 damage  Photos and videos of DIR are damaged at random (bytes changed, cut out, put in, repeated,
         the end cut off) and laid among 200 good photos. All good ones have to keep their rows, all
         damaged ones to be accounted for, and the run to end with exit code 0 or 3.
+poison  --items items of 10 ms of processor time each go through two workers, and then, in turn,
+        once more with one in a hundred that kills its worker. Those have to fail, all others to
+        come back with their values. Prints what the deaths cost.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import ctypes
 import os
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import psutil
+
+import jobs
 
 TABLES = ("faces.csv", "files.csv")
 VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm")
@@ -156,16 +167,76 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def spend(item: int) -> int:
+    """Take 10 ms of processor time."""
+    end = time.process_time() + 0.01
+    while time.process_time() < end:
+        sum(range(1000))
+    return item * item
+
+
+def spend_or_die(item: int) -> int:
+    """Do the same unless the item is one in a hundred, which kills its worker."""
+    if item % 200 == 50:
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif item % 200 == 150:
+        ctypes.string_at(0)
+    return spend(item)
+
+
+def poison(options: argparse.Namespace) -> None:
+    items = range(options.items)
+    bad = [item for item in items if item % 100 == 50]
+    ratios = []
+    for number in range(options.rounds):
+        clean = measure(spend, items, [])
+        poisoned = measure(spend_or_die, items, bad)
+        ratios.append([there / here for here, there in zip(clean, poisoned)])
+        print(
+            f"round {number + 1}: clean {clean[0]:.1f} s ({clean[1]:.1f} s of processors), "
+            f"poisoned {poisoned[0]:.1f} s ({poisoned[1]:.1f} s)",
+            flush=True,
+        )
+    wall, processor = (statistics.median(each) for each in zip(*ratios))
+    print(
+        f"{len(bad)} of {len(items)} items killed their workers and no other failed; poisoned / "
+        f"clean: median {wall:.2f} in time, {processor:.2f} in processor time"
+    )
+
+
+def measure(work: Callable[[int], int], items: Sequence[int], bad: list[int]) -> tuple:
+    """Run `work` on two workers; return seconds of the clock and of the processors."""
+    began, spent = time.monotonic(), processor_seconds()
+    with jobs.Workers(2, quiet=True) as workers:
+        outcomes = {outcome.item: outcome for outcome in workers.run(work, items)}
+        seconds = time.monotonic() - began, processor_seconds() - spent
+    died = [item for item in items if isinstance(outcomes[item].error, jobs.WorkerDied)]
+    values = [outcomes[item].value for item in items if item not in died]
+    if died != bad or values != [item * item for item in items if item not in bad]:
+        sys.exit("not the items that kill their workers failed, and no others")
+    return seconds
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and all below it, also of those that have ended."""
+    me = psutil.Process()
+    return sum(sum(process.cpu_times()[:4]) for process in (me, *me.children(recursive=True)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("kills", "damage"))
-    parser.add_argument("--inputs", type=Path, required=True)
+    parser.add_argument("what", choices=("kills", "damage", "poison"))
+    parser.add_argument("--inputs", type=Path)
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--videos", type=int, default=100)
+    parser.add_argument("--items", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    {"kills": kills, "damage": damage}[options.what](options)
+    if options.what != "poison" and options.inputs is None:
+        parser.error(f"{options.what} needs --inputs")
+    {"kills": kills, "damage": damage, "poison": poison}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,14 @@ def seconds_a_face(checkpoint: str, crops: Sequence[Any]) -> float:
         return (time.process_time() - began) / (4 * size)
 
 
-def compare(sides: Sequence[str], count: int, unit: str, against: str = "gudi") -> None:
-    """Measure the `rate` of all `sides` in `count` rounds; print them and their ratios."""
+def compare(
+    sides: Sequence[str],
+    count: int,
+    unit: str,
+    against: str = "gudi",
+    keys: Sequence[str] = ("rate",),
+) -> None:
+    """Measure all `sides` in `count` rounds; print them and the ratios of their `keys`."""
     rounds = []
     for number in range(count):
         rounds.append({side: measure(side) for side in sides})
@@ -55,9 +61,9 @@ def compare(sides: Sequence[str], count: int, unit: str, against: str = "gudi") 
         }
         print(f"{side}: {medians}")
     for other in sides:
-        if other != against:
-            ratios = [each[against]["rate"] / each[other]["rate"] for each in rounds]
+        for key in keys if other != against else ():
+            ratios = [each[against][key] / each[other][key] for each in rounds]
             print(
-                f"{against} / {other}: median {statistics.median(ratios):.3f}, "
+                f"{against} / {other}, {key}: median {statistics.median(ratios):.3f}, "
                 f"{min(ratios):.3f} to {max(ratios):.3f}"
             )

@@ -673,6 +673,41 @@ def test_an_interrupted_run_keeps_what_is_done(photos, made, tmp_path, how):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_run_is_ended_while_its_workers_hang(photos, made, tmp_path):
+    for copy in range(300):
+        os.link(photos / "one.jpg", photos / f"copy {copy:03}.jpg")
+    out = tmp_path / "out"
+    command = ["batch", photos, "--out", out, "--checkpoint", made[0], "--no-annotate"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gudi", *command],
+        env=gudi_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not finished(out):
+        assert process.poll() is None
+        time.sleep(0.1)
+    below = psutil.Process(process.pid).children(recursive=True)
+    workers = [each for each in below if "resource_tracker" not in " ".join(each.cmdline())]
+    for worker in workers:
+        worker.suspend()
+    process.terminate()
+    _, stderr = process.communicate(timeout=60)  # 10 s where nothing else takes the machine
+
+    assert (process.returncode, "interrupted: " in stderr) == (130, True), stderr
+    assert "Traceback" not in stderr
+    psutil.wait_procs(workers, timeout=10)
+    assert not any(worker.is_running() for worker in workers)
+    assert json.loads((out / "run.json").read_text())["state"] == "interrupted"
+    assert 0 < len(rows(out / "files.csv")) < 304
+    again = run_gudi(*command)
+    assert (again.returncode, "finished earlier: " in again.stderr) == (0, True), again.stderr
+    faces = [row | {"source": ""} for row in rows(out / "faces.csv") if "copy" in row["source"]]
+    assert (len(faces), len(rows(out / "files.csv"))) == (300, 304)
+    assert all(face == faces[0] for face in faces)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_a_killed_run_loses_nothing(photos, made, tmp_path):
     for copy in range(60):  # without a face they are finished as they come
         save(photos / f"{copy:02}.jpg", np.full((400, 500), 3 * copy, np.uint8))

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, gudi_environment, run_gudi
+from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
 
 import jobs
 
@@ -88,6 +88,34 @@ def test_a_cluster_gives_the_same_tables(cluster, photos, made, tmp_path):
     }.items():
         done = run_gudi("batch", "photos", "--out", out, *options, *more, cwd=tmp_path)
         assert done.returncode == 3, done.stderr
+    for name in ("faces.csv", "files.csv"):
+        assert (tmp_path / "dask" / name).read_bytes() == (tmp_path / "loky" / name).read_bytes()
+
+
+def test_a_run_whose_cluster_loses_a_worker_gives_the_same_tables(cluster, photos, made, tmp_path):
+    address, workers = cluster
+    shutil.copy(photos / "none.jpg", photos / "00.jpg")  # without a face it is finished at once
+    for copy in range(1, 100):
+        save(photos / f"{copy:02}.jpg", draw_face(160 + copy % 10))
+    options = ("--checkpoint", made[0], "--no-annotate", "--no-report")
+    whole = run_gudi("batch", "photos", "--out", "loky", *options, cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    log = tmp_path / "log.jsonl"
+    more = ("--backend", "dask", "--scheduler", address, "--log-json", log)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gudi", "batch", "photos", "--out", "dask", *options, *more],
+        cwd=tmp_path,
+        env=gudi_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (log.exists() and '"item"' in log.read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    workers[0].kill()
+    assert log.read_text().count('"item"') < 104
+    _, stderr = process.communicate(timeout=250)
+    assert process.returncode == 0, stderr
     for name in ("faces.csv", "files.csv"):
         assert (tmp_path / "dask" / name).read_bytes() == (tmp_path / "loky" / name).read_bytes()
 

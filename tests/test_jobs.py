@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from multiprocessing import connection
 from pathlib import Path
 
 import psutil
@@ -128,16 +129,59 @@ def test_a_death_costs_only_the_item_that_caused_it(killer, cause, count):
     assert sorted(outcome.value for outcome in outcomes.values()) == list(range(30))
 
 
-def test_many_deaths_at_once():
-    killers = [("crash", n) for n in range(4)]
-    outcomes = run([*killers, *range(10)], crash_tuples)
-    assert len(outcomes) == 14
-    died = {each.item for each in outcomes if isinstance(each.error, jobs.WorkerDied)}
-    assert died == set(killers)
+@pytest.mark.parametrize(
+    ("what", "error", "limits"),
+    [
+        ("crash", jobs.WorkerDied, {}),
+        ("hang", jobs.TimedOut, {"timeout": 1}),
+        ("grow", jobs.TooMuchMemory, {"memory": 400 * 2**20}),
+    ],
+)
+def test_all_workers_in_trouble_at_once_and_again(what, error, limits):
+    bad = [(what, number) for number in range(6)]
+    outcomes = by_item(run([*bad[:3], *range(10), *bad[3:], *range(10, 20)], act, **limits))
+    assert {type(outcomes.pop(each).error) for each in bad} == {error}
+    assert sorted(outcome.value for outcome in outcomes.values()) == list(range(20))
 
 
-def crash_tuples(what):
-    return work("crash") if isinstance(what, tuple) else what
+def act(what):
+    return work(what[0]) if isinstance(what, tuple) else what
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_workers_that_are_all_killed_at_once_and_again():
+    outcomes, killed, seen = [], set(), set()
+    with jobs.Workers(3, quiet=True) as workers:
+        for outcome in workers.run(os_getpid, range(100)):
+            outcomes.append(outcome)
+            seen |= {outcome.value} - killed
+            # Each of them has been heard of: nobody is killed twice with the same item.
+            if len(seen) == 3 and len(killed) < 9:
+                for child in children():
+                    child.kill()
+                killed, seen = killed | seen, set()
+    assert [each.error for each in outcomes] == [None] * 100
+    assert {each.item for each in outcomes} == set(range(100))
+    assert len(killed) == 9
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("timeout", [None, 1])
+def test_who_dies_in_the_middle_of_its_answer_is_noticed(timeout):
+    outcomes = by_item(run([0, "half", 1, 2], answer, timeout=timeout))
+    assert isinstance(outcomes.pop("half").error, (jobs.WorkerDied, jobs.TimedOut))
+    assert [outcomes[each].value for each in range(3)] == [0, 1, 2]
+
+
+def answer(what):
+    if what == "half":
+
+        def send(pipe, message):
+            os.write(pipe.fileno(), bytes(message)[: len(message) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        connection.Connection._send = send
+    return what
 
 
 def test_who_dies_once_is_not_to_blame(tmp_path):
@@ -222,10 +266,14 @@ def test_closing_leaves_no_process():
 
 
 def assert_no_children():
-    """Assert that no worker is left; loky keeps its resource tracker for the next ones."""
-    children = psutil.Process().children(recursive=True)
-    left = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    assert [child for child in left if "resource_tracker" not in " ".join(child.cmdline())] == []
+    assert children() == []
+
+
+def children():
+    """Return the workers; loky keeps its resource tracker for the next ones."""
+    below = psutil.Process().children(recursive=True)
+    alive = [child for child in below if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "resource_tracker" not in " ".join(child.cmdline())]
 
 
 SLEEPERS = """
