@@ -6,7 +6,8 @@
 
 kills   Runs are killed (SIGKILL, parent and workers) at random moments and begun again until
         --count were killed; whenever one gets to its end, the folder is begun anew. Each time it
-        ends its tables have to be those of a run that nobody disturbed.
+        ends its tables have to be those of a run that nobody disturbed. Prints how many inputs
+        were reported done more than once, too.
 damage  Photos and videos of DIR are damaged at random (bytes changed, cut out, put in, repeated,
         the end cut off) and laid among 200 good photos. All good ones have to keep their rows, all
         damaged ones to be accounted for, and the run to end with exit code 0 or 3.
@@ -75,9 +76,10 @@ def kills(options: argparse.Namespace) -> None:
         began = time.monotonic()
         run(options.inputs, whole)
         length = time.monotonic() - began
+        log, logged = Path(folder, "log"), ("--log-json", Path(folder, "log"))
         killed = finished = 0
         while killed < options.count:
-            process = start(options.inputs, out)
+            process = start(options.inputs, out, *logged)
             try:
                 process.communicate(timeout=chance.uniform(0, length))
             except subprocess.TimeoutExpired:
@@ -89,13 +91,21 @@ def kills(options: argparse.Namespace) -> None:
                 check(whole, out)
                 shutil.rmtree(out)
         if out.exists():
-            run(options.inputs, out)
+            run(options.inputs, out, *logged)
             finished += 1
             check(whole, out)
+        inputs = len(rows(whole / "files.csv"))
         print(
-            f"{killed} runs killed, {finished} times to the end: tables and "
-            f"{pictures(whole)} pictures those of an undisturbed run ({length:.0f} s)"
+            f"{killed} runs killed, {finished} times to the end: tables and {pictures(whole)} "
+            f"pictures those of an undisturbed run ({length:.0f} s); of {finished * inputs} inputs "
+            f"{done(log) - finished * inputs} were looked at again"
         )
+
+
+def done(log: Path) -> int:
+    """Return how often an input was reported done; a line that a kill has cut tells of none."""
+    events = [line for line in log.read_text().splitlines() if line.endswith("}")]
+    return sum('"item", "stage": "inputs"' in event for event in events)
 
 
 def check(whole: Path, out: Path) -> None:
