@@ -3,7 +3,7 @@
     python benchmarks/cluster.py --photos DIR --checkpoint PATH [--count 1000] [--rounds 5]
 
 Both sides look at the same photos with the same number of processes, each in a fresh process, in
-turn, round after round. `rate` is that of the `photos` stage; `whole_rate` counts everything from
+turn, round after round. `rate` is that of the `inputs` stage; `whole_rate` counts everything from
 the start of the command on: imports, checkpoint, workers or cluster, tables.
 """
 
@@ -42,7 +42,7 @@ def side(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
         whole = time.perf_counter() - began
         seconds = json.loads((out / "run.json").read_text())["seconds"]
     return {
-        "rate": options.count / seconds["photos"],
+        "rate": options.count / seconds["inputs"],
         "whole_rate": options.count / whole,
         "startup_s": seconds["startup"],
         "whole_s": whole,
