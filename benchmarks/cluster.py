@@ -3,7 +3,7 @@
     python benchmarks/cluster.py --photos DIR --checkpoint PATH [--count 1000] [--rounds 5]
 
 Both sides look at the same photos with the same number of processes, each in a fresh process, in
-turn, round after round. `rate` is that of the stage `inputs`; `whole_rate` counts everything from
+turn, round after round. `rate` is that of the `inputs` stage; `whole_rate` counts everything from
 the start of the command on: imports, checkpoint, workers or cluster, tables.
 """
 
