@@ -6,6 +6,10 @@ Dask itself runs what a worker that went away had been given on another one.
 from __future__ import annotations
 
 import asyncio
+import logging
+import queue
+import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -17,6 +21,12 @@ QUEUE_DEPTH = 3
 
 CONNECT_TIMEOUT = 10  # seconds
 
+# A run waits so long for workers where there are none, in seconds, and looks so often.
+WORKERS_TIMEOUT, LOOK_INTERVAL = 60.0, 5.0
+
+# Those that have a level of their own.
+LOGGERS = ("distributed", "distributed.client", "tornado.application")
+
 
 class Cluster:
     """Workers of a Dask cluster, to be used in a `with` block.
@@ -27,6 +37,7 @@ class Cluster:
         count: number of those processes; all processors by default.
         initializer: called as `initializer(*initargs)` before each item.
         initargs: arguments for `initializer`.
+        quiet: keep back what Dask logs.
 
     Raises:
         WorkersUnavailable: the package is missing, or nobody answers.
@@ -39,6 +50,7 @@ class Cluster:
         *,
         initializer: Callable[..., None] | None = None,
         initargs: tuple = (),
+        quiet: bool = True,
     ) -> None:
         try:
             from distributed import Client, LocalCluster
@@ -46,16 +58,30 @@ class Cluster:
             raise WorkersUnavailable(
                 "Dask's package distributed is not there: pip install 'gudi[dask]'"
             ) from None
+        level = logging.CRITICAL if quiet else logging.WARNING
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(level)
         self._setup, self._local = (initializer, initargs), None
         if address is None:
             self._local = LocalCluster(
-                n_workers=count or cpu_count(), threads_per_worker=1, dashboard_address=None
+                n_workers=count or cpu_count(),
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=level,
             )
         try:
             place = self._local or address
             self._client = Client(place, timeout=CONNECT_TIMEOUT, set_as_default=False)
+            if self._local is not None:
+                self._client.run(_ignore_interrupt)
+            return
         except (OSError, ValueError, asyncio.TimeoutError) as error:
-            raise WorkersUnavailable(f"no Dask scheduler answers at {address}: {error}") from error
+            problem = _reason(error)
+        if self._local is not None:
+            self._local.close()
+        # Not from within the handler: the error would keep the half-made client to the very end,
+        # when it can only complain.
+        raise WorkersUnavailable(f"no Dask scheduler answers at {address}: {problem}")
 
     def __enter__(self) -> Cluster:
         return self
@@ -79,35 +105,63 @@ class Cluster:
         Raises:
             WorkersUnavailable: there are no workers, or the scheduler went away.
         """
-        from distributed import CancelledError, as_completed
+        from distributed import CancelledError
 
         source, running = iter(items), {}
-        finished = as_completed(loop=self._client.loop)
+        finished: queue.SimpleQueue = queue.SimpleQueue()
         try:
             while True:
                 for item in self._some(source, len(running)):
                     future = self._client.submit(_run, self._setup, work, item, pure=False)
                     running[future] = item
-                    finished.add(future)
+                    future.add_done_callback(finished.put)
                 if not running:
                     return
-                future = next(finished)
+                future = self._next(finished)
                 yield _outcome(running.pop(future), future)
                 future.release()
         except (OSError, CancelledError) as error:
-            raise WorkersUnavailable(f"the Dask scheduler is gone: {error}") from error
+            raise WorkersUnavailable(f"the Dask scheduler is gone: {_reason(error)}") from error
         finally:
             if running:
                 self._client.cancel(list(running), force=True)
 
     def _some(self, source: Iterator[Any], running: int) -> Iterator[Any]:
         """Yield items as far as the cluster has room for them now."""
-        threads = sum(self._client.nthreads().values())
+        threads = self._threads()
         if not threads and not running:
-            self._client.wait_for_workers(1, timeout=CONNECT_TIMEOUT)
-            threads = sum(self._client.nthreads().values())
+            threads = self._wait_for_workers()
         for _, item in zip(range(QUEUE_DEPTH * threads - running), source):
             yield item
+
+    def _next(self, finished: queue.SimpleQueue) -> Any:
+        """Return the next future that is finished, while there are workers to finish one."""
+        while True:
+            try:
+                return finished.get(timeout=LOOK_INTERVAL)
+            except queue.Empty:
+                if not self._threads():
+                    self._wait_for_workers()
+
+    def _threads(self) -> int:
+        """Return how many items the cluster can work on at a time."""
+        return sum(self._client.nthreads().values())
+
+    def _wait_for_workers(self) -> int:
+        """Wait for a worker; return how many items they can work on at a time."""
+        ends = time.monotonic() + WORKERS_TIMEOUT
+        while not (threads := self._threads()):
+            if time.monotonic() > ends:
+                raise WorkersUnavailable(
+                    f"the Dask cluster has no workers, and none came for {WORKERS_TIMEOUT:.0f} s"
+                )
+            time.sleep(0.2)
+        return threads
+
+
+def _ignore_interrupt() -> None:
+    """Leave Ctrl-C to the parent; runs in a worker of this machine."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run(
@@ -118,6 +172,11 @@ def _run(
     if initializer is not None:
         initializer(*arguments)
     return call(work, item)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what `error` says, or its name where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 def _outcome(item: Any, future: Any) -> Outcome:
