@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import os
+import platform
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 import cv2
@@ -36,6 +37,11 @@ MAX_WAIT = 10.0
 
 # Batches that may wait for the predictor before the workers' outcomes are left waiting instead.
 BATCHES_AHEAD = 2
+
+# How often a source that this process can open, but a worker cannot, is given to a worker.
+MAX_TRIES = 3
+
+GOES_ON = "what is finished is kept, and the same command goes on from there"
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,11 @@ def start_cluster(
     """
     try:
         cluster = jobs.Cluster(
-            settings.scheduler, settings.workers, initializer=_set_up, initargs=(prediction,)
+            settings.scheduler,
+            settings.workers,
+            initializer=_set_up,
+            initargs=(prediction,),
+            quiet=not settings.debug,
         )
         try:
             seen = cluster.everywhere(os.path.exists, visible.path)
@@ -280,7 +290,8 @@ def recognise(
                     videos.add(result)
         predictions.finish()
     except jobs.WorkersUnavailable as error:
-        raise WorkersError(str(error)) from error
+        kept = f"; {GOES_ON}" if isinstance(workers, jobs.Cluster) else ""
+        raise WorkersError(f"{error}{kept}") from error
     except KeyboardInterrupt:
         workers.close()
         predictions.rescue()
@@ -291,10 +302,32 @@ def recognise(
 
 @dataclass(frozen=True)
 class _Item:
-    """Something for a worker: a photo, a stretch of a video, or a video's packets to be listed."""
+    """Something for a worker: a photo, a stretch of a video, or a video's packets to be listed.
+
+    Attributes:
+        source, stretch: what to look at.
+        tries: how often it has been given to a worker that could not open it.
+    """
 
     source: Source
     stretch: video.Stretch | None = None
+    tries: int = 0
+
+
+class _NotOpened(PhotoError):
+    """A worker cannot open a source.
+
+    Args:
+        reason: what to tell of it.
+        worker: where that was.
+    """
+
+    def __init__(self, reason: str, worker: str) -> None:
+        super().__init__(reason, worker)  # both, since it travels
+        self.worker = worker
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 @dataclass
@@ -330,7 +363,34 @@ class _Look:
 def _look(
     detection: Detection, frames: video.Choice, prediction: Prediction | None, item: _Item
 ) -> _Look | tuple[video.Index, bytes]:
-    """Decode, detect, crop and maybe predict, or list the packets of a video; runs in a worker."""
+    """Decode, detect, crop and maybe predict, or list the packets of a video; runs in a worker.
+
+    Raises:
+        _NotOpened, PhotoError, VideoError, OSError: it cannot.
+    """
+    try:
+        return _look_into(detection, frames, prediction, item)
+    except (PhotoError, VideoError, OSError) as error:
+        if _can_open(item.source):
+            raise
+        worker = f"{platform.node()} (process {os.getpid()})"
+        raise _NotOpened(reason(error), worker) from None
+
+
+def _can_open(source: Source) -> bool:
+    """Tell whether this process can open the file of `source`."""
+    if not os.path.isfile(source.path):
+        return False  # opening a pipe would wait for its other end
+    try:
+        with open(source.path, "rb"):
+            return True
+    except OSError:
+        return False
+
+
+def _look_into(
+    detection: Detection, frames: video.Choice, prediction: Prediction | None, item: _Item
+) -> _Look | tuple[video.Index, bytes]:
     if item.source.kind == media.VIDEO and item.stretch is None:
         return video.index(item.source.path), media.digest(item.source.path)
     if item.source.kind == media.VIDEO:
@@ -420,6 +480,8 @@ class _Queue(jobs.Supply):
             self._cut(source, *look)
         elif isinstance(outcome.error, CheckpointError):
             raise outcome.error  # which is no fault of the photo's
+        elif isinstance(outcome.error, _NotOpened) and _can_open(source):
+            self._try_again(outcome.item, outcome.error)
         else:
             part = None if stretch is None else stretch.number
             if outcome.error is not None:
@@ -431,6 +493,16 @@ class _Queue(jobs.Supply):
                 source, look.boxes, look.places, None, None, look.width, look.height, look.error,
                 look.frames, look.end, part, look.digest,
             ), look  # fmt: skip
+
+    def _try_again(self, item: _Item, error: _NotOpened) -> None:
+        """Queue what a worker could not open although it is there: other workers may see it."""
+        if item.tries + 1 == MAX_TRIES:
+            raise WorkersError(
+                f"the worker on {error.worker} cannot open {one_line(item.source.path)} ({error}), "
+                "which is there: inputs have to be on storage that all workers reach by the same "
+                f"path; {GOES_ON}"
+            )
+        self.add([replace(item, tries=item.tries + 1)])
 
     def _cut(self, source: Source, index: video.Index, digest: bytes) -> None:
         """Queue the stretches of a video that are not known yet."""
