@@ -46,6 +46,8 @@ from gudi.results import (
     read_run,
 )
 
+MAX_INPUTS = 100  # that run.json names; a pattern that the shell expands may make thousands
+
 MAX_ENDINGS = 5  # that are told of files that are passed over
 
 
@@ -182,7 +184,7 @@ class _Run:
 
     def begin(self, *, restart: bool, retry_failed: bool) -> None:
         """Open the ledger and list what there is to work on."""
-        identity = _identity(self.settings, self.weights)
+        identity = _identity(self.settings, self.weights, self.shard)
         self.folder.sweep()
         path = self.folder.path / ledger.NAME
         if self.folder.used and not restart:
@@ -200,7 +202,7 @@ class _Run:
                     there.retry_failed()
         self.folder.write_run(self.account)
         self.ledger = self._open(path)
-        if (left_out := self.ledger.count_left_out()) and self.shard is None:
+        if left_out := self.ledger.count_left_out():
             self.progress.note(
                 f"{left_out:,} inputs that earlier runs finished are not among the inputs any "
                 "more: tables and pictures are without them (the ledger keeps them, should they "
@@ -532,7 +534,9 @@ def _keep_apart(source: Source, out: Path) -> None:
         )
 
 
-def _identity(settings: Settings, weights: checkpoint.Weights) -> dict[str, Any]:
+def _identity(
+    settings: Settings, weights: checkpoint.Weights, shard: tuple[int, int] | None
+) -> dict[str, Any]:
     """Return what results depend on, under the names of the options; JSON gives it back equal."""
     return {
         "checkpoint": weights.fingerprint,
@@ -540,6 +544,7 @@ def _identity(settings: Settings, weights: checkpoint.Weights) -> dict[str, Any]
         **asdict(settings.detection),
         **asdict(settings.frames),
         "crops": settings.crops,
+        "shard": "{}/{}".format(*shard or (1, 1)),
     }
 
 
@@ -551,7 +556,8 @@ def _account(
         "gudi": __version__,
         "state": "running",
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "inputs": list(inputs),
+        "inputs": list(inputs[:MAX_INPUTS]),
+        "more_inputs": max(0, len(inputs) - MAX_INPUTS),
         "settings": asdict(settings)
         | asdict(output)
         | {"workers": settings.workers or jobs.cpu_count()},

@@ -294,6 +294,7 @@ class Ledger:
         )  # fmt: skip
         if result.part is None:
             self._finish(number, "", result.digest)
+            self._see(result.source, result.error)
 
     def finish(self, source: Source, problem: str, digest: bytes | None) -> tuple[str, str]:
         """Note that all parts of a video have been added; `problem` is of the video as a whole.
@@ -301,7 +302,20 @@ class Ledger:
         Returns:
             Its status, and "" or why it failed.
         """
-        return self._finish(self._number(source), problem, digest)
+        status, error = self._finish(self._number(source), problem, digest)
+        self._see(source, error)
+        return status, error
+
+    def _see(self, source: Source, error: str) -> None:
+        """Forget what a source looked like that failed and is gone: it may come back.
+
+        A drive may have gone away for a while, and with it all that was on it.
+        """
+        if error and not source.problem and not os.path.lexists(source.path):
+            self._write(
+                "UPDATE sources SET size = NULL, mtime = NULL WHERE place = ?",
+                (media.place(source.path),),
+            )
 
     def forget(self, source: Source) -> None:
         """Drop the parts of `source`: it will be looked at in another way."""
@@ -348,12 +362,13 @@ class Ledger:
         ).fetchone()
         place, path, name, *others = values
         place, name = os.fsencode(prefix) + place, prefix + name
+        # Other machines reach the same collection by another way, so the name counts, too.
         there = self._db.execute(
-            "SELECT digest, status FROM sources WHERE place = ?", (place,)
-        ).fetchone()
-        if there is not None:
+            "SELECT digest, status FROM sources WHERE place = ? OR name = ?", (place, name)
+        ).fetchall()
+        if there:
             digest, status = others[3], others[4]
-            if there != (digest, status):
+            if any(each != (digest, status) for each in there):
                 raise OutputError(f"there are different results for {name}")
             return None
         self._write(

@@ -38,6 +38,9 @@ FORMATS = ("csv", "jsonl", "parquet")
 # Rows of a parquet file that are compressed together, and held in memory until then.
 PARQUET_ROWS = 50_000
 
+# A hundred inputs whose names are as long as can be, and what else `run.json` says.
+MAX_RUN_SIZE = 2**22
+
 # File systems of today take names of this many bytes.
 MAX_NAME = 255
 
@@ -409,7 +412,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """Return what `run.json` in `folder` says; nothing where gudi did not write it."""
     try:
         with (folder / RUN).open("rb") as file:
-            run = json.loads(file.read(2**20))
+            run = json.loads(file.read(MAX_RUN_SIZE))
     except (OSError, ValueError):
         return {}
     return run if isinstance(run, dict) and "gudi" in run else {}
