@@ -215,26 +215,26 @@ class _Run:
         try:
             with self._open(beside) as new:
                 self._list(new, identity)
-            self._remove_pictures(path)
-            self.folder.clear()
+            self.folder.clear(self._remove_pictures(path))
             os.replace(beside, path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
 
-    def _remove_pictures(self, path: Path) -> None:
-        """Remove the pictures that the ledger at `path` tells of."""
+    def _remove_pictures(self, path: Path) -> list[str]:
+        """Remove the pictures that the ledger at `path` tells of; return its tables' formats."""
         problem = f"there is no {ledger.NAME}"
         try:
             if path.exists():
                 with self._open(path) as earlier:
                     drawing.remove(earlier.everything(), earlier, self.folder)
-                return
+                    return earlier.formats
         except OutputError as error:
             problem = str(error)
         annotated = self.folder.annotated
         if annotated.exists():
             self.progress.note(f"{problem}: pictures of earlier runs may be left in {annotated}")
+        return []
 
     def _open(self, path: Path) -> Ledger:
         return Ledger(path, len(self.settings.emotions), crops=self.settings.crops)
@@ -450,7 +450,11 @@ def write_tables(
     counts: Counter = Counter()
     tracked = output.tracked
     records = face_records(ledger.entries(), ledger.rows, emotions, tracked=tracked, counts=counts)
+    earlier = ledger.formats
+    ledger.formats = {*earlier, output.format}
     folder.write_faces(records, face_columns(emotions, tracked=tracked), output.format)
+    folder.remove_faces(set(earlier) - {output.format})
+    ledger.formats = [output.format]
     if ledger.crops:
         folder.write_crops(row.crop for entry in ledger.entries() for row in ledger.rows(entry))
     folder.write_files(ledger.entries())

@@ -187,16 +187,33 @@ class Ledger:
     @property
     def settings(self) -> dict[str, Any]:
         """What the results depend on, as it was noted; empty in a new ledger."""
-        text = self._value("SELECT value FROM meta WHERE key = 'settings'")
+        return self._noted("settings", {})
+
+    @property
+    def formats(self) -> list[str]:
+        """The formats in which tables of faces were written."""
+        return self._noted("formats", [])
+
+    @formats.setter
+    def formats(self, formats: Iterable[str]) -> None:
+        self._note("formats", sorted(formats))
+
+    def _noted(self, key: str, default: Any) -> Any:
+        """Return what was noted as `key`, as the same type as `default`."""
+        text = self._value("SELECT value FROM meta WHERE key = ?", (key,))
         try:
-            return json.loads(text) if text else {}
+            value = json.loads(text) if text else default
         except ValueError as error:
             raise OutputError(f"{self.path} is damaged: {error}") from error
+        return value if isinstance(value, type(default)) else default
+
+    def _note(self, key: str, value: Any) -> None:
+        self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Begin another run, with `settings`."""
         self.run += 1
-        self._write("INSERT OR REPLACE INTO meta VALUES ('settings', ?)", (json.dumps(settings),))
+        self._note("settings", settings)
 
     # What there is to work on
 

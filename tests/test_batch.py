@@ -515,7 +515,8 @@ def test_the_same_command_goes_on(photos, made, tmp_path):
         path.write_text("mine")
     (photos / "new.jpg").unlink()
     shutil.rmtree(photos / "below")
-    anew = run(photos, out, made[0], "--restart")
+    (out / "faces.parquet").write_bytes(b"somebody's own")
+    anew = run(photos, out, made[0], "--restart", "--format", "jsonl")
     assert "finished earlier" not in anew.stderr
     assert [path.read_text() for path in mine] == ["mine"] * 3
     assert not new.exists()
