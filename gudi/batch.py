@@ -46,6 +46,8 @@ from gudi.results import (
     read_run,
 )
 
+MAX_INPUTS = 100  # that run.json names; a pattern that the shell expands may make thousands
+
 MAX_ENDINGS = 5  # that are told of files that are passed over
 
 
@@ -182,7 +184,7 @@ class _Run:
 
     def begin(self, *, restart: bool, retry_failed: bool) -> None:
         """Open the ledger and list what there is to work on."""
-        identity = _identity(self.settings, self.weights)
+        identity = _identity(self.settings, self.weights, self.shard)
         self.folder.sweep()
         path = self.folder.path / ledger.NAME
         if self.folder.used and not restart:
@@ -200,7 +202,7 @@ class _Run:
                     there.retry_failed()
         self.folder.write_run(self.account)
         self.ledger = self._open(path)
-        if (left_out := self.ledger.count_left_out()) and self.shard is None:
+        if left_out := self.ledger.count_left_out():
             self.progress.note(
                 f"{left_out:,} inputs that earlier runs finished are not among the inputs any "
                 "more: tables and pictures are without them (the ledger keeps them, should they "
@@ -213,26 +215,26 @@ class _Run:
         try:
             with self._open(beside) as new:
                 self._list(new, identity)
-            self._remove_pictures(path)
-            self.folder.clear()
+            self.folder.clear(self._remove_pictures(path))
             os.replace(beside, path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
 
-    def _remove_pictures(self, path: Path) -> None:
-        """Remove the pictures that the ledger at `path` tells of."""
+    def _remove_pictures(self, path: Path) -> list[str]:
+        """Remove the pictures that the ledger at `path` tells of; return its tables' formats."""
         problem = f"there is no {ledger.NAME}"
         try:
             if path.exists():
                 with self._open(path) as earlier:
                     drawing.remove(earlier.everything(), earlier, self.folder)
-                return
+                    return earlier.formats
         except OutputError as error:
             problem = str(error)
         annotated = self.folder.annotated
         if annotated.exists():
             self.progress.note(f"{problem}: pictures of earlier runs may be left in {annotated}")
+        return []
 
     def _open(self, path: Path) -> Ledger:
         return Ledger(path, len(self.settings.emotions), crops=self.settings.crops)
@@ -448,7 +450,11 @@ def write_tables(
     counts: Counter = Counter()
     tracked = output.tracked
     records = face_records(ledger.entries(), ledger.rows, emotions, tracked=tracked, counts=counts)
+    earlier = ledger.formats
+    ledger.formats = {*earlier, output.format}
     folder.write_faces(records, face_columns(emotions, tracked=tracked), output.format)
+    folder.remove_faces(set(earlier) - {output.format})
+    ledger.formats = [output.format]
     if ledger.crops:
         folder.write_crops(row.crop for entry in ledger.entries() for row in ledger.rows(entry))
     folder.write_files(ledger.entries())
@@ -532,7 +538,9 @@ def _keep_apart(source: Source, out: Path) -> None:
         )
 
 
-def _identity(settings: Settings, weights: checkpoint.Weights) -> dict[str, Any]:
+def _identity(
+    settings: Settings, weights: checkpoint.Weights, shard: tuple[int, int] | None
+) -> dict[str, Any]:
     """Return what results depend on, under the names of the options; JSON gives it back equal."""
     return {
         "checkpoint": weights.fingerprint,
@@ -540,6 +548,7 @@ def _identity(settings: Settings, weights: checkpoint.Weights) -> dict[str, Any]
         **asdict(settings.detection),
         **asdict(settings.frames),
         "crops": settings.crops,
+        "shard": "{}/{}".format(*shard or (1, 1)),
     }
 
 
@@ -551,7 +560,8 @@ def _account(
         "gudi": __version__,
         "state": "running",
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "inputs": list(inputs),
+        "inputs": list(inputs[:MAX_INPUTS]),
+        "more_inputs": max(0, len(inputs) - MAX_INPUTS),
         "settings": asdict(settings)
         | asdict(output)
         | {"workers": settings.workers or jobs.cpu_count()},

@@ -1224,7 +1224,10 @@ def _summarise(report: Report, out: Path) -> None:
     if statuses["no_face"]:
         say(f"  no face: {_number(statuses['no_face'], noun)}")
     if statuses["failed"]:
-        say(f"  failed: {_number(statuses['failed'], 'input')}, the reasons are in files.csv")
+        say(
+            f"  failed: {_number(statuses['failed'], 'input')}, the reasons are in files.csv; "
+            "--retry-failed looks at them once more"
+        )
     say(f"results: {out}")
     if report.interrupted:
         missing = f"{_number(report.left, 'input')} not looked at" if report.left else "not drawn"

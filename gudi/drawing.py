@@ -7,6 +7,7 @@ put together in the end, so that no piece takes long and a killed run goes on be
 from __future__ import annotations
 
 import bisect
+import errno
 import functools
 import os
 import shutil
@@ -21,7 +22,7 @@ import numpy as np
 
 import jobs
 from gudi import draw, encode, media, video
-from gudi.errors import PhotoError, VideoError
+from gudi.errors import OutputError, PhotoError, VideoError
 from gudi.faces import Box
 from gudi.files import TEMPORARY_PREFIX, written_whole
 from gudi.ledger import PICTURE, THUMBNAIL, Entry, Ledger
@@ -36,6 +37,9 @@ THUMBNAILS_A_FOLDER = 1000
 # Frames of a video that are encoded together. Decoding begins at the key frame before them, and
 # each piece begins with a key frame.
 PIECE = 512
+
+# What is no fault of a single picture: a disk, or what somebody may take of it, is full.
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # Of a video of which not every frame was looked at, a face is shown for so long, in seconds.
 HOLD = 1.0
@@ -244,6 +248,8 @@ class _Queue(jobs.Supply):
     def judge(self, outcome: jobs.Outcome) -> None:
         """Take in what came of an item."""
         item = outcome.item
+        if getattr(outcome.error, "errno", None) in FULL:
+            raise OutputError(f"{self._folder.path}: {reason(outcome.error)}")
         error = _undrawn(outcome.error) if outcome.error is not None else ""
         if isinstance(item, _Photo):
             self._finish(item.source, error)

@@ -146,7 +146,8 @@ def _mux(path: Path, pieces: Sequence[Path], original: str | os.PathLike | None)
 def _sound(container: Any, original: str | os.PathLike) -> Iterator[Iterator[tuple[float, Any]]]:
     """Yield the packets of the sound of `original`, ready for `container`, with their times."""
     with video.opened(original) as (source, _):
-        streams = source.streams.audio
+        # FFmpeg may know that there is sound, but not of which kind.
+        streams = [each for each in source.streams.audio if each.codec_context is not None]
         if not streams:
             yield iter(())
             return

@@ -187,16 +187,33 @@ class Ledger:
     @property
     def settings(self) -> dict[str, Any]:
         """What the results depend on, as it was noted; empty in a new ledger."""
-        text = self._value("SELECT value FROM meta WHERE key = 'settings'")
+        return self._noted("settings", {})
+
+    @property
+    def formats(self) -> list[str]:
+        """The formats in which tables of faces were written."""
+        return self._noted("formats", [])
+
+    @formats.setter
+    def formats(self, formats: Iterable[str]) -> None:
+        self._note("formats", sorted(formats))
+
+    def _noted(self, key: str, default: Any) -> Any:
+        """Return what was noted as `key`, as the same type as `default`."""
+        text = self._value("SELECT value FROM meta WHERE key = ?", (key,))
         try:
-            return json.loads(text) if text else {}
+            value = json.loads(text) if text else default
         except ValueError as error:
             raise OutputError(f"{self.path} is damaged: {error}") from error
+        return value if isinstance(value, type(default)) else default
+
+    def _note(self, key: str, value: Any) -> None:
+        self._write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Begin another run, with `settings`."""
         self.run += 1
-        self._write("INSERT OR REPLACE INTO meta VALUES ('settings', ?)", (json.dumps(settings),))
+        self._note("settings", settings)
 
     # What there is to work on
 
@@ -294,6 +311,7 @@ class Ledger:
         )  # fmt: skip
         if result.part is None:
             self._finish(number, "", result.digest)
+            self._see(result.source, result.error)
 
     def finish(self, source: Source, problem: str, digest: bytes | None) -> tuple[str, str]:
         """Note that all parts of a video have been added; `problem` is of the video as a whole.
@@ -301,7 +319,20 @@ class Ledger:
         Returns:
             Its status, and "" or why it failed.
         """
-        return self._finish(self._number(source), problem, digest)
+        status, error = self._finish(self._number(source), problem, digest)
+        self._see(source, error)
+        return status, error
+
+    def _see(self, source: Source, error: str) -> None:
+        """Forget what a source looked like that failed and is gone: it may come back.
+
+        A drive may have gone away for a while, and with it all that was on it.
+        """
+        if error and not source.problem and not os.path.lexists(source.path):
+            self._write(
+                "UPDATE sources SET size = NULL, mtime = NULL WHERE place = ?",
+                (media.place(source.path),),
+            )
 
     def forget(self, source: Source) -> None:
         """Drop the parts of `source`: it will be looked at in another way."""
@@ -348,12 +379,13 @@ class Ledger:
         ).fetchone()
         place, path, name, *others = values
         place, name = os.fsencode(prefix) + place, prefix + name
+        # Other machines reach the same collection by another way, so the name counts, too.
         there = self._db.execute(
-            "SELECT digest, status FROM sources WHERE place = ?", (place,)
-        ).fetchone()
-        if there is not None:
+            "SELECT digest, status FROM sources WHERE place = ? OR name = ?", (place, name)
+        ).fetchall()
+        if there:
             digest, status = others[3], others[4]
-            if there != (digest, status):
+            if any(each != (digest, status) for each in there):
                 raise OutputError(f"there are different results for {name}")
             return None
         self._write(

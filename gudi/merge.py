@@ -56,7 +56,10 @@ def merge(
     progress = progress or Progress()
     folder = ResultFolder(out)
     if folder.used:
-        raise OutputError(f"--out {out} holds results already; choose a new or an empty folder")
+        raise OutputError(
+            f"--out {out} holds results already, or what a merge that was stopped has left; choose "
+            "a new or an empty folder"
+        )
     if len({os.path.realpath(each) for each in [*folders, out]}) <= len(folders):
         raise InputError("each folder can be given once, and --out has to be another one")
     with contextlib.ExitStack() as stack:
@@ -105,6 +108,7 @@ def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
             settings = opened.settings
         if not settings:
             raise InputError(f"{each} holds no results yet")
+        settings.pop("shard", None)
         common = common or settings
         if other := [name for name in common if settings.get(name) != common[name]]:
             changes = "; ".join(f"{n} is {settings.get(n)}, not {common[n]}" for n in other)

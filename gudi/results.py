@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, groupby, islice
 from pathlib import Path, PurePosixPath
@@ -37,6 +37,9 @@ FORMATS = ("csv", "jsonl", "parquet")
 
 # Rows of a parquet file that are compressed together, and held in memory until then.
 PARQUET_ROWS = 50_000
+
+# A hundred inputs whose names are as long as can be, and what else `run.json` says.
+MAX_RUN_SIZE = 2**22
 
 # File systems of today take names of this many bytes.
 MAX_NAME = 255
@@ -144,15 +147,18 @@ class ResultFolder:
                 "choose a new or an empty folder"
             )
 
-    def clear(self) -> None:
+    def clear(self, formats: Collection[str]) -> None:
         """Remove what earlier runs have left, but for pictures, of which the ledger tells.
 
         `run.json` stays, by which the folder is known for gudi's.
 
+        Args:
+            formats: those in which they wrote the table of faces.
+
         Raises:
             OutputError: that cannot be done.
         """
-        files = [FILES, CROPS, REPORT, *(f"{FACES}.{each}" for each in FORMATS)]
+        files = [FILES, CROPS, REPORT, *(f"{FACES}.{each}" for each in FORMATS if each in formats)]
         files += [f"{LEDGER}{ending}" for ending in ("", "-wal", "-shm", "-journal")]
         try:
             for name in files:
@@ -183,7 +189,7 @@ class ResultFolder:
     def write_faces(
         self, records: Iterable[Sequence[Any]], columns: Sequence[str], format: str
     ) -> None:
-        """Write the table of faces; one of an earlier run in another format is removed.
+        """Write the table of faces.
 
         Args:
             records: a row a face, as `face_records` makes them.
@@ -196,8 +202,11 @@ class ResultFolder:
         else:
             with _text_file(path) as file:
                 (_write_csv if format == "csv" else _write_jsonl)(file, records, columns)
-        for other in set(FORMATS) - {format}:
-            (self.path / f"{FACES}.{other}").unlink(missing_ok=True)
+
+    def remove_faces(self, formats: Iterable[str]) -> None:
+        """Remove tables of faces in these formats."""
+        for each in set(formats) & set(FORMATS):
+            (self.path / f"{FACES}.{each}").unlink(missing_ok=True)
 
     def write_files(self, entries: Iterable[Entry]) -> None:
         """Write `files.csv`, a row an input."""
@@ -236,7 +245,7 @@ class ResultFolder:
 
     def discard(self) -> None:
         """Remove what a run has left that could not be begun, in a folder that was empty."""
-        self.clear()
+        self.clear(FORMATS)
         self._remove_folders((self.annotated, self.thumbnails))
         self.sweep()
         (self.path / RUN).unlink(missing_ok=True)
@@ -409,7 +418,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """Return what `run.json` in `folder` says; nothing where gudi did not write it."""
     try:
         with (folder / RUN).open("rb") as file:
-            run = json.loads(file.read(2**20))
+            run = json.loads(file.read(MAX_RUN_SIZE))
     except (OSError, ValueError):
         return {}
     return run if isinstance(run, dict) and "gudi" in run else {}

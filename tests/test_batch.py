@@ -480,6 +480,10 @@ def test_the_same_command_goes_on(photos, made, tmp_path):
     tables = {name: (out / name).read_bytes() for name in ("faces.csv", "files.csv")}
     worked = json.loads((out / "run.json").read_text())
     assert set(worked["processor_seconds"]) == {"decode", "detect", "predict", "draw", "write"}
+    # The shell makes many inputs of a pattern.
+    many = [photos, *[photos / "one.jpg"] * 20_000]
+    more = run_gudi("batch", *many, "--out", out, "--checkpoint", made[0])
+    assert more.returncode == 0, more.stderr
     again = run(photos, out, made[0])
     assert again.returncode == 0, again.stderr
     assert "finished earlier: 4 photos" in again.stderr
@@ -511,7 +515,8 @@ def test_the_same_command_goes_on(photos, made, tmp_path):
         path.write_text("mine")
     (photos / "new.jpg").unlink()
     shutil.rmtree(photos / "below")
-    anew = run(photos, out, made[0], "--restart")
+    (out / "faces.parquet").write_bytes(b"somebody's own")
+    anew = run(photos, out, made[0], "--restart", "--format", "jsonl")
     assert "finished earlier" not in anew.stderr
     assert [path.read_text() for path in mine] == ["mine"] * 3
     assert not new.exists()
@@ -559,6 +564,8 @@ def test_shards_put_together_are_the_whole(photos, made, tmp_path):
         counts.append(len(rows(out / "files.csv")))
     assert sum(counts) == 10
     assert min(counts) > 0
+    other = run(photos, tmp_path / "1", made[0], "--shard", "2/2")
+    assert (other.returncode, "shard was 1/2, now 2/2" in other.stderr) == (1, True)
     done = run_gudi("merge", tmp_path / "1", tmp_path / "2", "--out", tmp_path / "both")
     assert done.returncode == 0, done.stderr
     for name in ("faces.csv", "files.csv"):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import draw_face, gudi_environment, run_gudi, save
 
-from gudi import media
+import jobs
+from gudi import drawing, media, video
 from gudi.emotions import EMOTIONS
 from gudi.errors import OutputError
 from gudi.faces import Box
@@ -150,6 +153,24 @@ def test_only_what_has_changed_is_pending(files, tmp_path):
         assert [source.path for source in ledger.pending()] == [str(files[5])]
 
 
+def test_what_was_gone_for_a_while_is_looked_at_when_it_is_back(files, tmp_path):
+    content = files[0].read_bytes()
+    with Ledger(tmp_path / NAME, 7) as ledger:
+        ledger.begin(SETTINGS)
+        for path in files[:2]:
+            ledger.enlist(photo(path).source)
+        files[0].rename(tmp_path / "elsewhere")
+        ledger.add(photo(files[0], 0, "no such file"))
+        ledger.add(photo(files[1], 0, "it is damaged"))
+        assert ledger.counts() == {"failed": 2}
+        (tmp_path / "elsewhere").rename(files[0])
+        assert files[0].read_bytes() == content
+        ledger.begin(SETTINGS)
+        for path in files[:2]:
+            ledger.enlist(photo(path).source)
+        assert [source.path for source in ledger.pending()] == [str(files[0])]
+
+
 def folder(path, results, settings=SETTINGS, run=None):
     """Make a result folder of `results`; `run` is what its `run.json` says besides."""
     path.mkdir()
@@ -232,6 +253,39 @@ def test_what_the_folders_agree_on_is_taken_over(files, tmp_path):
     (note,) = progress.notes
     assert note.startswith("the folders do not agree on --track (False, True): taken as False")
     assert "track" not in (tmp_path / "mixed" / "faces.jsonl").read_text()
+
+
+def elsewhere(result, path):
+    """Return `result` as another machine has it, which reaches its file as `path`."""
+    return replace(result, source=replace(result.source, path=str(path)))
+
+
+def test_machines_that_reach_the_same_files_by_other_ways(files, tmp_path):
+    parts = [
+        folder(
+            tmp_path / f"part{way}",
+            [elsewhere(photo(path), f"/{way}/{path.name}") for path in some],
+        )
+        for way, some in enumerate((files[:4], files[2:6]))
+    ]
+    merge(parts, tmp_path / "both")
+    table = rows(tmp_path / "both" / "files.csv")
+    assert [row["source"] for row in table] == [path.as_posix() for path in files[:6]]
+    first = photo(files[0])
+    files[0].write_bytes(b"another photo of the same name")
+    other = folder(tmp_path / "other", [elsewhere(photo(files[0], 2), "/2/00.jpg")])
+    with pytest.raises(OutputError, match="there are different results for"):
+        merge([folder(tmp_path / "one", [elsewhere(first, "/1/00.jpg")]), other], tmp_path / "x")
+
+
+def test_a_full_disk_is_no_fault_of_the_picture(files, tmp_path):
+    with Ledger(folder(tmp_path / "out", [photo(files[0])]) / NAME, 7) as ledger:
+        queue = drawing._Queue(ledger, ResultFolder(tmp_path / "out"), video.ALL, 3, print)
+        item = next(queue)
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with pytest.raises(OutputError, match="out: No space left on device"):
+            queue.judge(jobs.Outcome(item, error=full))
+        assert ledger.count_undrawn(3) == 1
 
 
 def test_what_cannot_be_put_together(files, tmp_path):

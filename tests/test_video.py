@@ -13,7 +13,7 @@ import pytest
 from conftest import draw_face, run_gudi, save
 
 import jobs
-from gudi import pipeline, video
+from gudi import encode, pipeline, video
 from gudi.errors import VideoError
 from gudi.media import Source
 
@@ -176,6 +176,15 @@ def test_what_is_no_video(tmp_path):
 def rows(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_sound_of_no_known_kind_is_left_out(tmp_path):
+    path = tmp_path / "film.mp4"
+    make(path, [scene(number) for number in range(5)], sound="aac")
+    content = path.read_bytes().replace(b"mp4a", b"ac-4").replace(b"esds", b"free")
+    path.write_bytes(content)
+    with encode._sound(None, path) as packets:
+        assert list(packets) == []
 
 
 @pytest.fixture(scope="module")
