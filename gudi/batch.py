@@ -184,11 +184,11 @@ class _Run:
 
     def begin(self, *, restart: bool, retry_failed: bool) -> None:
         """Open the ledger and list what there is to work on."""
-        identity = _identity(self.settings, self.weights, self.shard)
+        identity = identify(self.settings, self.weights, self.shard)
         self.folder.sweep()
         path = self.folder.path / ledger.NAME
         if self.folder.used and not restart:
-            self._check_same(path, identity)
+            check_same(self.folder, self.settings, identity)
             self.account = _last_work(read_run(self.folder.path)) | self.account
         # Before anything else: a folder without it would not be known for gudi's.
         if not self.folder.used:
@@ -247,35 +247,13 @@ class _Run:
             self.inputs, without=out, is_new=there.is_new, passed_over=passed_over
         ):
             _keep_apart(source, out)
-            if self.shard is None or _in_shard(source, *self.shard):
+            if self.shard is None or in_shard(source, *self.shard):
                 if self.settings.backend == "dask":
                     source = replace(source, path=os.path.abspath(source.path))
                 there.enlist(source)
                 self.unusable += bool(source.problem)
         if passed_over:
             self.progress.note(f"left out: {describe_passed_over(passed_over)}")
-
-    def _check_same(self, path: Path, identity: dict[str, Any]) -> None:
-        """Raise unless the results in the folder were made as this run would make them."""
-        out = self.folder.path
-        if not path.exists():
-            if not (out / FILES).exists():
-                return  # it was killed before it had begun
-            raise OutputError(
-                f"--out {out} holds results, but not the ledger ({ledger.NAME}) to go on from; "
-                "choose another folder, or give --restart to replace them"
-            )
-        with self._open(path) as earlier:
-            before = earlier.settings
-        other = [name for name in identity if before and before.get(name) != identity[name]]
-        if other:
-            changes = "; ".join(
-                f"{name} was {before.get(name)}, now {identity[name]}" for name in other
-            )
-            raise OutputError(
-                f"--out {out} holds results that were made with other settings ({changes}); choose "
-                "another folder, or give --restart to replace them"
-            )
 
     def go_on(self) -> Report:
         """Do what is left to do, and write down whatever came of it."""
@@ -523,7 +501,7 @@ def describe_passed_over(files: Counter) -> str:
     )
 
 
-def _in_shard(source: Source, number: int, count: int) -> bool:
+def in_shard(source: Source, number: int, count: int) -> bool:
     """Tell whether `source` is in part `number` of `count`: by its name, the same everywhere."""
     digest = hashlib.blake2b(source.name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % count == number - 1
@@ -538,7 +516,30 @@ def _keep_apart(source: Source, out: Path) -> None:
         )
 
 
-def _identity(
+def check_same(folder: ResultFolder, settings: Settings, identity: Mapping[str, Any]) -> None:
+    """Raise unless the results in `folder` were made as a run of this identity makes them."""
+    out, path = folder.path, folder.path / ledger.NAME
+    if not path.exists():
+        if not (out / FILES).exists():
+            return  # it was killed before it had begun
+        raise OutputError(
+            f"--out {out} holds results, but not the ledger ({ledger.NAME}) to go on from; "
+            "choose another folder, or give --restart to replace them"
+        )
+    with Ledger(path, len(settings.emotions), crops=settings.crops) as earlier:
+        before = earlier.settings
+    other = [name for name in identity if before and before.get(name) != identity[name]]
+    if other:
+        changes = "; ".join(
+            f"{name} was {before.get(name)}, now {identity[name]}" for name in other
+        )
+        raise OutputError(
+            f"--out {out} holds results that were made with other settings ({changes}); choose "
+            "another folder, or give --restart to replace them"
+        )
+
+
+def identify(
     settings: Settings, weights: checkpoint.Weights, shard: tuple[int, int] | None
 ) -> dict[str, Any]:
     """Return what results depend on, under the names of the options; JSON gives it back equal."""

@@ -489,21 +489,14 @@ def batch(
         fps=fps,
     )
     output = Output(annotated=annotated, report=report, tracked=tracked, format=format)
+    which = {"restart": restart, "retry_failed": retry_failed, "shard": shard}
     if dry_run:
         from gudi.inventory import take_inventory
 
-        click.echo(_described_inventory(take_inventory(inputs, out, settings, output), out))
+        found = take_inventory(inputs, out, settings, output, **which)
+        click.echo(_described_inventory(found, out))
         return
-    done = run(
-        inputs,
-        out,
-        settings,
-        output,
-        restart=restart,
-        retry_failed=retry_failed,
-        shard=shard,
-        progress=shown(log_json),
-    )
+    done = run(inputs, out, settings, output, **which, progress=shown(log_json))
     _summarise(done, out)
     sys.exit(done.exit_code)
 

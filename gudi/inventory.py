@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -15,8 +16,16 @@ from pathlib import Path
 import cv2
 
 import jobs
-from gudi import faces, ledger, media, video
-from gudi.batch import EVERYTHING, Output, describe_passed_over, list_sources
+from gudi import checkpoint, faces, ledger, media, video
+from gudi.batch import (
+    EVERYTHING,
+    Output,
+    check_same,
+    describe_passed_over,
+    identify,
+    in_shard,
+    list_sources,
+)
 from gudi.errors import GudiError, one_line
 from gudi.files import nearest_folder
 from gudi.ledger import Ledger
@@ -93,33 +102,44 @@ class Inventory:
 
 
 def take_inventory(
-    inputs: Sequence[str], out: Path, settings: Settings, output: Output = EVERYTHING
+    inputs: Sequence[str],
+    out: Path,
+    settings: Settings,
+    output: Output = EVERYTHING,
+    *,
+    restart: bool = False,
+    retry_failed: bool = False,
+    shard: tuple[int, int] | None = None,
 ) -> Inventory:
-    """Return what `gudi.batch.run` would have to do; nothing is written.
+    """Return what `gudi.batch.run` would have to do with the same arguments; nothing is written.
 
     Raises:
-        GudiError: there is nothing to work on, or `out` cannot be used.
+        GudiError: there is nothing to work on, or the run would refuse checkpoint or `out`.
     """
     folder, found = ResultFolder(out), Inventory()
+    weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
+    goes_on = folder.used and not restart
+    if goes_on:
+        check_same(folder, settings, identify(settings, weights, shard))
     sample, passed_over = _Sample(), Counter()
-    with tempfile.TemporaryDirectory() as scratch, Ledger(Path(scratch, "list"), 0) as listed:
-        earlier = None
-        if folder.used and (out / ledger.NAME).exists():
-            earlier = Ledger(out / ledger.NAME, len(settings.emotions), crops=settings.crops)
-        try:
-            listed.begin({})
-            for source in list_sources(
-                inputs, without=out, is_new=listed.is_new, passed_over=passed_over
-            ):
-                listed.enlist(source)
-                if earlier is not None and earlier.is_finished(source):
-                    found.finished += 1
-                else:
-                    _count(found, source, settings)
-                    sample.offer(source)
-        finally:
-            if earlier is not None:
-                earlier.close()
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as ledgers:
+        listed, earlier = ledgers.enter_context(Ledger(Path(scratch, "list"), 0)), None
+        if goes_on and (out / ledger.NAME).exists():
+            earlier = ledgers.enter_context(
+                Ledger(out / ledger.NAME, len(settings.emotions), crops=settings.crops)
+            )
+        listed.begin({})
+        for source in list_sources(
+            inputs, without=out, is_new=listed.is_new, passed_over=passed_over
+        ):
+            if shard is not None and not in_shard(source, *shard):
+                continue
+            listed.enlist(source)
+            if earlier is not None and earlier.is_finished(source, or_failed=not retry_failed):
+                found.finished += 1
+            else:
+                _count(found, source, settings)
+                sample.offer(source)
     if passed_over:
         found.passed_over = describe_passed_over(passed_over)
     sample.look(found, settings)

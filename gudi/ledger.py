@@ -222,13 +222,14 @@ class Ledger:
         run = self._value("SELECT run FROM sources WHERE place = ?", (media.place(path),))
         return run != self.run
 
-    def is_finished(self, source: Source) -> bool:
-        """Tell whether `source` is finished and looks as it did then."""
+    def is_finished(self, source: Source, *, or_failed: bool = True) -> bool:
+        """Tell whether `source` is finished, or has failed, and looks as it did then."""
         if source.problem:
             return False  # it is looked at anew each time
         known = self._db.execute(
-            "SELECT size, mtime FROM sources WHERE place = ? AND status IS NOT NULL",
-            (media.place(source.path),),
+            "SELECT size, mtime FROM sources WHERE place = ? AND (status != 'failed' OR ?)"
+            " AND status IS NOT NULL",
+            (media.place(source.path), or_failed),
         ).fetchone()
         return known is not None and known == _stamp(source)
 

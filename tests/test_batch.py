@@ -600,6 +600,10 @@ def test_what_there_is_to_do(photos, made, tmp_path):
     assert begun == [("inputs", 4), ("pictures", 3)]
     again = run(photos, tmp_path / "out", made[0], "--dry-run")
     assert "finished:   4 by an earlier run" in again.stdout
+    anew = run(photos, tmp_path / "out", made[0], "--dry-run", "--restart")
+    assert anew.stdout.startswith(told.stdout.partition("time:")[0])
+    other = run(photos, tmp_path / "out", made[0], "--dry-run", "--min-neighbors", "9")
+    assert (other.returncode, "min_neighbors was 5, now 9" in other.stderr) == (1, True)
 
 
 def test_two_runs_do_not_share_a_folder(photos, made, tmp_path):
