@@ -25,7 +25,9 @@ from gudi import batch, checkpoint, drawing, media, pipeline, video
 from gudi.emotions import EMOTIONS
 from gudi.errors import OutputError
 from gudi.files import alone
+from gudi.inventory import take_inventory
 from gudi.ledger import Ledger
+from gudi.pipeline import Settings
 from gudi.predictor import Predictor
 from gudi.results import Pictures
 
@@ -547,6 +549,8 @@ def test_what_failed_is_looked_at_again_when_told(photos, made, tmp_path):
     out = tmp_path / "out"
     assert run(photos, out, made[0]).returncode == 3
     assert "finished earlier: 5 photos" in run(photos, out, made[0]).stderr
+    there = take_inventory([str(photos)], out, Settings(str(made[0])), retry_failed=True)
+    assert (there.photos.count, there.finished) == (1, 4)
     done = run(photos, out, made[0], "--retry-failed")
     assert (done.returncode, "finished earlier: 4 photos" in done.stderr) == (3, True)
     shutil.copy(photos / "one.jpg", bad)
@@ -564,6 +568,8 @@ def test_shards_put_together_are_the_whole(photos, made, tmp_path):
         counts.append(len(rows(out / "files.csv")))
     assert sum(counts) == 10
     assert min(counts) > 0
+    there = take_inventory([str(photos)], tmp_path / "x", Settings(str(made[0])), shard=(1, 2))
+    assert there.photos.count == counts[0]
     other = run(photos, tmp_path / "1", made[0], "--shard", "2/2")
     assert (other.returncode, "shard was 1/2, now 2/2" in other.stderr) == (1, True)
     done = run_gudi("merge", tmp_path / "1", tmp_path / "2", "--out", tmp_path / "both")
