@@ -27,7 +27,6 @@ from gudi.errors import OutputError
 from gudi.files import alone
 from gudi.inventory import take_inventory
 from gudi.ledger import Ledger
-from gudi.pipeline import Settings
 from gudi.predictor import Predictor
 from gudi.results import Pictures
 
@@ -549,7 +548,7 @@ def test_what_failed_is_looked_at_again_when_told(photos, made, tmp_path):
     out = tmp_path / "out"
     assert run(photos, out, made[0]).returncode == 3
     assert "finished earlier: 5 photos" in run(photos, out, made[0]).stderr
-    there = take_inventory([str(photos)], out, Settings(str(made[0])), retry_failed=True)
+    there = take_inventory([str(photos)], out, pipeline.Settings(str(made[0])), retry_failed=True)
     assert (there.photos.count, there.finished) == (1, 4)
     done = run(photos, out, made[0], "--retry-failed")
     assert (done.returncode, "finished earlier: 4 photos" in done.stderr) == (3, True)
@@ -568,7 +567,9 @@ def test_shards_put_together_are_the_whole(photos, made, tmp_path):
         counts.append(len(rows(out / "files.csv")))
     assert sum(counts) == 10
     assert min(counts) > 0
-    there = take_inventory([str(photos)], tmp_path / "x", Settings(str(made[0])), shard=(1, 2))
+    there = take_inventory(
+        [str(photos)], tmp_path / "x", pipeline.Settings(str(made[0])), shard=(1, 2)
+    )
     assert there.photos.count == counts[0]
     other = run(photos, tmp_path / "1", made[0], "--shard", "2/2")
     assert (other.returncode, "shard was 1/2, now 2/2" in other.stderr) == (1, True)
