@@ -304,7 +304,7 @@ def test_a_picture_that_cannot_be_drawn_keeps_its_faces(photos, predictor, tmp_p
 
 def look_and_tell(path):
     item = pipeline._Item(media.Source(path, path, "image"))
-    pipeline._look(pipeline.Detection(), video.ALL, item)
+    pipeline._look(pipeline.Detection(), video.ALL, None, item)
     return sorted({name.partition(".")[0] for name in sys.modules})
 
 
