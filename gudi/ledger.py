@@ -24,7 +24,7 @@ from gudi.emotions import FACE_SIZE
 from gudi.errors import OutputError
 from gudi.faces import Box
 from gudi.media import Source
-from gudi.results import LEDGER, FileResult, Row, places
+from gudi.results import FORMATS, LEDGER, FileResult, Row, places
 
 NAME = LEDGER
 
@@ -192,7 +192,7 @@ class Ledger:
     @property
     def formats(self) -> list[str]:
         """The formats in which tables of faces were written."""
-        return self._noted("formats", [])
+        return [each for each in FORMATS if each in self._noted("formats", [])]
 
     @formats.setter
     def formats(self, formats: Iterable[str]) -> None:

@@ -108,7 +108,7 @@ def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
             settings = opened.settings
         if not settings:
             raise InputError(f"{each} holds no results yet")
-        settings.pop("shard", None)
+        settings["shard"] = "1/1"  # together they are the whole
         common = common or settings
         if other := [name for name in common if settings.get(name) != common[name]]:
             changes = "; ".join(f"{n} is {settings.get(n)}, not {common[n]}" for n in other)
