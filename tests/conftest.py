@@ -107,11 +107,10 @@ def made(tmp_path_factory):
     """A checkpoint that tflearn writes here: its prefix, 20 random faces, tflearn's answers."""
     from gudi import network
 
-    built = network.build(training=True)
+    built = network.build(training=True, seed=7)
     prefix = tmp_path_factory.mktemp("made") / NAME
     faces = np.random.default_rng(7).integers(0, 256, (20, 48, 48), np.uint8)
     with network.quiet(), built.graph.as_default():
-        network.tf.set_random_seed(7)
         model = network.tflearn.DNN(built.probabilities)
         model.save(str(prefix))
         expected = np.array(model.predict(faces[..., None] / 255.0))

@@ -99,7 +99,7 @@ def test_the_original_recipe_uses_the_whole_network(work):
     expected = {
         "recipe": "original", "epochs": 1, "batch_size": 50, "optimizer": "momentum",
         "learning_rate": 0.001, "schedule": "constant", "decay": 1.0, "keep": 0.3,
-        "smoothing": 0.0, "augmented": False, "units": 3072,
+        "smoothing": 0.0, "variation": 0.0, "average": 0.0, "units": 3072,
     }  # fmt: skip
     assert {name: run["settings"][name] for name in expected} == expected
     file = checkpoints.open_checkpoint(work / "checkpoints")
