@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from sides import compare
+from sides import compare, copy, photos_in
 
 SIDES = ("loky", "dask")
 
@@ -28,10 +27,7 @@ def side(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
     """Return what one run of the backend `options.side` came to."""
     with tempfile.TemporaryDirectory() as folder:
         many, out = Path(folder, "many"), Path(folder, "out")
-        many.mkdir()
-        for number in range(options.count):
-            photo = photos[number % len(photos)]
-            shutil.copy(photo, many / f"{number:06d}{photo.suffix}")
+        copy(photos, options.count, many)
         command = [
             sys.executable, "-m", "gudi", "batch", many, "--out", out, "--backend", options.side,
             "--workers", options.workers, "--checkpoint", options.checkpoint, "--device", "cpu",
@@ -58,7 +54,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--side", choices=SIDES)
     options = parser.parse_args()
-    photos = sorted(path for path in options.photos.rglob("*") if path.suffix in (".jpg", ".png"))
+    photos = photos_in(options.photos)
     if options.side:
         print(json.dumps(side(options, photos)))
         return

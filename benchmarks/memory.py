@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from sides import copy, photos_in
 
 
 def peak() -> float:
@@ -33,10 +34,7 @@ def run(photos: list[Path], checkpoint: str, count: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "photos")
-        inputs.mkdir()
-        for number in range(count):
-            photo = photos[number % len(photos)]
-            shutil.copy(photo, inputs / f"{number:06d}{photo.suffix}")
+        copy(photos, count, inputs)
         settings = Settings(checkpoint=checkpoint, device="cpu")
         report = batch.run([str(inputs)], Path(folder, "out"), settings)
     print(
@@ -52,7 +50,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--counts", default="500,5000")
     options = parser.parse_args()
-    photos = sorted(path for path in options.photos.rglob("*") if path.suffix in (".jpg", ".png"))
+    photos = photos_in(options.photos)
     counts = [int(count) for count in options.counts.split(",")]
     if len(counts) == 1:
         run(photos, options.checkpoint, counts[0])

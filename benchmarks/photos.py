@@ -8,7 +8,7 @@ change their speed while one waits:
 limit     what the cores could do if nothing but the work itself took time: the processor time of
           single-threaded decoding and Haar detection plus that of predicting in batches of 256,
           divided by the number of processors this process may use.
-gudi      `gudi batch --no-annotate --no-report`, its `photos` stage; start-up is given beside it.
+gudi      `gudi batch --no-annotate --no-report`, its `inputs` stage; start-up is given beside it.
 original  the original's way: one process, photo after photo, one face a `predict`.
 fer       the package of that name (`pip install fer`), if it is there and --min-face is 50, which
           is its own setting.
@@ -22,12 +22,11 @@ import json
 import os
 import platform
 import resource
-import shutil
 import tempfile
 import time
 from pathlib import Path
 
-from sides import compare, seconds_a_face
+from sides import compare, copy, photos_in, seconds_a_face
 
 
 def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
@@ -63,10 +62,7 @@ def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, floa
     output = batch.Output(annotated=options.annotate, report=options.annotate)
     with tempfile.TemporaryDirectory() as folder:
         few, many = Path(folder, "few"), Path(folder, "many")
-        many.mkdir()
-        for number in range(options.count):
-            photo = photos[number % len(photos)]
-            shutil.copy(photo, many / f"{number:06d}{photo.suffix}")
+        copy(photos, options.count, many)
         report = batch.run([str(many)], few, settings, output)
     return {
         "rate": options.count / report.seconds["inputs"],
@@ -122,7 +118,7 @@ def main() -> None:
     parser.add_argument("--annotate", action="store_true")
     parser.add_argument("--side", choices=SIDES)
     options = parser.parse_args()
-    photos = sorted(path for path in options.photos.rglob("*") if path.suffix in (".jpg", ".png"))
+    photos = photos_in(options.photos)
     if options.side:
         print(json.dumps(SIDES[options.side](options, photos)))
         return

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -23,6 +25,19 @@ def measure(side: str) -> dict[str, float]:
     if done.returncode:
         sys.exit(f"{side} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """Return the photos in `folder` and in the folders below it."""
+    return sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
+
+
+def copy(photos: Sequence[Path], count: int, folder: Path) -> None:
+    """Fill the new `folder` with `count` copies of `photos`, in turn."""
+    folder.mkdir()
+    for number in range(count):
+        photo = photos[number % len(photos)]
+        shutil.copy(photo, folder / f"{number:06d}{photo.suffix}")
 
 
 def seconds_a_face(checkpoint: str, crops: Sequence[Any]) -> float:

@@ -192,7 +192,8 @@ class Ledger:
     @property
     def formats(self) -> list[str]:
         """The formats in which tables of faces were written."""
-        return [each for each in FORMATS if each in self._noted("formats", [])]
+        noted = self._noted("formats", [])
+        return [each for each in FORMATS if each in noted]
 
     @formats.setter
     def formats(self, formats: Iterable[str]) -> None:
@@ -311,8 +312,7 @@ class Ledger:
             ),
         )  # fmt: skip
         if result.part is None:
-            self._finish(number, "", result.digest)
-            self._see(result.source, result.error)
+            self._finish(result.source, number, "", result.digest)
 
     def finish(self, source: Source, problem: str, digest: bytes | None) -> tuple[str, str]:
         """Note that all parts of a video have been added; `problem` is of the video as a whole.
@@ -320,26 +320,15 @@ class Ledger:
         Returns:
             Its status, and "" or why it failed.
         """
-        status, error = self._finish(self._number(source), problem, digest)
-        self._see(source, error)
-        return status, error
-
-    def _see(self, source: Source, error: str) -> None:
-        """Forget what a source looked like that failed and is gone: it may come back.
-
-        A drive may have gone away for a while, and with it all that was on it.
-        """
-        if error and not source.problem and not os.path.lexists(source.path):
-            self._write(
-                "UPDATE sources SET size = NULL, mtime = NULL WHERE place = ?",
-                (media.place(source.path),),
-            )
+        return self._finish(source, self._number(source), problem, digest)
 
     def forget(self, source: Source) -> None:
         """Drop the parts of `source`: it will be looked at in another way."""
         self._write("DELETE FROM parts WHERE source = ?", (self._number(source),))
 
-    def _finish(self, number: int, problem: str, digest: bytes | None) -> tuple[str, str]:
+    def _finish(
+        self, source: Source, number: int, problem: str, digest: bytes | None
+    ) -> tuple[str, str]:
         size = self.row_type.itemsize
         faces, *others = self._db.execute(
             'SELECT total(length(faces)) / ?, sum(frames), max("end"), max(width), max(height)'
@@ -357,6 +346,9 @@ class Ledger:
             " height = ?, error = ?, digest = ? WHERE id = ?",
             (status, int(faces), *others, error, digest, number),
         )
+        if error and not source.problem and not os.path.lexists(source.path):
+            # It may come back: a drive that goes away for a while takes all that is on it along.
+            self._write("UPDATE sources SET size = NULL, mtime = NULL WHERE id = ?", (number,))
         return status, error
 
     def take_over(self, other: Ledger, entry: Entry, prefix: str = "") -> Entry | None:

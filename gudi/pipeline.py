@@ -282,12 +282,7 @@ def recognise(
         ):
             for result, look in queue.judge(outcome):
                 spent.update(look.seconds)
-                if look.probabilities is None:
-                    predictions.add(result, look.crops)
-                else:
-                    result.probabilities = look.probabilities
-                    result.crops = look.crops if settings.crops else None
-                    videos.add(result)
+                predictions.add(result, look.crops, look.probabilities)
         predictions.finish()
     except jobs.WorkersUnavailable as error:
         kept = f"; {GOES_ON}" if isinstance(workers, jobs.Cluster) else ""
@@ -602,10 +597,15 @@ class _Predictions:
         self._running: deque[Future] = deque()
         self._rows: list[np.ndarray] = []  # of the first of the waiting photos
 
-    def add(self, result: FileResult, crops: np.ndarray) -> None:
+    def add(
+        self, result: FileResult, crops: np.ndarray, probabilities: np.ndarray | None = None
+    ) -> None:
         """Queue the faces of `result`, and be done with those that are predicted by now."""
         if not result.boxes:
             self._done(result)
+            return
+        if probabilities is not None:
+            self._complete(result, crops, probabilities)
             return
         now = time.monotonic()
         self._since = self._since if self._crops else now
