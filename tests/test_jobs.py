@@ -270,10 +270,10 @@ def assert_no_children():
 
 
 def children():
-    """Return the workers; loky keeps its resource tracker for the next ones."""
+    """Return the workers: not loky's resource tracker, and not the browser of other tests."""
     below = psutil.Process().children(recursive=True)
     alive = [child for child in below if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if "resource_tracker" not in " ".join(child.cmdline())]
+    return [child for child in alive if "popen_loky" in " ".join(child.cmdline())]
 
 
 SLEEPERS = """
