@@ -118,7 +118,7 @@ class Cluster:
                 if not running:
                     return
                 future = self._next(finished)
-                yield _outcome(running.pop(future), future)
+                yield self._outcome(running.pop(future), future)
                 future.release()
         except (OSError, CancelledError) as error:
             raise WorkersUnavailable(f"the Dask scheduler is gone: {_reason(error)}") from error
@@ -142,6 +142,24 @@ class Cluster:
             except queue.Empty:
                 if not self._threads():
                     self._wait_for_workers()
+
+    def _outcome(self, item: Any, future: Any) -> Outcome:
+        """Fetch how `item` ended."""
+        from distributed import KilledWorker, TimeoutError
+
+        while True:
+            try:
+                error = future.exception(timeout=WORKERS_TIMEOUT)
+                if error is None:
+                    return Outcome(item, *future.result(timeout=WORKERS_TIMEOUT))
+            except (TimeoutError, KilledWorker):
+                # What was done went away with the worker that had done it, and is done again.
+                if not self._threads():
+                    self._wait_for_workers()
+                continue
+            if isinstance(error, KilledWorker):
+                error = WorkerDied("its worker process died each time, on several workers")
+            return Outcome(item, error=error)
 
     def _threads(self) -> int:
         """Return how many items the cluster can work on at a time."""
@@ -177,14 +195,3 @@ def _run(
 def _reason(error: BaseException) -> str:
     """Return the first line of what `error` says, or its name where it says nothing."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__
-
-
-def _outcome(item: Any, future: Any) -> Outcome:
-    from distributed import KilledWorker
-
-    error = future.exception()
-    if error is None:
-        return Outcome(item, *future.result())
-    if isinstance(error, KilledWorker):
-        error = WorkerDied("its worker process died each time, on several workers")
-    return Outcome(item, error=error)

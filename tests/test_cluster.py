@@ -124,13 +124,16 @@ def test_a_run_whose_cluster_loses_a_worker_gives_the_same_tables(cluster, photo
         assert (tmp_path / "dask" / name).read_bytes() == (tmp_path / "loky" / name).read_bytes()
 
 
-def test_a_cluster_without_workers_ends_the_run(cluster, monkeypatch):
+@pytest.mark.parametrize("done", [False, True])
+def test_a_cluster_without_workers_ends_the_run(cluster, monkeypatch, done):
     address, workers = cluster
     monkeypatch.setattr("jobs.cluster.WORKERS_TIMEOUT", 0.5)
     monkeypatch.setattr("jobs.cluster.LOOK_INTERVAL", 0.1)
     with jobs.Cluster(address) as crew:
         outcomes = crew.run(slowly, range(100))
         next(outcomes)
+        if done:  # and not yet fetched from the workers
+            time.sleep(1)
         for worker in workers:
             worker.kill()
         with pytest.raises(jobs.WorkersUnavailable, match="has no workers, and none came for"):
