@@ -9,6 +9,7 @@ like what it should be is not believed.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -23,6 +24,9 @@ from gudi.checkpoint.tensors import size_in_bytes
 from gudi.errors import CheckpointIncomplete
 
 CLASSES = range(2, 21)
+
+# What it is called, its number of classes, and its variables' shapes and types.
+_Layout = tuple[str, int, dict[str, tuple[tuple[int, ...], str]]]
 
 # How optimizers name their slots of a weight, before and since TensorFlow 1.0.
 SLOTS = {
@@ -55,11 +59,8 @@ def recover(prefix: Path, data: Path) -> Bundle:
         CheckpointIncomplete: it is not known as that of a Gudi checkpoint.
     """
     size = data.stat().st_size
-    sizes_fit, found = False, {}
-    for description, classes, shapes in _layouts():
-        if sum(size_in_bytes(*each) for each in shapes.values()) != size:
-            continue
-        sizes_fit = True
+    layouts, found = _layouts_of(size), {}
+    for description, classes, shapes in layouts:
         entries = _lay_out(shapes)
         if _plausible(data, entries):
             places = tuple(entries[name].offset for name in weight_shapes(classes))
@@ -78,7 +79,7 @@ def recover(prefix: Path, data: Path) -> Bundle:
         "used without: "
         + (
             "its length is that of no Gudi checkpoint, so it was cut short or is another file"
-            if not sizes_fit
+            if not layouts
             else "it can be read in more than one way"
             if found
             else "what stands in it is not what a Gudi checkpoint of that length holds"
@@ -87,8 +88,18 @@ def recover(prefix: Path, data: Path) -> Bundle:
     )
 
 
-def _layouts() -> Iterator[tuple[str, int, dict[str, tuple[tuple[int, ...], str]]]]:
-    """Yield what each kind of Gudi checkpoint holds: description, classes, shapes and types."""
+@functools.lru_cache(maxsize=4)
+def _layouts_of(size: int) -> list[_Layout]:
+    """Return what the kinds of Gudi checkpoint hold whose data takes `size` bytes."""
+    return [
+        layout
+        for layout in _layouts()
+        if sum(size_in_bytes(*each) for each in layout[2].values()) == size
+    ]
+
+
+def _layouts() -> Iterator[_Layout]:
+    """Yield what each kind of Gudi checkpoint holds."""
     scalar, flag = ((), "float32"), ((), "bool")
     for classes, (optimizer, slots) in itertools.product(CLASSES, SLOTS.items()):
         weights = {name: (shape, "float32") for name, shape in weight_shapes(classes).items()}
