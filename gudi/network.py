@@ -74,9 +74,31 @@ def _stderr_held_back() -> Iterator[None]:
 # alone a step of training takes 0.6 times as long with it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+
+@contextlib.contextmanager
+def _without_keras() -> Iterator[None]:
+    """Keep TensorFlow from loading Keras with itself: nobody here uses it.
+
+    Told to take the Keras of before, which is not there, it goes without. Keras 3 brings SciPy,
+    scikit-learn and matplotlib along and would take more than a third of the time.
+    """
+    name = "TF_USE_LEGACY_KERAS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 with quiet():
     import PIL.Image
-    import tensorflow.compat.v1 as tf
+
+    with _without_keras():
+        import tensorflow.compat.v1 as tf
     from tensorflow.python.util import nest
 
     if not hasattr(nest, "is_sequence"):

@@ -156,6 +156,18 @@ def test_tensorflow_and_tflearn_keep_quiet(made):
     assert "oneDNN" in loud.stderr or "tensorflow" in loud.stderr
 
 
+def test_keras_is_for_those_who_use_it():
+    script = (
+        "import sys, gudi.network\n"
+        "assert not {'keras', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "import tensorflow\n"
+        "print(tensorflow.keras.layers.Dense.__name__)"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=gudi_environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "Dense\n"), done.stderr
+
+
 def test_as_the_legacy_network_itself(legacy, shared):
     faces = np.load(shared / "oracle" / "faces_u8.npy")
     expected = np.load(shared / "oracle" / "faces_expected.npy")
