@@ -37,6 +37,13 @@ Exit codes:
   3  finished, but some inputs failed
   130  interrupted"""
 
+TRAINING_EXIT_CODES = """\b
+Exit codes:
+  0  trained
+  1  could not run, or the loss is no number any more
+  2  wrong usage
+  130  interrupted; --resume goes on"""
+
 
 class _Commands(click.Group):
     """A group whose errors are one line, with the exit code that they carry."""
@@ -821,7 +828,7 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
         click.echo(("\n" if number else "") + f"{name}: {as_text(each)}")
 
 
-@main.command(epilog=EXIT_CODES)
+@main.command(epilog=TRAINING_EXIT_CODES)
 @click.option(
     "--data",
     type=_Path(path_type=Path),
@@ -1223,7 +1230,9 @@ def _summarise(report: Report, out: Path) -> None:
         )
     say(f"results: {out}")
     if report.interrupted:
-        missing = f"{_number(report.left, 'input')} not looked at" if report.left else "not drawn"
+        missing = (
+            f"{_number(report.left, 'input')} not looked at" if report.left else "not all drawn"
+        )
         say(f"interrupted: {missing}; the same command goes on")
 
 

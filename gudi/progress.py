@@ -137,7 +137,8 @@ class _Log(Progress):
     """
 
     def __init__(self, path: Path, also: Progress) -> None:
-        self._also, self._stage, self._count = also, "", 0
+        self._also, self._stage, self._count, self._path = also, "", 0, path
+        self._complained = False
         try:
             self._file: IO[str] = path.open("a", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
@@ -167,9 +168,13 @@ class _Log(Progress):
     def _write(self, event: str, **values: Any) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         line = {"time": now, "event": event, "stage": self._stage} | values
-        with contextlib.suppress(OSError):  # a full disk must not end what is being logged
+        try:
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
+        except OSError as error:  # a full disk must not end what is being logged
+            if not self._complained:
+                self._complained = True
+                self._also.note(f"{self._path} lacks what happens now: {error.strerror}")
 
 
 def shown(log: Path | None = None) -> Progress:

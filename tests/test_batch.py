@@ -28,6 +28,7 @@ from gudi.files import alone
 from gudi.inventory import take_inventory
 from gudi.ledger import Ledger
 from gudi.predictor import Predictor
+from gudi.progress import shown
 from gudi.results import Pictures
 
 
@@ -611,6 +612,16 @@ def test_what_there_is_to_do(photos, made, tmp_path):
     assert anew.stdout.startswith(told.stdout.partition("time:")[0])
     other = run(photos, tmp_path / "out", made[0], "--dry-run", "--min-neighbors", "9")
     assert (other.returncode, "min_neighbors was 5, now 9" in other.stderr) == (1, True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to write to")
+def test_a_log_on_a_full_disk_says_so_once(capsys):
+    progress = shown(Path("/dev/full"))
+    progress.begin("inputs", 2)
+    for _ in range(2):
+        progress.advance()
+    progress.end()
+    assert capsys.readouterr().err.count("/dev/full lacks what happens now: No space left") == 1
 
 
 def test_two_runs_do_not_share_a_folder(photos, made, tmp_path):
