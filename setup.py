@@ -49,7 +49,7 @@ setup(
             "onnxruntime>=1.19",
             "pyarrow>=17",
             "pytest>=8",
-            "pytest-xdist>=3.5",
+            "pytest-xdist>=3.7",
             "ruff>=0.11",
             "selenium>=4.20",  # steers a browser through report.html
         ],
