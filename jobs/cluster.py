@@ -140,8 +140,7 @@ class Cluster:
             try:
                 return finished.get(timeout=LOOK_INTERVAL)
             except queue.Empty:
-                if not self._threads():
-                    self._wait_for_workers()
+                self._wait_for_workers()
 
     def _outcome(self, item: Any, future: Any) -> Outcome:
         """Fetch how `item` ended."""
@@ -154,8 +153,7 @@ class Cluster:
                     return Outcome(item, *future.result(timeout=WORKERS_TIMEOUT))
             except (TimeoutError, KilledWorker):
                 # What was done went away with the worker that had done it, and is done again.
-                if not self._threads():
-                    self._wait_for_workers()
+                self._wait_for_workers()
                 continue
             if isinstance(error, KilledWorker):
                 error = WorkerDied("its worker process died each time, on several workers")
@@ -166,7 +164,7 @@ class Cluster:
         return sum(self._client.nthreads().values())
 
     def _wait_for_workers(self) -> int:
-        """Wait for a worker; return how many items they can work on at a time."""
+        """Wait until there is a worker; return how many items they can work on at a time."""
         ends = time.monotonic() + WORKERS_TIMEOUT
         while not (threads := self._threads()):
             if time.monotonic() > ends:
