@@ -269,11 +269,21 @@ def assert_no_children():
     assert children() == []
 
 
+OTHERS = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def others():
+    """What runs since before these tests, such as the browser of others, is not theirs."""
+    OTHERS.extend(psutil.Process().children())
+
+
 def children():
-    """Return the workers: not loky's resource tracker, and not the browser of other tests."""
-    below = psutil.Process().children(recursive=True)
+    """Return what runs below the workers' parent; loky keeps its resource tracker."""
+    own = [child for child in psutil.Process().children() if child not in OTHERS]
+    below = [*own, *(each for child in own for each in child.children(recursive=True))]
     alive = [child for child in below if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if "popen_loky" in " ".join(child.cmdline())]
+    return [child for child in alive if "resource_tracker" not in " ".join(child.cmdline())]
 
 
 SLEEPERS = """
