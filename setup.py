@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "__init__.py").read_text())[1]
@@ -11,12 +11,16 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "__init__.py").rea
 setup(
     name="gudi",
     version=VERSION,
-    description="Recognise facial expressions in photos and videos, with old Gudi checkpoints, too",
+    description="Recognise facial expressions in photos and videos",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=["gudi", "gudi.checkpoint", "gudi.report", "jobs"],
-    package_data={"gudi.checkpoint": ["default.gudi"], "gudi.report": ["page.*"]},
+    packages=find_packages(include=["gudi", "gudi.*", "jobs", "jobs.*"]),
+    package_data={
+        "gudi": ["py.typed"],
+        "gudi.checkpoint": ["default.gudi"],
+        "gudi.report": ["page.*"],
+    },
     python_requires=">=3.10,<3.14",
     install_requires=[
         "av>=14.2",  # decodes videos
@@ -29,6 +33,7 @@ setup(
         # Until 4.10 a photo that is cut short counts as whole; 5.0 has no CascadeClassifier.
         "opencv-python>=4.11,<5",
         "psutil>=5.9",  # ends worker processes with all that they started
+        "tqdm>=4.64",  # progress bars, in notebooks too
         "scikit-learn>=1.4",  # the split that the original trains with
         # Both ends of the range have passed the tests; pip takes 2.20 or newer on Python 3.13.
         "tensorflow>=2.18,<2.22",
@@ -42,11 +47,15 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.22"],
         "dask": ["distributed>=2024.8"],
         "onnx": ["onnx>=1.17"],
+        "pandas": ["pandas>=2.2"],
         "parquet": ["pyarrow>=17"],
         "test": [
             "distributed>=2024.8",
+            "mypy>=1.15",
             "onnx>=1.17",
             "onnxruntime>=1.19",
+            "pandas>=2.2",
+            "pandas-stubs>=2.2",
             "pyarrow>=17",
             "pytest>=8",
             "pytest-xdist>=3.7",

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gudi import evaluate, prepare
-from gudi.dataset import Dataset
-from gudi.emotions import SCALE_FACTOR
+from gudi.constants import SCALE_FACTOR
 from gudi.predictor import Predictor
+from gudi.training import evaluate, prepare
+from gudi.training.dataset import Dataset
 
 
 def main() -> None:

@@ -32,14 +32,17 @@ from sides import compare, copy, photos_in, seconds_a_face
 def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
     import cv2
 
-    from gudi import faces, media
+    from gudi import detection
+    from gudi.media.photo import read_photo
 
     cv2.setNumThreads(1)
     crops = []
     began = time.process_time()
     for path in photos:
-        grey = faces.grey(media.read_photo(path))
-        crops += [faces.crop(grey, box) for box in faces.detect(grey, min_face=options.min_face)]
+        grey = detection.grey(read_photo(path))
+        crops += [
+            detection.crop(grey, box) for box in detection.detect(grey, min_face=options.min_face)
+        ]
     looking = time.process_time() - began
     face = seconds_a_face(options.checkpoint, crops)
     seconds = looking + face * len(crops)
@@ -51,15 +54,15 @@ def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, flo
 
 
 def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
-    from gudi import batch
-    from gudi.pipeline import Detection, Settings
+    from gudi.pipeline import run as batch
+    from gudi.settings import DetectionSettings, OutputSettings, RunSettings
 
-    settings = Settings(
+    settings = RunSettings(
         checkpoint=options.checkpoint,
         device="cpu",
-        detection=Detection(min_face=options.min_face),
+        detection=DetectionSettings(min_face=options.min_face),
     )
-    output = batch.Output(annotated=options.annotate, report=options.annotate)
+    output = OutputSettings(annotated=options.annotate, report=options.annotate)
     with tempfile.TemporaryDirectory() as folder:
         few, many = Path(folder, "few"), Path(folder, "many")
         copy(photos, options.count, many)
@@ -75,15 +78,15 @@ def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, floa
 def side_original(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
     import cv2
 
-    from gudi import faces
+    from gudi import detection
     from gudi.predictor import Predictor
 
     with Predictor(options.checkpoint, "cpu", batch_size=1) as predictor:
         began = time.perf_counter()
         for path in photos:
             image = cv2.imread(str(path))
-            for box in faces.detect(image, min_face=options.min_face):
-                predictor.predict(faces.crop(image, box)[None])
+            for box in detection.detect(image, min_face=options.min_face):
+                predictor.predict(detection.crop(image, box)[None])
         return {"rate": len(photos) / (time.perf_counter() - began)}
 
 

@@ -25,7 +25,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from gudi import report
-from gudi.emotions import EMOTIONS
+from gudi.constants import EMOTIONS
 
 # Milliseconds until what a change of a field brings about has been painted.
 TIMED = """

@@ -37,9 +37,9 @@ def data(steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gudi(steps: int, precision: str = "float32") -> float:
-    from gudi.dataset import Dataset
     from gudi.progress import Progress
-    from gudi.train import settings_for, train
+    from gudi.training.dataset import Dataset
+    from gudi.training.train import settings_for, train
 
     times = []
 

@@ -57,14 +57,17 @@ def play(path: Path, seconds: float, out: Path) -> int:
 def side_limit(options: argparse.Namespace) -> dict[str, float]:
     import cv2
 
-    from gudi import faces, video
+    from gudi import detection
+    from gudi.media import video
 
     cv2.setNumThreads(1)
     crops, count = [], 0
     began = time.process_time()
-    for frame in video.read(options.video):
-        grey = faces.grey(frame.image)
-        crops += [faces.crop(grey, box) for box in faces.detect(grey, min_face=options.min_face)]
+    for frame in video.read_frames(options.video):
+        grey = detection.grey(frame.image)
+        crops += [
+            detection.crop(grey, box) for box in detection.detect(grey, min_face=options.min_face)
+        ]
         count += 1
     looking = time.process_time() - began
     face = seconds_a_face(options.checkpoint, crops)
@@ -77,20 +80,22 @@ def side_limit(options: argparse.Namespace) -> dict[str, float]:
 
 
 def _batch(options: argparse.Namespace, videos: int, seconds: float) -> dict[str, float]:
-    from gudi import batch
-    from gudi.pipeline import Detection, Settings
+    from gudi.pipeline import run as batch
+    from gudi.settings import DetectionSettings, OutputSettings, RunSettings
 
-    settings = Settings(
+    settings = RunSettings(
         checkpoint=options.checkpoint,
         device="cpu",
-        detection=Detection(min_face=options.min_face),
+        detection=DetectionSettings(min_face=options.min_face),
     )
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "videos")
         inputs.mkdir()
         for number in range(videos):
             play(options.video, seconds, inputs / f"{number}.mp4")
-        report = batch.run([str(inputs)], Path(folder, "out"), settings, batch.Output(False, False))
+        report = batch.run(
+            [str(inputs)], Path(folder, "out"), settings, OutputSettings(False, False)
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "rate": report.frames / report.seconds["inputs"],

@@ -19,7 +19,7 @@ import numpy as np
 
 from gudi import __version__
 from gudi.checkpoint import choose_network, open_checkpoint, read_weights
-from gudi.emotions import EMOTIONS, FACE_SIZE
+from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import GudiError, OutputError, UsageError
 from gudi.files import TEMPORARY_PREFIX, check_writable
 from gudi.predictor import UNIT, Predictor

@@ -19,19 +19,19 @@ LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Yield a file that takes the place of `path` when the block has ended without an error.
 
     Nothing is left behind when it has not, unless the process is killed in the middle.
     """
-    with replaced(path) as beside, open(beside, "wb") as file:
+    with atomic_path(path) as beside, open(beside, "wb") as file:
         yield file
         file.flush()
 
 
 @contextlib.contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Yield the path of an empty file that takes the place of `path`, as `written_whole` has it.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield the path of an empty file that takes the place of `path`, as `atomic_write` has it.
 
     Its name is short: one of 250 bytes has no room for an ending of ours.
     """
@@ -52,7 +52,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path, who: str) -> Iterator[None]:
+def folder_lock(folder: Path, who: str) -> Iterator[None]:
     """Keep other processes out of `folder`, which is made for as long as it is missing.
 
     Args:
@@ -103,14 +103,14 @@ def _umask() -> int:
     return umask
 
 
-class Npy:
+class NpyWriter:
     """An npy file that grows row by row and appears whole or not at all."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any = np.float64) -> None:
         self._path, self._shape, self._dtype, self._count = path, shape, np.dtype(dtype), 0
 
-    def __enter__(self) -> Npy:
-        self._whole = written_whole(self._path)
+    def __enter__(self) -> NpyWriter:
+        self._whole = atomic_write(self._path)
         self._file = self._whole.__enter__()
         self._header(0)
         return self

@@ -17,16 +17,18 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from gudi import checkpoint, draw, faces, video
-from gudi.emoji import draw_emoji
+from gudi import checkpoint, detection
+from gudi.detection import Box
+from gudi.drawing import overlay
+from gudi.drawing.emoji import draw_emoji
 from gudi.errors import DisplayError, ExitCode, InputError, VideoError, one_line
-from gudi.faces import Box
-from gudi.pipeline import Detection, Settings
+from gudi.media import video
+from gudi.media.recording import Recording, check_recording
+from gudi.media.video import Frame
 from gudi.predictor import Predictor, check_device
 from gudi.progress import Progress
-from gudi.recording import Recording, check_recording
+from gudi.settings import DetectionSettings, RunSettings
 from gudi.signals import stop_requested
-from gudi.video import Frame
 
 # OpenCV takes 100 and more for the names of its own drivers.
 CAMERA = re.compile("[0-9]{1,2}")
@@ -92,7 +94,7 @@ class Report:
 
 def run(
     source: str,
-    settings: Settings,
+    settings: RunSettings,
     *,
     save: Path | None = None,
     overwrite: bool = False,
@@ -155,11 +157,11 @@ def run(
     return report
 
 
-def look(image: np.ndarray, detection: Detection, predictor: Predictor) -> Face | None:
+def look(image: np.ndarray, search: DetectionSettings, predictor: Predictor) -> Face | None:
     """Return the largest face of `image`, uint8 of shape (h, w, 3), BGR; None without any."""
-    image = faces.grey(image)
-    for box in faces.detect(image, **asdict(detection) | {"largest": True}):
-        return Face(box, predictor.predict(faces.crop(image, box)[np.newaxis])[0])
+    image = detection.grey(image)
+    for box in detection.detect(image, **asdict(search) | {"largest": True}):
+        return Face(box, predictor.predict(detection.crop(image, box)[np.newaxis])[0])
     return None
 
 
@@ -171,7 +173,7 @@ def draw_face(image: np.ndarray, face: Face, emotions: Sequence[str]) -> None:
         face: what was found in it.
         emotions: the names of the network's outputs.
     """
-    eyes = faces.detect_eyes(image, face.box)
+    eyes = detection.detect_eyes(image, face.box)
     # Video has one colour for two by two pixels: thinner lines would be pale.
     thickness = max(2, round(max(image.shape[:2]) * LINE_SHARE))
     x, y, width, height = face.box
@@ -179,7 +181,7 @@ def draw_face(image: np.ndarray, face: Face, emotions: Sequence[str]) -> None:
     for eye in eyes:
         centre = (eye.x + eye.width // 2, eye.y + eye.height // 2)
         cv2.circle(image, centre, (eye.width + eye.height) // 4, EYE_COLOUR, thickness, cv2.LINE_AA)
-    bars = draw.draw_bars(image, face.probabilities, emotions, [face.box])
+    bars = overlay.draw_bars(image, face.probabilities, emotions, [face.box])
     _draw_emoji(image, emotions[face.probabilities.argmax()], bars or Box(0, 0, 0, 0))
 
 
@@ -193,7 +195,7 @@ def _draw_emoji(image: np.ndarray, emotion: str, bars: Box) -> None:
         return
     emoji = draw_emoji(emotion, size)
     if emoji is not None:
-        draw.draw_over(image, emoji, width - size - space if bars.x else space, top)
+        overlay.draw_over(image, emoji, width - size - space if bars.x else space, top)
 
 
 def is_camera(source: str) -> bool:
@@ -229,9 +231,9 @@ def _opened(source: str, *, debug: bool) -> Iterator[Iterator[Frame]]:
 
 def _video_frames(source: str) -> Iterator[Frame]:
     frame = None
-    for frame in video.read(source):
+    for frame in video.read_frames(source):
         yield frame
-    problem = video.index(source).problem if frame is not None else "there are no frames in it"
+    problem = video.read_index(source).problem if frame is not None else "there are no frames in it"
     if problem:
         raise VideoError(problem)
 
@@ -325,7 +327,7 @@ class _Window:
         elif not self._wait(self.since + (frame.time - self.frame.time if self.paced else 0)):
             return False
         self._measure(frame)
-        draw.write_note(frame.image, f"{self.fps:.1f} fps")
+        overlay.write_note(frame.image, f"{self.fps:.1f} fps")
         cv2.imshow(TITLE, frame.image)
         return self._wait(self.since)
 

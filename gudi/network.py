@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gudi.emotions import EMOTIONS, FACE_SIZE
+from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import GudiError
 
 DEBUG_VARIABLE = "GUDI_DEBUG"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gudi.checkpoint import Weights, load
-from gudi.emotions import EMOTIONS, FACE_SIZE
+from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import CheckpointCorrupt, DeviceError, GudiError, UsageError
 
 DEVICES = re.compile(r"auto|cpu|gpu|gpu:\d+")
@@ -84,7 +84,7 @@ class Predictor:
         """Return the probabilities of the emotions, float32 of shape (n, classes), rows sum to 1.
 
         Args:
-            faces: uint8 of shape (n, 48, 48), grey, as `gudi.faces.crop` cuts them.
+            faces: uint8 of shape (n, 48, 48), grey, as `gudi.detection.crop` cuts them.
 
         Raises:
             ValueError: `faces` has another shape or type.

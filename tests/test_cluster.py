@@ -13,9 +13,10 @@ import pytest
 from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
 
 import jobs
-from gudi import media
 from gudi.errors import WorkersError
-from gudi.pipeline import Settings, recognise
+from gudi.media import sources
+from gudi.pipeline.recognize import recognize
+from gudi.settings import RunSettings
 
 pytest.importorskip("distributed", reason="Dask's distributed is not installed")
 
@@ -170,12 +171,12 @@ class Blind(list):
 def test_what_one_worker_does_not_see_another_one_does(photos):
     hidden = photos / "none.jpg"
     (photos / "gone.jpg").write_bytes(b"soon gone")
-    sources = list(media.find([str(hidden), str(photos / "gone.jpg")]))
+    found = list(sources.find([str(hidden), str(photos / "gone.jpg")]))
     (photos / "gone.jpg").unlink()
 
     def look(blind):
         results = Results()
-        recognise(sources, Settings(), None, Blind(hidden, blind), results)
+        recognize(found, RunSettings(), None, Blind(hidden, blind), results)
         return {Path(each.source.path).name: each.error for each in results}
 
     assert look([]) == look([1]) == look([1, 2]) == {"none.jpg": "", "gone.jpg": "no such file"}

@@ -16,10 +16,10 @@ import pytest
 from conftest import ROOT, draw_face, run_gudi, save
 
 from gudi import checkpoint as checkpoints
-from gudi.emotions import EMOTIONS
+from gudi.constants import EMOTIONS
+from gudi.detection import crop, detect
 from gudi.errors import CheckpointForeign, OutputError, UsageError
 from gudi.export import PADDINGS, UNIT, export, without_idle_units
-from gudi.faces import crop, detect
 from gudi.predictor import Predictor
 
 UNITS = 40

@@ -20,13 +20,15 @@ from conftest import ROOT, draw_face, gudi_environment
 from PIL import ImageGrab
 from test_video import make
 
-from gudi import draw, faces, live, video
-from gudi.emoji import draw_emoji
-from gudi.emotions import EMOTIONS
+from gudi import detection, live
+from gudi.constants import EMOTIONS
+from gudi.detection import Box
+from gudi.drawing import overlay
+from gudi.drawing.emoji import draw_emoji
 from gudi.errors import GudiError, InputError, OutputError
-from gudi.faces import Box
-from gudi.pipeline import Settings
-from gudi.recording import Recording
+from gudi.media import video
+from gudi.media.recording import Recording
+from gudi.settings import RunSettings
 
 DEFAULT = ROOT / "gudi" / "checkpoint" / "default.gudi"
 GREEN = (0, 255, 0)
@@ -156,7 +158,7 @@ def test_a_window_shows_the_face_until_somebody_ends_it(display, start_live, tmp
 
 def test_without_a_window_there_is_a_line_a_face_and_the_video(start_live, tmp_path):
     source = film(tmp_path / "v.mkv", 321, 241, codec="mjpeg")
-    frames = list(video.read(source))
+    frames = list(video.read_frames(source))
     process = start_live("--source", source, "--no-window", "--save", "a.mp4")
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
@@ -170,7 +172,7 @@ def test_without_a_window_there_is_a_line_a_face_and_the_video(start_live, tmp_p
     for number, shown, *box, emotion, share in lines:
         frame, box = frames[int(number)], Box(*map(int, box))
         assert float(shown) == pytest.approx(frame.time, abs=1e-3)
-        assert [box] == faces.detect(frame.image, largest=True)
+        assert [box] == detection.detect(frame.image, largest=True)
         assert emotion in EMOTIONS
         assert 1 / 7 < float(share) <= 1
         assert green(images[int(number)][:, box.x + box.width - 3 : box.x + box.width + 4])
@@ -202,7 +204,7 @@ def test_without_the_camera_it_says_so(start_live, tmp_path):
 
 
 def look(source, **options):
-    settings = Settings(checkpoint=str(DEFAULT), batch_size=1)
+    settings = RunSettings(checkpoint=str(DEFAULT), batch_size=1)
     return live.run(str(source), settings, window=False, **options)
 
 
@@ -298,20 +300,20 @@ def test_what_does_not_fit_is_left_out(width, height):
     side = min(width, height, 100)
     face = live.Face(Box(width - side, height - side, side, side), PROBABILITIES)
     live.draw_face(image, face, EMOTIONS)
-    draw.write_note(image, "12.3 fps")
+    overlay.write_note(image, "12.3 fps")
     large = width > 300
     assert (image[0, 0] < 50).all() == (large and height > 200)
 
 
 def test_bars_are_as_long_as_the_probabilities():
     image = np.full((360, 640, 3), 200, np.uint8)
-    panel = draw.draw_bars(image, PROBABILITIES, EMOTIONS)
+    panel = overlay.draw_bars(image, PROBABILITIES, EMOTIONS)
     assert (panel.x, panel.y) == (0, 0)
     assert (image[panel.height :] == 200).all()
     assert (image[:, panel.width :] == 200).all()
     strong, weak, track = (
         (image == colour).all(axis=2)
-        for colour in (draw.TEXT_COLOUR, draw.BAR_COLOUR, draw.TRACK_COLOUR)
+        for colour in (overlay.TEXT_COLOUR, overlay.BAR_COLOUR, overlay.TRACK_COLOUR)
     )
     bar = strong | weak | track
     columns = bar.sum(axis=0) > 50  # seven bars, not words
@@ -327,8 +329,8 @@ def test_bars_keep_off_faces_and_their_labels():
 
     def corner(*boxes):
         # A label stands above its box.
-        taken = draw.annotate(image, [(box, "surprised", 0.9) for box in boxes])
-        panel = draw.draw_bars(image, PROBABILITIES, EMOTIONS, taken)
+        taken = overlay.annotate(image, [(box, "surprised", 0.9) for box in boxes])
+        panel = overlay.draw_bars(image, PROBABILITIES, EMOTIONS, taken)
         return panel.x > 300, panel.y > 100
 
     upper_left, upper_right, below = Box(50, 20, 90, 90), Box(500, 20, 90, 90), Box(9, 135, 90, 90)
@@ -365,7 +367,7 @@ def test_pictures_are_drawn_as_their_alpha_says():
     picture = np.zeros((2, 2, 4), np.uint8)
     picture[0] = (200, 0, 50, 255)
     picture[1] = (200, 0, 50, 51)
-    draw.draw_over(image, picture, 1, 2)
+    overlay.draw_over(image, picture, 1, 2)
     assert (image[2, 1:3] == (200, 0, 50)).all()
     assert (image[3, 1:3] == (120, 80, 90)).all()
     assert (image[:2] == 100).all()

@@ -10,7 +10,7 @@ import pytest
 from conftest import gudi_environment
 
 from gudi import checkpoint as checkpoints
-from gudi.emotions import EMOTIONS
+from gudi.constants import EMOTIONS
 from gudi.errors import CheckpointError, DeviceError, UsageError
 from gudi.predictor import Predictor
 

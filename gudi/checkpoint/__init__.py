@@ -1,8 +1,8 @@
 """Find, read and write Gudi checkpoints. Nothing in them is executed, no `.meta` graph imported."""
 
-from gudi.checkpoint.contents import Layout, find_networks, weight_shapes
 from gudi.checkpoint.inspect import inspect
 from gudi.checkpoint.locate import Files, find
+from gudi.checkpoint.networks import Layout, find_networks, weight_shapes
 from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.packed import pack
 from gudi.checkpoint.tensors import Tensor, TensorFile

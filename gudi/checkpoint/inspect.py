@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from gudi.checkpoint.bundle import parse_index
-from gudi.checkpoint.contents import Layout, find_networks, trained
 from gudi.checkpoint.locate import PACKED, Files, find
+from gudi.checkpoint.networks import Layout, find_networks, trained
 from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.tensors import Tensor, TensorFile
+from gudi.checkpoint.v2 import parse_index
 from gudi.checkpoint.weights import choose_network, read_weights
 from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
 

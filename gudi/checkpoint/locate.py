@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gudi.emotions import CHECKPOINT_NAME
+from gudi.constants import CHECKPOINT_NAME
 from gudi.errors import CheckpointError, CheckpointNotFound
 
 ENVIRONMENT_VARIABLE = "GUDI_CHECKPOINT"

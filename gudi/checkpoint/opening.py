@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gudi.checkpoint.bare_data import recover
-from gudi.checkpoint.bundle import Bundle, data_size, parse_index
 from gudi.checkpoint.locate import PACKED, Files, find, regular_name
 from gudi.checkpoint.packed import open_packed
-from gudi.checkpoint.tensor_slices import is_table, open_slices
+from gudi.checkpoint.recover import recover
 from gudi.checkpoint.tensors import TensorFile
+from gudi.checkpoint.v1 import is_table, open_slices
+from gudi.checkpoint.v2 import Bundle, data_size, parse_index
 from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
 
 

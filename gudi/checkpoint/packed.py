@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from gudi.checkpoint import sstable
-from gudi.checkpoint.contents import weight_shapes
 from gudi.checkpoint.locate import PACKED
+from gudi.checkpoint.networks import weight_shapes
 from gudi.checkpoint.tensors import Tensor, aligned, size_in_bytes
 from gudi.errors import CheckpointCorrupt, CheckpointError
-from gudi.files import written_whole
+from gudi.files import atomic_write
 
 MATRIX = "FullyConnected/W"
 CODES, SCALES, ABOUT = "codes", "scales", "about.json"
@@ -134,7 +134,7 @@ def pack(values: Mapping[str, np.ndarray], path: Path) -> None:
     members = {CODES: codes, SCALES: scales}
     members |= {name: value.astype("<f4") for name, value in values.items() if name != MATRIX}
     with (
-        written_whole(path) as file,
+        atomic_write(path) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
     ):
         # A fixed date, so that the same weights give the same bytes.

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gudi.checkpoint.contents import Layout, find_networks, trained, weight_shapes
+from gudi.checkpoint.networks import Layout, find_networks, trained, weight_shapes
 from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.tensors import Tensor, TensorFile
-from gudi.emotions import EMOTIONS
+from gudi.constants import EMOTIONS
 from gudi.errors import CheckpointCorrupt, CheckpointForeign
 
 

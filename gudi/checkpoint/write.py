@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gudi.checkpoint.bundle import Bundle
-from gudi.checkpoint.contents import Layout
 from gudi.checkpoint.locate import PACKED_ENDING, PART, STATE_FILE, regular_name
+from gudi.checkpoint.networks import Layout
 from gudi.checkpoint.opening import open_checkpoint
 from gudi.checkpoint.packed import pack
 from gudi.checkpoint.tensors import TensorFile
+from gudi.checkpoint.v2 import Bundle
 from gudi.checkpoint.weights import choose_network, read_weights
-from gudi.emotions import CHECKPOINT_NAME, EMOTIONS
+from gudi.constants import CHECKPOINT_NAME, EMOTIONS
 from gudi.errors import CheckpointCorrupt, CheckpointError, OutputError, UsageError, one_line
 from gudi.files import TEMPORARY_PREFIX, check_writable, nearest_folder
 

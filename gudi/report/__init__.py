@@ -23,8 +23,8 @@ from typing import Any
 from urllib.parse import quote
 
 from gudi.errors import OutputError, one_line
-from gudi.files import written_whole
-from gudi.progress import duration
+from gudi.files import atomic_write
+from gudi.progress import format_duration
 from gudi.report.timeline import Timeline
 
 # What a browser still filters without a noticeable wait; a timeline takes up to 6 kB.
@@ -107,7 +107,7 @@ def write(
     count = _Count(len(emotions))
     thumbnails = _Thumbnails(path.parent)
     try:
-        with written_whole(path) as file:
+        with atomic_write(path) as file:
             file.write(head.substitute(_head(run, style, script), style=style).encode())
             file.writelines(row.encode() for row in _rows(entries, count, thumbnails))
             about = _tail(run, emotions, count, thumbnails)
@@ -308,7 +308,7 @@ def _totals(run: Mapping[str, Any], count: _Count) -> Iterator[tuple[str, str]]:
         yield "Not looked at", f"{left:,}"
     seconds = run.get("seconds", {})
     if seconds:
-        yield "Time", duration(sum(seconds.values()))
+        yield "Time", format_duration(sum(seconds.values()))
     pictures = run.get("counts", {}).get("looked")
     if seconds.get("inputs") and pictures:
         yield "Pictures / s", f"{pictures / seconds['inputs']:,.1f}"

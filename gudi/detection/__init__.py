@@ -1,0 +1,7 @@
+"""Find faces in pictures and cut them out."""
+
+from gudi.detection.boxes import Box
+from gudi.detection.crops import crop, grey
+from gudi.detection.haar import detect, detect_eyes
+
+__all__ = ["Box", "crop", "detect", "detect_eyes", "grey"]

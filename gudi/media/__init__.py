@@ -1,0 +1,1 @@
+"""Photos and videos: find them, decode them, encode annotated ones."""

@@ -1,0 +1,69 @@
+"""Decode photos."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import numpy as np
+
+from gudi.errors import PhotoError, one_line
+from gudi.media.files import describe_irregular
+
+# A few kB of PNG can ask for any amount of memory. OpenCV refuses pictures with more pixels than
+# this (3 bytes each) before it decodes them; its own limit is 2**30. It reads the variable when
+# it is loaded.
+MAX_DECODED_PIXELS = 512_000_000
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_DECODED_PIXELS))
+
+import cv2  # noqa: E402
+
+_O_BINARY = getattr(os, "O_BINARY", 0)
+
+# An uncompressed picture of MAX_DECODED_PIXELS is no larger.
+MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
+
+
+def read_photo(path: str | os.PathLike) -> np.ndarray:
+    """Return the photo at `path`, upright, as uint8 of shape (h, w, 3) in OpenCV's BGR order.
+
+    Turned as its EXIF orientation says; grey, palette, 16-bit and transparent pictures become 8-bit
+    colour as OpenCV converts them; of several pages or frames the first.
+
+    Raises:
+        PhotoError: it is no file, cannot be read, or is no picture that OpenCV decodes.
+    """
+    data = _read(path)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in str(error):
+            limit = MAX_DECODED_PIXELS // 10**6
+            raise PhotoError(f"it has more pixels than the {limit} million allowed") from error
+        raise PhotoError(f"OpenCV cannot decode it: {one_line(error)}") from error
+    except MemoryError as error:
+        raise PhotoError("it does not fit into memory") from error
+    if image is None:
+        raise PhotoError("it is damaged, cut short, or no picture that OpenCV can decode")
+    return image
+
+
+def _read(path: str | os.PathLike) -> np.ndarray:
+    """Return the bytes of a regular file."""
+    try:
+        # Not to wait for the other end, should it be a pipe by now.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _O_BINARY)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise PhotoError(describe_irregular(status.st_mode))
+            if status.st_size > MAX_FILE_SIZE:
+                raise PhotoError(f"it is too large for a photo ({status.st_size:,} bytes)")
+            data = np.fromfile(file, np.uint8)
+    except FileNotFoundError:
+        raise PhotoError("no such file") from None
+    except OSError as error:
+        raise PhotoError(f"it cannot be read: {error.strerror}") from error
+    if not data.size:
+        raise PhotoError("it is empty (0 bytes)")
+    return data
