@@ -39,7 +39,8 @@ def data(steps: int) -> tuple[np.ndarray, np.ndarray]:
 def gudi(steps: int, precision: str = "float32") -> float:
     from gudi.progress import Progress
     from gudi.training.dataset import Dataset
-    from gudi.training.train import settings_for, train
+    from gudi.training.settings import settings_for
+    from gudi.training.train import train
 
     times = []
 

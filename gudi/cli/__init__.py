@@ -964,6 +964,7 @@ def train(
     """
     from gudi.training import dataset
     from gudi.training import train as trainer
+    from gudi.training.settings import settings_for
 
     if resume and overwrite:
         raise click.UsageError("--resume goes on and --overwrite begins anew: choose one")
@@ -981,7 +982,7 @@ def train(
         trained = trainer.train(
             faces,
             out,
-            trainer.settings_for(recipe or "original", changes),
+            settings_for(recipe or "original", changes),
             validation=measured,
             progress=terminal_progress(),
             overwrite=overwrite,

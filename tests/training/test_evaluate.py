@@ -87,7 +87,7 @@ def test_a_csv_is_taken_whole_and_by_its_faces(made, tmp_path):
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert {name: each["faces"] for name, each in figures.items()} == {"whole": 11, "detected": 10}
-    assert "1 of 12 rows of fer2013.csv cannot be used, the first: row 14: it has 3" in done.stderr
+    assert "1 of 12 rows of fer2013.csv are unusable; the first is row 14: it has 3" in done.stderr
     done = run_gudi(*command, "--faces", "whole", cwd=tmp_path)
     assert done.stdout.startswith("whole: accuracy")
     assert "detected" not in done.stdout
@@ -97,7 +97,7 @@ def test_what_cannot_be_evaluated(made, faces, tmp_path):
     write_fer(tmp_path / "none.csv", [fer_row(3, np.full((48, 48), 90))])
     for source, message in (
         ("nowhere", "no data set at nowhere"),
-        ("none.csv", "shows no faces"),
+        ("none.csv", "has no faces"),
     ):
         done = run_gudi("evaluate", source, "--checkpoint", made[0], cwd=tmp_path)
         assert (done.returncode, done.stdout) == (1, ""), done.stderr

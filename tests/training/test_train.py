@@ -18,11 +18,11 @@ from conftest import NAME, gudi_environment, interruptible, run_gudi, small_face
 from gudi import checkpoint as checkpoints
 from gudi.predictor import Predictor
 from gudi.progress import Progress
-from gudi.training import train
+from gudi.training import batches
 from gudi.training.augment import augment
 from gudi.training.dataset import load, split
 from gudi.training.evaluate import evaluate
-from gudi.training.train import settings_for
+from gudi.training.settings import settings_for
 
 # A narrow hidden layer makes a step of 10 faces take milliseconds.
 QUICK = ("--units", "16", "--batch-size", "10", "--learning-rate", "0.001")
@@ -175,7 +175,7 @@ def test_a_stopped_training_goes_on_where_it_was(work, number):
     epochs = step // 6 + 2
     done = run_gudi("train", "--resume", "--epochs", epochs, cwd=work)
     assert done.returncode == 0, done.stderr
-    assert f"goes on with epoch {step // 6 + 1}, batch {step % 6 + 1}" in done.stderr
+    assert f"resuming at epoch {step // 6 + 1}, batch {step % 6 + 1}" in done.stderr
     assert [int(row["epoch"]) for row in curve(out)] == list(range(1, epochs + 1))
     assert int(curve(out)[-1]["step"]) == epochs * 6
     assert account(out)["resumed"] == [{"step": step, "changes": {"epochs": epochs}}]
@@ -202,7 +202,7 @@ def test_a_killed_training_loses_an_epoch_at_most(work):
     data.write_bytes(data.read_bytes()[:1000])
     done = run_gudi("train", "--resume", "--epochs", len(curve(out)) + 1, cwd=work)
     assert done.returncode == 0, done.stderr
-    assert f"{newest.relative_to(work)} cannot be used" in done.stderr
+    assert f"cannot use {newest.relative_to(work)}" in done.stderr
     assert not list(out.glob(".gudi-*"))
     assert checkpoints.inspect(out, verify=True)["usable"]
 
@@ -247,17 +247,17 @@ def test_without_snapshots_a_finished_training_is_not_begun_anew(work):
     assert run_gudi("train", *QUICK, "--epochs", "2", cwd=work).returncode == 0
     done = run_gudi("train", "--resume", "--epochs", "1", cwd=work)
     assert done.returncode == 2
-    assert "has 2 epochs done already" in done.stderr
+    assert "has 2 finished epochs" in done.stderr
     shutil.rmtree(work / "checkpoints" / "snapshots")
     done = run_gudi("train", "--resume", "--epochs", "3", cwd=work)
     assert done.returncode == 1
-    assert "holds no snapshot that can be used, though 2 epochs were done" in done.stderr
+    assert "has no usable snapshot, although 2 epochs are finished" in done.stderr
     assert len(curve(work / "checkpoints")) == 2
     for content in ("{}", "no json", '{"settings": {"epochs": "9"}}'):
         (work / "checkpoints" / "run.json").write_text(content)
         done = run_gudi("train", "--resume", cwd=work)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert "run.json cannot be read" in done.stderr
+        assert "cannot read checkpoints/run.json" in done.stderr
 
 
 def test_two_trainings_do_not_share_a_folder(work):
@@ -275,17 +275,17 @@ def test_what_must_not_change_when_a_training_goes_on(work):
     assert run_gudi("train", *QUICK, "--epochs", "1", cwd=work).returncode == 0
     done = run_gudi("train", "--resume", "--learning-rate", "0.5", cwd=work)
     assert done.returncode == 2
-    assert "was begun with learning_rate 0.001, not 0.5" in done.stderr
+    assert "was started with learning_rate 0.001, which cannot change to 0.5" in done.stderr
     write_data(work / "other_data", 30)
     done = run_gudi("train", "--resume", "--data", "other_data", cwd=work)
     assert done.returncode == 1
-    assert "was begun with other faces" in done.stderr
+    assert "was started with other faces" in done.stderr
     done = run_gudi("train", *QUICK, cwd=work)
     assert done.returncode == 1
-    assert "holds a training already" in done.stderr
+    assert "already holds a training" in done.stderr
     done = run_gudi("train", "--resume", "--out", "nowhere", cwd=work)
     assert done.returncode == 1
-    assert "nowhere holds no training to go on with" in done.stderr
+    assert "nowhere holds no training to resume" in done.stderr
     done = run_gudi("train", *QUICK, "--overwrite", "--epochs", "2", cwd=work)
     assert done.returncode == 0, done.stderr
     assert len(curve(work / "checkpoints")) == 2
@@ -351,12 +351,12 @@ def test_averages_are_what_is_measured_and_written(work):
 
 def test_a_teachers_answers_are_half_of_each_label(work, made):
     data = load(work / "data")
-    answers = train._answers(str(made[0]), data, "cpu", Progress())
+    answers = batches.teacher_predictions(str(made[0]), data, "cpu", Progress())
     with Predictor(made[0], "cpu") as predictor:
         mirrored = np.ascontiguousarray(data.faces[:, :, ::-1])
         expected = (predictor.predict(data.faces) + predictor.predict(mirrored)) / 2
     np.testing.assert_allclose(answers, expected, atol=1e-6)
-    targets = train._targets(data.labels, 0.07, answers)
+    targets = batches.face_targets(data.labels, 0.07, answers)
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(targets[1], 0.5 * answers[1] + 0.005 + 0.465 * np.eye(7)[1], 1e-5)
 
@@ -388,7 +388,9 @@ def test_what_tensorboard_shows(work, level):
 def test_no_data(tmp_path):
     done = run_gudi("train", cwd=tmp_path)
     assert done.returncode == 1
-    assert "no data set at data: neither a folder nor data_images.npy; gudi prep" in done.stderr
+    assert (
+        "no data set at data: there is neither a folder nor data_images.npy; create" in done.stderr
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -420,9 +422,9 @@ def test_variations_stay_faces():
 
 def test_the_learning_rate_rises_and_falls():
     settings = settings_for("augmented", {"epochs": 40})
-    rates = [settings.rate(epoch) for epoch in (0, 1, 2, 20, 39.99)]
+    rates = [settings.learning_rate_at(epoch) for epoch in (0, 1, 2, 20, 39.99)]
     assert rates[0] == 0
     assert rates[1] < rates[2] <= settings.learning_rate
     assert rates[3] == pytest.approx(settings.learning_rate / 2)
     assert rates[4] < 1e-6
-    assert settings_for("original", {"decay": 0.5}).rate(3.7) == 0.001 / 8
+    assert settings_for("original", {"decay": 0.5}).learning_rate_at(3.7) == 0.001 / 8
