@@ -95,6 +95,8 @@ RowConverter = Callable[[DatasetRow], LabelledFace | None]
 # What a worker returns for a row; a string says why the row is unusable.
 _RowResult = LabelledFace | str | None
 
+_Task = tuple[int, list[DatasetRow]]
+
 
 def convert(
     rows: Iterable[DatasetRow],
@@ -124,7 +126,7 @@ def convert(
         try:
             for outcome in crew.run(functools.partial(_convert_task, converter), _tasks(rows)):
                 number, task = outcome.item
-                finished[number] = (task, _results(outcome, len(task)))
+                finished[number] = (task, _results(outcome))
                 while following in finished:
                     for row, result in zip(*finished.pop(following)):
                         progress.advance()
@@ -138,7 +140,7 @@ def convert(
             progress.finish()
 
 
-def _tasks(rows: Iterable[DatasetRow]) -> Iterator[tuple[int, list[DatasetRow]]]:
+def _tasks(rows: Iterable[DatasetRow]) -> Iterator[_Task]:
     """Yield `rows` in numbered groups."""
     rows = iter(rows)
     for number in count():
@@ -148,15 +150,15 @@ def _tasks(rows: Iterable[DatasetRow]) -> Iterator[tuple[int, list[DatasetRow]]]
         yield number, task
 
 
-def _results(outcome: jobs.Outcome, count: int) -> list[_RowResult]:
-    """Return the results of a task of `count` rows. If it failed, none of them is usable."""
-    if outcome.error is not None:
-        return [one_line(outcome.error)] * count
-    results: list[_RowResult] = outcome.value
-    return results
+def _results(outcome: jobs.Outcome[_Task, list[_RowResult]]) -> list[_RowResult]:
+    """Return the results of a task. If it failed, none of its rows is usable."""
+    if outcome.value is None:
+        _, rows = outcome.item
+        return [one_line(outcome.error)] * len(rows)
+    return outcome.value
 
 
-def _convert_task(converter: RowConverter, task: tuple[int, list[DatasetRow]]) -> list[_RowResult]:
+def _convert_task(converter: RowConverter, task: _Task) -> list[_RowResult]:
     """Convert the rows of a task; runs in a worker."""
     return [_convert_row(converter, row) for row in task[1]]
 
