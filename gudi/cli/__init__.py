@@ -1,10 +1,12 @@
-"""The command line: options, progress and exit codes. What the commands do lives elsewhere.
+"""The command line: options, help, progress, output and exit codes.
 
-TensorFlow and OpenCV are imported inside the commands, so that `--help` answers at once.
+What the commands do lives in other packages. These are imported inside the commands, so that
+`--help` answers at once.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -12,27 +14,35 @@ import click
 
 from gudi import __version__
 from gudi.cli import batch, checkpoint, export, predict, prepare, train
-from gudi.cli.group import EXIT_CODES, CommandGroup
+from gudi.cli.group import CommandGroup, exit_codes
 
 
 @click.group(
-    cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=exit_codes(finished="finished", failed="finished, but some inputs failed"),
 )
 @click.version_option(__version__, prog_name="gudi")
 @click.option(
-    "--debug", is_flag=True, help="Show tracebacks, and what TensorFlow and OpenCV print."
+    "--debug", is_flag=True, help="Show tracebacks and the messages of TensorFlow and OpenCV."
 )
 def main(debug: bool) -> None:
     """Recognise facial expressions in photos and videos.
 
-    Faces are found and classed as the old Gudi scripts for TFLearn did it, with a checkpoint that
-    gudi brings along, one that they left behind, or one that you train.
+    gudi detects faces and predicts their emotions as the old Gudi scripts for TFLearn do. It uses
+    the checkpoint that comes with it, one from the old scripts, or one that you train.
+
+    \b
+    Examples:
+      gudi batch ./photos --out results/
+      gudi batch --help
     """
     if debug:
         os.environ["GUDI_DEBUG"] = "1"
-    # File names may hold bytes that the terminal's encoding does not have.
+    # File names may contain bytes that the terminal's encoding does not have.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 for command in (

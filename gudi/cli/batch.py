@@ -2,209 +2,243 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gudi.cli.group import EXIT_CODES
+from gudi.cli.group import exit_codes
 from gudi.cli.options import (
+    Integer,
     NonEmptyPath,
-    a_number,
+    Number,
+    combine,
     detection_options,
-    output_options,
+    option,
+    output_settings,
     run_settings,
-    shard,
+    split_shard,
+    table_options,
 )
-from gudi.cli.text import describe_inventory, number, summarise
+from gudi.cli.text import describe_dry_run, describe_merge, describe_run
 from gudi.errors import ExitCode
 from gudi.progress import terminal_progress
 
+_run_options = combine(
+    option(
+        "--out",
+        type=NonEmptyPath(),
+        required=True,
+        metavar="DIR",
+        help="Result folder: new, empty, or with the results of a run to resume.",
+    ),
+    option(
+        "--restart",
+        is_flag=True,
+        help="Start over: replace the results of earlier runs in --out.",
+    ),
+    option(
+        "--dry-run",
+        is_flag=True,
+        help="Count the inputs, estimate time and disk space from a sample, and write nothing.",
+    ),
+    option(
+        "--retry-failed",
+        is_flag=True,
+        help="Retry inputs that failed in earlier runs.",
+    ),
+)
+_output_options = combine(
+    option(
+        "--annotate/--no-annotate",
+        "annotated",
+        default=True,
+        help="Write copies of the photos and videos with boxes and emotions drawn on.",
+    ),
+    option(
+        "--report/--no-report",
+        default=True,
+        help="Write report.html, a page to browse the results.",
+    ),
+    table_options(),
+    option(
+        "--crops",
+        is_flag=True,
+        help="Also save the cropped faces, 48×48 pixels each, in crops.npy.",
+    ),
+)
+_prediction_options = combine(
+    option(
+        "--batch-size",
+        type=Integer(min=1, max=4096),
+        metavar="N",
+        default=256,
+        help="Number of faces to predict at a time. Each takes about 1 MB of memory. With fewer "
+        "than 256, the last decimal of a probability may vary from run to run.",
+    ),
+    option(
+        "--predict-in",
+        type=click.Choice(["parent", "workers"]),
+        default="parent",
+        help="Where to predict: in the parent process, in full batches of the faces that all "
+        "workers find; or in each worker. Prediction in workers takes 1 GB of memory per worker "
+        "and, for single faces, 3 times the CPU time. It pays off when the parent cannot keep up: "
+        "with about 45 workers and no GPU.",
+    ),
+)
+_scaling_options = combine(
+    option(
+        "--log-json",
+        type=NonEmptyPath(dir_okay=False),
+        metavar="FILE",
+        help="Append one line of JSON per event to FILE.",
+    ),
+    option(
+        "--backend",
+        type=click.Choice(["loky", "dask"]),
+        default="loky",
+        help="Where to detect faces: loky uses processes of this machine, dask a Dask cluster.",
+    ),
+    option(
+        "--scheduler",
+        metavar="ADDRESS",
+        show_default="a cluster on this machine",
+        help="Scheduler of the Dask cluster, such as tcp://10.0.0.1:8786. Its workers must see "
+        "the inputs under the same paths.",
+    ),
+    option(
+        "--shard",
+        callback=split_shard,
+        metavar="I/N",
+        help="Process only part I of N parts of the inputs, 1/N to N/N, for example on N "
+        "machines. gudi merge combines the results.",
+    ),
+)
+_frame_options = combine(
+    option(
+        "--every",
+        type=Integer(min=1),
+        default=1,
+        metavar="N",
+        help="Process only every Nth frame of a video.",
+    ),
+    option(
+        "--fps",
+        type=Number(min=0, min_open=True, max=1000),
+        metavar="F",
+        show_default="all frames",
+        help="Process at most F frames per second of a video.",
+    ),
+)
 
-@click.command(epilog=EXIT_CODES)
+
+@click.command(
+    epilog=exit_codes(
+        finished="finished, even if no input shows a face",
+        failed="finished, but some inputs failed",
+        interrupted="interrupted; to resume, repeat the command",
+    )
+)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option(
-    "--out",
-    type=NonEmptyPath(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder for the results; new, empty, or with results to go on with.",
-)
-@click.option(
-    "--restart", is_flag=True, help="Begin anew: replace the results of earlier runs in --out."
-)
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Say how much there is to do, how long it will take by a sample, and how much disk; write "
-    "nothing.",
-)
-@click.option("--retry-failed", is_flag=True, help="Look once more at inputs that failed before.")
-@output_options
-@click.option(
-    "--crops", is_flag=True, help="Keep the faces themselves, 48×48 pixels each, in crops.npy."
-)
-@detection_options
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1, max=4096),
-    default=256,
-    show_default=True,
-    help="Faces that go through the network at a time; each takes about 1 MB of memory. With fewer "
-    "the last decimal of a probability may be another one from run to run.",
-)
-@click.option(
-    "--predict-in",
-    type=click.Choice(["parent", "workers"]),
-    default="parent",
-    show_default=True,
-    help="Predict in this process, faces of all workers in full batches; or in each worker what it "
-    "has found, which takes 3 times the processor time for single faces and 1 GB a worker, but "
-    "knows no limit where one process can do no more: with some 45 workers and without a GPU.",
-)
-@click.option(
-    "--log-json",
-    type=NonEmptyPath(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Append what happens to FILE, a line of JSON an event.",
-)
-@click.option(
-    "--backend",
-    type=click.Choice(["loky", "dask"]),
-    default="loky",
-    show_default=True,
-    help="Look for faces in processes of this machine, or on a Dask cluster.",
-)
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="The scheduler of the Dask cluster, such as tcp://10.0.0.1:8786; its workers have to see "
-    "the inputs under the same paths.  [default: a cluster on this machine]",
-)
-@click.option(
-    "--shard",
-    metavar="I/N",
-    callback=shard,
-    help="Take the Ith of N parts of the inputs, 1/N to N/N, as for N machines; gudi merge puts "
-    "the results together.",
-)
-@click.option(
-    "--every",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Of a video, look at every Nth frame only.",
-)
-@click.option(
-    "--fps",
-    type=click.FloatRange(min=0, min_open=True, max=1000),
-    callback=a_number,
-    metavar="F",
-    help="Of a video, look at F frames a second at most.  [default: all]",
-)
+@_run_options
+@_output_options
+@detection_options(videos=True)
+@_prediction_options
+@_scaling_options
+@_frame_options
 def batch(
-    inputs: tuple[str, ...],
-    out: Path,
-    restart: bool,
-    dry_run: bool,
-    retry_failed: bool,
-    annotated: bool,
-    report: bool,
-    format: str,
-    tracked: bool,
-    crops: bool,
-    batch_size: int,
-    predict_in: str,
-    log_json: Path | None,
-    backend: str,
-    scheduler: str | None,
-    shard: tuple[int, int] | None,
-    every: int,
-    fps: float | None,
-    **options: Any,
+    inputs: tuple[str, ...], out: Path, dry_run: bool, log_json: Path | None, **options: Any
 ) -> None:
-    """Recognise the faces of whole folders of photos and videos.
+    """Recognise expressions in folders of photos and videos.
 
-    INPUT is a photo, a video, a folder (searched with all folders in it), a pattern such as
-    'a/**/*.jpg', @LIST for a file with a path a line, or - for such a list on standard input.
+    INPUT is a photo, a video, a folder (its subfolders are searched, too), a pattern such as
+    'a/**/*.jpg', @LIST for a file with one path per line, or - to read that list from standard
+    input.
+
+    To resume an interrupted run, repeat the command. Repeat it later to process inputs that are
+    new or have changed.
 
     \b
-    DIR gets
-      faces.csv    a row a face, of a video a row a face and frame: where it is, its strongest
-                   emotion, all probabilities
-      files.csv    a row a photo or video: ok, no_face or failed, and why
-      run.json     settings, checkpoint, versions, counts, times
-      annotated/   the photos and videos that show faces, with boxes and emotions drawn on
-      report.html  all of it to look at, with thumbnails/
-      ledger.sqlite  what is finished: the same command goes on from there, and takes in what is
-                   new or has changed
-    """
-    from gudi.pipeline.run import OutputSettings, run
+    DIR receives:
+      faces.csv      one row per face (for videos, one per face and frame): its
+                     box, its top emotion and the probability of each emotion
+      files.csv      one row per input: ok, no_face or failed, and the reason
+      run.json       settings, checkpoint, versions, counts and times
+      annotated/     the photos and videos with boxes and emotions drawn on
+      report.html    a page to browse the results, with thumbnails/
+      ledger.sqlite  what is finished, so that the run can be resumed
 
-    if fps is not None and every > 1:
-        raise click.UsageError("--every and --fps both choose frames: give one of them")
-    if scheduler is not None and backend != "dask":
-        raise click.UsageError("--scheduler goes with --backend dask")
-    settings = run_settings(
-        options,
-        batch_size,
-        predict_in=predict_in,
-        crops=crops,
-        backend=backend,
-        scheduler=scheduler,
-        every=every,
-        fps=fps,
-    )
-    output = OutputSettings(annotated=annotated, report=report, tracked=tracked, format=format)
-    which = {"restart": restart, "retry_failed": retry_failed, "shard": shard}
+    \b
+    Examples:
+      gudi batch ./photos --out results/
+      gudi batch film.mp4 --out results/ --fps 2 --track
+    """
+    if options["fps"] is not None and options["every"] > 1:
+        raise click.UsageError("--every and --fps both select frames: use only one of them")
+    if options["scheduler"] is not None and options["backend"] != "dask":
+        raise click.UsageError("--scheduler requires --backend dask")
+    settings, output = run_settings(options), output_settings(options)
+    selection = {name: options[name] for name in ("restart", "retry_failed", "shard")}
     if dry_run:
         from gudi.pipeline.dry_run import take_inventory
 
-        found = take_inventory(inputs, out, settings, output, **which)
-        click.echo(describe_inventory(found, out))
+        found = take_inventory(inputs, out, settings, output, **selection)
+        click.echo(describe_dry_run(found, out))
         return
-    done = run(inputs, out, settings, output, **which, progress=terminal_progress(log_json))
-    summarise(done, out)
-    sys.exit(done.exit_code)
+    from gudi.pipeline.run import run
+
+    progress = terminal_progress(log_json)
+    report = run(inputs, out, settings, output, **selection, progress=progress)
+    click.echo(describe_run(report, out), err=True)
+    sys.exit(report.exit_code)
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(
+    epilog=exit_codes(finished="finished", failed="finished, but some inputs failed in those runs")
+)
 @click.argument(
     "folders",
     nargs=-1,
     required=True,
     metavar="DIR...",
-    type=NonEmptyPath(path_type=Path, file_okay=False, exists=True),
+    type=NonEmptyPath(file_okay=False, exists=True),
 )
-@click.option(
+@option(
     "--out",
-    type=NonEmptyPath(path_type=Path),
+    type=NonEmptyPath(),
     required=True,
     metavar="DIR",
-    help="Folder for the results; new or empty.",
+    help="Folder for the combined results, new or empty.",
 )
-@click.option(
+@option(
     "--prefix",
     is_flag=True,
-    help="Put the name of its folder before each source, where photos have the same names.",
+    help="Put the name of its folder in front of each source. Use this if different photos have "
+    "the same name.",
 )
-@functools.partial(output_options, taken_over=True)
+@option(
+    "--annotate/--no-annotate",
+    "annotated",
+    default=True,
+    help="Copy the annotated photos and videos.",
+)
+@option("--report/--no-report", default=True, help="Write report.html with its thumbnails.")
+@table_options(default="as in the folders")
 def merge(folders: tuple[Path, ...], out: Path, **options: Any) -> None:
-    """Put the result folders of several runs together.
+    """Combine the result folders of several runs.
 
-    Each DIR is a result folder of gudi batch, made with the same checkpoint and settings: those of
-    several machines, say, or of parts of a collection. They are only read. A photo or video that
-    several of them have with the same content gets one row.
+    Each DIR is a result folder of gudi batch, for example from several machines or from parts of a
+    collection. All must have been made with the same checkpoint and settings. They are only read.
+    A photo or video with the same content in several folders gets one row.
+
+    \b
+    Examples:
+      gudi merge part1/ part2/ --out results/
+      gudi merge holiday/ party/ --out both/ --prefix
     """
     from gudi.pipeline.merge import merge
 
     statuses, emotions = merge(folders, out, progress=terminal_progress(), **options)
-    say = functools.partial(click.echo, err=True)
-    say(f"{number(statuses.total(), 'input')}, {number(emotions.total(), 'face')}")
-    if statuses["failed"]:
-        say(f"  failed: {number(statuses['failed'], 'input')}, the reasons are in files.csv")
-    say(f"results: {out}")
+    click.echo(describe_merge(statuses, emotions, out), err=True)
     sys.exit(ExitCode.SOME_INPUTS_FAILED if statuses["failed"] else ExitCode.FINISHED)

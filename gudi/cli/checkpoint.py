@@ -8,60 +8,79 @@ from pathlib import Path
 
 import click
 
-from gudi.cli.group import EXIT_CODES
-from gudi.cli.options import NonEmptyPath, network_option
+from gudi.cli.group import OrderedGroup, exit_codes
+from gudi.cli.options import NonEmptyPath, network_option, option
 from gudi.cli.text import describe_checkpoint
 from gudi.constants import CHECKPOINT_NAME
 from gudi.errors import ExitCode
 
 
-@click.group(epilog=EXIT_CODES)
+@click.group(cls=OrderedGroup, epilog=exit_codes(finished="finished"))
 def checkpoint() -> None:
-    """Look at old checkpoints, and bring them into order."""
+    """Inspect, repair or pack a checkpoint.
+
+    \b
+    Examples:
+      gudi checkpoint inspect old-folder/
+      gudi checkpoint adopt old-folder/
+    """
 
 
-@checkpoint.command(name="inspect", epilog=EXIT_CODES)
-@click.argument("path", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print everything, as JSON.")
-@click.option("--verify", is_flag=True, help="Read all data and check it against its checksums.")
-@click.option(
-    "--network",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Which of several networks is meant.  [default: the trained one]",
+@checkpoint.command(
+    name="inspect",
+    epilog=exit_codes(
+        finished="gudi can use the checkpoint", could_not_run="gudi cannot use the checkpoint"
+    ),
 )
+@click.argument("path", required=False)
+@option("--json", "as_json", is_flag=True, help="Print all details as JSON.")
+@option("--verify", is_flag=True, help="Read all data and verify its checksums.")
+@network_option
 def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: int | None) -> None:
-    """Say what a checkpoint is, what is wrong with it, and whether gudi can use it.
+    """Describe a checkpoint and say whether gudi can use it.
 
-    PATH is the prefix, the folder or any file of it; without one, the checkpoint that gudi would
-    take by itself. The exit code is 1 when gudi cannot use it.
+    PATH is the prefix, the folder or any file of the checkpoint. Without PATH, the command
+    describes the checkpoint that gudi uses by default.
+
+    \b
+    Examples:
+      gudi checkpoint inspect old-folder/
+      gudi checkpoint inspect old-folder/ --verify
     """
     from gudi.checkpoint import inspect
 
     report = inspect(path, verify=verify, number=network)
-    click.echo(json.dumps(report, indent=2) if as_json else describe_checkpoint(report))
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        click.echo(describe_checkpoint(report, verified=verify))
     sys.exit(ExitCode.FINISHED if report["usable"] else ExitCode.COULD_NOT_RUN)
 
 
-@checkpoint.command(epilog=EXIT_CODES)
+@checkpoint.command(epilog=exit_codes(finished="written"))
 @click.argument("path", required=False)
-@click.option(
+@option(
     "--to",
-    type=NonEmptyPath(path_type=Path, file_okay=False),
+    type=NonEmptyPath(file_okay=False),
     default="checkpoints",
-    show_default=True,
     metavar="DIR",
     help="Folder to write to.",
 )
-@click.option(
-    "--name", default=CHECKPOINT_NAME, show_default=True, help="What the files are called."
+@option(
+    "--name", metavar="NAME", default=CHECKPOINT_NAME, help="Name of the files, without extension."
 )
 @network_option
 def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
-    """Write a checkpoint anew, complete and under the names that the original scripts look for.
+    """Write a complete copy under the original names.
 
-    PATH is the prefix, the folder or any file of it; it is only read. All that is written is read
-    again and compared. The result loads in the old scripts under TensorFlow 1.x, too.
+    PATH is the prefix, the folder or any file of the checkpoint, which is only read. Without PATH,
+    the command copies the checkpoint that gudi uses by default. Everything that is written is read
+    back and compared. The old scripts can load the copy under TensorFlow 1.x.
+
+    \b
+    Examples:
+      gudi checkpoint adopt old-folder/
+      gudi checkpoint adopt old-folder/ --to data/
     """
     from gudi.checkpoint import adopt
 
@@ -71,16 +90,23 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
     click.echo(adopted.prefix)
 
 
-@checkpoint.command(epilog=EXIT_CODES)
+@checkpoint.command(epilog=exit_codes(finished="written"))
 @click.argument("path")
-@click.argument("packed", type=NonEmptyPath(path_type=Path, dir_okay=False))
+@click.argument("packed", type=NonEmptyPath(dir_okay=False))
 @network_option
 def pack(path: str, packed: Path, network: int | None) -> None:
-    """Pack a checkpoint's weights into one small file, to keep or to share.
+    """Pack the weights into one small file.
 
-    PATH is the prefix, the folder or any file of it; PACKED, which has to end in .gudi, is written.
-    The big matrix is rounded to 8-bit numbers; gudi evaluate tells what that costs. gudi takes a
-    packed file wherever it takes a checkpoint, and adopt makes an ordinary one of it.
+    PATH is the prefix, the folder or any file of the checkpoint, which is only read. PACKED is the
+    file to write; its name must end in .gudi.
+
+    The weights of the largest layer are rounded to 8 bits; gudi evaluate shows what this costs. A
+    packed file can be used wherever a checkpoint is expected, and gudi checkpoint adopt turns it
+    back into an ordinary one.
+
+    \b
+    Example:
+      gudi checkpoint pack old-folder/ small.gudi
     """
     from gudi.checkpoint import pack_checkpoint
 

@@ -1,4 +1,4 @@
-"""The group of all commands: errors in one line, exit codes, signals and standard streams."""
+"""The group of all commands: one-line errors, exit codes, signals and standard streams."""
 
 from __future__ import annotations
 
@@ -12,86 +12,99 @@ import click
 
 from gudi.errors import ExitCode, GudiError, one_line
 
-EXIT_CODES = """\b
-Exit codes:
-  0  finished (that a photo shows no face is a result)
-  1  could not run
-  2  wrong usage
-  3  finished, but some inputs failed
-  130  interrupted"""
 
-TRAINING_EXIT_CODES = """\b
-Exit codes:
-  0  trained
-  1  could not run, or the loss is no number any more
-  2  wrong usage
-  130  interrupted; --resume goes on"""
+def exit_codes(
+    *,
+    finished: str,
+    could_not_run: str = "could not run",
+    failed: str = "",
+    interrupted: str = "interrupted",
+) -> str:
+    """Return the exit codes of a command, as the end of its help page.
+
+    Args:
+        finished, could_not_run, failed, interrupted: meaning of 0, 1, 3 and 130; "" for a code
+            that the command does not have.
+    """
+    meanings = {
+        ExitCode.FINISHED: finished,
+        ExitCode.COULD_NOT_RUN: could_not_run,
+        ExitCode.WRONG_USAGE: "wrong usage",
+        ExitCode.SOME_INPUTS_FAILED: failed,
+        ExitCode.INTERRUPTED: interrupted,
+    }
+    lines = [f"  {code.value:<5}{meaning}" for code, meaning in meanings.items() if meaning]
+    return "\n".join(["\b", "Exit codes:", *lines])
 
 
-class CommandGroup(click.Group):
-    """A group whose errors are one line, with the exit code that they carry."""
+class OrderedGroup(click.Group):
+    """A group that lists its commands in the order in which they were added."""
 
-    def invoke(self, context: click.Context) -> Any:
-        """Run a command; end with the exit code of its error."""
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(self.commands)
+
+
+class CommandGroup(OrderedGroup):
+    """A group that shows an error as one line and ends with the exit code of the error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
         _open_standard_streams()
-        signal.signal(signal.SIGTERM, _terminated)
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
-            return super().invoke(context)
+            return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except (Exception, KeyboardInterrupt) as error:
-            if _debug(context):
+            if os.environ.get("GUDI_DEBUG") or ctx.params.get("debug"):
                 traceback.print_exc()
             if isinstance(error, BrokenPipeError):
-                # The reader of stdout has had enough (`| head`); keep the flush at exit quiet.
+                # The reader of stdout has closed it (`| head`); keep the flush at exit silent.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            elif not isinstance(error, KeyboardInterrupt):
-                complain(_described(error))
-            else:
+            elif isinstance(error, KeyboardInterrupt):
                 click.echo("gudi: interrupted", err=True)
-            context.exit(_exit_code(error))
+            else:
+                print_error(_describe(error))
+            ctx.exit(_exit_code(error))
 
 
 def _open_standard_streams() -> None:
-    """Fill descriptors 0 to 2 where the caller has closed them.
+    """Open the null device in place of each standard stream that the caller has closed.
 
-    The next files and pipes to be opened would take their places, and what anything writes to
-    stderr, too.
+    Otherwise the next files to be opened get the descriptors 0 to 2, and with them whatever is
+    written to stdout and stderr.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor
     # multiprocessing flushes both before it starts a process.
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
-def _terminated(*_: object) -> None:
-    """Let `kill` end a run as Ctrl-C does: what is done is kept, no process stays behind."""
+def _interrupt(*_: object) -> None:
+    """Treat SIGTERM like Ctrl-C: finished work is kept and no process is left behind."""
     raise KeyboardInterrupt
-
-
-def _debug(context: click.Context) -> bool:
-    return bool(os.environ.get("GUDI_DEBUG")) or bool(context.params.get("debug"))
 
 
 def _exit_code(error: BaseException) -> ExitCode:
     if isinstance(error, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    return getattr(error, "exit_code", ExitCode.COULD_NOT_RUN)
+    return error.exit_code if isinstance(error, GudiError) else ExitCode.COULD_NOT_RUN
 
 
-def _described(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     if isinstance(error, GudiError):
         return str(error)
     if isinstance(error, ImportError) and ".so" in str(error):
         return f"{error}; on Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
     first = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {first} (gudi --debug … shows where)"
+    return f"{type(error).__name__}: {first} (gudi --debug … shows the traceback)"
 
 
-def complain(message: str) -> None:
-    """Print an error."""
+def print_error(message: str) -> None:
+    """Print an error as one line on stderr."""
     click.echo(f"gudi: error: {one_line(message)}", err=True)

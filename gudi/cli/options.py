@@ -1,51 +1,94 @@
-"""Options that several commands share, and the types and checks of their values."""
+"""Options that several commands share, and the types of their values."""
 
 from __future__ import annotations
 
+import functools
 import math
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
 
 if TYPE_CHECKING:
-    from gudi.settings import RunSettings
+    from gudi.settings import OutputSettings, RunSettings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+# Settings of a run that have the name and the value of an option.
+SETTINGS = (
+    "checkpoint",
+    "emotions",
+    "network",
+    "device",
+    "predict_in",
+    "batch_size",
+    "workers",
+    "backend",
+    "scheduler",
+    "timeout",
+    "worker_memory",
+    "crops",
+)
 
 
 class NonEmptyPath(click.Path):
-    """A path that is not empty: pathlib would take it for the folder that gudi is called in."""
+    """A path that is not empty, because pathlib takes an empty one for the current folder."""
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Refuse an empty path."""
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True, exists: bool = False):
+        super().__init__(exists, file_okay, dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
         if not os.fspath(value):
             self.fail("the path is empty", param, ctx)
         return super().convert(value, param, ctx)
 
 
-def a_number(
-    context: click.Context, parameter: click.Parameter, value: float | None
-) -> float | None:
-    """Refuse what counts as a number in no range."""
-    if value is not None and math.isnan(value):
-        raise click.BadParameter("nan is no number")
-    return value
+class Integer(click.IntRange):
+    """A whole number in a range."""
+
+    name = "whole number"  # in error messages
 
 
-def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
-    """Split `--emotions`."""
-    names = EMOTIONS if value is None else tuple(name.strip() for name in value.split(","))
+class Number(click.FloatRange):
+    """A number in a range, which NaN is not, although it compares as if it were."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number as a float."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"must be a number, not {value!r}", param, ctx)
+        return number
+
+
+def split_names(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...]:
+    """Split a list of names, which may be empty."""
+    return tuple(filter(None, (name.strip() for name in (value or "").split(","))))
+
+
+def split_emotions(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> tuple[str, ...]:
+    """Split `--emotions`, which the network has one output each for."""
+    names = tuple(name.strip() for name in value.split(","))
     if not all(names) or len(set(names)) < len(names) or len(names) < 2:
         raise click.BadParameter("give two or more different names, separated by commas")
     return names
 
 
-def shard(
+def split_shard(
     context: click.Context, parameter: click.Parameter, value: str | None
 ) -> tuple[int, int] | None:
-    """Split `--shard`."""
+    """Split `--shard` into the number of the part, counted from 1, and the number of parts."""
     if value is None:
         return None
     number, _, count = value.partition("/")
@@ -54,180 +97,229 @@ def shard(
     return int(number), int(count)
 
 
-checkpoint_option = click.option(
+class _Option(click.Option):
+    """An option whose described default, such as "one per CPU", is shown without parentheses."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return names and help."""
+        record = super().get_help_record(ctx)
+        if record is None or not isinstance(self.show_default, str):
+            return record
+        names, text = record
+        return names, text.replace(f"({self.show_default})", self.show_default)
+
+
+# `click.option` that shows every default, in words if `show_default` is a string.
+option = functools.partial(click.option, cls=_Option, show_default=True)
+
+
+def combine(*decorators: Decorator[Any]) -> Decorator[Any]:
+    """Return a decorator that adds several options to a command, in this order."""
+
+    def decorate(command: Any) -> Any:
+        for each in reversed(decorators):
+            command = each(command)
+        return command
+
+    return decorate
+
+
+checkpoint_option = option(
     "--checkpoint",
     metavar="PATH",
-    help="The trained network: prefix, folder or any file of a Gudi checkpoint.  "
-    "[default: $GUDI_CHECKPOINT, then ./checkpoints, then ./data, then gudi's own]",
+    show_default="$GUDI_CHECKPOINT, then ./checkpoints, then ./data, then the checkpoint that "
+    "comes with gudi",
+    help="Trained network: the prefix, the folder or any file of a Gudi checkpoint.",
 )
-emotions_option = click.option(
+emotions_option = option(
     "--emotions",
     metavar="NAME,NAME…",
-    callback=_names,
-    help=f"What the network's outputs are called, in their order.  [default: {','.join(EMOTIONS)}]",
+    callback=split_emotions,
+    default=",".join(EMOTIONS),
+    show_default=", ".join(EMOTIONS),
+    help="Names of the network's outputs, in their order.",
 )
-network_option = click.option(
+network_option = option(
     "--network",
-    type=click.IntRange(min=1),
+    type=Integer(min=1),
     metavar="N",
-    help="Which of several networks in the checkpoint.  [default: the trained one]",
-)
-device_option = click.option(
-    "--device",
-    metavar="auto|cpu|gpu|gpu:N",
-    default="auto",
-    show_default=True,
-    help="Where to predict; auto takes a GPU if TensorFlow sees one.",
+    show_default="the trained one",
+    help="Which network to use if the checkpoint holds several.",
 )
 
 
-def adding(options: list[Callable], command: Callable) -> Callable:
-    """Add `options` to a command, in this order."""
-    for option in reversed(options):
-        command = option(command)
-    return command
+def device_option(purpose: str, default: str | None = "auto") -> Decorator[Any]:
+    """Return `--device`.
+
+    Args:
+        purpose: what happens on the device, as in "Where to predict".
+        default: value of the option that is not given; None if the command tells them apart.
+    """
+    return option(
+        "--device",
+        metavar="auto|cpu|gpu|gpu:N",
+        default=default,
+        show_default="auto",
+        help=f"Where to {purpose}. auto uses a GPU if TensorFlow finds one.",
+    )
 
 
-def predictor_options(command: Callable) -> Callable:
-    """Add the options that say what predicts."""
-    options = [checkpoint_option, emotions_option, network_option, device_option]
-    return adding(options, command)
+predictor_options = combine(
+    checkpoint_option, emotions_option, network_option, device_option("predict")
+)
+workers_option = option(
+    "--workers",
+    type=Integer(min=1),
+    metavar="N",
+    show_default="one per CPU",
+    help="Number of worker processes.",
+)
 
 
-def search_options(command: Callable) -> Callable:
-    """Add the options that say how a picture is searched for faces."""
-    options = [
-        click.option(
-            "--scale-factor",
-            type=click.FloatRange(min=1, min_open=True, max=100),
-            callback=a_number,
-            default=SCALE_FACTOR,
-            show_default=True,
-            help="Growth of the search window from pass to pass; larger is faster, finds less.",
-        ),
-        click.option(
+def scale_factor_option(more: str) -> Decorator[Any]:
+    """Return `--scale-factor`; its help continues with `more`."""
+    return option(
+        "--scale-factor",
+        type=Number(min=1, min_open=True, max=100),
+        metavar="FACTOR",
+        default=SCALE_FACTOR,
+        help=f"Growth of the search window from one pass to the next{more}",
+    )
+
+
+def search_options(picture: str) -> Decorator[Any]:
+    """Return the options of face detection; `picture` is what faces are detected in."""
+    return combine(
+        scale_factor_option(". A larger factor is faster but finds fewer faces."),
+        option(
             "--min-neighbors",
-            type=click.IntRange(min=0, max=100_000),
+            type=Integer(min=0, max=100_000),
+            metavar="N",
             default=MIN_NEIGHBORS,
-            show_default=True,
-            help="Overlapping hits that make a face; fewer find more, true and false ones.",
+            help="Number of overlapping hits that make a face. With fewer, gudi finds more faces, "
+            "but also more false ones.",
         ),
-        click.option(
+        option(
             "--min-face",
-            type=click.IntRange(min=0, max=100_000),
+            type=Integer(min=0, max=100_000),
+            metavar="PIXELS",
             default=0,
-            metavar="PIXELS",
-            help="Leave out smaller faces; 50 is twice as fast on small photos.",
+            help="Ignore smaller faces. 50 doubles the speed on small pictures.",
         ),
-        click.option(
+        option(
             "--max-side",
-            type=click.IntRange(min=24),
+            type=Integer(min=24),
             metavar="PIXELS",
-            help="Look for faces in a copy with its longer side shrunk to this; boxes stay in "
-            "pixels of the photo.  [default: look in the photo itself]",
+            show_default="full size",
+            help=f"Detect faces in a copy of the {picture} whose longer side is scaled down to "
+            "this. Boxes are still in pixels of the original.",
         ),
-    ]
-    return adding(options, command)
+    )
 
 
-def detection_options(command: Callable) -> Callable:
-    """Add the options that say how workers look for faces and what predicts them."""
-    options = [
+def detection_options(*, videos: bool) -> Decorator[Any]:
+    """Return the options of commands that detect faces in worker processes.
+
+    Args:
+        videos: whether the command takes videos, too.
+    """
+    work = "a photo, or on a segment of 64 video frames," if videos else "a photo"
+    item = "a photo or video segment" if videos else "a photo"
+    pictures = "photo and video frame" if videos else "photo"
+    return combine(
         predictor_options,
-        click.option(
-            "--workers",
-            type=click.IntRange(min=1),
-            help="Processes that look for faces.  [default: one a processor]",
-        ),
-        click.option(
+        workers_option,
+        option(
             "--timeout",
-            type=click.FloatRange(min=0, min_open=True, max=1e6),
-            callback=a_number,
-            default=300,
-            show_default=True,
+            type=Number(min=0, min_open=True, max=1_000_000),
             metavar="SECONDS",
-            help="Give up on a photo, or on a stretch of 64 frames of a video, after this long.",
+            default=300,
+            help=f"Give up on {work} after this many seconds.",
         ),
-        click.option(
+        option(
             "--worker-memory",
-            type=click.IntRange(min=200),
+            type=Integer(min=200),
             metavar="MB",
-            help="Give up on a photo or stretch for which a process takes more memory than this.  "
-            "[default: no limit]",
+            show_default="no limit",
+            callback=_in_bytes,
+            help=f"Give up on {item} if its worker process needs more memory than this.",
         ),
-        click.option(
+        option(
             "--faces",
             type=click.Choice(["all", "largest"]),
             default="all",
-            show_default=True,
-            help="Which faces of a photo to take.",
+            help=f"Which faces of each {pictures} to keep.",
         ),
-        search_options,
-    ]
-    return adding(options, command)
+        search_options("photo or frame" if videos else "photo"),
+    )
 
 
-def output_options(command: Callable, *, taken_over: bool = False) -> Callable:
-    """Add the options that say what is written; they are the fields of `gudi.batch.Output`.
+def _in_bytes(
+    context: click.Context, parameter: click.Parameter, megabytes: int | None
+) -> int | None:
+    return None if megabytes is None else megabytes * 2**20
+
+
+def usage_option(text: str, names: str) -> Decorator[Any]:
+    """Return `--usage`; its help is `text` and the `names` to choose from."""
+    return option(
+        "--usage",
+        metavar="NAME,NAME…",
+        callback=split_names,
+        show_default="all",
+        help=f"{text}: {names}.",
+    )
+
+
+def table_options(*, default: str = "") -> Decorator[Any]:
+    """Return the options of the table of faces.
 
     Args:
-        command: gets them.
-        taken_over: format and tracks are None by default: as some folders have them.
+        default: "" for the usual defaults, or how to describe the default None.
     """
-    options = [
-        click.option(
-            "--annotate/--no-annotate",
-            "annotated",
-            default=True,
-            show_default=True,
-            help="Write copies of the photos and videos with the faces drawn on.",
-        ),
-        click.option(
-            "--report/--no-report", default=True, show_default=True, help="Write report.html."
-        ),
-        click.option(
+    return combine(
+        option(
             "--format",
             type=click.Choice(["csv", "jsonl", "parquet"]),
-            default=None if taken_over else "csv",
-            show_default="as the folders have it" if taken_over else True,
-            help="What to write the table of faces as.",
+            default=None if default else "csv",
+            show_default=default or True,
+            help="Format of the table of faces.",
         ),
-        click.option(
+        option(
             "--track/--no-track",
             "tracked",
-            default=None if taken_over else False,
-            show_default="as the folders have it" if taken_over else True,
-            help="Follow the faces of videos: columns with the number of each one's track and its "
-            "probabilities smoothed along it.",
+            default=None if default else False,
+            show_default=default or True,
+            help="Follow each face of a video from frame to frame. This adds columns for the "
+            "number of its track and for probabilities smoothed along the track.",
         ),
-    ]
-    return adding(options, command)
+    )
 
 
-def run_settings(
-    options: dict[str, Any],
-    batch_size: int,
-    *,
-    predict_in: str = "parent",
-    crops: bool = False,
-    backend: str = "loky",
-    scheduler: str | None = None,
-    **frames: Any,
-) -> RunSettings:
-    """Return the settings that the options come to; a command need not have those of workers."""
+def refuse_given(*names: str, why: str) -> None:
+    """Refuse options that were given but have no effect.
+
+    Raises:
+        click.UsageError: one of the options was given; its message ends with `why`.
+    """
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} {why}")
+
+
+def run_settings(options: Mapping[str, Any], **fixed: Any) -> RunSettings:
+    """Return the settings of a run.
+
+    Args:
+        options: values of the command's options; those that it does not have keep their defaults.
+        fixed: settings that the command has no option for.
+    """
     from gudi.settings import DetectionSettings, FrameSelection, RunSettings
 
-    memory = options.get("worker_memory")
+    chosen = {name: options[name] for name in SETTINGS if name in options}
     return RunSettings(
-        checkpoint=options["checkpoint"],
-        emotions=options["emotions"],
-        network=options["network"],
-        device=options["device"],
-        predict_in=predict_in,
-        batch_size=batch_size,
-        workers=options.get("workers"),
-        timeout=options.get("timeout"),
-        worker_memory=memory and memory * 2**20,
+        **chosen | fixed,
         detection=DetectionSettings(
             scale_factor=options["scale_factor"],
             min_neighbors=options["min_neighbors"],
@@ -235,32 +327,18 @@ def run_settings(
             max_side=options["max_side"],
             largest=options.get("faces") == "largest",
         ),
-        frames=FrameSelection(**frames),
-        crops=crops,
-        backend=backend,
-        scheduler=scheduler,
+        frames=FrameSelection(every=options.get("every", 1), fps=options.get("fps")),
         debug=bool(os.environ.get("GUDI_DEBUG")),
     )
 
 
-def usages(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
-    """Split `--usage`."""
-    return [name.strip() for name in value.split(",") if name.strip()] if value else []
+def output_settings(options: Mapping[str, Any]) -> OutputSettings:
+    """Return what a run writes."""
+    from gudi.settings import OutputSettings
 
-
-scale_factor_option = click.option(
-    "--scale-factor",
-    type=click.FloatRange(min=1, min_open=True, max=100),
-    callback=a_number,
-    default=SCALE_FACTOR,
-    show_default=True,
-    help="Growth of the search window from pass to pass; it is part of the files' names.",
-)
-
-
-def refuse_given(*names: str, why: str) -> None:
-    """Refuse options that were typed but have no effect."""
-    context = click.get_current_context()
-    for name in names:
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name.replace('_', '-')} {why}")
+    return OutputSettings(
+        annotated=options["annotated"],
+        report=options["report"],
+        tracked=options["tracked"],
+        format=options["format"],
+    )

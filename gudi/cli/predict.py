@@ -2,109 +2,130 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gudi.cli.group import EXIT_CODES, complain
+from gudi.cli.group import exit_codes, print_error
 from gudi.cli.options import (
     NonEmptyPath,
     detection_options,
+    option,
     predictor_options,
     run_settings,
     search_options,
 )
-from gudi.cli.text import as_json_text, as_lines, number
+from gudi.cli.text import describe_live, faces_as_json, faces_as_lines, live_line
 from gudi.errors import ExitCode, one_line
 from gudi.progress import terminal_progress
 
+if TYPE_CHECKING:
+    from gudi.live import Face
+    from gudi.media.video import Frame
 
-@click.command(epilog=EXIT_CODES)
+# gudi predict fills up its batches, so that a few faces are predicted sooner in a small one.
+PREDICT_BATCH_SIZE = 32
+
+
+@click.command(
+    epilog=exit_codes(
+        finished="finished, even if no photo shows a face",
+        failed="finished, but some photos failed",
+    )
+)
 @click.argument("inputs", nargs=-1, required=True, metavar="PHOTO...")
-@click.option(
+@option(
     "--out",
-    type=NonEmptyPath(path_type=Path, file_okay=False),
+    type=NonEmptyPath(file_okay=False),
     default="predicted",
-    show_default=True,
     metavar="DIR",
-    help="Folder for the annotated pictures, NAME.emotions.jpg for NAME.jpg.",
+    help="Folder for the annotated photos. The copy of NAME.jpg is NAME.emotions.jpg.",
 )
-@click.option(
-    "--annotate/--no-annotate", default=True, show_default=True, help="Write annotated pictures."
+@option(
+    "--annotate/--no-annotate",
+    default=True,
+    help="Write copies of the photos with boxes and emotions drawn on.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list with all probabilities.")
-@detection_options
+@option("--json", "as_json", is_flag=True, help="Print a JSON list with all probabilities.")
+@detection_options(videos=False)
 def predict(
     inputs: tuple[str, ...], out: Path, annotate: bool, as_json: bool, **options: Any
 ) -> None:
-    """Recognise the faces of some photos and print a line for each.
+    """Recognise expressions in a few photos and print them.
 
-    The columns are: photo, x, y, width, height, emotion, probability, separated by tabs. A photo
-    without a face has no line (and an empty list of faces with --json).
+    PHOTO is a photo or a folder, pattern or list of photos, as for gudi batch.
+
+    Prints one line per face, separated by tabs: photo, x, y, width, height, emotion, probability.
+    A photo without a face has no line (with --json, an empty list of faces).
+
+    \b
+    Examples:
+      gudi predict photo.jpg
+      gudi predict photo.jpg --json --no-annotate
     """
     from gudi.pipeline.predict import predict_photos
 
-    # A few faces are predicted sooner in a small batch, which is filled up to its size.
+    settings = run_settings(options, batch_size=PREDICT_BATCH_SIZE)
     results, emotions = predict_photos(
-        inputs, run_settings(options, batch_size=32), out if annotate else None, terminal_progress()
+        inputs, settings, out if annotate else None, terminal_progress()
     )
-    click.echo(
-        as_json_text(results, emotions) if as_json else as_lines(results, emotions), nl=False
-    )
+    as_text = faces_as_json if as_json else faces_as_lines
+    click.echo(as_text(results, emotions), nl=False)
     for result in results:
         if result.status == "no_face":
             click.echo(f"{one_line(result.source.name)}: no face", err=True)
     failed = [result for result in results if result.error]
     for result in failed:
-        complain(f"{result.source.name}: {result.error}")
+        print_error(f"{result.source.name}: {result.error}")
     if annotate and any(result.status == "ok" for result in results):
-        click.echo(f"annotated pictures: {out}", err=True)
+        click.echo(f"annotated photos: {out}", err=True)
     sys.exit(ExitCode.SOME_INPUTS_FAILED if failed else ExitCode.FINISHED)
 
 
-@click.command(epilog=EXIT_CODES)
-@click.option(
+@click.command(
+    epilog=exit_codes(finished="finished", failed="the camera or the video ended too early")
+)
+@option(
     "--source",
     default="0",
-    show_default=True,
     metavar="N|FILE",
-    help="Number of a camera, or a video.",
+    help="Number of a camera, counted from 0, or a video file.",
 )
-@click.option(
+@option(
     "--save",
-    type=NonEmptyPath(path_type=Path),
+    type=NonEmptyPath(),
     metavar="OUT.mp4",
-    help="Write the annotated video, too.",
+    help="Also write the annotated video to this file.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the video at --save.")
-@click.option(
+@option("--overwrite", is_flag=True, help="Replace the file of --save.")
+@option(
     "--window/--no-window",
     default=True,
-    show_default=True,
-    help="Show a window; without it print a line a frame with a face.",
+    help="Show a window. Without it, print one line per frame that shows a face.",
 )
 @predictor_options
-@search_options
+@search_options("frame")
 def live(source: str, save: Path | None, overwrite: bool, window: bool, **options: Any) -> None:
-    """Recognise the largest face before a camera, or in a video, while you watch.
+    """Recognise expressions live, from a camera or a video.
 
-    The window shows the face in a green box, its eyes, a bar for each emotion and the emoji of the
-    strongest. q, Esc or closing the window ends it, and so does Ctrl-C; what --save writes is a
-    whole video all the same.
+    The window shows the largest face in a green box, its eyes, one bar per emotion and the emoji
+    of the top emotion. To end, press q or Esc, close the window, or press Ctrl-C. The video of
+    --save is complete in each case.
 
-    With --no-window the columns are: frame, time in seconds, x, y, width, height, emotion,
-    probability, separated by tabs.
+    With --no-window, prints one line per frame that shows a face, separated by tabs: frame, time
+    in seconds, x, y, width, height, emotion, probability.
+
+    \b
+    Examples:
+      gudi live
+      gudi live --source film.mp4 --save annotated.mp4
     """
-    from gudi.live import Face, run
-    from gudi.media.video import Frame
+    from gudi.live import run
 
-    def print_row(frame: Frame, face: Face) -> None:
-        best = face.probabilities.argmax()
-        row = (frame.number, f"{frame.time:.3f}", *face.box, options["emotions"][best])
-        click.echo("\t".join(map(str, (*row, f"{face.probabilities[best]:.3f}"))))
+    def print_line(frame: Frame, face: Face) -> None:
+        click.echo(live_line(frame, face, options["emotions"]))
 
     report = run(
         source,
@@ -112,15 +133,10 @@ def live(source: str, save: Path | None, overwrite: bool, window: bool, **option
         save=save,
         overwrite=overwrite,
         window=window,
-        found=None if window else print_row,
+        found=None if window else print_line,
         progress=terminal_progress(),
     )
-    say = functools.partial(click.echo, err=True)
-    speed = f" ({report.frames / report.seconds:.1f} a second)" if report.seconds else ""
-    frames = f"{number(report.frames, 'frame')}, {report.faces:,} with a face"
-    say(f"{frames}, in {report.seconds:.1f} s{speed}")
-    if save is not None and report.frames:
-        say(f"video: {save}")
+    click.echo(describe_live(report, save), err=True)
     if report.problem:
-        complain(report.problem)
+        print_error(report.problem)
     sys.exit(report.exit_code)

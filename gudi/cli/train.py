@@ -9,196 +9,188 @@ from typing import Any
 
 import click
 
-from gudi.cli.group import EXIT_CODES, TRAINING_EXIT_CODES
+from gudi.cli.group import exit_codes
 from gudi.cli.options import (
+    Integer,
     NonEmptyPath,
-    a_number,
+    Number,
     checkpoint_option,
+    combine,
     device_option,
     emotions_option,
     network_option,
+    option,
     refuse_given,
     scale_factor_option,
-    usages,
+    usage_option,
+    workers_option,
 )
 from gudi.errors import ExitCode
 from gudi.progress import terminal_progress
 
+BY_RECIPE = "set by the recipe"
 
-@click.command(epilog=EXIT_CODES)
-@click.argument("source", type=NonEmptyPath(path_type=Path))
-@checkpoint_option
-@click.option(
-    "--usage",
-    metavar="NAME,NAME…",
-    callback=usages,
-    help="Which rows of a csv to take: Training, PublicTest, PrivateTest.  [default: all]",
+_data_options = combine(
+    option(
+        "--data",
+        type=NonEmptyPath(),
+        multiple=True,
+        default=["data"],
+        metavar="PATH",
+        help="Prepared faces: the folder that gudi prepare wrote to, or the start of the two "
+        "files' names, such as data/sf=1.3_data. Repeat the option to combine several sets.",
+    ),
+    option(
+        "--validation",
+        type=NonEmptyPath(),
+        metavar="PATH",
+        show_default="a tenth of --data",
+        help="Prepared faces to validate with.",
+    ),
+    option(
+        "--out",
+        type=NonEmptyPath(file_okay=False),
+        default="checkpoints",
+        metavar="DIR",
+        help="Folder for the checkpoint, snapshots, logs and learning curve.",
+    ),
+    option("--resume", is_flag=True, help="Resume the training in --out."),
+    option("--overwrite", is_flag=True, help="Start over: replace the training in --out."),
 )
-@click.option(
-    "--faces",
-    type=click.Choice(["both", "whole", "detected"]),
-    default="both",
-    show_default=True,
-    help="Pictures of a csv as they are, or the faces found in them, or first one, then the other.",
+# None tells an option that was not given: its value comes from the recipe or the resumed training.
+_recipe_options = combine(
+    option(
+        "--recipe",
+        type=click.Choice(["original", "augmented"]),
+        show_default="original",
+        help="original: momentum, learning rate 0.001, batches of 50, faces as they are. "
+        "augmented: Adam, cosine learning rate schedule, batches of 128, faces mirrored, rotated, "
+        "shifted and scaled.",
+    ),
+    option(
+        "--epochs",
+        type=Integer(1, 100_000),
+        metavar="N",
+        show_default="100",
+        help="Number of passes over the training faces.",
+    ),
+    option(
+        "--batch-size",
+        type=Integer(1, 4096),
+        metavar="N",
+        show_default=BY_RECIPE,
+        help="Number of faces per training step.",
+    ),
+    option(
+        "--learning-rate",
+        type=Number(0, min_open=True),
+        metavar="RATE",
+        show_default=BY_RECIPE,
+        help="Learning rate of the first epoch, or the highest one with the augmented recipe.",
+    ),
+    option(
+        "--decay",
+        type=Number(0, 1, min_open=True),
+        metavar="FACTOR",
+        show_default="1",
+        help="Multiply a constant learning rate by this factor after each epoch.",
+    ),
+    option(
+        "--keep",
+        type=Number(0, 1, min_open=True),
+        metavar="FRACTION",
+        show_default=BY_RECIPE,
+        help="Fraction of the features that dropout keeps.",
+    ),
+    option(
+        "--keep-hidden",
+        type=Number(0, 1, min_open=True),
+        metavar="FRACTION",
+        show_default=BY_RECIPE,
+        help="Fraction of the hidden units that dropout keeps.",
+    ),
+    option(
+        "--balance",
+        type=Number(0, 1),
+        metavar="FRACTION",
+        show_default=BY_RECIPE,
+        help="How far to balance the emotions: from 0 (not at all) to 1 (each is shown as often as "
+        "the most frequent one).",
+    ),
+    option(
+        "--variation",
+        type=Number(0, 1),
+        metavar="FRACTION",
+        show_default=BY_RECIPE,
+        help="How strongly to vary the faces by rotation, shift, scale and so on: from 0 (not "
+        "at all) to 1 (as in the augmented recipe).",
+    ),
+    option(
+        "--average",
+        type=Number(0, 1, max_open=True),
+        metavar="FRACTION",
+        show_default=BY_RECIPE,
+        help="Validate and save a moving average of the weights that keeps this fraction of "
+        "itself at each step, such as 0.999; 0 for the weights themselves.",
+    ),
 )
-@scale_factor_option
-@emotions_option
-@network_option
-@device_option
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    help="Processes that look for faces.  [default: one a processor]",
+_network_options = combine(
+    option(
+        "--units",
+        type=Integer(1, 3072),
+        metavar="N",
+        show_default="3072",
+        help="Number of hidden units to train; the rest of the 3072 stay 0. With fewer, training "
+        "is faster and the packed checkpoint is smaller.",
+    ),
+    option(
+        "--init",
+        metavar="PATH",
+        show_default="random weights",
+        help="Checkpoint whose weights to start with: its prefix, folder or any file.",
+    ),
+    option(
+        "--teacher",
+        metavar="PATH",
+        help="Checkpoint whose predictions make up half of each label: its prefix, folder or any "
+        "file.",
+    ),
+    option(
+        "--seed",
+        type=Integer(0, 2**31 - 1),
+        metavar="N",
+        show_default="42",
+        help="Seed of the random weights, of the order of the faces and of their variations.",
+    ),
+    option(
+        "--precision",
+        type=click.Choice(["float32", "bfloat16"]),
+        show_default="float32",
+        help="Precision of the computation. bfloat16 is faster on CPUs with AVX512-BF16 or AMX.",
+    ),
+    option(
+        "--tensorboard-verbose",
+        type=Integer(0, 3),
+        metavar="LEVEL",
+        show_default="0",
+        help="What to log for TensorBoard at each step: 0 loss and accuracy, 1 also histograms of "
+        "the gradients, 2 of the weights, 3 of the activations. Histograms make a step several "
+        "times slower. The original uses 2.",
+    ),
+    device_option("train", default=None),
 )
-@click.option(
-    "--out",
-    type=NonEmptyPath(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Folder for the confusion matrices as csv and picture, and evaluation.json.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Measure a checkpoint by faces whose expression is known.
 
-    SOURCE is a prepared data set (its folder, or what the two files' names begin with) or
-    fer2013.csv. Prints accuracy, precision, recall and F1 of each emotion, and the confusion
-    matrix.
-    """
-    from gudi.files import check_writable
-    from gudi.training.evaluate import as_record, as_text, evaluate_source, is_csv, write_all
 
-    if not is_csv(source):
-        refuse_given("usage", "faces", "scale_factor", "workers", why="is for a csv")
-    if out is not None:
-        check_writable(out)
-    evaluations = evaluate_source(source, progress=terminal_progress(), **options)
-    if out is not None:
-        write_all(evaluations, out)
-    if as_json:
-        records = {name: as_record(each) for name, each in evaluations.items()}
-        click.echo(json.dumps(records, indent=2))
-        return
-    for number, (name, each) in enumerate(evaluations.items()):
-        click.echo(("\n" if number else "") + f"{name}: {as_text(each)}")
-
-
-@click.command(epilog=TRAINING_EXIT_CODES)
-@click.option(
-    "--data",
-    type=NonEmptyPath(path_type=Path),
-    multiple=True,
-    default=["data"],
-    show_default="data",
-    metavar="PATH",
-    help="The faces, as gudi prepare leaves them: the folder, or what the two files' names begin "
-    "with, such as data/sf=1.3_data. Given several times, all of them together.",
+@click.command(
+    epilog=exit_codes(
+        finished="trained",
+        could_not_run="could not run, or the loss became infinite or NaN",
+        interrupted="interrupted; to resume, repeat the command with --resume",
+    )
 )
-@click.option(
-    "--validation",
-    type=NonEmptyPath(path_type=Path),
-    metavar="PATH",
-    help="Faces to measure by.  [default: a tenth of --data]",
-)
-@click.option(
-    "--out",
-    type=NonEmptyPath(path_type=Path, file_okay=False),
-    default="checkpoints",
-    show_default=True,
-    metavar="DIR",
-    help="Folder for the checkpoint, its snapshots and learning curve.",
-)
-@click.option("--resume", is_flag=True, help="Go on with the training in --out.")
-@click.option("--overwrite", is_flag=True, help="Replace the training in --out.")
-@click.option(
-    "--recipe",
-    type=click.Choice(["original", "augmented"]),
-    help="original: momentum, learning rate 0.001, batches of 50, no variations. augmented: "
-    "mirrored, turned, shifted, scaled faces, Adam, a learning rate that falls along a cosine.  "
-    "[default: original]",
-)
-@click.option("--epochs", type=click.IntRange(1, 100_000), help="[default: 100]")
-@click.option(
-    "--batch-size", type=click.IntRange(1, 4096), help="Faces a step.  [default: by the recipe]"
-)
-@click.option(
-    "--learning-rate",
-    type=click.FloatRange(0, min_open=True),
-    callback=a_number,
-    help="[default: by the recipe]",
-)
-@click.option(
-    "--decay",
-    type=click.FloatRange(0, 1, min_open=True),
-    callback=a_number,
-    help="Multiply a constant learning rate by this after each epoch.  [default: 1]",
-)
-@click.option(
-    "--units",
-    type=click.IntRange(1, 3072),
-    help="Train so many of the 3072 hidden units and leave the others 0: faster, and smaller when "
-    "packed.  [default: 3072]",
-)
-@click.option(
-    "--init",
-    metavar="PATH",
-    help="Begin with the weights of this checkpoint (prefix, folder or any file) instead of random "
-    "ones.",
-)
-@click.option(
-    "--teacher",
-    metavar="PATH",
-    help="Let half of each label be what this checkpoint makes of the face.",
-)
-@click.option(
-    "--keep",
-    type=click.FloatRange(0, 1, min_open=True),
-    callback=a_number,
-    help="Share of the features that dropout keeps.  [default: by the recipe]",
-)
-@click.option(
-    "--keep-hidden",
-    type=click.FloatRange(0, 1, min_open=True),
-    callback=a_number,
-    help="Share of the hidden units that dropout keeps.  [default: by the recipe]",
-)
-@click.option(
-    "--balance",
-    type=click.FloatRange(0, 1),
-    callback=a_number,
-    help="Show rare emotions more often: 0 not at all, 1 as often as the most frequent one.  "
-    "[default: by the recipe]",
-)
-@click.option(
-    "--variation",
-    type=click.FloatRange(0, 1),
-    callback=a_number,
-    help="How far faces are varied (turned, shifted, scaled, hidden, …): 0 not at all, 1 as far as "
-    "the augmented recipe does.  [default: by the recipe]",
-)
-@click.option(
-    "--average",
-    type=click.FloatRange(0, 1, max_open=True),
-    callback=a_number,
-    help="Measure and write a moving average of the weights that keeps this share of itself at "
-    "each step, 0.999 say; 0 for the weights themselves.  [default: by the recipe]",
-)
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="[default: 42]")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16"]),
-    help="bfloat16 is faster on processors that have AVX512-BF16 or AMX.  [default: float32]",
-)
-@click.option(
-    "--tensorboard-verbose",
-    type=click.IntRange(0, 3),
-    help="0 logs loss and accuracy; 1 histograms of gradients, 2 of weights, 3 of activations, "
-    "too, at each step, which takes several times as long (the original has 2).  [default: 0]",
-)
-@click.option(
-    "--device",
-    metavar="auto|cpu|gpu|gpu:N",
-    help="Where to train; auto takes a GPU if TensorFlow sees one.  [default: auto]",
-)
+@_data_options
+@_recipe_options
+@_network_options
 def train(
     data: tuple[Path, ...],
     validation: Path | None,
@@ -210,35 +202,92 @@ def train(
 ) -> None:
     """Train the network on prepared faces.
 
-    DIR gets the checkpoint under the original's names, learning_curve.csv and .png, run.json,
-    logs/ for TensorBoard, and snapshots/: a run that was stopped, by Ctrl-C or by a power cut,
-    goes on from the last one with --resume.
+    DIR receives the checkpoint under its original name, learning_curve.csv and .png, run.json,
+    logs/ for TensorBoard, and snapshots/.
+
+    To resume a training that was interrupted, by Ctrl-C or by a power cut, repeat the command with
+    --resume. It continues from the last snapshot.
+
+    \b
+    Examples:
+      gudi train
+      gudi train --recipe augmented --units 1024 --out trained/
     """
     from gudi.training import dataset
     from gudi.training import train as trainer
 
     if resume and overwrite:
-        raise click.UsageError("--resume goes on and --overwrite begins anew: choose one")
+        raise click.UsageError(
+            "--resume continues the training in --out and --overwrite replaces it: use only one "
+            "of them"
+        )
     faces = dataset.join([dataset.load(each) for each in data])
-    measured = dataset.load(validation) if validation else None
+    common: dict[str, Any] = {
+        "validation": dataset.load(validation) if validation else None,
+        "progress": terminal_progress(),
+    }
     if resume:
-        trained = trainer.resume(
-            faces,
-            out,
-            {"recipe": recipe, **changes},
-            validation=measured,
-            progress=terminal_progress(),
-        )
+        trained = trainer.resume(faces, out, {"recipe": recipe, **changes}, **common)
     else:
-        trained = trainer.train(
-            faces,
-            out,
-            trainer.settings_for(recipe or "original", changes),
-            validation=measured,
-            progress=terminal_progress(),
-            overwrite=overwrite,
-        )
+        settings = trainer.settings_for(recipe or "original", changes)
+        trained = trainer.train(faces, out, settings, overwrite=overwrite, **common)
     if trained.prefix is None:
-        click.echo(f"stopped; the same command with --resume goes on (--out {out})", err=True)
+        click.echo(
+            f"interrupted; to resume, repeat the command with --resume (--out {out})", err=True
+        )
         sys.exit(ExitCode.INTERRUPTED)
     click.echo(trained.prefix)
+
+
+@click.command(epilog=exit_codes(finished="finished"))
+@click.argument("source", type=NonEmptyPath())
+@checkpoint_option
+@usage_option("Parts of a csv to use", "Training, PublicTest, PrivateTest")
+@option(
+    "--faces",
+    type=click.Choice(["both", "whole", "detected"]),
+    default="both",
+    help="Which faces of a csv to use: whole pictures, the faces detected in them, or both, one "
+    "after the other.",
+)
+@scale_factor_option(", to detect faces in a csv.")
+@emotions_option
+@network_option
+@device_option("predict")
+@workers_option
+@option(
+    "--out",
+    type=NonEmptyPath(file_okay=False),
+    metavar="DIR",
+    help="Folder for evaluation.json and the confusion matrices, as csv and as a picture.",
+)
+@option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Measure a checkpoint on labelled faces.
+
+    SOURCE is fer2013.csv or a prepared data set: its folder, or the start of its two files' names,
+    such as data/sf=1.1_data.
+
+    Prints the accuracy, the precision, recall and F1 of each emotion, and the confusion matrix.
+
+    \b
+    Examples:
+      gudi evaluate fer2013.csv --usage PublicTest
+      gudi evaluate data/ --checkpoint old-folder/
+    """
+    from gudi.files import check_writable
+    from gudi.training.evaluate import as_record, as_text, evaluate_source, is_csv, write_all
+
+    if not is_csv(source):
+        refuse_given("usage", "faces", "scale_factor", "workers", why="requires a csv as SOURCE")
+    if out is not None:
+        check_writable(out)
+    evaluations = evaluate_source(source, progress=terminal_progress(), **options)
+    if out is not None:
+        write_all(evaluations, out)
+    if as_json:
+        records = {name: as_record(each) for name, each in evaluations.items()}
+        click.echo(json.dumps(records, indent=2))
+    else:
+        texts = (f"{name}: {as_text(each)}" for name, each in evaluations.items())
+        click.echo("\n\n".join(texts))
