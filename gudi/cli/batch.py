@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gudi.cli.group import exit_codes
+from gudi.cli.group import exit_codes, print_message
 from gudi.cli.options import (
     Integer,
     NonEmptyPath,
@@ -190,7 +190,7 @@ def batch(
 
     progress = terminal_progress(log_json)
     report = run(inputs, out, settings, output, **selection, progress=progress)
-    click.echo(describe_run(report, out), err=True)
+    print_message(describe_run(report, out))
     sys.exit(report.exit_code)
 
 
@@ -240,5 +240,5 @@ def merge(folders: tuple[Path, ...], out: Path, **options: Any) -> None:
     from gudi.pipeline.merge import merge
 
     statuses, emotions = merge(folders, out, progress=terminal_progress(), **options)
-    click.echo(describe_merge(statuses, emotions, out), err=True)
+    print_message(describe_merge(statuses, emotions, out))
     sys.exit(ExitCode.SOME_INPUTS_FAILED if statuses["failed"] else ExitCode.FINISHED)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gudi.cli.group import OrderedGroup, exit_codes
+from gudi.cli.group import OrderedGroup, exit_codes, print_message
 from gudi.cli.options import NonEmptyPath, network_option, option
 from gudi.cli.text import describe_checkpoint
 from gudi.constants import CHECKPOINT_NAME
@@ -86,7 +86,7 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
 
     adopted = adopt(path, to, name, network)
     for note in adopted.notes:
-        click.echo(note, err=True)
+        print_message(note)
     click.echo(adopted.prefix)
 
 
@@ -110,5 +110,5 @@ def pack(path: str, packed: Path, network: int | None) -> None:
     """
     from gudi.checkpoint import pack_checkpoint
 
-    click.echo(f"{pack_checkpoint(path, packed, network):,} bytes", err=True)
+    print_message(f"{pack_checkpoint(path, packed, network):,} bytes")
     click.echo(packed)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gudi.cli.group import exit_codes
+from gudi.cli.group import exit_codes, print_message
 from gudi.cli.options import (
     NonEmptyPath,
     checkpoint_option,
@@ -64,5 +64,5 @@ def export(out: Path, **options: Any) -> None:
     from gudi.export import export
 
     exported = export(out, progress=terminal_progress(), **options)
-    click.echo(describe_export(exported), err=True)
+    print_message(describe_export(exported))
     click.echo(exported.path)

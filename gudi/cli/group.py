@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -58,12 +59,12 @@ class CommandGroup(OrderedGroup):
             raise
         except (Exception, KeyboardInterrupt) as error:
             if os.environ.get("GUDI_DEBUG") or ctx.params.get("debug"):
-                traceback.print_exc()
+                print_message(traceback.format_exc().rstrip())
             if isinstance(error, BrokenPipeError):
                 # The reader of stdout has closed it (`| head`); keep the flush at exit silent.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             elif isinstance(error, KeyboardInterrupt):
-                click.echo("gudi: interrupted", err=True)
+                print_message("gudi: interrupted")
             else:
                 print_error(_describe(error))
             ctx.exit(_exit_code(error))
@@ -107,4 +108,10 @@ def _describe(error: BaseException) -> str:
 
 def print_error(message: str) -> None:
     """Print an error as one line on stderr."""
-    click.echo(f"gudi: error: {one_line(message)}", err=True)
+    print_message(f"gudi: error: {one_line(message)}")
+
+
+def print_message(text: str) -> None:
+    """Print text for people on stderr. If its reader is gone, that is no error of the command."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)

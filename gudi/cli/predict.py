@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gudi.cli.group import exit_codes, print_error
+from gudi.cli.group import exit_codes, print_error, print_message
 from gudi.cli.options import (
     NonEmptyPath,
     detection_options,
@@ -75,12 +75,12 @@ def predict(
     click.echo(as_text(results, emotions), nl=False)
     for result in results:
         if result.status == "no_face":
-            click.echo(f"{one_line(result.source.name)}: no face", err=True)
+            print_message(f"{one_line(result.source.name)}: no face")
     failed = [result for result in results if result.error]
     for result in failed:
         print_error(f"{result.source.name}: {result.error}")
     if annotate and any(result.status == "ok" for result in results):
-        click.echo(f"annotated photos: {out}", err=True)
+        print_message(f"annotated photos: {out}")
     sys.exit(ExitCode.SOME_INPUTS_FAILED if failed else ExitCode.FINISHED)
 
 
@@ -136,7 +136,7 @@ def live(source: str, save: Path | None, overwrite: bool, window: bool, **option
         found=None if window else print_line,
         progress=terminal_progress(),
     )
-    click.echo(describe_live(report, save), err=True)
+    print_message(describe_live(report, save))
     if report.problem:
         print_error(report.problem)
     sys.exit(report.exit_code)

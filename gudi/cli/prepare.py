@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gudi.cli.group import OrderedGroup, exit_codes
+from gudi.cli.group import OrderedGroup, exit_codes, print_message
 from gudi.cli.options import (
     Decorator,
     NonEmptyPath,
@@ -129,5 +129,5 @@ def raf_original(folder: Path, out: Path, **options: Any) -> None:
 
 def _print_prepared(prefix: Path, found: Any) -> None:
     """Print the start of the files' names on stdout, and what became of the rows on stderr."""
-    click.echo(describe_prepared(prefix, found), err=True)
+    print_message(describe_prepared(prefix, found))
     click.echo(prefix)

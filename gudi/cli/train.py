@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gudi.cli.group import exit_codes
+from gudi.cli.group import exit_codes, print_message
 from gudi.cli.options import (
     Integer,
     NonEmptyPath,
@@ -232,9 +232,7 @@ def train(
         settings = trainer.settings_for(recipe or "original", changes)
         trained = trainer.train(faces, out, settings, overwrite=overwrite, **common)
     if trained.prefix is None:
-        click.echo(
-            f"interrupted; to resume, repeat the command with --resume (--out {out})", err=True
-        )
+        print_message(f"interrupted; to resume, repeat the command with --resume (--out {out})")
         sys.exit(ExitCode.INTERRUPTED)
     click.echo(trained.prefix)
 
