@@ -61,6 +61,7 @@ setup(
             "pytest-xdist>=3.7",
             "ruff>=0.11",
             "selenium>=4.20",  # steers a browser through report.html
+            "types-tqdm>=4.64",
         ],
     },
     entry_points={"console_scripts": ["gudi = gudi.cli:main"]},
