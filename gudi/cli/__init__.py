@@ -620,10 +620,10 @@ def live(source: str, save: Path | None, overwrite: bool, window: bool, **option
     With --no-window the columns are: frame, time in seconds, x, y, width, height, emotion,
     probability, separated by tabs.
     """
-    from gudi.live import Face, run
+    from gudi.live import LiveFace, run
     from gudi.media.video import Frame
 
-    def print_row(frame: Frame, face: Face) -> None:
+    def print_row(frame: Frame, face: LiveFace) -> None:
         best = face.probabilities.argmax()
         row = (frame.number, f"{frame.time:.3f}", *face.box, options["emotions"][best])
         click.echo("\t".join(map(str, (*row, f"{face.probabilities[best]:.3f}"))))
@@ -634,7 +634,7 @@ def live(source: str, save: Path | None, overwrite: bool, window: bool, **option
         save=save,
         overwrite=overwrite,
         window=window,
-        found=None if window else print_row,
+        on_face=None if window else print_row,
         progress=terminal_progress(),
     )
     say = functools.partial(click.echo, err=True)
