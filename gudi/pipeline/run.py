@@ -420,11 +420,11 @@ def write_report(
 ) -> None:
     """Write `report.html` of all that is finished; `account` is what `run.json` says."""
     entries = (
-        report.Entry(
+        report.ReportEntry(
             entry.source.name,
             entry.source.kind,
             entry.outcome[0],
-            (report.Face(row.shares.tolist(), row.time) for row in ledger.rows(entry)),
+            (report.ReportFace(row.shares.tolist(), row.time) for row in ledger.rows(entry)),
             width=entry.width,
             height=entry.height,
             frames=entry.frames,
