@@ -19,6 +19,7 @@ setup(
     package_data={
         "gudi": ["py.typed"],
         "gudi.checkpoint": ["default.gudi"],
+        "gudi.drawing.emoji": ["*.png"],
         "gudi.report": ["page.*"],
     },
     python_requires=">=3.10,<3.14",

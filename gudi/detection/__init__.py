@@ -1,4 +1,4 @@
-"""Find faces in pictures and cut them out."""
+"""Detect faces in pictures and crop them."""
 
 from gudi.detection.boxes import Box
 from gudi.detection.crops import crop, grey
