@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from gudi.errors import one_line
 from gudi.files import atomic_write, write_errors
 from gudi.report.entries import ReportEntry
 from gudi.report.rows import Thumbnails, Totals, make_rows, to_json
 from gudi.report.summary import as_text, describe_run, list_inputs
+from gudi.results.run_record import RunRecord
 
 
 def write(
-    path: Path, run: Mapping[str, Any], emotions: Sequence[str], entries: Iterable[ReportEntry]
+    path: Path, run: RunRecord, emotions: Sequence[str], entries: Iterable[ReportEntry]
 ) -> None:
     """Write the report of a run to `path`. The file appears complete or not at all.
 
     Args:
         path: in the result folder.
-        run: the content of `run.json`. What is missing there is omitted.
+        run: the run record. What is unknown in it is omitted.
         emotions: the names of the classes.
         entries: in the order in which to show them. Iterated once.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from gudi.errors import one_line
 from gudi.progress import format_duration
 from gudi.report import rows
 from gudi.report.rows import Totals
+from gudi.results.run_record import FAILED, INTERRUPTED, RUNNING, RunRecord
 
 MAX_INPUTS_SHOWN = 10
 
@@ -19,17 +21,17 @@ MAX_INPUTS_SHOWN = 10
 COLOURS = 7
 
 
-def describe_run(run: Mapping[str, Any], emotions: Sequence[str], totals: Totals) -> dict[str, str]:
+def describe_run(run: RunRecord, emotions: Sequence[str], totals: Totals) -> dict[str, str]:
     """Return the HTML of the page's parts by name.
 
     Args:
-        run: the content of `run.json`.
+        run: the run record.
         emotions: the names of the classes.
         totals: what has been counted.
     """
     return {
         "inputs": as_text(", ".join(list_inputs(run))),
-        "started": as_text(_format_time(run.get("started", ""))),
+        "started": as_text(_format_time(run.started)),
         "notes": "".join(f'<p class="note">{as_text(note)}</p>' for note in _notes(run, totals)),
         "totals": "".join(
             f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in _numbers(run, totals)
@@ -43,10 +45,10 @@ def describe_run(run: Mapping[str, Any], emotions: Sequence[str], totals: Totals
     }
 
 
-def list_inputs(run: Mapping[str, Any]) -> list[str]:
+def list_inputs(run: RunRecord) -> list[str]:
     """Return the first INPUTs of the run, and how many more there are."""
-    inputs = list(run.get("inputs", ()))
-    more = len(inputs) - MAX_INPUTS_SHOWN
+    inputs = list(run.inputs)
+    more = len(inputs) + run.more_inputs - MAX_INPUTS_SHOWN
     return inputs[:MAX_INPUTS_SHOWN] + ([f"and {more:,} more"] if more > 0 else [])
 
 
@@ -55,14 +57,13 @@ def as_text(value: object) -> str:
     return html.escape(one_line(value))
 
 
-def _notes(run: Mapping[str, Any], totals: Totals) -> Iterator[str]:
+def _notes(run: RunRecord, totals: Totals) -> Iterator[str]:
     """Yield what a reader has to know before trusting the numbers."""
-    state = run.get("state")
-    if state == "interrupted":
+    if run.state == INTERRUPTED:
         yield "The run was interrupted. This page shows what was finished by then."
-    elif state == "failed":
-        yield f"The run ended with an error: {run.get('failure') or 'unknown'}"
-    elif state == "running":
+    elif run.state == FAILED:
+        yield f"The run ended with an error: {run.failure}"
+    elif run.state == RUNNING:
         yield "The run was still in progress when this page was written."
     inputs, failed = totals.inputs["all"], totals.inputs["failed"]
     if totals.listed < inputs:
@@ -75,7 +76,7 @@ def _notes(run: Mapping[str, Any], totals: Totals) -> Iterator[str]:
         yield f"Only the first {rows.MAX_TIMELINES:,} videos with faces have timelines."
 
 
-def _numbers(run: Mapping[str, Any], totals: Totals) -> Iterator[tuple[str, str]]:
+def _numbers(run: RunRecord, totals: Totals) -> Iterator[tuple[str, str]]:
     """Yield names and values of the numbers at the top."""
     inputs = totals.inputs
     yield "Photos", f"{inputs['image']:,}"
@@ -85,16 +86,14 @@ def _numbers(run: Mapping[str, Any], totals: Totals) -> Iterator[tuple[str, str]
     yield "Faces", f"{totals.faces.total():,}"
     yield "No face", f"{inputs['no_face']:,}"
     yield "Failed", f"{inputs['failed']:,}"
-    remaining = run.get("counts", {}).get("not_reached")
-    if remaining:
-        yield "Not processed", f"{remaining:,}"
-    seconds = run.get("seconds", {})
+    if run.counts and run.counts.not_reached:
+        yield "Not processed", f"{run.counts.not_reached:,}"
+    seconds = run.seconds or {}
     if seconds:
         yield "Time", format_duration(sum(seconds.values()))
-    processed = run.get("counts", {}).get("looked")
-    if seconds.get("inputs") and processed:
+    if run.counts and run.counts.processed and seconds.get("inputs"):
         unit = "Photos and frames / s" if inputs["video"] else "Photos / s"
-        yield unit, f"{processed / seconds['inputs']:,.1f}"
+        yield unit, f"{run.counts.processed / seconds['inputs']:,.1f}"
 
 
 def _format_time(stamp: str) -> str:
@@ -118,12 +117,12 @@ def _bars(emotions: Sequence[str], faces: Counter[int]) -> str:
     )
 
 
-def _sections(run: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _sections(run: RunRecord) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield titles and facts about how the run was done."""
-    yield "Settings", dict(_flatten(run.get("settings", {})))
-    yield "Checkpoint", {**run.get("checkpoint", {}), "device": run.get("device")}
-    yield "Versions", {"gudi": run.get("gudi"), **run.get("versions", {})}
-    yield "Seconds", dict(run.get("seconds", {}))
+    yield "Settings", dict(_flatten(run.settings))
+    yield "Checkpoint", {**asdict(run.checkpoint), "device": run.device}
+    yield "Versions", {"gudi": run.gudi, **run.versions}
+    yield "Seconds", dict(run.seconds or {})
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
