@@ -57,11 +57,11 @@ struct cascade {
     const struct variant *variant;
 };
 
-/* A pass over the picture, shrunk by `factor`. */
+/* A pass over the picture. */
 struct scale {
-    float factor;
     int32_t index;
-    int32_t width, height;
+    int32_t width, height; /* of the shrunk picture */
+    double ratio;          /* by which its height has shrunk */
     int32_t step;    /* pixels from one window to the next, 1 or 2 */
     int32_t windows; /* in a row */
     int32_t end;     /* one past the last row of windows */
@@ -84,7 +84,7 @@ struct queue {
     struct candidate candidates[MAX_LANES];
 };
 
-enum { QUEUES = 3 };
+enum { QUEUES = 2 };
 
 /* A run of neighbouring windows, one per lane, of which some are still alive. */
 struct run {
@@ -108,10 +108,10 @@ struct search {
 
     /* Resizing, one entry per column. */
     int32_t *source_column;
-    uint16_t *column_weight; /* of the pixel right of it, in 1/256 */
+    uint32_t *column_weight; /* of the pixel right of it, in 1/256 */
     uint16_t *blended;
     uint32_t *pairs;
-    uint16_t *column_sums;
+    uint32_t *column_sums;
     uint32_t *column_squares;
 
     /* A row of windows. */
@@ -155,7 +155,7 @@ int cascade_passes(const struct cascade *, int32_t stage, const struct points *,
                    const uint16_t *window, float norm);
 
 /* search.c */
-struct source search_source(int32_t source, int32_t target, int32_t index);
+struct source search_source(double ratio, int32_t size, int32_t index);
 int search_picture(struct search *, const float *factors, int32_t count);
 void search_free(struct search *);
 void search_add_hit(struct search *, const struct scale *, int32_t x, int32_t y);

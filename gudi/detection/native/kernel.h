@@ -95,7 +95,7 @@ INLINE void add_narrow(struct sums *sums, shorts values, const struct norms *nor
     add(sums, to_floats(even) * norms->even, to_floats(odd) * norms->odd, stump);
 }
 
-static void add_wide(struct sums *sums, const struct cascade *cascade, const struct stump *stump,
+INLINE void add_wide(struct sums *sums, const struct cascade *cascade, const struct stump *stump,
                      const struct points *points, const uint16_t *window,
                      const struct norms *norms)
 {
@@ -211,11 +211,12 @@ INLINE void transpose(const struct candidate *windows, ptrdiff_t offset, uint16_
 }
 
 /* Columns 0 to 24 lie together where windows are one pixel apart, else in two planes. */
-static void fill_patch(struct search *search, const struct candidate *windows, int32_t step)
+static void fill_patch(struct search *search, const struct queue *queue, int32_t step)
 {
-    for (int eights = 0; eights < LANES / 8; eights++, windows += 8)
+    for (int lane = 0; lane < queue->count; lane += 8) {
+        const struct candidate *windows = queue->candidates + lane;
         for (int row = 0; row < PATCH_SIDE; row++) {
-            uint16_t *patch = search->patch + row * PATCH_SIDE * LANES + 8 * eights;
+            uint16_t *patch = search->patch + row * PATCH_SIDE * LANES + lane;
             ptrdiff_t at = (ptrdiff_t)row * search->stride, odd = at + search->plane;
             if (step == 1) {
                 transpose(windows, at, patch, LANES, 8);
@@ -229,11 +230,12 @@ static void fill_patch(struct search *search, const struct candidate *windows, i
                 transpose(windows, odd + 8, patch + 17 * LANES, 2 * LANES, 4);
             }
         }
+    }
 }
 
 /* Each queue has stages of its own; the windows that pass them move on to the next queue. */
 static const int32_t queue_stages[QUEUES + 1] = {
-    DENSE_STAGES, DENSE_STAGES + 1, DENSE_STAGES + 3, INT32_MAX};
+    DENSE_STAGES, DENSE_STAGES + 2, INT32_MAX};
 
 static void drain(struct search *, const struct scale *, int queue);
 
@@ -265,7 +267,7 @@ static void drain(struct search *search, const struct scale *scale, int number)
         candidates[lane] = candidates[0];
     for (int lane = 0; lane < LANES; lane++)
         norms[(lane & 1) * (LANES / 2) + lane / 2] = candidates[lane].norm;
-    fill_patch(search, candidates, scale->step);
+    fill_patch(search, queue, scale->step);
     for (; stage < end && alive; stage++)
         alive = pass(cascade, stage, cascade->patch, search->patch, norms, alive);
     queue->count = 0;
@@ -287,13 +289,14 @@ static void drain_all(struct search *search, const struct scale *scale)
 
 static void blend_rows(struct search *search, const struct scale *scale, int32_t y)
 {
-    const struct source source = search_source(search->height, scale->height, y);
+    const struct source source = search_source(scale->ratio, search->height, y);
     const uint8_t *above = search->pixels + (ptrdiff_t)source.at * search->width;
     const uint8_t *below = source.weight ? above + search->width : above;
     uint16_t *restrict blended = search->blended;
     const uint16_t weight = source.weight, rest = 256 - weight;
+    const int32_t width = search->width;
 
-    for (int32_t x = 0; x < search->width; x++)
+    for (int32_t x = 0; x < width; x++)
         blended[x] = (uint16_t)(above[x] * rest + below[x] * weight);
 }
 
@@ -302,18 +305,19 @@ static void add_pixels(struct search *search, const struct scale *scale, int32_t
 {
     const uint16_t *blended = search->blended;
     const int32_t *source_column = search->source_column;
-    const uint16_t *weight = search->column_weight;
+    const uint32_t *weight = search->column_weight;
+    const int32_t width = scale->width;
     uint32_t *restrict pairs = search->pairs;
-    uint16_t *restrict sums = search->column_sums;
+    uint32_t *restrict sums = search->column_sums;
     uint32_t *restrict squares = search->column_squares;
 
     blend_rows(search, scale, y);
-    for (int32_t x = 0; x < scale->width; x++)
+    for (int32_t x = 0; x < width; x++)
         memcpy(&pairs[x], blended + source_column[x], sizeof *pairs);
-    for (int32_t x = 0; x < scale->width; x++) {
+    for (int32_t x = 0; x < width; x++) {
         uint32_t left = pairs[x] & 0xFFFF, right = pairs[x] >> 16;
-        uint32_t pixel = (left * (256u - weight[x]) + right * weight[x] + 0x8000) >> 16;
-        sums[x] = (uint16_t)(sums[x] + pixel);
+        uint32_t pixel = ((left << 8) + (right - left) * weight[x] + 0x8000) >> 16;
+        sums[x] += pixel;
         squares[x] += pixel * pixel;
     }
 }
@@ -331,15 +335,18 @@ INLINE uint32_t *squares_row(const struct search *search, int32_t row)
 /* Add a row to the integral images of a scale with windows at every pixel. */
 static void integrate(struct search *search, const struct scale *scale)
 {
+    const uint32_t *column_sums = search->column_sums;
+    const uint32_t *column_squares = search->column_squares;
     uint16_t *restrict sums = sums_row(search, search->rows);
     uint32_t *restrict squares = squares_row(search, search->rows);
+    const int32_t width = scale->width;
     uint32_t sum = 0, square = 0;
 
     sums[0] = 0;
     squares[0] = 0;
-    for (int32_t x = 0; x < scale->width; x++) {
-        sums[x + 1] = (uint16_t)(sum += search->column_sums[x]);
-        squares[x + 1] = square += search->column_squares[x];
+    for (int32_t x = 0; x < width; x++) {
+        sums[x + 1] = (uint16_t)(sum += column_sums[x]);
+        squares[x + 1] = square += column_squares[x];
     }
 }
 
@@ -347,25 +354,26 @@ static void integrate(struct search *search, const struct scale *scale)
  * read in odd columns of odd rows: those around the window's inner 22 × 22 pixels. */
 static void integrate_planes(struct search *search, const struct scale *scale)
 {
-    const uint16_t *column_sums = search->column_sums;
+    const uint32_t *column_sums = search->column_sums;
     const uint32_t *column_squares = search->column_squares;
     uint16_t *restrict even = sums_row(search, search->rows);
     uint16_t *restrict odd = even + search->plane;
     uint32_t *restrict squares = squares_row(search, search->rows);
+    const int32_t width = scale->width;
     uint32_t sum = 0, square = 0;
     int32_t x = 0;
 
     even[0] = 0;
-    for (; x + 1 < scale->width; x += 2) {
+    for (; x + 1 < width; x += 2) {
         odd[x / 2] = (uint16_t)(sum += column_sums[x]);
         even[x / 2 + 1] = (uint16_t)(sum += column_sums[x + 1]);
     }
-    if (x < scale->width)
+    if (x < width)
         odd[x / 2] = (uint16_t)(sum + column_sums[x]);
     if (search->rows % 2 == 0)
         return;
     square = squares[0] = column_squares[0];
-    for (x = 2; x < scale->width; x += 2)
+    for (x = 2; x < width; x += 2)
         squares[x / 2] = square += column_squares[x - 1] + column_squares[x];
 }
 
@@ -411,7 +419,7 @@ static void start_integrals(struct search *search, const struct scale *scale)
 #define LARGEST_NORM 0x1.b14bbcp-13f
 
 /* Compute `search->norms` for the windows from `first` on in row `y`; return which are valid. */
-INLINE uint32_t measure(const struct search *search, const struct scale *scale, int32_t y,
+static uint32_t measure(const struct search *search, const struct scale *scale, int32_t y,
                         int32_t first, float *norms)
 {
     const int32_t odd = scale->step == 1 ? 1 : search->plane, apart = 22 / scale->step;

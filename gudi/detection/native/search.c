@@ -9,19 +9,22 @@
  * have to be moved. */
 enum { ROWS = 128 };
 
-/* Return which two columns (or rows) make up one of `target`, out of `source`.
+/* Return which two columns (or rows) become number `index` where a side shrinks by `ratio`.
  *
  * As in OpenCV's `interpolationLinear`, whose softdouble computes as a double does. */
-struct source search_source(int32_t source, int32_t target, int32_t index)
+struct source search_source(double ratio, int32_t size, int32_t index)
 {
-    double ratio = 1.0 / ((double)target / source);
-    double place = ratio * (index + 0.5) - 0.5, whole = floor(place);
-    if (whole < 0)
+    double place = ratio * (index + 0.5) - 0.5;
+    int32_t whole = (int32_t)place;
+    if (place < 0)
         return (struct source){0, 0};
-    if (whole >= source - 1)
-        return (struct source){source - 1, 0};
-    return (struct source){(int32_t)whole, (uint16_t)lrint((place - whole) * 256)};
+    if (whole >= size - 1)
+        return (struct source){size - 1, 0};
+    return (struct source){whole, (uint16_t)lrint((place - whole) * 256)};
 }
+
+/* Not size / shrunk: OpenCV rounds twice. */
+static double ratio_of(int32_t size, int32_t shrunk) { return 1.0 / ((double)shrunk / size); }
 
 static void *allocate(size_t count, size_t size) { return calloc(count ? count : 1, size); }
 
@@ -113,7 +116,7 @@ static int32_t end_of_rows(int32_t rows, int32_t step, int32_t stripes)
 static struct scale make_scale(const struct search *search, float factor, int32_t index,
                                int32_t *stripes)
 {
-    struct scale scale = {.factor = factor, .index = index, .step = factor < 2 ? 2 : 1};
+    struct scale scale = {.index = index, .step = factor < 2 ? 2 : 1};
     int32_t columns, rows;
 
     scale.width = (int32_t)lrintf((float)search->width / factor);
@@ -122,6 +125,7 @@ static struct scale make_scale(const struct search *search, float factor, int32_
     rows = scale.height >= WINDOW ? scale.height - WINDOW + 1 : 0;
     if (index == 0)
         *stripes = (columns + 31) / 32;
+    scale.ratio = ratio_of(search->height, scale.height);
     scale.windows = (columns + scale.step - 1) / scale.step;
     scale.end = end_of_rows(rows, scale.step, *stripes);
     return scale;
@@ -129,8 +133,9 @@ static struct scale make_scale(const struct search *search, float factor, int32_
 
 static void find_source_columns(struct search *search, const struct scale *scale)
 {
+    double ratio = ratio_of(search->width, scale->width);
     for (int32_t x = 0; x < scale->width; x++) {
-        struct source source = search_source(search->width, scale->width, x);
+        struct source source = search_source(ratio, search->width, x);
         search->source_column[x] = source.at;
         search->column_weight[x] = source.weight;
     }
