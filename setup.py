@@ -13,7 +13,10 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "__init__.py").rea
 NATIVE = "gudi/detection/native"
 HAAR = Extension(
     "gudi.detection._haar",
-    [f"{NATIVE}/{name}.c" for name in ("module", "cascade", "search", "baseline", "avx2", "avx512")],
+    [
+        f"{NATIVE}/{name}.c"
+        for name in ("module", "cascade", "search", "baseline", "avx2", "avx512")
+    ],
     depends=[f"{NATIVE}/{name}.h" for name in ("haar", "kernel")],
     # OpenCV's numbers, to the last bit, need every operation as it is written.
     extra_compile_args=[]

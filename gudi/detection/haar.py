@@ -3,7 +3,7 @@
 The search is Viola and Jones' (2001) with the cascade that Lienhart trained and OpenCV ships. The
 compiled module `gudi.detection._haar` runs it on the same pyramid with the same arithmetic. Where
 that module is missing, `cv2.CascadeClassifier` runs it. The environment variable GUDI_HAAR forces
-one of them: `opencv`, or a name from `_haar.variants()`.
+one of them: `opencv`, or one of `VARIANTS`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ import numpy.typing as npt
 
 try:
     from gudi.detection import _haar
-except ImportError:
-    _haar = None
+
+    VARIANTS = _haar.variants()
+except ImportError:  # there was no compiler when gudi was installed
+    VARIANTS = []
 
 CASCADE = "haarcascade_frontalface_default.xml"
 
@@ -47,6 +49,7 @@ SHAPES = (
     (1, 1, 1, 1, -2, -2, -2, -2, 4),
     (-1, -1, -1, -1, 2, 2, 2, 2, -4),
 )
+SHAPE_NUMBERS = {tuple(sorted(shape)): number for number, shape in enumerate(SHAPES)}
 MAX_POINTS = 9
 MAX_PARTS = 4
 
@@ -121,14 +124,13 @@ def implementation() -> str:
 def _variant() -> str | None:
     """Return the variant of the compiled search to use, or None to use OpenCV."""
     wanted = os.environ.get("GUDI_HAAR")
-    if _haar is None or wanted == "opencv":
+    if not VARIANTS or wanted == "opencv":
         return None
-    return _usable_variant(wanted)
+    return _usable_variant(wanted or VARIANTS[0])
 
 
 @functools.cache
-def _usable_variant(wanted: str | None) -> str | None:
-    variant = wanted or _haar.variants()[0]
+def _usable_variant(variant: str) -> str | None:
     try:
         _compiled_cascade(variant)
     except UnsupportedCascadeError:
@@ -137,9 +139,7 @@ def _usable_variant(wanted: str | None) -> str | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _scales(
-    width: int, height: int, scale_factor: float, min_size: int
-) -> npt.NDArray[np.float32]:
+def _scales(width: int, height: int, scale_factor: float, min_size: int) -> npt.NDArray[np.float32]:
     """Return by how much the picture is shrunk in each pass, as float32, as OpenCV does.
 
     If all windows are smaller than `min_size`, OpenCV searches at the scale that is closest.
@@ -167,13 +167,12 @@ def _grouped(
     hits: npt.NDArray[np.int32], min_neighbors: int, width: int, height: int
 ) -> list[Group]:
     """Merge hits, and cut the boxes to the picture, as `detectMultiScale` does."""
-    if not len(hits):
-        return []
-    counts: Sequence[int] = [1] * len(hits)
+    boxes: Sequence[Sequence[int]] = hits.tolist()
+    counts: Sequence[int] = [1] * len(boxes)
     if min_neighbors > 0:
-        hits, counts = cv2.groupRectangles(hits, min_neighbors, GROUP_EPS)
+        boxes, counts = cv2.groupRectangles(boxes, min_neighbors, GROUP_EPS)
     groups = []
-    for box, count in zip(hits, counts):
+    for box, count in zip(boxes, counts):
         x, y, box_width, box_height = map(int, box)
         inside = (x, y, min(box_width, width - x), min(box_height, height - y))
         groups.append(Group(inside, int(count)))
@@ -213,7 +212,8 @@ _opencv = _OpenCV()
 
 def _cascade_xml() -> ElementTree.Element:
     """Return OpenCV's cascade, its stages in the order `STAGES`."""
-    root = ElementTree.parse(cv2.data.haarcascades + CASCADE).getroot()
+    folder: str = cv2.data.haarcascades  # type: ignore[attr-defined]  # OpenCV's types lack it
+    root = ElementTree.parse(folder + CASCADE).getroot()
     stages = _child(root, "cascade/stages")
     stages[:] = [stages[number] for number in STAGES]
     return root
@@ -263,13 +263,11 @@ def _compiled_cascade(variant: str) -> _haar.Cascade:
 
 
 def _rectangles(feature: ElementTree.Element) -> list[Rectangle]:
-    rectangles = []
-    for item in _child(feature, "rects"):
-        numbers = list(map(float, (item.text or "").split()))
-        if feature.find("tilted") is not None or not all(map(float.is_integer, numbers)):
-            raise UnsupportedCascadeError(f"OpenCV's {CASCADE} has tilted or weighted features")
-        rectangles.append(Rectangle(*map(int, numbers)))
-    return rectangles
+    numbers = [list(map(float, (item.text or "").split())) for item in _child(feature, "rects")]
+    whole = all(number.is_integer() for rectangle in numbers for number in rectangle)
+    if feature.find("tilted") is not None or not whole:
+        raise UnsupportedCascadeError(f"OpenCV's {CASCADE} has tilted or weighted features")
+    return [Rectangle(*map(int, rectangle)) for rectangle in numbers]
 
 
 def _feature_parts(rectangles: list[Rectangle]) -> list[list[int]]:
@@ -290,11 +288,13 @@ def _feature_parts(rectangles: list[Rectangle]) -> list[list[int]]:
 
 def _is_wide(rectangles: list[Rectangle]) -> bool:
     """Whether the value of a feature for some picture does not fit into 16 bits."""
-    weights = np.zeros((WINDOW, WINDOW), int)
+    if 255 * sum(abs(each.weight) * each.width * each.height for each in rectangles) < 2**15:
+        return False
+    weights = np.zeros((WINDOW, WINDOW), np.int32)
     for x, y, width, height, weight in rectangles:
         weights[y : y + height, x : x + width] += weight
-    positive, negative = weights[weights > 0].sum(), -weights[weights < 0].sum()
-    return bool(255 * max(positive, negative) >= 2**15)
+    # Pixels of 255 where weights are of one sign, and of 0 elsewhere, give the extremes.
+    return bool(255 * (abs(weights).sum() + abs(weights.sum())) >= 2**16)
 
 
 def _halves(rectangles: list[Rectangle]) -> list[list[Rectangle]]:
@@ -342,10 +342,15 @@ def _points(rectangles: list[Rectangle]) -> dict[tuple[int, int], int]:
 def _part(rectangles: list[Rectangle]) -> list[int] | None:
     """Return the number of a part's shape, the rows of its points, and their columns."""
     points = _points(rectangles)
-    for number, shape in enumerate(SHAPES):
-        if sorted(shape) == sorted(points.values()):
-            order = sorted(points, key=lambda place: (shape.index(points[place]), place))
-            unused = [0] * (MAX_POINTS - len(order))
-            rows, columns = zip(*order)
-            return [number, *rows, *unused, *columns, *unused]
-    return None
+    number = SHAPE_NUMBERS.get(tuple(sorted(points.values())))
+    if number is None:
+        return None
+    order = sorted(points, key=lambda place: SHAPES[number].index(points[place]))
+    unused = [0] * (MAX_POINTS - len(order))
+    return [
+        number,
+        *(row for row, _ in order),
+        *unused,
+        *(column for _, column in order),
+        *unused,
+    ]
