@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
-
 import cv2
 import numpy as np
 import pytest
@@ -89,12 +87,6 @@ def assert_as_opencv(image, scale_factor, min_neighbors):
     assert faces.detect(image, **settings) == sorted(expected)
     largest = [max(expected, key=lambda box: box[2] * box[3])] if expected else []
     assert faces.detect(image, **settings, largest=True) == largest
-
-
-def test_every_stage_is_asked_once():
-    root = ElementTree.parse(cv2.data.haarcascades + faces.CASCADE).getroot()
-    assert sorted(faces.STAGES) == list(range(len(root.find("cascade/stages"))))
-    assert faces.STAGES[0] == 0
 
 
 @pytest.mark.usefixtures("one_thread")
