@@ -278,7 +278,7 @@ def _feature_parts(rectangles: list[Rectangle]) -> list[list[int]]:
     that OpenCV adds their rectangles as float32.
     """
     pieces = [rectangles]
-    while any(map(_is_wide, pieces)):
+    while len(pieces) <= MAX_PARTS and any(map(_is_wide, pieces)):
         pieces = [half for piece in pieces for half in _halves(piece)]
     parts = [part for piece in pieces if (part := _part(piece))]
     if len(parts) != len(pieces) or len(parts) > MAX_PARTS:

@@ -311,7 +311,7 @@ def test_the_compiled_search_refuses_what_it_cannot_read(variant):
     for wrong in ([0.5], [np.nan], [-1], [np.inf]):
         with pytest.raises(ValueError, match="not enlarged"):
             cascade.hits(picture, np.array(wrong, np.float32))
-    with pytest.raises(ValueError, match="16384 × 16384 pixels are too many"):
+    with pytest.raises(ValueError, match="16384 by 16384 pixels are too many"):
         cascade.hits(np.zeros((2**14, 2**14), np.uint8), scales)
 
 

@@ -106,7 +106,7 @@ static int build(struct cascade *cascade, const Py_buffer *arrays)
         return -1;
     }
     if (!check_parts(&arrays[PARTS])) {
-        PyErr_Format(PyExc_ValueError, "features must lie within %d × %d pixels", WINDOW, WINDOW);
+        PyErr_Format(PyExc_ValueError, "features must lie within %d by %d pixels", WINDOW, WINDOW);
         return -1;
     }
     result = check_thresholds(&arrays[THRESHOLDS])
@@ -166,7 +166,7 @@ static int check_picture(const Py_buffer *grey)
 {
     if (grey->len <= MAX_PIXELS)
         return 0;
-    PyErr_Format(PyExc_ValueError, "%zd × %zd pixels are too many to search", grey->shape[1],
+    PyErr_Format(PyExc_ValueError, "%zd by %zd pixels are too many to search", grey->shape[1],
                  grey->shape[0]);
     return -1;
 }
