@@ -2,6 +2,6 @@
 
 from gudi.detection.boxes import Box
 from gudi.detection.crops import crop, grey
-from gudi.detection.haar import detect, detect_eyes
+from gudi.detection.detector import detect, detect_eyes
 
 __all__ = ["Box", "crop", "detect", "detect_eyes", "grey"]

@@ -13,8 +13,8 @@ import cv2
 import pytest
 from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
 
-from gudi.version import __version__
 from gudi.cli import main
+from gudi.version import __version__
 
 
 def commands(group=main, path=()):
