@@ -1,4 +1,4 @@
-"""Name files: as one line of text, and by where they lie."""
+"""Names of files: printable ones, and canonical paths."""
 
 from __future__ import annotations
 
