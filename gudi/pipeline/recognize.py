@@ -193,7 +193,6 @@ def _load_predictor(prediction: Prediction) -> Predictor:
         prediction.emotions,
         prediction.network,
         threads=1,
-        filled=False,
     )
     if predictor.fingerprint != prediction.fingerprint:
         raise CheckpointError(
