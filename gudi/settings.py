@@ -7,34 +7,37 @@ from dataclasses import dataclass
 
 from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
 
-# Pictures that are drawn for each source.
+# Kinds of pictures that are drawn for a source, to be added up.
 PICTURE, THUMBNAIL = 1, 2
 
 
 @dataclass(frozen=True)
 class FrameSelection:
-    """Which frames of a video to look at.
+    """Which frames of a video are processed.
 
     Attributes:
-        every: each one whose number this divides.
-        fps: the first one in each so-many-th part of a second; None for all of them.
+        every: process frames whose number is divisible by this.
+        fps: process at most this many frames per second; None for all.
     """
 
     every: int = 1
     fps: float | None = None
 
-    def takes(self, number: int, time: float, before: float | None) -> bool:
-        """Tell whether to take a frame, shown at `time`, behind one shown at `before`.
+    def selects(self, number: int, time: float, previous: float | None) -> bool:
+        """Return whether a frame is processed.
 
-        Times are seconds since the first frame; `before` is None for that one.
+        Args:
+            number: of the frame, from 0.
+            time: of the frame, in seconds since the first frame.
+            previous: time of the frame before it; None for the first frame.
         """
         if number % self.every:
             return False
-        if self.fps is None or before is None:
+        if self.fps is None or previous is None:
             return True
-        # Time stamps are rounded, so that a frame may come a hair before its due.
-        due, last = (math.floor(each * self.fps + 1e-3) for each in (time, before))
-        return due > last
+        # Timestamps are rounded, so a frame may come slightly before its interval starts.
+        interval, last = (math.floor(each * self.fps + 1e-3) for each in (time, previous))
+        return interval > last
 
 
 ALL_FRAMES = FrameSelection()
@@ -42,7 +45,7 @@ ALL_FRAMES = FrameSelection()
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """How faces are looked for; the defaults are the original's. See `gudi.detection.detect`."""
+    """How faces are detected; the defaults are the original's. See `gudi.detection.detect`."""
 
     scale_factor: float = SCALE_FACTOR
     min_neighbors: int = MIN_NEIGHBORS
@@ -56,20 +59,18 @@ class RunSettings:
     """How a run is done.
 
     Attributes:
-        checkpoint, emotions, network: as `gudi.predictor.Predictor` takes them.
-        device: as `gudi.predictor.Predictor` takes it.
-        predict_in: `parent`, one predictor for all; or `workers`, one in each.
-        batch_size: faces that are predicted at a time.
-        workers: worker processes; None for all processors.
-        backend: `loky` for processes of this machine, `dask` for those of a Dask cluster.
+        checkpoint, emotions, network, device: see `gudi.predictor.Predictor`.
+        predict_in: `parent` for one predictor in this process, `workers` for one in each worker.
+        batch_size: number of faces that are predicted together.
+        workers: number of worker processes; None for one per CPU.
+        backend: `loky` for processes on this machine, `dask` for a Dask cluster.
         scheduler: address of the cluster's scheduler; None for a cluster on this machine.
-        timeout: seconds that a worker may spend on one photo, or on one stretch of a video; None
-            for ever.
-        worker_memory: bytes that a worker may take; None for any number.
-        detection: how faces are looked for.
-        frames: which frames of videos are looked at.
-        crops: keep the faces themselves in the results.
-        debug: let the workers' own messages through.
+        timeout: seconds that one photo or one segment of a video may take; None for no limit.
+        worker_memory: bytes of memory that a worker may use; None for no limit.
+        detection: how faces are detected.
+        frames: which frames of videos are processed.
+        crops: whether the faces are kept as pictures.
+        debug: whether messages of the workers are shown.
     """
 
     checkpoint: str | None = None
@@ -91,13 +92,13 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """What a run writes, apart from what is always written.
+    """What a run writes besides `files.csv`, `run.json` and the ledger.
 
     Attributes:
-        annotated: copies of photos and videos with the faces drawn on.
-        report: `report.html`, and the thumbnails in it.
-        tracked: columns with the tracks of faces through videos.
-        format: of the table of faces, one of `gudi.results.FORMATS`.
+        annotated: copies of the photos and videos with the faces drawn on them.
+        report: `report.html` and its thumbnails.
+        tracked: columns with the tracks of faces in videos.
+        format: of the faces table, one of `gudi.results.tables.FORMATS`.
     """
 
     annotated: bool = True
@@ -107,7 +108,7 @@ class OutputSettings:
 
     @property
     def pictures(self) -> int:
-        """What has to be drawn for it, as the ledger counts it."""
+        """The pictures to draw: `PICTURE`, `THUMBNAIL`, or their sum."""
         return PICTURE * self.annotated | THUMBNAIL * self.report
 
 

@@ -24,9 +24,9 @@ from gudi.errors import ExitCode, GudiError, one_line
 from gudi.progress import format_duration, terminal_progress
 
 if TYPE_CHECKING:
-    from gudi.pipeline.dry_run import Inventory
-    from gudi.pipeline.run import Report
-    from gudi.results.folder import FileResult
+    from gudi.pipeline.dry_run import Estimate
+    from gudi.pipeline.run import RunReport
+    from gudi.results.records import SourceResult
     from gudi.settings import RunSettings
 
 EXIT_CODES = """\b
@@ -478,7 +478,8 @@ def batch(
       ledger.sqlite  what is finished: the same command goes on from there, and takes in what is
                    new or has changed
     """
-    from gudi.pipeline.run import OutputSettings, run
+    from gudi.pipeline.run import run
+    from gudi.settings import OutputSettings
 
     if fps is not None and every > 1:
         raise click.UsageError("--every and --fps both choose frames: give one of them")
@@ -497,9 +498,9 @@ def batch(
     output = OutputSettings(annotated=annotated, report=report, tracked=tracked, format=format)
     which = {"restart": restart, "retry_failed": retry_failed, "shard": shard}
     if dry_run:
-        from gudi.pipeline.dry_run import take_inventory
+        from gudi.pipeline.dry_run import dry_run as estimate_run
 
-        found = take_inventory(inputs, out, settings, output, **which)
+        found = estimate_run(inputs, out, settings, output, **which)
         click.echo(_described_inventory(found, out))
         return
     done = run(inputs, out, settings, output, **which, progress=terminal_progress(log_json))
@@ -537,7 +538,8 @@ def merge(folders: tuple[Path, ...], out: Path, **options: Any) -> None:
     """
     from gudi.pipeline.merge import merge
 
-    statuses, emotions = merge(folders, out, progress=terminal_progress(), **options)
+    done = merge(folders, out, progress=terminal_progress(), **options)
+    statuses, emotions = done.statuses, done.emotions
     say = functools.partial(click.echo, err=True)
     say(f"{_number(statuses.total(), 'input')}, {_number(emotions.total(), 'face')}")
     if statuses["failed"]:
@@ -572,7 +574,8 @@ def predict(
     from gudi.pipeline.predict import predict_photos
 
     # A few faces are predicted sooner in a small batch, which is filled up to its size.
-    results, emotions = predict_photos(
+    emotions = options["emotions"]
+    results = predict_photos(
         inputs, _settings(options, batch_size=32), out if annotate else None, terminal_progress()
     )
     click.echo(_as_json(results, emotions) if as_json else _as_lines(results, emotions), nl=False)
@@ -1140,16 +1143,21 @@ def pack(path: str, packed: Path, network: int | None) -> None:
     click.echo(packed)
 
 
-def _as_lines(results: list[FileResult], emotions: tuple[str, ...]) -> str:
+def _as_lines(results: list[SourceResult], emotions: tuple[str, ...]) -> str:
+    from gudi.results.records import top_emotion
+
     lines = (
         "\t".join(map(str, (one_line(result.source.name), *box, emotion, f"{share:.3f}")))
         for result in results
-        for box, (emotion, share) in zip(result.boxes, result.strongest(emotions))
+        for box, probabilities in result.faces
+        for emotion, share in [top_emotion(probabilities, emotions)]
     )
     return "".join(f"{line}\n" for line in lines)
 
 
-def _as_json(results: list[FileResult], emotions: tuple[str, ...]) -> str:
+def _as_json(results: list[SourceResult], emotions: tuple[str, ...]) -> str:
+    from gudi.results.records import top_emotion
+
     photos = [
         {
             "source": result.source.name,
@@ -1168,7 +1176,7 @@ def _as_json(results: list[FileResult], emotions: tuple[str, ...]) -> str:
                     },
                 }
                 for number, (box, (emotion, share)) in enumerate(
-                    zip(result.boxes, result.strongest(emotions))
+                    zip(result.boxes, [top_emotion(each, emotions) for _, each in result.faces])
                 )
             ],
         }
@@ -1177,7 +1185,7 @@ def _as_json(results: list[FileResult], emotions: tuple[str, ...]) -> str:
     return json.dumps(photos, indent=2) + "\n"
 
 
-def _described_inventory(found: Inventory, out: Path) -> str:
+def _described_inventory(found: Estimate, out: Path) -> str:
     """Return what there is to do, in lines for people."""
     photos, videos = found.photos, found.videos
     lines = [("photos", f"{photos.count:,}, {_size(photos.size)}")]
@@ -1192,7 +1200,7 @@ def _described_inventory(found: Inventory, out: Path) -> str:
         lines += [("", problem) for problem in found.problems]
     if found.skipped:
         lines.append(("left out", one_line(found.skipped)))
-    faces = photos.faces_in_all + videos.faces_in_all
+    faces = found.faces
     lines.append(("faces", f"about {faces:,.0f}"))
     if found.seconds is not None:
         sampled = f"{photos.sampled} photos and {videos.sampled} frames were looked at"
@@ -1209,7 +1217,7 @@ def _size(count: float) -> str:
     return f"{count:,.1f} TB"
 
 
-def _summarise(report: Report, out: Path) -> None:
+def _summarise(report: RunReport, out: Path) -> None:
     """Print what a run came to, on stderr."""
     statuses, faces = report.statuses, sum(report.emotions.values())
     inputs = sum(statuses.values())
@@ -1217,7 +1225,7 @@ def _summarise(report: Report, out: Path) -> None:
     films = f" and {_number(report.videos, 'video')} ({report.frames:,} frames)"
     what = _number(report.photos, "photo") + (films if report.videos else "")
     seconds = report.seconds.get("inputs", 0)
-    speed = f" in {seconds:.1f} s ({report.looked / seconds:.1f} a second)" if seconds else ""
+    speed = f" in {seconds:.1f} s ({report.processed / seconds:.1f} a second)" if seconds else ""
     say(f"{what}, {_number(faces, 'face')}{speed}")
     if report.emotions:
         say("  " + ", ".join(f"{name} {count}" for name, count in report.emotions.most_common()))
@@ -1234,7 +1242,9 @@ def _summarise(report: Report, out: Path) -> None:
     say(f"results: {out}")
     if report.interrupted:
         missing = (
-            f"{_number(report.left, 'input')} not looked at" if report.left else "not all drawn"
+            f"{_number(report.not_reached, 'input')} not looked at"
+            if report.not_reached
+            else "not all drawn"
         )
         say(f"interrupted: {missing}; the same command goes on")
 
