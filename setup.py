@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "__init__.py").read_text())[1]
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "version.py").read_text())[1]
 
 setup(
     name="gudi",
@@ -61,6 +61,7 @@ setup(
             "pytest-xdist>=3.7",
             "ruff>=0.11",
             "selenium>=4.20",  # steers a browser through report.html
+            "types-tqdm>=4.64",
         ],
     },
     entry_points={"console_scripts": ["gudi = gudi.cli:main"]},

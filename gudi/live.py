@@ -207,7 +207,7 @@ def is_camera(source: str) -> bool:
 def _opened(source: str, *, debug: bool) -> Iterator[Iterator[Frame]]:
     """Yield the frames of a camera or a video that has proved to have some."""
     if not is_camera(source):
-        frames = _video_frames(source)
+        frames = video.read_whole(source)
         try:
             first = next(frames)
         except VideoError as error:
@@ -227,15 +227,6 @@ def _opened(source: str, *, debug: bool) -> Iterator[Iterator[Frame]]:
         yield _camera_frames(capture)
     finally:
         capture.release()
-
-
-def _video_frames(source: str) -> Iterator[Frame]:
-    frame = None
-    for frame in video.read_frames(source):
-        yield frame
-    problem = video.read_index(source).problem if frame is not None else "there are no frames in it"
-    if problem:
-        raise VideoError(problem)
 
 
 def _camera_frames(capture: cv2.VideoCapture) -> Iterator[Frame]:

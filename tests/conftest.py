@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -61,6 +62,48 @@ def run_gudi(*arguments, cwd=None, **options) -> subprocess.CompletedProcess:
         timeout=300,
         **options,
     )
+
+
+def call_gudi(*arguments, cwd=None, env=None, input=None) -> subprocess.CompletedProcess:
+    """Run `gudi` in this process: as `run_gudi`, without the seconds that its imports take.
+
+    Args:
+        arguments: those of the command.
+        cwd: the folder to run it in; by default the current one.
+        env: environment variables to set while it runs.
+        input: text on its standard input.
+    """
+    from gudi.cli import main
+
+    streams = sys.stdin, sys.stdout, sys.stderr
+    terminated, folder, environment = (
+        signal.getsignal(signal.SIGTERM),
+        os.getcwd(),
+        dict(os.environ),
+    )
+    sys.stdin = io.TextIOWrapper(io.BytesIO((input or "").encode()), encoding="utf-8")
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", newline="\n")
+        for _ in range(2)
+    )
+    try:
+        os.environ.update(env or {})
+        os.chdir(cwd or folder)
+        main([str(each) for each in arguments], prog_name="gudi")
+        code = 0  # not reached: click ends with SystemExit
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        texts = []
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            texts.append(stream.buffer.getvalue().decode(errors="backslashreplace"))
+        sys.stdin, sys.stdout, sys.stderr = streams
+        signal.signal(signal.SIGTERM, terminated)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+    return subprocess.CompletedProcess(arguments, code, *texts)
 
 
 def gudi_environment(extra: dict[str, str] | None = None) -> dict[str, str]:

@@ -224,6 +224,20 @@ def read_frames(
         raise UnreliableTimestamps(f"{len(wanted)} frames are not where the packets say")
 
 
+def read_whole(path: str | os.PathLike, selection: FrameSelection = ALL_FRAMES) -> Iterator[Frame]:
+    """Yield the selected frames of a whole video, and raise if it ends before it should.
+
+    Raises:
+        VideoError: it is not a video, has no frames, or ends unexpectedly.
+    """
+    frame = None
+    for frame in read_frames(path, WHOLE_VIDEO, selection):
+        yield frame
+    problem = read_index(path).problem if frame is not None else "it has no frames"
+    if problem:
+        raise VideoError(problem)
+
+
 @contextlib.contextmanager
 def open_video(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
     """Open the video at `path` and yield its container and its first stream of pictures."""

@@ -13,7 +13,7 @@ import cv2
 import pytest
 from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
 
-from gudi import __version__
+from gudi.version import __version__
 from gudi.cli import main
 
 
