@@ -35,7 +35,7 @@ def main() -> None:
     frontal = np.array([face is not None for face in faces])
     cropped = np.array([face for face in faces if face is not None])
     detected = Dataset(cropped, whole.labels[frontal])
-    with Predictor(options.checkpoint) as predictor:
+    with Predictor(options.checkpoint, fixed_batches=True) as predictor:
         for name, data in (("whole pictures", whole), ("detected faces", detected)):
             print(f"{name}: {evaluate.as_text(evaluate.evaluate(predictor, data))}\n")
         probabilities = predictor.predict(whole.faces)

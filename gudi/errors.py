@@ -42,7 +42,7 @@ class GudiError(Exception):
     exit_code = ExitCode.COULD_NOT_RUN
 
 
-class UsageError(GudiError):
+class UsageError(GudiError, ValueError):
     """An argument is not valid."""
 
     exit_code = ExitCode.WRONG_USAGE

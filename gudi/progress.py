@@ -7,17 +7,25 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from gudi.errors import OutputError, one_line
 
-# Seconds between two lines of progress where there is no terminal to draw a bar on.
+if TYPE_CHECKING:
+    from tqdm.auto import tqdm
+
+# Seconds between two lines of progress if stderr is not a terminal.
 LINE_INTERVAL = 10
+
+# tqdm's own format without its rate, which counts inputs, not pictures.
+BAR_FORMAT = (
+    "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,32 @@ class ProgressCounts:
     pictures: int = 0
 
 
-class _Callback(Progress):
+class _Counting(Progress):
+    """Keeps the counts of a stage and shows them after each change."""
+
+    counts = ProgressCounts("")
+
+    def start(self, label: str, total: int) -> None:
+        self.counts = ProgressCounts(label, total=total)
+
+    def advance(self, item: FinishedItem | None = None) -> None:
+        failed = item is not None and item.status == "failed"
+        self.counts = replace(
+            self.counts,
+            finished=self.counts.finished + 1,
+            failed=self.counts.failed + failed,
+        )
+        self.show()
+
+    def processed(self, count: int) -> None:
+        self.counts = replace(self.counts, pictures=self.counts.pictures + count)
+        self.show()
+
+    def show(self) -> None:
+        """Show the counts."""
+
+
+class _Callback(_Counting):
     """Calls a function with `ProgressCounts` at the start of each stage and after each change.
 
     Args:
@@ -82,105 +115,91 @@ class _Callback(Progress):
 
     def __init__(self, callback: Callable[[ProgressCounts], object]) -> None:
         self._callback = callback
-        self._stage, self._total = "", 0
-        self._finished = self._failed = self._pictures = 0
 
     def start(self, label: str, total: int) -> None:
-        self._stage, self._total = label, total
-        self._finished = self._failed = self._pictures = 0
-        self._report()
+        super().start(label, total)
+        self.show()
 
-    def advance(self, item: FinishedItem | None = None) -> None:
-        self._finished += 1
-        self._failed += item is not None and item.status == "failed"
-        self._report()
-
-    def processed(self, count: int) -> None:
-        self._pictures += count
-        self._report()
-
-    def _report(self) -> None:
-        counts = ProgressCounts(
-            self._stage, self._finished, self._total, self._failed, self._pictures
-        )
-        self._callback(counts)
+    def show(self) -> None:
+        self._callback(self.counts)
 
 
-class _Notes(Progress):
-    """Writes notes to stderr, whose reader may be gone long before the run ends."""
-
-    def note(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            click.echo(f"note: {one_line(text)}", err=True)
-
-
-class _Bar(_Notes):
-    """Draws a progress bar on a terminal or in a notebook."""
+class _Lines(_Counting):
+    """Writes a line to stderr every few seconds. The reader of stderr may be gone by then."""
 
     def start(self, label: str, total: int) -> None:
-        from tqdm.auto import tqdm
-
-        self._pictures = 0
-        with contextlib.suppress(OSError):
-            self._bar = tqdm(total=total, desc=label, file=sys.stderr, dynamic_ncols=True)
-
-    def advance(self, item: FinishedItem | None = None) -> None:
-        with contextlib.suppress(OSError):
-            self._bar.update(1)
-
-    def processed(self, count: int) -> None:
-        self._pictures += count
-        with contextlib.suppress(OSError):
-            self._bar.set_postfix_str(_pictures(self._pictures), refresh=False)
-            self._bar.update(0)
-
-    def finish(self) -> None:
-        with contextlib.suppress(OSError):
-            self._bar.close()
-
-
-class _Lines(_Notes):
-    """Writes a line to stderr every few seconds."""
-
-    def start(self, label: str, total: int) -> None:
-        self._label, self._total = label, total
-        self._count = self._failed = self._pictures = 0
+        super().start(label, total)
         self._started = time.monotonic()
         self._next = self._started + LINE_INTERVAL
 
-    def advance(self, item: FinishedItem | None = None) -> None:
-        self._count += 1
-        self._failed += item is not None and item.status == "failed"
-        self._report()
+    def note(self, text: str) -> None:
+        _print_note(text)
 
-    def processed(self, count: int) -> None:
-        self._pictures += count
-        self._report()
-
-    def finish(self) -> None:
-        self._write("")
-
-    def _report(self) -> None:
-        """Write a line if it is time for one."""
+    def show(self) -> None:
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + LINE_INTERVAL
-        seconds = now - self._started
-        more = ""
-        if self._pictures:
-            rate = self._pictures / seconds
-            more += f", {_pictures(self._pictures)}, {rate:.1f} per second"
-        if self._count:
-            left = seconds / self._count * (self._total - self._count)
-            more += f", about {format_duration(left)} left"
-        if self._failed:
-            more += f", {self._failed:,} failed"
-        self._write(more)
+        seconds, finished = now - self._started, self.counts.finished
+        parts = _details(self.counts, seconds)
+        if finished:
+            left = seconds / finished * (self.counts.total - finished)
+            parts.append(f"about {format_duration(left)} left")
+        self._write(parts)
 
-    def _write(self, more: str) -> None:
+    def finish(self) -> None:
+        self._write([])
+
+    def _write(self, parts: list[str]) -> None:
+        how_far = f"{self.counts.finished:,} of {self.counts.total:,}"
         with contextlib.suppress(OSError):
-            click.echo(f"{self._label}: {self._count:,} of {self._total:,}{more}", err=True)
+            click.echo(f"{self.counts.stage}: {', '.join([how_far, *parts])}", err=True)
+
+
+class _Bar(_Counting):
+    """Draws a progress bar on a terminal or in a notebook. The terminal may close meanwhile."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[NoReturn] | None = None
+
+    def start(self, label: str, total: int) -> None:
+        from tqdm.auto import tqdm
+
+        super().start(label, total)
+        self._started = time.monotonic()
+        with contextlib.suppress(OSError):
+            self._bar = tqdm(
+                total=total,
+                desc=label,
+                file=sys.stderr,
+                bar_format=BAR_FORMAT,
+                dynamic_ncols=True,
+                miniters=0,  # redraw for pictures of an unfinished video, too
+                smoothing=0,  # estimate from all items, as photos and videos differ
+            )
+
+    def note(self, text: str) -> None:
+        if self._bar is None:
+            _print_note(text)
+            return
+        # Erase the bar for the note, and draw it again below.
+        with contextlib.suppress(OSError), self._bar.external_write_mode(sys.stderr):
+            _print_note(text)
+
+    def show(self) -> None:
+        bar = self._bar
+        if bar is None:
+            return
+        details = _details(self.counts, time.monotonic() - self._started)
+        with contextlib.suppress(OSError):
+            bar.set_postfix_str(", ".join(details), refresh=False)
+            bar.update(self.counts.finished - bar.n)
+
+    def finish(self) -> None:
+        bar, self._bar = self._bar, None
+        with contextlib.suppress(OSError):
+            if bar is not None:
+                bar.close()
 
 
 class _JsonLog(Progress):
@@ -198,9 +217,10 @@ class _JsonLog(Progress):
 
     def __init__(self, path: Path, forward: Progress) -> None:
         self._forward, self._stage, self._count, self._path = forward, "", 0, path
-        self._incomplete = False
+        self._incomplete = self._torn = False
         try:
-            self._file: IO[str] = path.open("a", encoding="utf-8", errors="backslashreplace")
+            # Unbuffered: what a full disk does not take must not come up again at exit.
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
@@ -227,30 +247,36 @@ class _JsonLog(Progress):
 
     def _write(self, event: str, **values: Any) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        line = {"time": now, "event": event, "stage": self._stage} | values
+        entry = {"time": now, "event": event, "stage": self._stage} | values
+        text = json.dumps(entry, ensure_ascii=False) + "\n"
+        line = text.encode(errors="backslashreplace")
+        # The line before it may have ended in the middle.
+        line = b"\n" + line if self._torn else line
         try:
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._file.flush()
+            written = self._file.write(line)
+            self._torn = written < len(line)
+            problem = "it was not written as a whole" if self._torn else ""
         except OSError as error:  # a full disk must not end the work that is logged
-            if not self._incomplete:
-                self._incomplete = True
-                self._forward.note(f"{self._path} is incomplete from now on: {error.strerror}")
+            problem = error.strerror or str(error)
+        if problem and not self._incomplete:
+            self._incomplete = True
+            self._forward.note(f"the log {self._path} is incomplete: {problem}")
 
 
 def progress_for(choice: bool | Callable[[ProgressCounts], object]) -> Progress:
     """Return the progress that a caller from Python asks for.
 
     Args:
-        choice: True draws a bar, in a notebook too; False is silent; a function is called with
-            `ProgressCounts`.
+        choice: True draws a bar on a terminal or in a notebook; False is silent; a function is
+            called with `ProgressCounts`.
     """
     if callable(choice):
         return _Callback(choice)
-    return _Bar() if choice else Progress()
+    return _Bar() if choice and sys.stderr is not None else Progress()
 
 
 def terminal_progress(log: Path | None = None) -> Progress:
-    """Return a progress that suits where stderr goes, and also writes to the file `log`.
+    """Return a bar if stderr is a terminal, otherwise lines; also write to the file `log`.
 
     Raises:
         OutputError: `log` cannot be written.
@@ -259,8 +285,21 @@ def terminal_progress(log: Path | None = None) -> Progress:
     return progress if log is None else _JsonLog(log, progress)
 
 
-def _pictures(count: int) -> str:
-    return f"{count:,} pictures" if count else ""
+def _print_note(text: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(f"note: {one_line(text)}", err=True)
+
+
+def _details(counts: ProgressCounts, seconds: float) -> list[str]:
+    """Return what there is to say besides the finished items; `seconds` are those of the stage."""
+    details = []
+    if counts.pictures:
+        details.append(f"{counts.pictures:,} pictures")
+        if seconds > 0:
+            details.append(f"{counts.pictures / seconds:.1f} per second")
+    if counts.failed:
+        details.append(f"{counts.failed:,} failed")
+    return details
 
 
 def format_duration(seconds: float) -> str:

@@ -27,8 +27,8 @@ from gudi.results.run_record import (
     RunRecord,
     read_run_record,
 )
-from gudi.results.tables import FORMATS, check_format
-from gudi.settings import PICTURE, THUMBNAIL, OutputSettings
+from gudi.results.tables import check_format
+from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputSettings
 
 # Settings that come from the merged folders unless an option is given: the option, and the possible
 # values, the default first.

@@ -23,7 +23,8 @@ from gudi.files import (
 )
 from gudi.results.records import SourceRecord
 from gudi.results.run_record import RUN_RECORD, RunRecord, is_result_folder
-from gudi.results.tables import FILE_COLUMNS, FORMATS, Record, file_records, text_file, write_table
+from gudi.results.tables import FILE_COLUMNS, Record, file_records, text_file, write_table
+from gudi.settings import FORMATS
 
 FACES, FILES, ANNOTATED, THUMBNAILS = "faces", "files.csv", "annotated", "thumbnails"
 CROPS, REPORT, LEDGER = "crops.npy", "report.html", "ledger.sqlite"

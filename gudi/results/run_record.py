@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gudi import __version__
+from gudi.version import __version__
 
 RUN_RECORD = "run.json"
 
@@ -43,8 +43,8 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True)
-class RunCounts:
-    """How many inputs and faces a result folder describes.
+class RunCounts(Mapping[str, int]):
+    """How many inputs and faces a result folder describes, by attribute or by name.
 
     Attributes:
         sources: all inputs.
@@ -68,6 +68,18 @@ class RunCounts:
     videos: int
     frames: int
     faces: int
+
+    def __getitem__(self, name: str) -> int:
+        if name not in self.__dataclass_fields__:
+            raise KeyError(name)
+        value: int = getattr(self, name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__dataclass_fields__)
+
+    def __len__(self) -> int:
+        return len(self.__dataclass_fields__)
 
 
 @dataclass(kw_only=True)

@@ -18,9 +18,6 @@ from gudi.media.sources import VIDEO
 from gudi.results.records import FaceRow, SourceRecord, top_emotion
 from gudi.results.tracking import Tracker
 
-# Formats of the faces table, which are also its file extensions.
-FORMATS = ("csv", "jsonl", "parquet")
-
 # Rows of a parquet file that are held in memory and compressed together.
 PARQUET_ROWS = 50_000
 

@@ -218,7 +218,9 @@ def evaluate_source(
         sets = _read_csv(source, chosen, usage, workers, progress)
     else:
         sets = {"faces": load(source, len(emotions))}
-    with Predictor(checkpoint, device, emotions=emotions, network=network) as predictor:
+    with Predictor(
+        checkpoint, device, emotions=emotions, network=network, fixed_batches=True
+    ) as predictor:
         if predictor.recovered:
             progress.note(f"{predictor.checkpoint}: {predictor.recovered}")
         return {name: evaluate(predictor, data, progress) for name, data in sets.items()}

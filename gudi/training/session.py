@@ -28,7 +28,8 @@ class TrainingSession:
         settings: how the network is trained.
         values: first values of variables, by name. The dictionary is emptied, so that the values
             do not stay in memory twice.
-        device: TensorFlow's name of the device, as `gudi.predictor.place` returns it.
+        device: TensorFlow's name of the device, as `gudi.predictor.tensorflow_device` returns
+            it.
         complete: `values` must hold all variables. Otherwise the missing ones get random values,
             or 0 if they are not weights.
 

@@ -18,7 +18,7 @@ from gudi import checkpoint
 from gudi.constants import CHECKPOINT_NAME
 from gudi.errors import OutputError, TrainingDiverged, TrainingError, UsageError
 from gudi.files import check_writable, folder_lock, remove_temporary_files, write_errors
-from gudi.predictor import check_device, place
+from gudi.predictor import check_device, tensorflow_device
 from gudi.progress import Progress, format_duration
 from gudi.signals import stop_requested
 from gudi.training.batches import (
@@ -190,7 +190,7 @@ def resume(
 def _device(settings: TrainingSettings) -> str:
     """Return TensorFlow's name of the device to train on."""
     check_device(settings.device)
-    return place(settings.device)
+    return tensorflow_device(settings.device)
 
 
 def _training_faces(data: Dataset, validation: Dataset | None) -> _TrainingFaces:

@@ -14,7 +14,7 @@ from gudi.results.ledger.drawing_table import DrawingTable
 from gudi.results.ledger.face_table import FaceTable
 from gudi.results.ledger.source_table import SourceTable
 from gudi.results.records import SourceRecord, SourceResult
-from gudi.results.tables import FORMATS
+from gudi.settings import FORMATS
 
 
 class Ledger:
