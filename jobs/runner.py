@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import joblib
 import psutil
@@ -29,6 +29,9 @@ from joblib.externals.loky.backend import resource_tracker as loky_resource_trac
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from jobs.errors import TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
+
+_Item = TypeVar("_Item")
+_Value = TypeVar("_Value")
 
 # One item running and one waiting keep a worker busy while its last outcome is collected. More
 # would only pile up behind a slow item at the end of a run, when another worker has nothing to do.
@@ -52,7 +55,7 @@ UNBLOCK_EVERY = 1.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Outcome(Generic[_Item, _Value]):
     """How one item ended.
 
     Attributes:
@@ -63,8 +66,8 @@ class Outcome:
         seconds: that the work took in the worker; 0 where it did not come to its end.
     """
 
-    item: Any
-    value: Any = None
+    item: _Item
+    value: _Value | None = None
     error: BaseException | None = None
     seconds: float = 0.0
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+Item = TypeVar("Item")
 
 
-class Supply:
+class Supply(Generic[Item]):
     """An iterator to which items can be added while it is used, and after it has ended.
 
     Args:

@@ -22,7 +22,6 @@ from gudi.cli.options import (
     table_options,
 )
 from gudi.cli.text import describe_dry_run, describe_merge, describe_run
-from gudi.errors import ExitCode
 from gudi.progress import terminal_progress
 
 _run_options = combine(
@@ -181,9 +180,9 @@ def batch(
     settings, output = run_settings(options), output_settings(options)
     selection = {name: options[name] for name in ("restart", "retry_failed", "shard")}
     if dry_run:
-        from gudi.pipeline.dry_run import take_inventory
+        from gudi.pipeline import dry_run as estimate
 
-        found = take_inventory(inputs, out, settings, output, **selection)
+        found = estimate.dry_run(inputs, out, settings, output, **selection)
         click.echo(describe_dry_run(found, out))
         return
     from gudi.pipeline.run import run
@@ -239,6 +238,6 @@ def merge(folders: tuple[Path, ...], out: Path, **options: Any) -> None:
     """
     from gudi.pipeline.merge import merge
 
-    statuses, emotions = merge(folders, out, progress=terminal_progress(), **options)
-    print_message(describe_merge(statuses, emotions, out))
-    sys.exit(ExitCode.SOME_INPUTS_FAILED if statuses["failed"] else ExitCode.FINISHED)
+    report = merge(folders, out, progress=terminal_progress(), **options)
+    print_message(describe_merge(report, out))
+    sys.exit(report.exit_code)

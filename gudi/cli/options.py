@@ -320,12 +320,12 @@ def run_settings(options: Mapping[str, Any], **fixed: Any) -> RunSettings:
     chosen = {name: options[name] for name in SETTINGS if name in options}
     return RunSettings(
         **chosen | fixed,
-        detection=DetectionSettings(
+        detection=DetectionSettings.from_options(
+            options.get("faces", "all"),
             scale_factor=options["scale_factor"],
             min_neighbors=options["min_neighbors"],
             min_face=options["min_face"],
             max_side=options["max_side"],
-            largest=options.get("faces") == "largest",
         ),
         frames=FrameSelection(every=options.get("every", 1), fps=options.get("fps")),
         debug=bool(os.environ.get("GUDI_DEBUG")),

@@ -68,11 +68,9 @@ def predict(
     from gudi.pipeline.predict import predict_photos
 
     settings = run_settings(options, batch_size=PREDICT_BATCH_SIZE)
-    results, emotions = predict_photos(
-        inputs, settings, out if annotate else None, terminal_progress()
-    )
+    results = predict_photos(inputs, settings, out if annotate else None, terminal_progress())
     as_text = faces_as_json if as_json else faces_as_lines
-    click.echo(as_text(results, emotions), nl=False)
+    click.echo(as_text(results, settings.emotions), nl=False)
     for result in results:
         if result.status == "no_face":
             print_message(f"{one_line(result.source.name)}: no face")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,17 @@ if TYPE_CHECKING:
     from gudi import live
     from gudi.export import Exported
     from gudi.media.video import Frame
-    from gudi.pipeline.dry_run import Inventory
-    from gudi.pipeline.run import Report
-    from gudi.results.folder import FileResult
+    from gudi.pipeline.dry_run import Estimate
+    from gudi.pipeline.merge import MergeReport
+    from gudi.pipeline.run import RunReport
+    from gudi.results.records import SourceResult
     from gudi.training.prepare import Prepared
 
 # Skipped rows that are printed with their reason.
 MAX_REASONS = 10
 
 
-def describe_run(report: Report, out: Path) -> str:
+def describe_run(report: RunReport, out: Path) -> str:
     """Return the summary of a run, with what to do about inputs that failed or are missing."""
     statuses, inputs = report.statuses, report.statuses.total()
     # All inputs are photos unless there are videos, folders or inputs without results.
@@ -34,7 +34,7 @@ def describe_run(report: Report, out: Path) -> str:
     if report.videos:
         pictures += f" and {count(report.videos, 'video')} ({count(report.frames, 'frame')})"
     seconds = report.seconds.get("inputs", 0)
-    speed = f" in {seconds:.1f} s ({report.looked / seconds:.1f} per second)" if seconds else ""
+    speed = f" in {seconds:.1f} s ({report.processed / seconds:.1f} per second)" if seconds else ""
     lines = [f"{pictures}, {count(report.emotions.total(), 'face')}{speed}"]
     if report.emotions:
         emotions = report.emotions.most_common()
@@ -50,26 +50,30 @@ def describe_run(report: Report, out: Path) -> str:
         )
     lines.append(f"results: {out}")
     if report.interrupted:
-        left = f"{count(report.left, 'input')} left" if report.left else "some pictures not drawn"
+        left = (
+            f"{count(report.not_reached, 'input')} left"
+            if report.not_reached
+            else "some pictures not drawn"
+        )
         lines.append(f"interrupted: {left}; to resume, repeat the command")
     return "\n".join(lines)
 
 
-def describe_merge(statuses: Counter[str], emotions: Counter[str], out: Path) -> str:
+def describe_merge(report: MergeReport, out: Path) -> str:
     """Return the summary of a merge.
 
     Args:
-        statuses: number of inputs by status.
-        emotions: number of faces by top emotion.
+        report: how the merge went.
         out: the result folder.
     """
-    lines = [f"{count(statuses.total(), 'input')}, {count(emotions.total(), 'face')}"]
-    if failed := statuses["failed"]:
+    inputs, faces = report.statuses.total(), report.emotions.total()
+    lines = [f"{count(inputs, 'input')}, {count(faces, 'face')}"]
+    if failed := report.statuses["failed"]:
         lines.append(f"  {count(failed, 'input')} failed, for the reasons in files.csv")
     return "\n".join([*lines, f"results: {out}"])
 
 
-def describe_dry_run(found: Inventory, out: Path) -> str:
+def describe_dry_run(found: Estimate, out: Path) -> str:
     """Return what a run would have to do, one aligned line per item."""
     photos, videos = found.photos, found.videos
     lines = [("photos", f"{photos.count:,}, {_size(photos.size)}")]
@@ -84,8 +88,7 @@ def describe_dry_run(found: Inventory, out: Path) -> str:
         lines += [("", problem) for problem in found.problems]
     if found.skipped:
         lines.append(("skipped", one_line(found.skipped)))
-    faces = photos.faces_in_all + videos.faces_in_all
-    lines.append(("faces", f"about {faces:,.0f}"))
+    lines.append(("faces", f"about {found.faces:,.0f}"))
     if found.seconds is not None:
         sample = f"{count(photos.sampled, 'photo')} and {count(videos.sampled, 'frame')}"
         duration = format_duration(found.seconds)
@@ -94,17 +97,20 @@ def describe_dry_run(found: Inventory, out: Path) -> str:
     return _align(lines)
 
 
-def faces_as_lines(results: Sequence[FileResult], emotions: Sequence[str]) -> str:
+def faces_as_lines(results: Sequence[SourceResult], emotions: Sequence[str]) -> str:
     """Return one line per face: photo, box, top emotion and its probability."""
+    from gudi.results.records import top_emotion
+
     rows = (
         (one_line(result.source.name), *box, emotion, f"{probability:.3f}")
         for result in results
-        for box, (emotion, probability) in zip(result.boxes, result.strongest(emotions))
+        for box, probabilities in result.faces
+        for emotion, probability in [top_emotion(probabilities, emotions)]
     )
     return "".join("\t".join(map(str, row)) + "\n" for row in rows)
 
 
-def faces_as_json(results: Sequence[FileResult], emotions: Sequence[str]) -> str:
+def faces_as_json(results: Sequence[SourceResult], emotions: Sequence[str]) -> str:
     """Return a JSON list with one object per photo."""
     photos = [
         {
@@ -120,10 +126,10 @@ def faces_as_json(results: Sequence[FileResult], emotions: Sequence[str]) -> str
     return json.dumps(photos, indent=2) + "\n"
 
 
-def _faces(result: FileResult, emotions: Sequence[str]) -> list[dict[str, Any]]:
+def _faces(result: SourceResult, emotions: Sequence[str]) -> list[dict[str, Any]]:
     """Return the faces of a photo as JSON has them."""
-    if result.probabilities is None:
-        return []
+    from gudi.results.records import top_emotion
+
     return [
         {
             **box._asdict(),
@@ -133,9 +139,8 @@ def _faces(result: FileResult, emotions: Sequence[str]) -> list[dict[str, Any]]:
                 name: round(float(each), 6) for name, each in zip(emotions, probabilities)
             },
         }
-        for box, (emotion, probability), probabilities in zip(
-            result.boxes, result.strongest(emotions), result.probabilities
-        )
+        for box, probabilities in result.faces
+        for emotion, probability in [top_emotion(probabilities, emotions)]
     ]
 
 

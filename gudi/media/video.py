@@ -120,7 +120,7 @@ class VideoIndex:
         return [
             number
             for number, (time, before) in enumerate(zip(times, [None, *times]))
-            if choice.takes(number, time, before)
+            if choice.selects(number, time, before)
         ]
 
 
@@ -297,7 +297,7 @@ def _read_all(container: Any, stream: Any, choice: FrameSelection, zero: float) 
         time = number / (stream.average_rate or RATE) if frame.time is None else frame.time - zero
         time = float(time)
         first = time if first is None else first
-        if choice.takes(number, time - first, before):
+        if choice.selects(number, time - first, before):
             yield Frame(number, time, _upright(frame))
         before = time - first
 

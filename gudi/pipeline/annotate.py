@@ -1,7 +1,7 @@
-"""Annotated pictures, videos and thumbnails of what was found, drawn in workers.
+"""The second pass over photos and videos: annotated pictures and thumbnails.
 
-A second pass over photos and videos. Videos are drawn and encoded in pieces by all workers, and
-put together in the end, so that no piece takes long and a killed run goes on behind the last one.
+Workers draw and encode videos in chunks, which are joined at the end. So no task takes long, and a
+killed run resumes after the last finished chunk.
 """
 
 from __future__ import annotations
@@ -9,419 +9,288 @@ from __future__ import annotations
 import bisect
 import errno
 import functools
-import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 import jobs
-from gudi.detection import Box
-from gudi.drawing import overlay, picture_files
-from gudi.errors import OutputError, PhotoError, VideoError
-from gudi.files import TEMPORARY_PREFIX, atomic_write
-from gudi.media import encode, sources, video
-from gudi.media.photo import read_photo
-from gudi.media.sources import Source
-from gudi.pipeline.recognize import reason
+from gudi.drawing.picture_files import writable_name
+from gudi.errors import OutputError
+from gudi.media import video
+from gudi.media.sources import VIDEO, Source
+from gudi.pipeline.draw_work import (
+    ChunkJoin,
+    Drawing,
+    DrawnFace,
+    PhotoDrawing,
+    VideoChunk,
+    VideoIndexing,
+    VideoThumbnail,
+    draw,
+)
+from gudi.pipeline.workers import describe_error
 from gudi.progress import FinishedItem
-from gudi.results.folder import SCRATCH, FileResult, Pictures, ResultFolder, places, strongest
-from gudi.results.ledger import Entry, Ledger
+from gudi.results.folder import ResultFolder, thumbnail_path
+from gudi.results.ledger import Ledger
+from gudi.results.ledger.face_table import NO_LIMIT
+from gudi.results.paths import UniquePaths, safe_paths
+from gudi.results.records import SourceRecord, SourceResult
 from gudi.settings import ALL_FRAMES, PICTURE, THUMBNAIL, FrameSelection
+from gudi.timing import StageSeconds
 
-THUMBNAIL_SIDE = 240  # pixels
-THUMBNAILS_A_FOLDER = 1000
+# Frames of a video that are encoded together. A chunk starts with a key frame, and decoding starts
+# at the key frame before it.
+CHUNK_FRAMES = 512
 
-# Frames of a video that are encoded together. Decoding begins at the key frame before them, and
-# each piece begins with a key frame.
-PIECE = 512
+# Disk full or quota exceeded: abort the run instead of failing one picture.
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
-# What is no fault of a single picture: a disk, or what somebody may take of it, is full.
-FULL = {errno.ENOSPC, errno.EDQUOT}
-
-# Of a video of which not every frame was looked at, a face is shown for so long, in seconds.
+# If frames were skipped, a face is shown for this many seconds.
 HOLD = 1.0
 
-# A box, the probabilities of its emotions.
-Face = tuple[Box, np.ndarray]
+
+@dataclass(frozen=True)
+class DrawSettings:
+    """What is drawn.
+
+    Attributes:
+        emotions: names of the classes.
+        frames: which frames of videos were processed.
+        pictures: `PICTURE`, `THUMBNAIL`, or their sum.
+    """
+
+    emotions: tuple[str, ...]
+    frames: FrameSelection
+    pictures: int
 
 
-def annotate_photos(
-    results: Iterable[FileResult],
+def draw_photos(
+    results: Iterable[SourceResult],
     emotions: Sequence[str],
-    pictures: Pictures,
-    name: Callable[[str], str],
+    paths: UniquePaths,
+    picture_name: Callable[[str], str],
     workers: jobs.Workers,
 ) -> None:
-    """Draw the faces of `results` onto copies of their photos in `pictures`.
+    """Draw the faces of `results` onto copies of their photos.
 
     A result whose picture cannot be drawn keeps its faces and gets an error.
 
     Args:
-        results: what to draw; those without faces are left out.
-        emotions: the names of the classes.
-        pictures: gives out the places.
-        name: makes the name of a picture from that of its source.
+        results: results without faces are skipped.
+        emotions: names of the classes.
+        paths: assigns the paths of the pictures.
+        picture_name: returns the name of a picture from the name of its source.
         workers: the processes to draw in.
     """
-    drawn = {result.source: result for result in results if result.boxes}
+    drawn = {result.source: result for result in results if result.faces}
 
-    def drawings() -> Iterator[_Photo]:
+    def drawings() -> Iterator[PhotoDrawing]:
         for result in drawn.values():
-            side = max(result.width, result.height)
-            path = pictures.place(name(picture_files.writable_name(result.source.name, side)))
-            faces = tuple(zip(result.boxes, result.probabilities))
-            yield _Photo(result.source, (result.width, result.height), faces, path)
+            size = (result.width or 0, result.height or 0)
+            path = paths.assign(picture_name(writable_name(result.source.name, max(size))))
+            yield PhotoDrawing(result.source, size, tuple(result.faces), path)
 
     try:
-        for outcome in workers.run(functools.partial(_work, tuple(emotions)), drawings()):
+        for outcome in workers.run(functools.partial(draw, tuple(emotions)), drawings()):
             if outcome.error is not None:
-                drawn[outcome.item.source].error = _undrawn(outcome.error)
+                drawn[outcome.item.source].error = _draw_error(outcome.error)
     finally:
-        pictures.sweep()
+        paths.remove_temporary_files()
 
 
-def annotate(
+def draw_pictures(
     ledger: Ledger,
     folder: ResultFolder,
-    emotions: Sequence[str],
-    frames: FrameSelection,
+    settings: DrawSettings,
     workers: jobs.Workers,
-    wanted: int,
-    done: Callable[[FinishedItem], None],
-    spent: Counter,
+    finished: Callable[[FinishedItem], None],
+    seconds: StageSeconds,
 ) -> None:
-    """Draw the pictures that are still missing in a result folder.
+    """Draw the pictures that a result folder still lacks.
 
     Args:
-        ledger: tells what was found, and is told what is drawn.
-        folder: gets the pictures.
-        emotions: the names of the classes.
-        frames: which frames of videos were looked at.
+        ledger: holds the faces, and learns what was drawn.
+        folder: receives the pictures.
+        settings: what to draw.
         workers: the processes to draw in.
-        wanted: which ones, `ledger.PICTURE`, `ledger.THUMBNAIL`, or both added.
-        done: called when all pictures of one source are there, or cannot be made.
-        spent: gets the seconds that it takes the workers, all of them together.
+        finished: called when all pictures of a source exist, or cannot be drawn.
+        seconds: receives the time of all workers together, as `draw`.
     """
-    queue = _Queue(ledger, folder, frames, wanted, done)
+    queue = _DrawQueue(ledger, folder, settings, finished)
     try:
-        for outcome in workers.run(functools.partial(_work, tuple(emotions)), queue):
-            queue.judge(outcome)
-            spent["draw"] += outcome.seconds
+        for outcome in workers.run(functools.partial(draw, settings.emotions), queue):
+            queue.receive(outcome)
+            seconds.count("draw", outcome.seconds)
     finally:
-        for each in (folder.annotated, folder.thumbnails):
-            _sweep(each)
-    for left in folder.path.glob(f"{SCRATCH}*"):  # of videos that have changed or are gone
-        shutil.rmtree(left, ignore_errors=True)
+        folder.remove_temporary_pictures()
+    folder.remove_chunks()
 
 
-def remove(entries: Iterable[Entry], ledger: Ledger, folder: ResultFolder) -> None:
-    """Remove the pictures of `entries`; what else lies beside them is not gudi's, and stays."""
-    for entry in entries:
-        if entry.picture is not None:
-            folder.remove_picture(folder.annotated / entry.picture)
-        folder.remove_picture(folder.path / thumbnail(entry))
-        ledger.drop_picture(entry)
+def remove_pictures(records: Iterable[SourceRecord], ledger: Ledger, folder: ResultFolder) -> None:
+    """Remove the pictures of `records`; other files beside them are not gudi's, and stay."""
+    for record in records:
+        if record.picture is not None:
+            folder.remove_picture(folder.annotated / record.picture)
+        folder.remove_picture(folder.path / thumbnail_path(record))
+        ledger.drawings.mark_removed(record)
 
 
-def thumbnail(entry: Entry) -> str:
-    """Return where the thumbnail of `entry` goes, below the result folder."""
-    return f"thumbnails/{entry.id // THUMBNAILS_A_FOLDER}/{entry.id}.jpg"
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what workers that were killed have left half written below `folder`."""
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            if name.startswith(TEMPORARY_PREFIX):
-                Path(parent, name).unlink(missing_ok=True)
-
-
-def _undrawn(error: BaseException) -> str:
-    return f"the annotated picture could not be made: {reason(error)}"
-
-
-@dataclass(frozen=True)
-class _Photo:
-    """A photo to be drawn, as a picture, a thumbnail or both."""
-
-    source: Source
-    size: tuple[int, int]
-    faces: tuple[Face, ...]
-    path: Path | None = None
-    thumbnail: Path | None = None
-
-
-@dataclass(frozen=True)
-class _Packets:
-    """A video whose packets are to be listed."""
-
-    source: Source
-
-
-@dataclass(frozen=True)
-class _Poster:
-    """A frame of a video to be drawn as its thumbnail."""
-
-    source: Source
-    stretch: video.Segment
-    frame: int
-    faces: tuple[Face, ...]
-    thumbnail: Path
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A stretch of a video to be drawn and encoded.
-
-    Attributes:
-        looked: the numbers of the frames that were looked at, ascending; None for all.
-        faces: by the number of the frame that they are in.
-        hold: for how many frames faces are shown.
-    """
-
-    source: Source
-    stretch: video.Segment
-    looked: Sequence[int] | None
-    faces: Mapping[int, list[Face]]
-    hold: int
-    rate: Fraction
-    pixel_aspect: Fraction | None
-    path: Path
-
-
-@dataclass(frozen=True)
-class _Join:
-    """The pieces of a video to be put together."""
-
-    source: Source
-    pieces: tuple[Path, ...]
-    path: Path
+def _draw_error(error: BaseException) -> str:
+    return f"the annotated picture could not be drawn: {describe_error(error)}"
 
 
 @dataclass
-class _Video:
+class _VideoProgress:
     """A video that is being drawn.
 
     Attributes:
-        entry: which one.
-        missing: pieces and posters that are still to come.
-        pieces: those that are there, or will be.
-        failed: "" or why it cannot be drawn.
+        record: the video.
+        missing: number of chunks and thumbnails that are still to come.
+        chunks: paths of all chunks.
+        failed: "", or why the video cannot be drawn.
     """
 
-    entry: Entry
+    record: SourceRecord
     missing: int = 0
-    pieces: list[Path] = field(default_factory=list)
+    chunks: list[Path] = field(default_factory=list)
     failed: str = ""
 
 
-class _Queue(jobs.Supply):
-    """What is to be drawn: one source after the other, videos in pieces."""
+class _DrawQueue(jobs.Supply[Drawing]):
+    """The items for the workers: source after source, videos in chunks."""
 
     def __init__(
         self,
         ledger: Ledger,
         folder: ResultFolder,
-        frames: FrameSelection,
-        wanted: int,
-        done: Callable[[FinishedItem], None],
+        settings: DrawSettings,
+        finished: Callable[[FinishedItem], None],
     ) -> None:
-        super().__init__(map(self._first, ledger.undrawn(wanted)))
-        self._ledger, self._folder, self._wanted, self._done = ledger, folder, wanted, done
-        self._frames = frames
-        self._drawn: dict[Source, Entry | _Video] = {}
+        super().__init__(map(self._first_item, ledger.drawings.undrawn(settings.pictures)))
+        self._ledger, self._folder, self._settings = ledger, folder, settings
+        self._finished = finished
+        self._records: dict[Source, SourceRecord] = {}
+        self._videos: dict[Source, _VideoProgress] = {}
 
-    def _first(self, entry: Entry) -> _Photo | _Packets:
-        """Return what `entry` begins with."""
-        if entry.source.kind == sources.VIDEO:
-            self._drawn[entry.source] = _Video(entry)
-            return _Packets(entry.source)
-        self._drawn[entry.source] = entry
-        faces = tuple((row.box, row.shares) for row in self._ledger.rows(entry))
-        size = (entry.width, entry.height)
-        path = self._path(entry, picture_files.writable_name(entry.source.name, max(size)))
-        return _Photo(entry.source, size, faces, path, self._thumbnail(entry))
+    def _first_item(self, record: SourceRecord) -> PhotoDrawing | VideoIndexing:
+        """Return the first item of a source."""
+        source = record.source
+        self._records[source] = record
+        if source.kind == VIDEO:
+            self._videos[source] = _VideoProgress(record)
+            return VideoIndexing(source)
+        size = (record.width or 0, record.height or 0)
+        path = self._path(record, writable_name(source.name, max(size)))
+        return PhotoDrawing(source, size, self._faces(record), path, self._thumbnail(record))
 
-    def judge(self, outcome: jobs.Outcome) -> None:
-        """Take in what came of an item."""
+    def receive(self, outcome: jobs.Outcome[Drawing, video.VideoIndex | None]) -> None:
+        """Receive the outcome of an item, and queue what follows from it."""
         item = outcome.item
-        if getattr(outcome.error, "errno", None) in FULL:
-            raise OutputError(f"{self._folder.path}: {reason(outcome.error)}")
-        error = _undrawn(outcome.error) if outcome.error is not None else ""
-        if isinstance(item, _Photo):
+        if getattr(outcome.error, "errno", None) in DISK_FULL and outcome.error is not None:
+            raise OutputError(f"{self._folder.path}: {describe_error(outcome.error)}")
+        error = _draw_error(outcome.error) if outcome.error is not None else ""
+        if isinstance(item, (PhotoDrawing, ChunkJoin)):
             self._finish(item.source, error)
-            return
-        drawn = self._drawn[item.source]
-        if isinstance(item, _Packets) and not error:
-            self.add(self._pieces(drawn, outcome.value))
-            return
-        if isinstance(item, (_Join, _Packets)):
-            self._finish(item.source, error)
-            return
-        drawn.missing -= 1
-        # A thumbnail is not worth a failure: the picture is looked for in its place.
-        drawn.failed = drawn.failed or (error if isinstance(item, _Piece) else "")
-        self._join(drawn)
-
-    def _pieces(self, drawn: _Video, index: video.VideoIndex) -> Iterator[_Piece | _Poster]:
-        """Yield what a video has to be cut into."""
-        entry = drawn.entry
-        drawn.missing = 1  # this generator, until it has ended
-        if self._wanted & THUMBNAIL:
-            drawn.missing += 1
-            yield self._poster(entry, index)
-        if self._wanted & PICTURE:
-            looked = None if self._frames == ALL_FRAMES else index.chosen(self._frames)
-            hold = max(1, round(HOLD * index.rate))
-            frames = range(len(index.stamps))
-            for stretch in video.segments(index, frames, PIECE) if frames else [video.WHOLE_VIDEO]:
-                path = self._scratch(entry) / f"{stretch.number:012}.nut"
-                drawn.pieces.append(path)
-                if not path.exists():
-                    drawn.missing += 1
-                    yield self._piece(entry, stretch, looked, hold, index, path)
-        drawn.missing -= 1
-        self._join(drawn)
-
-    def _poster(self, entry: Entry, index: video.VideoIndex) -> _Poster:
-        """Return the frame with the most certain face."""
-        best = max(self._ledger.rows(entry), key=lambda row: row.shares.max()).frame
-        faces = tuple((row.box, row.shares) for row in self._ledger.rows(entry, best, best))
-        stamped = len(index.stamps) > best
-        stretch = next(video.segments(index, [best])) if stamped else video.WHOLE_VIDEO
-        return _Poster(entry.source, stretch, best, faces, self._thumbnail(entry))
-
-    def _piece(
-        self,
-        entry: Entry,
-        stretch: video.Segment,
-        looked: Sequence[int] | None,
-        hold: int,
-        index: video.VideoIndex,
-        path: Path,
-    ) -> _Piece:
-        first = max(0, stretch.number - hold)
-        last = stretch.numbers[-1] if stretch.numbers else None
-        if looked is not None and last is not None:
-            start, end = bisect.bisect_left(looked, first), bisect.bisect_right(looked, last)
-            looked = looked[start:end]
-        faces: dict[int, list[Face]] = {}
-        for row in self._ledger.rows(entry, first, last):
-            faces.setdefault(row.frame, []).append((row.box, row.shares))
-        return _Piece(
-            entry.source, stretch, looked, faces, hold, index.rate, index.pixel_aspect, path
-        )
-
-    def _join(self, drawn: _Video) -> None:
-        """Go on with a video when all of its pieces are there."""
-        source = drawn.entry.source
-        if drawn.missing:
-            return
-        if drawn.failed or not drawn.pieces:
-            self._finish(source, drawn.failed)
+        elif isinstance(item, VideoIndexing):
+            if outcome.value is None:
+                self._finish(item.source, error)
+            else:
+                self.add(self._video_items(self._videos[item.source], outcome.value))
         else:
-            path = self._path(drawn.entry, f"{source.name}{_mp4(source.name)}")
-            self.add([_Join(source, tuple(drawn.pieces), path)])
+            video_progress = self._videos[item.source]
+            video_progress.missing -= 1
+            if isinstance(item, VideoChunk):
+                # A missing thumbnail is no failure: the report shows the picture instead.
+                video_progress.failed = video_progress.failed or error
+            self._join(video_progress)
+
+    def _video_items(
+        self, progress: _VideoProgress, index: video.VideoIndex
+    ) -> Iterator[VideoChunk | VideoThumbnail]:
+        """Yield the thumbnail and the missing chunks of a video."""
+        record = progress.record
+        progress.missing = 1  # this generator, until it ends
+        if self._settings.pictures & THUMBNAIL:
+            progress.missing += 1
+            yield self._video_thumbnail(record, index)
+        if self._settings.pictures & PICTURE:
+            for chunk in self._chunks(record, index):
+                progress.chunks.append(chunk.path)
+                if not chunk.path.exists():
+                    progress.missing += 1
+                    yield chunk
+        progress.missing -= 1
+        self._join(progress)
+
+    def _video_thumbnail(self, record: SourceRecord, index: video.VideoIndex) -> VideoThumbnail:
+        """Return the frame with the most confident face."""
+        rows = self._ledger.faces.rows(record)
+        best = max(rows, key=lambda row: float(row.probabilities.max())).frame or 0
+        known = len(index.stamps) > best
+        segment = next(iter(video.segments(index, [best]))) if known else video.WHOLE_VIDEO
+        faces = self._faces(record, best, best)
+        path = self._folder.path / thumbnail_path(record)
+        return VideoThumbnail(record.source, segment, best, faces, path)
+
+    def _chunks(self, record: SourceRecord, index: video.VideoIndex) -> Iterator[VideoChunk]:
+        frames, hold = range(len(index.stamps)), max(1, round(HOLD * index.rate))
+        selection = self._settings.frames
+        selected = None if selection == ALL_FRAMES else index.chosen(selection)
+        segments = video.segments(index, frames, CHUNK_FRAMES) if frames else [video.WHOLE_VIDEO]
+        for segment in segments:
+            first = max(0, segment.number - hold)
+            last = segment.numbers[-1] if segment.numbers else NO_LIMIT
+            processed = selected
+            if selected is not None:
+                start = bisect.bisect_left(selected, first)
+                processed = selected[start : bisect.bisect_right(selected, last)]
+            yield VideoChunk(
+                record.source, segment, processed, self._faces_by_frame(record, first, last), hold,
+                index.rate, index.pixel_aspect,
+                self._folder.chunks(record) / f"{segment.number:012}.nut",
+            )  # fmt: skip
+
+    def _faces_by_frame(
+        self, record: SourceRecord, first: int, last: int
+    ) -> Mapping[int, list[DrawnFace]]:
+        faces: dict[int, list[DrawnFace]] = {}
+        for row in self._ledger.faces.rows(record, first, last):
+            faces.setdefault(row.frame or 0, []).append((row.box, row.probabilities))
+        return faces
+
+    def _faces(self, record: SourceRecord, *limits: int) -> tuple[DrawnFace, ...]:
+        rows = self._ledger.faces.rows(record, *limits)
+        return tuple((row.box, row.probabilities) for row in rows)
+
+    def _join(self, progress: _VideoProgress) -> None:
+        """Queue the join of a video whose chunks all exist."""
+        source = progress.record.source
+        if progress.missing:
+            return
+        if progress.failed or not progress.chunks:
+            self._finish(source, progress.failed)
+            return
+        suffix = "" if source.name.lower().endswith((".mp4", ".m4v")) else ".mp4"
+        path = self._path(progress.record, f"{source.name}{suffix}")
+        if path is not None:
+            self.add([ChunkJoin(source, tuple(progress.chunks), path)])
 
     def _finish(self, source: Source, error: str) -> None:
-        drawn = self._drawn.pop(source)
-        entry = drawn.entry if isinstance(drawn, _Video) else drawn
-        shutil.rmtree(self._scratch(entry), ignore_errors=True)
-        self._ledger.drawn(entry, self._wanted, error)
-        self._done(FinishedItem(source.name, "failed" if error else "ok", error))
+        record = self._records.pop(source)
+        if self._videos.pop(source, None):
+            shutil.rmtree(self._folder.chunks(record), ignore_errors=True)
+        self._ledger.drawings.mark_drawn(record, self._settings.pictures, error)
+        self._finished(FinishedItem(source.name, "failed" if error else "ok", error))
 
-    def _path(self, entry: Entry, name: str) -> Path | None:
-        """Return where the annotated picture goes; None where it is not wanted."""
-        if not self._wanted & PICTURE:
+    def _path(self, record: SourceRecord, name: str) -> Path | None:
+        """Return the path of the annotated picture; None if it is not wanted."""
+        if not self._settings.pictures & PICTURE:
             return None
-        return self._folder.annotated / self._ledger.give_place(entry, places(name))
+        path = self._ledger.drawings.assign_path(record, safe_paths(name))
+        return self._folder.annotated / path
 
-    def _thumbnail(self, entry: Entry) -> Path | None:
-        return self._folder.path / thumbnail(entry) if self._wanted & THUMBNAIL else None
-
-    def _scratch(self, entry: Entry) -> Path:
-        """Return the folder of the pieces of a video: another one when its content is another."""
-        return self._folder.path / f"{SCRATCH}{entry.id}-{entry.digest}"
-
-
-def _mp4(name: str) -> str:
-    """Return what to put behind a video's name so that it ends as an MP4 file does."""
-    return "" if name.lower().endswith((".mp4", ".m4v")) else ".mp4"
-
-
-def _work(emotions: tuple[str, ...], item: Any) -> Any:
-    """Do what an item asks for; runs in a worker."""
-    if isinstance(item, _Photo):
-        return _draw_photo(emotions, item)
-    if isinstance(item, _Packets):
-        return video.read_index(item.source.path)
-    if isinstance(item, _Poster):
-        return _draw_poster(emotions, item)
-    if isinstance(item, _Piece):
-        item.path.parent.mkdir(exist_ok=True)
-        frames = _drawn_frames(emotions, item)
-        return encode.encode_chunk(item.path, frames, item.rate, item.pixel_aspect)
-    item.path.parent.mkdir(parents=True, exist_ok=True)
-    return encode.join_chunks(item.pieces, item.source.path, item.path)
-
-
-def _draw_photo(emotions: tuple[str, ...], item: _Photo) -> None:
-    image = read_photo(item.source.path)
-    if image.shape[1::-1] != item.size:
-        raise PhotoError("the photo has changed in the meantime")
-    overlay.annotate(image, _labels(item.faces, emotions))
-    if item.path is not None:
-        _write(item.path, picture_files.encode(image, item.path.suffix))
-    if item.thumbnail is not None:
-        _write(item.thumbnail, picture_files.thumbnail(image, THUMBNAIL_SIDE))
-
-
-def _draw_poster(emotions: tuple[str, ...], item: _Poster) -> None:
-    for frame in video.read_frames(item.source.path, item.stretch):
-        if frame.number == item.frame:
-            overlay.annotate(frame.image, _labels(item.faces, emotions))
-            _write(item.thumbnail, picture_files.thumbnail(frame.image, THUMBNAIL_SIDE))
-            return
-
-
-def _drawn_frames(emotions: tuple[str, ...], item: _Piece) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield time and picture of the frames of a piece, as far as they can be decoded."""
-    begun = False
-    try:
-        for frame in video.read_frames(item.source.path, item.stretch):
-            begun = True
-            faces = item.faces.get(_last_look(item, frame.number), [])
-            taken = overlay.annotate(frame.image, _labels(faces, emotions))
-            if faces:
-                _, shares = max(faces, key=lambda face: face[0].width * face[0].height)
-                overlay.draw_bars(frame.image, shares, emotions, taken)
-            yield frame.time, frame.image
-    except VideoError:
-        if not begun:
-            raise
-        # A video that breaks off is drawn up to there.
-
-
-def _last_look(item: _Piece, number: int) -> int:
-    """Return the frame whose faces are shown in frame `number`."""
-    if item.looked is None:
-        return number
-    place = bisect.bisect_right(item.looked, number) - 1
-    last = item.looked[place] if place >= 0 else -1
-    return last if number - last < item.hold else -1
-
-
-def _labels(faces: Sequence[Face], emotions: Sequence[str]) -> Iterator[tuple[Box, str, float]]:
-    return ((box, *strongest(shares, emotions)) for box, shares in faces)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        file.write(content)
+    def _thumbnail(self, record: SourceRecord) -> Path | None:
+        if not self._settings.pictures & THUMBNAIL:
+            return None
+        return self._folder.path / thumbnail_path(record)

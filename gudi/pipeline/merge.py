@@ -1,4 +1,4 @@
-"""Put result folders together: those of shards of one run, or of several machines."""
+"""Merge result folders: of the shards of one run, or of several machines."""
 
 from __future__ import annotations
 
@@ -7,26 +7,53 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime, timezone
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gudi import __version__
-from gudi.errors import InputError, OutputError
+from gudi.errors import ExitCode, InputError, OutputError
 from gudi.files import folder_lock
-from gudi.media import sources
-from gudi.pipeline import annotate as drawing
-from gudi.pipeline.run import OutputSettings, write_report, write_tables
+from gudi.media.sources import printable_path
+from gudi.pipeline.outputs import write_report, write_tables
 from gudi.progress import Progress
-from gudi.results import ledger
-from gudi.results.folder import ANNOTATED, FORMATS, ResultFolder, check_format, places, read_run
-from gudi.results.ledger import Entry, Ledger
-from gudi.settings import PICTURE, THUMBNAIL
+from gudi.results.folder import ANNOTATED, LEDGER, ResultFolder, thumbnail_path
+from gudi.results.ledger import Ledger
+from gudi.results.paths import safe_paths
+from gudi.results.records import STATUSES, SourceRecord
+from gudi.results.run_record import (
+    FINISHED,
+    CheckpointRecord,
+    RunCounts,
+    RunRecord,
+    read_run_record,
+)
+from gudi.results.tables import check_format
+from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputSettings
 
-# What is taken over from the folders, by its name in `run.json`: the option that says otherwise,
-# and what it may be, the default first.
-TAKEN_OVER = {"tracked": ("--track", (False, True)), "format": ("--format", FORMATS)}
+# Settings that come from the merged folders unless an option is given: the option, and the possible
+# values, the default first.
+INHERITED: Mapping[str, tuple[str, tuple[Any, ...]]] = {
+    "tracked": ("--track", (False, True)),
+    "format": ("--format", FORMATS),
+}
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What a merge came to.
+
+    Attributes:
+        statuses: number of sources by status.
+        emotions: number of faces by top emotion.
+    """
+
+    statuses: Counter[str]
+    emotions: Counter[str]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the merge."""
+        return ExitCode.SOME_INPUTS_FAILED if self.statuses["failed"] else ExitCode.FINISHED
 
 
 def merge(
@@ -39,134 +66,193 @@ def merge(
     format: str | None = None,
     prefix: bool = False,
     progress: Progress | None = None,
-) -> tuple[Counter, Counter]:
-    """Write the results in `folders` into the result folder `out`, which has to be new or empty.
+) -> MergeReport:
+    """Merge the results in `folders` into the result folder `out`, which must be new or empty.
 
     Args:
         folders: result folders of runs with the same settings.
-        out: gets all of their results.
-        annotated, report, tracked, format: what to write, as `gudi.batch.Output` has it; pictures
-            are copied where they are there. None is what all of `folders` have.
-        prefix: put the name of its folder before each source, for photos of the same names.
-        progress: is told how far it is.
-
-    Returns:
-        The number of sources by status, and the number of faces by strongest emotion.
+        out: the merged result folder.
+        annotated, report, tracked, format: what to write, see `gudi.settings.OutputSettings`.
+            Pictures are copied if they exist. None takes what all `folders` have.
+        prefix: put the name of its folder before each source, for photos with equal names.
+        progress: receives the progress.
 
     Raises:
-        InputError: one of them is no result folder, or was made with other settings.
-        OutputError: two of them have different results for one source, or `out` cannot be used.
+        InputError: one of `folders` is not a result folder, or was made with other settings.
+        OutputError: two folders have different results for one source, or `out` cannot be used.
     """
     progress = progress or Progress()
-    folder = ResultFolder(out)
-    if folder.used:
+    target = ResultFolder(out)
+    if target.used:
         raise OutputError(
-            f"--out {out} holds results already, or what a merge that was stopped has left; choose "
-            "a new or an empty folder"
+            f"--out {out} holds results already, or the remains of an interrupted merge; choose a "
+            "new or an empty folder"
         )
     if len({os.path.realpath(each) for each in [*folders, out]}) <= len(folders):
-        raise InputError("each folder can be given once, and --out has to be another one")
-    with contextlib.ExitStack() as stack:
+        raise InputError("give each folder only once, and another folder as --out")
+    with contextlib.ExitStack() as locks:
         for each in folders:
-            if not (each / ledger.NAME).is_file():
-                raise InputError(f"{each} is no result folder: there is no {ledger.NAME} in it")
-            stack.enter_context(folder_lock(each, "a run"))
+            if not (each / LEDGER).is_file():
+                raise InputError(f"{each} is not a result folder: it holds no {LEDGER}")
+            locks.enter_context(folder_lock(each, "a run"))
         settings = _common_settings(folders)
-        runs = [read_run(each) for each in folders]
-        tracked, format = _taken_over(runs, progress, tracked=tracked, format=format)
-        output = OutputSettings(annotated, report, tracked, format)
-        check_format(format)
-        stack.enter_context(folder_lock(out, "another run"))
-        account = _account(folders, runs, settings, output)
-        folder.write_run(account)
-        try:
-            new = stack.enter_context(_open(out, settings))
-            new.begin(settings)
-            for each in folders:
-                _take_over(
-                    each, settings, new, folder, output.pictures,
-                    f"{sources.printable_path(each.name)}/" if prefix else "", progress,
-                )  # fmt: skip
-        except BaseException:
-            folder.discard()
-            raise
-        emotions = settings["emotions"]
-        counts = write_tables(new, folder, emotions, output)
-        statuses = new.counts()
-        account |= _outcome(statuses, counts, new)
-        folder.write_run(account)
-        if output.report:
-            write_report(new, folder, emotions, account)
-        return statuses, counts
+        records = [_run_record(each) for each in folders]
+        inherited = _inherited(records, progress, tracked=tracked, format=format)
+        output = OutputSettings(annotated=annotated, report=report, **inherited)
+        check_format(output.format)
+        locks.enter_context(folder_lock(out, "another run"))
+        merged = _Merge(target, settings, output, progress)
+        return merged.execute(folders, _merged_record(folders, records, settings, output), prefix)
 
 
-def _open(folder: Path, settings: dict[str, Any]) -> Ledger:
-    return Ledger(folder / ledger.NAME, len(settings["emotions"]), crops=bool(settings["crops"]))
+class _Merge:
+    """A merge into a new folder."""
+
+    def __init__(
+        self,
+        target: ResultFolder,
+        settings: Mapping[str, Any],
+        output: OutputSettings,
+        progress: Progress,
+    ) -> None:
+        self._target, self._settings = target, settings
+        self._output, self._progress = output, progress
+
+    def execute(self, folders: Sequence[Path], record: RunRecord, prefix: bool) -> MergeReport:
+        """Copy everything in `folders`, then write tables, run record and report."""
+        target, emotions = self._target, self._settings["emotions"]
+        target.write_run_record(record)
+        with contextlib.ExitStack() as stack:
+            try:
+                ledger = stack.enter_context(self._open(target.path))
+                ledger.start_run(self._settings)
+                for folder in folders:
+                    name = f"{printable_path(folder.name)}/" if prefix else ""
+                    self._copy_folder(folder, ledger, name)
+            except BaseException:
+                target.discard()
+                raise
+            counts = write_tables(ledger, target, emotions, self._output)
+            statuses = Counter({str(k): n for k, n in ledger.sources.status_counts().items()})
+            record.state, record.counts = FINISHED, _counts(statuses, counts, ledger)
+            record.emotion_counts = dict(counts)
+            target.write_run_record(record)
+            if self._output.report:
+                write_report(ledger, target, emotions, record)
+        return MergeReport(statuses, counts)
+
+    def _open(self, folder: Path) -> Ledger:
+        classes, crops = len(self._settings["emotions"]), bool(self._settings["crops"])
+        return Ledger(folder / LEDGER, classes, crops=crops)
+
+    def _copy_folder(self, folder: Path, ledger: Ledger, prefix: str) -> None:
+        """Copy the results and pictures of one folder."""
+        with self._open(folder) as other:
+            counts = other.sources.status_counts()
+            if unfinished := counts.pop(None, 0):
+                self._progress.note(
+                    f"{folder} is not finished: {unfinished} of its inputs are missing from "
+                    "the merged folder"
+                )
+            self._progress.start(str(folder), counts.total())
+            for record in other.sources.finished():
+                try:
+                    copied = ledger.copy_from(other, record, prefix)
+                except OutputError as error:
+                    raise OutputError(
+                        f"{error} in {folder} and an earlier folder; --prefix keeps both"
+                    ) from None
+                if copied is not None:
+                    self._copy_pictures(folder, record, ledger, copied)
+                self._progress.advance()
+            self._progress.finish()
+
+    def _copy_pictures(
+        self, folder: Path, record: SourceRecord, ledger: Ledger, copied: SourceRecord
+    ) -> None:
+        """Copy the wanted pictures of `record`, which is now `copied`."""
+        pictures, drawings = record.drawn & self._output.pictures, ledger.drawings
+        if pictures & PICTURE and record.picture is not None:
+            path = drawings.assign_path(copied, safe_paths(record.picture))
+            if _copy(folder / ANNOTATED / record.picture, self._target.annotated / path):
+                drawings.mark_drawn(copied, PICTURE)
+        if pictures & THUMBNAIL and _copy(
+            folder / thumbnail_path(record),
+            self._target.path / thumbnail_path(copied),
+        ):
+            drawings.mark_drawn(copied, THUMBNAIL)
 
 
 def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
-    """Return what all of `folders` were made with."""
+    """Return the settings that the results in all `folders` depend on."""
     common: dict[str, Any] = {}
     for each in folders:
-        with Ledger(each / ledger.NAME, 0) as opened:
-            settings = opened.settings
+        with Ledger(each / LEDGER, 0) as ledger:
+            settings = ledger.settings
         if not settings:
             raise InputError(f"{each} holds no results yet")
         settings["shard"] = "1/1"  # together they are the whole
         common = common or settings
-        if other := [name for name in common if settings.get(name) != common[name]]:
-            changes = "; ".join(f"{n} is {settings.get(n)}, not {common[n]}" for n in other)
+        if changed := [name for name in common if settings.get(name) != common[name]]:
+            changes = "; ".join(f"{n} is {settings.get(n)}, not {common[n]}" for n in changed)
             raise InputError(
-                f"{each} was made with other settings than {folders[0]} ({changes}): its rows "
-                "cannot stand in one table with the others"
+                f"{each} was made with other settings than {folders[0]} ({changes}): their rows "
+                "cannot go into one table"
             )
     return common
 
 
-def _taken_over(runs: Sequence[Mapping[str, Any]], progress: Progress, **given: Any) -> list[Any]:
-    """Return what is `given`, with what all of `runs` have in the place of None."""
-    chosen = []
+def _run_record(folder: Path) -> RunRecord:
+    """Return the run record of a folder that has a ledger; an empty one if it has none."""
+    empty = RunRecord(settings={}, checkpoint=CheckpointRecord(None, ""), inputs=[])
+    return read_run_record(folder) or empty
+
+
+def _inherited(records: Sequence[RunRecord], progress: Progress, **given: Any) -> dict[str, Any]:
+    """Return the `given` settings; None is replaced by what all runs agree on."""
+    chosen = {}
     for name, value in given.items():
-        option, values = TAKEN_OVER[name]
+        option, values = INHERITED[name]
         if value is None:
-            there = [_mapping(run.get("settings")).get(name, values[0]) for run in runs]
-            found = [each for each in values if each in there]
+            used = [record.settings.get(name, values[0]) for record in records]
+            found = [each for each in values if each in used]
             value = found[0] if len(found) == 1 else values[0]
             if len(found) > 1:
                 progress.note(
-                    f"the folders do not agree on {option} ({', '.join(map(str, found))}): "
-                    f"taken as {value}, unless you give the option"
+                    f"the folders differ in {option} ({', '.join(map(str, found))}): using "
+                    f"{value}; the option chooses"
                 )
-        chosen.append(value)
+        chosen[name] = value
     return chosen
 
 
-def _account(
+def _merged_record(
     folders: Sequence[Path],
-    runs: Sequence[Mapping[str, Any]],
+    records: Sequence[RunRecord],
     settings: Mapping[str, Any],
     output: OutputSettings,
-) -> dict[str, Any]:
-    """Return what `run.json` says of the merged folder: what all of `runs` say alike."""
+) -> RunRecord:
+    """Return the run record of the merged folder: what all runs have in common."""
     agreed = {
-        name: _agreed([_mapping(run.get(name)) for run in runs])
+        name: _agreed([mapping[name] for mapping in map(asdict, records)])
         for name in ("settings", "checkpoint", "versions")
     }
-    return {
-        "gudi": __version__,
-        "state": "running",
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "inputs": [str(each) for each in folders],
-        "settings": agreed["settings"] | asdict(output),
-        "checkpoint": agreed["checkpoint"] | {"fingerprint": settings["checkpoint"]},
-        "versions": agreed["versions"],
-    }
+    fingerprint = settings["checkpoint"]
+    return RunRecord(
+        settings=agreed["settings"] | asdict(output),
+        checkpoint=replace(
+            CheckpointRecord(None, fingerprint),
+            **agreed["checkpoint"] | {"fingerprint": fingerprint},
+        ),
+        inputs=[str(each) for each in folders],
+        versions=agreed["versions"],
+    )
 
 
-def _agreed(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what is the same in all of `parts`."""
-    first, *others = parts
-    same = {}
+def _agreed(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the entries that are the same in all `mappings`."""
+    first, *others = mappings
+    same: dict[str, Any] = {}
     for name, value in first.items():
         values = [value, *(other.get(name) for other in others)]
         if all(isinstance(each, Mapping) for each in values):
@@ -176,55 +262,23 @@ def _agreed(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return same
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """Return what should be a mapping, in a file that may be a stranger's, as one."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def _take_over(
-    folder: Path,
-    settings: dict[str, Any],
-    new: Ledger,
-    out: ResultFolder,
-    wanted: int,
-    prefix: str,
-    progress: Progress,
-) -> None:
-    """Copy the results and pictures in `folder`."""
-    with _open(folder, settings) as other:
-        counts = other.counts()
-        if left := counts.pop(None, 0):
-            progress.note(f"{folder} is not finished: {left} of its inputs are left out")
-        progress.start(str(folder), counts.total())
-        for entry in other.entries():
-            try:
-                taken = new.take_over(other, entry, prefix)
-            except OutputError as error:
-                raise OutputError(
-                    f"{error} in {folder} and before it; --prefix keeps both"
-                ) from None
-            if taken is not None:
-                _copy_pictures(folder, entry, new, taken, out.path, entry.drawn & wanted)
-            progress.advance()
-        progress.finish()
-
-
-def _copy_pictures(
-    folder: Path, entry: Entry, new: Ledger, taken: Entry, out: Path, wanted: int
-) -> None:
-    """Copy the `wanted` pictures of `entry` to those of `taken`, which is the same in `new`."""
-    if wanted & PICTURE and entry.picture is not None:
-        name = new.give_place(taken, places(entry.picture))
-        if _copy(folder / ANNOTATED / entry.picture, out / ANNOTATED / name):
-            new.drawn(taken, PICTURE)
-    if wanted & THUMBNAIL and _copy(
-        folder / drawing.thumbnail(entry), out / drawing.thumbnail(taken)
-    ):
-        new.drawn(taken, THUMBNAIL)
+def _counts(statuses: Counter[str], emotions: Counter[str], ledger: Ledger) -> RunCounts:
+    photos, videos, frames = ledger.sources.totals()
+    return RunCounts(
+        sources=statuses.total(),
+        **{status: statuses[status] for status in STATUSES},
+        not_reached=0,
+        earlier=0,
+        processed=0,
+        photos=photos,
+        videos=videos,
+        frames=frames,
+        faces=emotions.total(),
+    )
 
 
 def _copy(source: Path, target: Path) -> bool:
-    """Copy a file, or link to it where that can be done; tell whether it was there."""
+    """Link or copy a file; return False if it does not exist."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         try:
@@ -234,20 +288,3 @@ def _copy(source: Path, target: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _outcome(statuses: Counter, counts: Counter, new: Ledger) -> dict[str, Any]:
-    photos, videos, frames = new.totals()
-    return {
-        "state": "finished",
-        "failure": "",
-        "counts": {
-            "sources": sum(statuses.values()),
-            **{status: statuses[status] for status in ("ok", "no_face", "failed")},
-            "photos": photos,
-            "videos": videos,
-            "frames": frames,
-            "faces": sum(counts.values()),
-        },
-        "emotion_counts": dict(counts),
-    }

@@ -1,4 +1,4 @@
-"""A few photos at a time: the original's `predict_pic.py`."""
+"""Recognise the faces of a few photos: the original's `predict_pic.py`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from pathlib import Path, PurePosixPath
 
 from gudi import checkpoint
 from gudi.files import check_writable
-from gudi.media.sources import VIDEO
-from gudi.pipeline.annotate import annotate_photos
-from gudi.pipeline.recognize import recognize, start_workers
-from gudi.pipeline.run import list_sources
+from gudi.media.sources import VIDEO, Source
+from gudi.pipeline.annotate import draw_photos
+from gudi.pipeline.listing import list_sources
+from gudi.pipeline.recognize import recognize
+from gudi.pipeline.workers import start_workers
 from gudi.predictor import Predictor, check_device
 from gudi.progress import Progress
-from gudi.results.folder import MAX_NAME, FileResult, Pictures
+from gudi.results.paths import MAX_NAME, UniquePaths
+from gudi.results.records import SourceResult
 from gudi.settings import RunSettings
 
-VIDEO_PROBLEM = "it is a video; gudi batch takes videos"
+VIDEO_PROBLEM = "it is a video; gudi batch processes videos"
 
-# What stands before the ending of annotated pictures.
+# Stands before the suffix of annotated pictures.
 MARK = ".emotions"
 
 
@@ -29,48 +31,73 @@ def predict_photos(
     settings: RunSettings,
     out: Path | None,
     progress: Progress | None = None,
-) -> tuple[list[FileResult], tuple[str, ...]]:
+) -> list[SourceResult]:
     """Recognise the faces of `inputs`, and draw them onto pictures in `out` unless that is None.
 
+    Args:
+        inputs: as `gudi.media.sources.find` takes them.
+        settings: how to process the photos.
+        out: folder for the annotated pictures.
+        progress: receives notes.
+
     Returns:
-        The results, in the order in which the photos were found, and the names of the emotions.
+        The results, in the order in which the photos were found.
+
+    Raises:
+        GudiError: nothing could be processed, or `out` is not writable.
     """
     if out is not None:
         check_writable(out)
     check_device(settings.device)
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
-    # Not what an earlier call has drawn, unless it is asked for by name.
-    sources = [
-        replace(source, problem=source.problem or (VIDEO_PROBLEM if source.kind == VIDEO else ""))
-        for source in list_sources(inputs)
-        if source.path in inputs or not PurePosixPath(source.name).stem.endswith(MARK)
-    ]
-    results = _Results()
+    sources = [source for source in map(_refuse_video, list_sources(inputs))
+               if source.path in inputs or not _is_annotated(source)]  # fmt: skip
+    sink = _ResultList()
     with (
         start_workers(settings, len(sources)) as workers,
         Predictor(weights, settings.device, settings.batch_size, settings.emotions) as predictor,
     ):
         if weights.recovered and progress is not None:
             progress.note(f"{weights.source}: {weights.recovered}")
-        recognize(sources, settings, predictor, workers, results)
+        recognize(sources, settings, predictor, workers, sink)
         order = {source.path: position for position, source in enumerate(sources)}
-        results.sort(key=lambda result: order[result.source.path])
+        results = sorted(sink.results, key=lambda result: order[result.source.path])
         if out is not None:
-            annotate_photos(results, settings.emotions, Pictures(out), picture_name, workers)
-    return results, settings.emotions
+            draw_photos(results, settings.emotions, UniquePaths(out), picture_name, workers)
+    return results
 
 
-class _Results(list[FileResult]):
-    """A list as a `gudi.pipeline.Sink`, for photos only."""
+class _ResultList:
+    """Collects the results of photos."""
 
-    add = list.append
+    def __init__(self) -> None:
+        self.results: list[SourceResult] = []
+        self.add = self.results.append
+
+    def finished_segments(self, source: Source) -> tuple[int, ...]:
+        raise NotImplementedError("photos have no segments")
+
+    def forget(self, source: Source) -> None:
+        raise NotImplementedError("photos have no segments")
+
+    def finish(self, source: Source, problem: str, digest: bytes | None) -> None:
+        raise NotImplementedError("photos have no segments")
+
+
+def _refuse_video(source: Source) -> Source:
+    problem = VIDEO_PROBLEM if source.kind == VIDEO else ""
+    return replace(source, problem=source.problem or problem)
+
+
+def _is_annotated(source: Source) -> bool:
+    """Return whether an earlier call drew this picture."""
+    return PurePosixPath(source.name).stem.endswith(MARK)
 
 
 def picture_name(name: str) -> str:
     """Return the name of the annotated picture of the photo `name`.
 
-    No photo has such a name that gudi did not make: `--out` may well be the folder of the photos
-    themselves.
+    No photo that gudi did not draw has such a name: `--out` may be the folder of the photos.
     """
     path = PurePosixPath(name)
     stem = os.fsencode(path.stem)[: MAX_NAME - len(os.fsencode(f"{MARK}{path.suffix}")) - 4]

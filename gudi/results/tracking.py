@@ -1,4 +1,4 @@
-"""Follow faces from frame to frame of a video, and smooth what they show."""
+"""Follow faces from frame to frame of a video, and smooth their probabilities."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from gudi.detection import Box
 
-# Intersection over union from which a box is taken for the same face as one before it.
+# Intersection over union above which a box continues a track.
 MIN_OVERLAP = 0.3
 
-# A face that has not been seen for so long, in seconds, is another one when it comes back.
+# A track ends when its face has not been seen for this long, in seconds.
 PATIENCE = 1.0
 
-# Time constant of the smoothing, in seconds: what was seen so long ago weighs 1/e.
+# Time constant of the smoothing in seconds: a face seen this long ago weighs 1/e.
 SMOOTHING = 0.5
 
 
@@ -25,58 +26,71 @@ class _Track:
     number: int
     box: Box
     time: float
-    smooth: np.ndarray
+    smoothed: npt.NDArray[np.float32]
 
 
-class Tracks:
-    """The faces of one video: each keeps its number while it is in view.
+class Tracker:
+    """The tracks of one video: a face keeps its number while it is in view.
 
-    Boxes are joined to those of the frames before by overlap alone, the largest first (Bochinski
-    et al. 2017, "High-Speed Tracking-by-Detection Without Using Image Information"). Two faces that
-    change places behind a cut swap numbers.
+    A box continues the track whose last box it overlaps most (Bochinski et al. 2017, "High-Speed
+    Tracking-by-Detection Without Using Image Information"). Two faces that change places across a
+    cut swap numbers.
     """
 
     def __init__(self) -> None:
         self._count = 0
         self._tracks: list[_Track] = []
 
-    def follow(
-        self, time: float, boxes: Sequence[Box], shares: Sequence[np.ndarray]
-    ) -> list[tuple[int, np.ndarray]]:
-        """Return number and smoothed probabilities of each of `boxes`, all faces of a frame.
+    def update(
+        self,
+        time: float,
+        boxes: Sequence[Box],
+        probabilities: Sequence[npt.NDArray[np.float32]],
+    ) -> list[tuple[int, npt.NDArray[np.float32]]]:
+        """Return the track number and the smoothed probabilities of each face in a frame.
 
         Args:
             time: of the frame, in seconds; frames come in order.
-            boxes: where the faces are.
-            shares: float32 of shape (classes,) for each, the probability of each emotion.
+            boxes: of all faces in the frame.
+            probabilities: float32 of shape (classes,) for each face.
 
         Returns:
-            For each box the number of its track, from 0 in the order in which they begin, and
-            float32 of shape (classes,): an exponential moving average over the track.
+            For each face the number of its track, from 0 in the order in which tracks start, and
+            float32 of shape (classes,): an exponential moving average along the track.
         """
         self._tracks = [track for track in self._tracks if time - track.time <= PATIENCE]
+        matches = self._match(boxes)
+        updated = []
+        for face, (box, values) in enumerate(zip(boxes, probabilities)):
+            track = matches.get(face)
+            if track is None:
+                track = _Track(self._count, box, time, values)
+                self._tracks.append(track)
+                self._count += 1
+            else:
+                weight = math.exp(-(time - track.time) / SMOOTHING)
+                track.smoothed = (weight * track.smoothed + (1 - weight) * values).astype(
+                    np.float32
+                )
+                track.box, track.time = box, time
+            updated.append((track.number, track.smoothed))
+        return updated
+
+    def _match(self, boxes: Sequence[Box]) -> dict[int, _Track]:
+        """Return the track that each face continues, the pair with the largest overlap first."""
         pairs = sorted(
-            (-overlap, number, place)
+            (-overlap, number, face)
             for number, track in enumerate(self._tracks)
-            for place, box in enumerate(boxes)
+            for face, box in enumerate(boxes)
             if (overlap := _overlap(track.box, box)) >= MIN_OVERLAP
         )
-        found: dict[int, _Track] = {}
+        matches: dict[int, _Track] = {}
         taken = set()
-        for _, number, place in pairs:
-            if place not in found and number not in taken:
+        for _, number, face in pairs:
+            if face not in matches and number not in taken:
                 taken.add(number)
-                found[place] = self._tracks[number]
-        for place, (box, share) in enumerate(zip(boxes, shares)):
-            if track := found.get(place):
-                weight = math.exp(-(time - track.time) / SMOOTHING)
-                track.smooth = (weight * track.smooth + (1 - weight) * share).astype(np.float32)
-                track.box, track.time = box, time
-            else:
-                found[place] = _Track(self._count, box, time, share)
-                self._tracks.append(found[place])
-                self._count += 1
-        return [(found[place].number, found[place].smooth) for place in range(len(boxes))]
+                matches[face] = self._tracks[number]
+        return matches
 
 
 def _overlap(one: Box, other: Box) -> float:
