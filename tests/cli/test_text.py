@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 
 from gudi.cli.text import count, describe_merge, describe_prepared, describe_run
-from gudi.pipeline.run import Report
+from gudi.pipeline.merge import MergeReport
+from gudi.pipeline.run import RunReport
 from gudi.training.prepare import Prepared
 
 OUT = Path("results")
 
 
 def test_summary_of_photos_and_videos():
-    report = Report(
+    report = RunReport(
         statuses=Counter(ok=119, no_face=46),
         emotions=Counter(happy=1154, sad=135),
         seconds={"inputs": 35.24, "pictures": 3.0},
-        looked=553,
+        processed=553,
         photos=163,
         videos=2,
         frames=390,
@@ -33,11 +34,11 @@ def test_summary_of_photos_and_videos():
 
 
 def test_summary_of_a_run_that_was_interrupted_after_failures():
-    report = Report(
+    report = RunReport(
         statuses=Counter(ok=1, no_face=1, failed=1),
         emotions=Counter(happy=1),
         interrupted=True,
-        left=2000,
+        not_reached=2000,
         earlier=1,
         photos=3,
     )
@@ -54,7 +55,7 @@ def test_summary_of_a_run_that_was_interrupted_after_failures():
 
 
 def test_summary_of_a_run_that_was_interrupted_while_it_drew():
-    report = Report(statuses=Counter(ok=1), photos=1, interrupted=True)
+    report = RunReport(statuses=Counter(ok=1), photos=1, interrupted=True)
     assert describe_run(report, OUT).splitlines() == [
         "1 photo, 0 faces",
         "results: results",
@@ -63,8 +64,8 @@ def test_summary_of_a_run_that_was_interrupted_while_it_drew():
 
 
 def test_summary_of_a_merge():
-    statuses, emotions = Counter(ok=10, failed=2), Counter(sad=14)
-    assert describe_merge(statuses, emotions, OUT).splitlines() == [
+    report = MergeReport(statuses=Counter(ok=10, failed=2), emotions=Counter(sad=14))
+    assert describe_merge(report, OUT).splitlines() == [
         "12 inputs, 14 faces",
         "  2 inputs failed, for the reasons in files.csv",
         "results: results",
