@@ -37,20 +37,24 @@ def describe_run(report: RunReport, out: Path) -> str:
     pictures = count(report.photos, "photo")
     if report.videos:
         pictures += f" and {count(report.videos, 'video')} ({count(report.frames, 'frame')})"
-    seconds = report.seconds.get("inputs", 0)
-    speed = f" in {seconds:.1f} s ({report.processed / seconds:.1f} per second)" if seconds else ""
-    lines = [f"{pictures}, {count(report.emotions.total(), 'face')}{speed}"]
+    # The speed is that of this run, and the counts are those of all runs together.
+    speed = _describe_speed(report)
+    lines = [f"{pictures}, {count(report.emotions.total(), 'face')}"]
+    if speed and not report.earlier:
+        lines[0] += f" in {speed}"
     if report.emotions:
         emotions = report.emotions.most_common()
         lines.append("  " + ", ".join(f"{name} {number:,}" for name, number in emotions))
     if report.earlier:
         lines.append(f"  {count(report.earlier, noun)} finished by earlier runs")
+        if speed:
+            lines[-1] += f", {count(report.processed, 'picture')} processed now in {speed}"
     if statuses["no_face"]:
         lines.append(f"  {count(statuses['no_face'], noun)} without a face")
     if statuses["failed"]:
         lines.append(
-            f"  {count(statuses['failed'], 'input')} failed, for the reasons in files.csv; to "
-            "retry, repeat the command with --retry-failed"
+            f"  {count(statuses['failed'], 'input')} failed: see files.csv; to retry, repeat the "
+            "command with --retry-failed"
         )
     lines.append(f"results: {out}")
     if report.interrupted:
@@ -58,6 +62,11 @@ def describe_run(report: RunReport, out: Path) -> str:
         missing = f"{count(left, 'input')} left" if left else "some pictures not drawn"
         lines.append(f"interrupted: {missing}; to resume, repeat the command")
     return "\n".join(lines)
+
+
+def _describe_speed(report: RunReport) -> str:
+    seconds = report.seconds.get("inputs", 0)
+    return f"{seconds:.1f} s ({report.processed / seconds:.1f} per second)" if seconds else ""
 
 
 def describe_merge(report: MergeReport, out: Path) -> str:
@@ -70,7 +79,7 @@ def describe_merge(report: MergeReport, out: Path) -> str:
     inputs, faces = report.statuses.total(), report.emotions.total()
     lines = [f"{count(inputs, 'input')}, {count(faces, 'face')}"]
     if failed := report.statuses["failed"]:
-        lines.append(f"  {count(failed, 'input')} failed, for the reasons in files.csv")
+        lines.append(f"  {count(failed, 'input')} failed: see files.csv")
     return "\n".join([*lines, f"results: {out}"])
 
 
@@ -202,7 +211,7 @@ def describe_export(exported: Exported) -> str:
     """Return what was exported and how it was checked."""
     lines = [one_line(f"emotions: {', '.join(exported.emotions)}")]
     if exported.idle_units:
-        lines.append(f"left out: {count(exported.idle_units, 'hidden unit')} without any effect")
+        lines.append(f"left out: {count(exported.idle_units, 'hidden unit')} that have no effect")
     lines.append(
         f"checked with {exported.checked_with}: on {count(exported.faces, 'picture')} the "
         f"probabilities are within {exported.difference:.2g} of gudi's own"

@@ -41,8 +41,8 @@ from gudi.settings import DetectionSettings, FrameSelection, OutputSettings, Run
             for names in ("", "happy", "sad,sad", "sad,,happy")
         ],
         (["train", "--resume", "--overwrite"], "use only one of them"),
-        (["evaluate", "data", "--usage", "Training"], "--usage requires a csv as SOURCE"),
-        (["evaluate", "data", "--scale-factor", "1.3"], "--scale-factor requires a csv as SOURCE"),
+        (["evaluate", "data", "--usage", "Training"], "--usage is for a csv file only"),
+        (["evaluate", "data", "--scale-factor", "1.3"], "--scale-factor is for a csv file only"),
     ],
 )
 def test_meaningless_values_are_wrong_usage(tmp_path, arguments, message):

@@ -47,10 +47,27 @@ def test_summary_of_a_run_that_was_interrupted_after_failures():
         "  happy 1",
         "  1 photo finished by earlier runs",
         "  1 photo without a face",
-        "  1 input failed, for the reasons in files.csv; to retry, repeat the command with "
-        "--retry-failed",
+        "  1 input failed: see files.csv; to retry, repeat the command with --retry-failed",
         "results: results",
         "interrupted: 2,000 inputs left; to resume, repeat the command",
+    ]
+
+
+def test_summary_of_a_resumed_run_keeps_its_own_speed_apart():
+    report = RunReport(
+        statuses=Counter(ok=9, no_face=1),
+        emotions=Counter(sad=13),
+        seconds={"inputs": 2.0},
+        processed=1,
+        earlier=9,
+        photos=10,
+    )
+    assert describe_run(report, OUT).splitlines() == [
+        "10 photos, 13 faces",
+        "  sad 13",
+        "  9 photos finished by earlier runs, 1 picture processed now in 2.0 s (0.5 per second)",
+        "  1 photo without a face",
+        "results: results",
     ]
 
 
@@ -67,7 +84,7 @@ def test_summary_of_a_merge():
     report = MergeReport(statuses=Counter(ok=10, failed=2), emotions=Counter(sad=14))
     assert describe_merge(report, OUT).splitlines() == [
         "12 inputs, 14 faces",
-        "  2 inputs failed, for the reasons in files.csv",
+        "  2 inputs failed: see files.csv",
         "results: results",
     ]
 
