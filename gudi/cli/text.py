@@ -149,7 +149,7 @@ def _faces(result: SourceResult, emotions: Sequence[str]) -> list[dict[str, Any]
     ]
 
 
-def live_line(frame: Frame, face: live.Face, emotions: Sequence[str]) -> str:
+def live_line(frame: Frame, face: live.LiveFace, emotions: Sequence[str]) -> str:
     """Return the line of a frame: number, time, box, top emotion and its probability."""
     time = f"{frame.time:.3f}"
     return _tabbed(frame.number, time, *_box_and_emotion(face.box, face.probabilities, emotions))
@@ -175,7 +175,7 @@ def _tabbed(*columns: object) -> str:
     return "\t".join(map(str, columns))
 
 
-def describe_live(report: live.Report, save: Path | None) -> str:
+def describe_live(report: live.LiveReport, save: Path | None) -> str:
     """Return the summary of `gudi live`; `save` is the video that it wrote."""
     speed = f" ({report.frames / report.seconds:.1f} per second)" if report.seconds else ""
     frames = f"{count(report.frames, 'frame')}, {report.faces:,} with a face"

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT, gudi_environment, run_gudi
 
-from gudi import __version__
 from gudi.cli import main
+from gudi.version import __version__
 
 
 def commands(group=main, path=()):
