@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gudi.version import __version__
+
 if TYPE_CHECKING:
     from gudi.api import BatchResult, batch
     from gudi.detection import Box, crop, detect
     from gudi.errors import GudiError
     from gudi.predictor import Predictor
     from gudi.recognizer import Face, Recognizer
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BatchResult",

@@ -30,6 +30,8 @@ StrPath = str | os.PathLike[str]
 
 MEGABYTE = 2**20
 
+TEXT_COLUMNS = ("source", "kind", "status", "error", "emotion", "smooth_emotion")
+
 
 def batch(
     inputs: StrPath | Iterable[StrPath],
@@ -178,11 +180,14 @@ class BatchResult:
             UsageError: pandas is not installed.
             OutputError: the table has been removed.
         """
-        pandas, path = _pandas("faces()"), self._table(f"{FACES}.{self.format}")
+        _check_pandas("faces()")
+        import pandas
+
+        path = self._table(f"{FACES}.{self.format}")
         if self.format == "parquet":
             frame = pandas.read_parquet(path)
         elif self.format == "jsonl":
-            frame = pandas.DataFrame(_json_lines(path), columns=self.columns)
+            frame = pandas.DataFrame(list(_json_lines(path)), columns=list(self.columns))
         else:
             frame = _read_csv(path)
         return frame.astype({name: "Int64" for name in ("frame", "track") if name in frame})
@@ -194,7 +199,7 @@ class BatchResult:
             UsageError: pandas is not installed.
             OutputError: the table has been removed.
         """
-        _pandas("files()")
+        _check_pandas("files()")
         frame = _read_csv(self._table(FILES))
         return frame.astype(dict.fromkeys(("frames", "width", "height"), "Int64"))
 
@@ -229,23 +234,24 @@ class BatchResult:
         )
 
 
-def _pandas(method: str) -> Any:
+def _check_pandas(method: str) -> None:
+    """Raise `UsageError` unless pandas is installed."""
     try:
-        import pandas
+        import pandas  # noqa: F401
     except ImportError:
         raise UsageError(
             f"{method} needs the package pandas: pip install 'gudi[pandas]'; iter_faces() works "
             "without it"
         ) from None
-    return pandas
 
 
 def _read_csv(path: Path) -> pandas.DataFrame:
     import pandas
 
-    text = ("source", "kind", "status", "error", "emotion", "smooth_emotion")
-    # Only an empty cell is a missing value; a photo or an emotion may be called "NA".
-    frame = pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(text, "object"))  # fmt: skip
+    # Only an empty cell is a missing value: a photo or an emotion may be called "NA".
+    frame: pandas.DataFrame = pandas.read_csv(
+        path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXT_COLUMNS, "object")
+    )
     return frame.fillna({"error": ""}) if "error" in frame else frame
 
 

@@ -12,9 +12,10 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import GudiError
@@ -27,47 +28,90 @@ KEEP = 0.3  # what TFLearn's dropout is given is the share that is kept
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep TensorFlow's and tflearn's chatter from the user, unless `$GUDI_DEBUG` is set.
+    """Hide the output of TensorFlow and tflearn, unless `$GUDI_DEBUG` is set.
 
-    Their C++ parts write to file descriptor 2 before any setting of theirs takes effect, so the
-    descriptor itself is turned away. If the block fails unexpectedly, what was held back is shown.
+    Their C++ code writes to file descriptor 2 before any of their settings takes effect, so the
+    descriptor itself is redirected. If the block fails unexpectedly, the hidden output is shown.
+    Several threads may use this at the same time.
     """
     if os.environ.get(DEBUG_VARIABLE):
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    _STDERR.hide()
     try:
-        with _stderr_held_back():
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    try:
-        stderr = os.dup(2)
-    except OSError:  # there is no such descriptor, so nobody to keep anything from
         yield
-        return
+    except (GudiError, KeyboardInterrupt):
+        raise  # they need no further explanation
+    except BaseException:
+        _STDERR.show_hidden()
+        raise
+    finally:
+        _STDERR.restore()
+
+
+class _Stderr:
+    """Redirects file descriptor 2 to a temporary file while at least one thread wants that."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._redirected: tuple[int, IO[bytes]] | None = None  # the real descriptor, the file
+        self._level = logging.NOTSET
+
+    def hide(self) -> None:
+        """Redirect the descriptor, until `restore` has been called as often as this method."""
+        with self._lock:
+            if not self._users:
+                self._redirected = _redirect_stderr()
+                logger = logging.getLogger("tensorflow")
+                self._level = logger.level
+                logger.setLevel(logging.ERROR)
+            self._users += 1
+
+    def show_hidden(self) -> None:
+        """Write what has been hidden so far to the real descriptor."""
+        with self._lock:
+            if self._redirected is not None:
+                descriptor, file = self._redirected
+                sys.stderr.flush()
+                file.seek(0)
+                os.write(descriptor, file.read())
+                file.seek(0)  # where descriptor 2 writes next
+                file.truncate()
+
+    def restore(self) -> None:
+        """Undo one call of `hide`."""
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            logging.getLogger("tensorflow").setLevel(self._level)
+            if self._redirected is not None:
+                descriptor, file = self._redirected
+                sys.stderr.flush()
+                os.dup2(descriptor, 2)
+                os.close(descriptor)
+                file.close()
+
+
+def _redirect_stderr() -> tuple[int, IO[bytes]] | None:
+    """Return a copy of descriptor 2 and the file that it is redirected to; None if it is closed."""
+    try:
+        descriptor = os.dup(2)
+    except OSError:
+        return None
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 (`_Stderr` closes it)
+    except OSError:
+        os.close(descriptor)
+        raise
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        except (GudiError, KeyboardInterrupt):
-            raise  # these say themselves what there is to say
-        except BaseException:
-            held_back.seek(0)
-            os.write(stderr, held_back.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    os.dup2(file.fileno(), 2)
+    return descriptor, file
+
+
+_STDERR = _Stderr()
 
 
 # By itself TensorFlow takes oneDNN only where it sees AVX512-VNNI or AMX. On processors with AVX2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -66,18 +68,77 @@ def test_no_dropout_so_the_same_each_time(predictor, made):
     np.testing.assert_array_equal(predictor.predict(faces), predictor.predict(faces))
 
 
-def test_the_answer_does_not_depend_on_the_company(predictor, made):
-    """Not by a bit in batches of the default size, hardly in small ones."""
+def test_fixed_batches_give_a_face_the_same_bits_in_any_company(made):
     faces = made[1]
-    with Predictor(made[0], "cpu") as usual:
-        for each, tolerance in ((usual, 0), (predictor, 1e-6)):
-            together = each.predict(faces)
-            for order in (np.arange(20)[::-1], np.random.default_rng(1).permutation(20)):
-                found = each.predict(faces[order])
-                np.testing.assert_allclose(found, together[order], rtol=0, atol=tolerance)
-            np.testing.assert_allclose(
-                each.predict(faces[:3]), together[:3], rtol=0, atol=tolerance
-            )
+    with Predictor(made[0], "cpu", fixed_batches=True) as predictor:
+        assert_same_in_any_company(predictor, faces, tolerance=0)
+
+
+def test_company_hardly_changes_a_face(predictor, made):
+    assert_same_in_any_company(predictor, made[1], tolerance=1e-6)
+
+
+def assert_same_in_any_company(predictor, faces, tolerance):
+    together = predictor.predict(faces)
+    for order in (np.arange(20)[::-1], np.random.default_rng(1).permutation(20), [7], [2, 0, 1]):
+        found = predictor.predict(faces[order])
+        np.testing.assert_allclose(found, together[order], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("device", "fixed_batches", "sizes"),
+    [
+        ("/CPU:0", False, [1, 5, 12, 12, 8]),
+        ("/GPU:0", False, [1, 8, 12, 12, 8]),
+        ("/CPU:0", True, [12, 12, 12, 12, 12]),
+    ],
+)
+def test_passes_are_no_larger_than_they_have_to_be(made, monkeypatch, device, fixed_batches, sizes):
+    """Sizes of passes for 1, 5, 12 and 20 faces; a GPU gets powers of two up to `batch_size`."""
+    passes = []
+    with Predictor(made[0], "cpu", 12, fixed_batches=fixed_batches) as predictor:
+        predictor.device = device
+        predict_batch = predictor._predict_batch
+
+        def spy(faces, size):
+            passes.append(size)
+            return predict_batch(faces, size)
+
+        monkeypatch.setattr(predictor, "_predict_batch", spy)
+        for count in (1, 5, 12, 20):
+            predictor.predict(made[1][:count])
+    assert passes == sizes
+
+
+def test_threads_share_predictors(predictor, made, legacy):
+    """Eight threads use two predictors with different checkpoints at the same time."""
+    faces = made[1]
+    with Predictor(legacy, "cpu", batch_size=4) as other:
+        expected = [each.predict(faces) for each in (predictor, other)]
+
+        def predict(number):
+            return (predictor, other)[number % 2].predict(faces)
+
+        with ThreadPoolExecutor(8) as threads:
+            for number, found in enumerate(threads.map(predict, range(24))):
+                np.testing.assert_allclose(found, expected[number % 2], rtol=0, atol=1e-6)
+
+
+def test_threads_can_load_predictors_at_the_same_time(made, legacy):
+    """What hides TensorFlow's messages is shared by all threads: stderr has to survive it."""
+    faces = made[1]
+    stderr = os.fstat(2)
+
+    def load_and_predict(checkpoint):
+        with Predictor(checkpoint, "cpu", 20) as predictor:
+            return predictor.predict(faces)
+
+    with ThreadPoolExecutor(3) as threads:
+        answers = list(threads.map(load_and_predict, [made[0], legacy, made[0]]))
+    assert os.path.samestat(os.fstat(2), stderr)
+    np.testing.assert_allclose(answers[0], made[2], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(answers[2], made[2], atol=1e-5, rtol=0)
+    assert np.abs(answers[1] - made[2]).max() > 0.01
 
 
 def test_no_faces(predictor):
@@ -123,7 +184,7 @@ def test_a_gpu_that_is_not_there(made):
     if tensorflow.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU here")
     for device in ("gpu", "gpu:1"):
-        with pytest.raises(DeviceError, match=f"{device} was asked for, but .* sees no GPU"):
+        with pytest.raises(DeviceError, match=f"{device} was requested, but .* sees no GPU"):
             Predictor(made[0], device)
     with Predictor(made[0], "auto", batch_size=1) as predictor:
         assert predictor.device == "/CPU:0"
@@ -182,10 +243,10 @@ def test_a_batch_that_does_not_fit_into_memory_is_halved(made, monkeypatch):
     with Predictor(prefix, "cpu", batch_size=16) as predictor:
         whole = predictor._predict_batch
 
-        def small(batch):
-            if predictor.batch_size > 5:
+        def small(batch, size):
+            if size > 5:
                 raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
-            return whole(batch)
+            return whole(batch, size)
 
         monkeypatch.setattr(predictor, "_predict_batch", small)
         np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-6)

@@ -12,9 +12,9 @@ import sys
 
 import click
 
-from gudi import __version__
 from gudi.cli import batch, checkpoint, export, predict, prepare, train
 from gudi.cli.group import CommandGroup, exit_codes
+from gudi.version import __version__
 
 
 @click.group(

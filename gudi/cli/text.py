@@ -144,14 +144,14 @@ def _faces(result: SourceResult, emotions: Sequence[str]) -> list[dict[str, Any]
     ]
 
 
-def live_line(frame: Frame, face: live.Face, emotions: Sequence[str]) -> str:
+def live_line(frame: Frame, face: live.LiveFace, emotions: Sequence[str]) -> str:
     """Return the line of a frame: number, time, box, top emotion and its probability."""
     top = int(face.probabilities.argmax())
     row = (frame.number, f"{frame.time:.3f}", *face.box, emotions[top])
     return "\t".join(map(str, (*row, f"{face.probabilities[top]:.3f}")))
 
 
-def describe_live(report: live.Report, save: Path | None) -> str:
+def describe_live(report: live.LiveReport, save: Path | None) -> str:
     """Return the summary of `gudi live`; `save` is the video that it wrote."""
     speed = f" ({report.frames / report.seconds:.1f} per second)" if report.seconds else ""
     frames = f"{count(report.frames, 'frame')}, {report.faces:,} with a face"

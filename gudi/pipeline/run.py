@@ -361,7 +361,11 @@ class _Run:
             yield None
             return
         with Predictor(
-            self.weights, settings.device, settings.batch_size, settings.emotions
+            self.weights,
+            settings.device,
+            settings.batch_size,
+            settings.emotions,
+            fixed_batches=True,  # the same bytes for any number of workers
         ) as predictor:
             self.weights = replace(self.weights, values={})  # the network has them now
             self.record.device = predictor.device

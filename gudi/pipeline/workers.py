@@ -160,7 +160,6 @@ def _load_predictor(prediction: WorkerPrediction) -> Predictor:
         prediction.emotions,
         prediction.network,
         threads=1,
-        filled=False,
     )
     if predictor.fingerprint != prediction.fingerprint:
         raise CheckpointError(

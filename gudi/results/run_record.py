@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gudi import __version__
+from gudi.version import __version__
 
 RUN_RECORD = "run.json"
 

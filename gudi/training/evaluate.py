@@ -214,7 +214,9 @@ def evaluate_source(
         for name, data in sets.items():
             if len(data.labels) == 0:
                 raise DatasetError(f"{source} shows no faces ({name})")
-    with Predictor(checkpoint, device, emotions=emotions, network=network) as predictor:
+    with Predictor(
+        checkpoint, device, emotions=emotions, network=network, fixed_batches=True
+    ) as predictor:
         if predictor.recovered:
             progress.note(f"{predictor.checkpoint}: {predictor.recovered}")
         return {name: evaluate(predictor, data, progress) for name, data in sets.items()}

@@ -32,7 +32,7 @@ from gudi.errors import (
     UsageError,
 )
 from gudi.files import TEMPORARY_PREFIX, atomic_write, check_writable, folder_lock
-from gudi.predictor import Predictor, check_device, place
+from gudi.predictor import Predictor, check_device, tensorflow_device
 from gudi.progress import Progress
 from gudi.signals import stop_requested
 from gudi.training.augment import augment
@@ -328,7 +328,7 @@ class _Run:
         progress: Progress,
     ) -> None:
         check_device(settings.device)
-        self.device = place(settings.device)
+        self.device = tensorflow_device(settings.device)
         self.out, self.settings, self.progress = out, settings, progress
         self.fingerprints = {
             "data": data.fingerprint,
@@ -721,7 +721,7 @@ def _answers(teacher: str, data: Dataset, device: str, progress: Progress) -> np
     Float32 of shape (n, classes), the mean of the two.
     """
     answers = np.empty((len(data.labels), len(EMOTIONS)), np.float32)
-    with Predictor(teacher, device) as predictor:
+    with Predictor(teacher, device, fixed_batches=True) as predictor:
         starts = range(0, len(answers), predictor.batch_size)
         progress.start("teacher's batches", len(starts))
         for start in starts:

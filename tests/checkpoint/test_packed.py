@@ -167,7 +167,7 @@ def test_weights_that_give_no_numbers(made, tmp_path):
     checkpoints.pack(values, tmp_path / "diverged.gudi")
     with (
         Predictor(tmp_path / "diverged.gudi", "cpu") as predictor,
-        pytest.raises(CheckpointCorrupt, match="gives no numbers for some faces"),
+        pytest.raises(CheckpointCorrupt, match="predicts NaN for some faces"),
     ):
         predictor.predict(made[1])
 

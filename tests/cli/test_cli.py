@@ -13,8 +13,8 @@ import cv2
 import pytest
 from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
 
-from gudi import __version__
 from gudi.cli import main
+from gudi.version import __version__
 
 
 def commands(group=main, path=()):
@@ -124,7 +124,7 @@ def test_predict_says_what_failed(photos, env, tmp_path):
     (photos / "bad.jpg").write_text("no picture")
     done = run_gudi("predict", "photos/bad.jpg", "photos/one.jpg", cwd=tmp_path, env=env)
     assert done.returncode == 3
-    assert "gudi: error: photos/bad.jpg: it is damaged, cut short, or no picture" in done.stderr
+    assert "gudi: error: photos/bad.jpg: it is damaged, cut short, or not a picture" in done.stderr
     assert len(done.stdout.splitlines()) == 1
 
 
