@@ -20,6 +20,19 @@ from typing import IO, Any
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import GudiError
 
+# `tf` and `tflearn` are to be imported from here, so that the preparations below come first.
+__all__ = [
+    "Network",
+    "Trainer",
+    "bfloat16_config",
+    "build",
+    "build_trainer",
+    "quiet",
+    "start",
+    "tf",
+    "tflearn",
+]
+
 DEBUG_VARIABLE = "GUDI_DEBUG"
 
 HIDDEN_UNITS = 3072

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gudi.pipeline.merge import MergeReport
     from gudi.pipeline.run import RunReport
     from gudi.results.records import SourceResult
-    from gudi.training.prepare import Prepared
+    from gudi.training.prepare import RowCounts
 
 # Skipped rows that are printed with their reason.
 MAX_REASONS = 10
@@ -185,7 +185,7 @@ def describe_live(report: live.LiveReport, save: Path | None) -> str:
     return "\n".join(lines)
 
 
-def describe_prepared(prefix: Path, found: Prepared) -> str:
+def describe_prepared(prefix: Path, found: RowCounts) -> str:
     """Return what became of the rows of a data set.
 
     Args:
