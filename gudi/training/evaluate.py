@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gudi.checkpoint import load as load_weights
 from gudi.constants import EMOTIONS, SCALE_FACTOR
 from gudi.errors import DatasetError, OutputError
 from gudi.files import atomic_write
@@ -214,11 +215,9 @@ def evaluate_source(
         for name, data in sets.items():
             if len(data.labels) == 0:
                 raise DatasetError(f"{source} shows no faces ({name})")
-    with Predictor(
-        checkpoint, device, emotions=emotions, network=network, fixed_batches=True
-    ) as predictor:
-        if predictor.recovered:
-            progress.note(f"{predictor.checkpoint}: {predictor.recovered}")
+    weights = load_weights(checkpoint, emotions, network)
+    weights.note_recovery(progress)
+    with Predictor(weights, device, emotions=emotions, fixed_batches=True) as predictor:
         return {name: evaluate(predictor, data, progress) for name, data in sets.items()}
 
 

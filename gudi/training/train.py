@@ -352,7 +352,7 @@ class _Run:
                 "--overwrite begins anew"
             )
         size = sum(4 * math.prod(shape) for shape in checkpoint.weight_shapes().values())
-        checkpoint.make_sure_of_room(self.prefix, 2 * size, replace=overwrite)
+        checkpoint.check_free_space(self.prefix, 2 * size, replace=overwrite)
         for name in (SNAPSHOTS, LOGS):
             shutil.rmtree(self.out / name, ignore_errors=True)
         for name in (CURVE, CURVE_PICTURE, RUN):
@@ -544,7 +544,7 @@ class _Run:
             with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=self.out) as scratch:
                 staged = Path(scratch) / "snapshot"
                 staged.mkdir()
-                checkpoint.write_bundle(staged / "variables", values)
+                checkpoint.write_v2(staged / "variables", values)
                 state = json.dumps(asdict(self.state), indent=1)
                 (staged / STATE).write_text(state, encoding="utf-8")
                 staged.rename(folder)
@@ -667,12 +667,9 @@ def _session(
 
     Those that have none begin with their first ones, unless a training is `resumed`.
     """
-    from gudi.network import bfloat16_config, start, tf
+    from gudi.network import open_session, start
 
-    config = bfloat16_config() if settings.precision == "bfloat16" else tf.ConfigProto()
-    config.gpu_options.allow_growth = True
-    config.allow_soft_placement = True
-    session = tf.Session(graph=trainer.network.graph, config=config)
+    session = open_session(trainer.network.graph, bfloat16=settings.precision == "bfloat16")
     session.run(trainer.network.training_mode.initializer)
     for name, variable in trainer.state.items():
         if resumed or name in values:

@@ -296,7 +296,7 @@ def test_a_checkpoint_that_is_there_is_not_replaced(work):
     (work / "checkpoints" / f"{NAME}.index").write_text("mine")
     done = run_gudi("train", *QUICK, "--epochs", "1", cwd=work)
     assert done.returncode == 1
-    assert "holds a checkpoint of that name already" in done.stderr
+    assert "already contains a checkpoint of that name" in done.stderr
     assert not list((work / "checkpoints").glob("*.json"))
     assert (work / "checkpoints" / f"{NAME}.index").read_text() == "mine"
 
