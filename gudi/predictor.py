@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gudi.checkpoint import Weights, load
 from gudi.constants import EMOTIONS, FACE_SIZE
-from gudi.errors import CheckpointCorrupt, DeviceError, GudiError, UsageError
+from gudi.errors import CheckpointCorrupt, DeviceError, UsageError
 
 DEVICES = re.compile(r"auto|cpu|gpu|gpu:\d+")
 
@@ -82,13 +82,14 @@ class Predictor:
         self.fingerprint = checkpoint.fingerprint
 
         # Imported after the checks above, so that errors do not wait seconds for TensorFlow.
-        from gudi.network import build, quiet, tf
+        from gudi.network import build, load_weights, open_session, quiet, tf
 
         self._out_of_memory = tf.errors.ResourceExhaustedError
         with quiet():
             self.device = tensorflow_device(device)
             self._network = build(len(self.emotions), device=self.device)
-            self._session = _session(self._network, checkpoint.values, threads)
+            self._session: Any = open_session(self._network.graph, threads=threads)
+            load_weights(self._session, self._network, checkpoint.values)
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return the probabilities of the emotions, float32 of shape (n, classes), rows sum to 1.
@@ -159,7 +160,9 @@ class Predictor:
         batch = np.zeros((size, FACE_SIZE, FACE_SIZE, 1), np.float32)
         batch[: len(faces), :, :, 0] = UNIT[faces]
         feed = {self._network.faces: batch}
-        return self._session.run(self._network.probabilities, feed)[: len(faces)]
+        probabilities: npt.NDArray[np.float32]
+        probabilities = self._session.run(self._network.probabilities, feed)
+        return probabilities[: len(faces)]
 
 
 def check_device(device: str) -> None:
@@ -188,28 +191,3 @@ def tensorflow_device(device: str) -> str:
     if gpus and number >= len(gpus):
         raise DeviceError(f"{device} was requested, but TensorFlow sees only {len(gpus)} GPU(s)")
     return f"/GPU:{number}" if gpus else "/CPU:0"
-
-
-def _session(
-    network: Any, values: Mapping[str, npt.NDArray[np.float32]], threads: int | None
-) -> Any:
-    """Return a session in which `network` has the weights `values`."""
-    from gudi.network import start, tf
-
-    shapes = {name: tuple(map(int, each.shape)) for name, each in network.weights.items()}
-    if shapes != {name: value.shape for name, value in values.items()}:
-        raise GudiError(f"the network's variables are {shapes}: not those of a Gudi checkpoint")
-    options = tf.GPUOptions(allow_growth=True)
-    session = tf.Session(
-        graph=network.graph,
-        config=tf.ConfigProto(
-            gpu_options=options,
-            allow_soft_placement=True,
-            intra_op_parallelism_threads=threads or 0,
-            inter_op_parallelism_threads=threads or 0,
-        ),
-    )
-    session.run(network.training_mode.initializer)  # False: no dropout
-    for name, variable in network.weights.items():
-        start(session, variable, values[name])
-    return session

@@ -1,7 +1,7 @@
 """Choose an engine, and open it.
 
-TensorFlow with TFLearn's graph is the reference and uses GPUs. ONNX Runtime starts in a tenth of the
-time, and is faster on CPUs.
+TensorFlow with TFLearn's graph is the reference and uses GPUs. ONNX Runtime starts in a tenth of
+the time, and is faster on CPUs.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def without_idle_units(
 
 
 def _may_have_gpu() -> bool:
-    """Return whether this machine may have a GPU that TensorFlow uses, without asking TensorFlow."""
+    """Return whether TensorFlow may find a GPU on this machine, without asking it."""
     if sys.platform == "darwin":
         return importlib.util.find_spec("tensorflow-plugins") is not None
     # NVIDIA's and AMD's drivers, and the one that Windows lends to Linux.

@@ -16,8 +16,8 @@ ERRORS_ONLY = 3  # ONNX Runtime's level of messages
 class OnnxEngine:
     """The network in ONNX Runtime.
 
-    It computes each face alone: its probabilities do not depend, to the last bit, on the other faces
-    (measured on x86-64).
+    It computes each face alone: the probabilities of a face are the same, to the last bit, whatever
+    faces it is predicted with (measured on x86-64).
 
     Args:
         weights: by their names in the network.
@@ -26,9 +26,7 @@ class OnnxEngine:
 
     name, device, same_bits = "onnx", "/CPU:0", True
 
-    def __init__(
-        self, weights: Mapping[str, npt.NDArray[np.float32]], threads: int | None
-    ) -> None:
+    def __init__(self, weights: Mapping[str, npt.NDArray[np.float32]], threads: int | None) -> None:
         # The session keeps the arrays that it is given. Inside the model they would be copied.
         tensors = network_tensors(weights)
         options = onnxruntime.SessionOptions()

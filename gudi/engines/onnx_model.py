@@ -94,7 +94,9 @@ def _nodes(tensors: Tensors, dtype: str) -> list[bytes]:
     """Return the operations of the network in order."""
     nodes: list[bytes] = []
 
-    def add(operator: str, *inputs: str, output: str = "", **attributes: int | Sequence[int]) -> str:
+    def add(
+        operator: str, *inputs: str, output: str = "", **attributes: int | Sequence[int]
+    ) -> str:
         output = output or f"{operator}_{len(nodes)}"
         nodes.append(_node(operator, inputs, output, attributes))
         return output

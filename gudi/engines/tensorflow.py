@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
-import numpy.typing as npt
-
-from gudi.errors import DeviceError, GudiError
-from gudi.network import HIDDEN_UNITS, build, quiet, start, tf
-
 
 class TensorFlowEngine:
     """The original's network.

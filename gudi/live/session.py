@@ -82,8 +82,7 @@ def run(
         check_recording(save, overwrite=overwrite, source=source)
     check_device(settings.device)
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
-    if weights.recovered and progress is not None:
-        progress.note(f"{weights.source}: {weights.recovered}")
+    weights.note_recovery(progress)
     if window:
         check_display()
     with (

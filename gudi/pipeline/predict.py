@@ -57,8 +57,7 @@ def predict_photos(
         start_workers(settings, len(sources)) as workers,
         Predictor(weights, settings.device, settings.batch_size, settings.emotions) as predictor,
     ):
-        if weights.recovered and progress is not None:
-            progress.note(f"{weights.source}: {weights.recovered}")
+        weights.note_recovery(progress)
         recognize(sources, settings, predictor, workers, sink)
         order = {source.path: position for position, source in enumerate(sources)}
         results = sorted(sink.results, key=lambda result: order[result.source.path])

@@ -355,8 +355,7 @@ class _Run:
     def _predictor(self) -> Iterator[Predictor | None]:
         """Open the predictor of this process, unless workers predict."""
         settings = self.settings
-        if self.weights.recovered:
-            self.progress.note(f"{self.weights.source}: {self.weights.recovered}")
+        self.weights.note_recovery(self.progress)
         if self.prediction is not None:
             yield None
             return

@@ -40,7 +40,7 @@ class TrainingSession:
     def __init__(
         self, settings: TrainingSettings, values: Variables, device: str, *, complete: bool
     ) -> None:
-        from gudi.network import build_trainer, quiet
+        from gudi.network import build_trainer, open_session, quiet
 
         with quiet():
             self._trainer = build_trainer(
@@ -54,7 +54,9 @@ class TrainingSession:
                 units=settings.units,
                 seed=settings.seed,
             )
-            self._session = _open_session(self._trainer.network.graph, settings.precision)
+            self._session: Any = open_session(
+                self._trainer.network.graph, bfloat16=settings.precision == "bfloat16"
+            )
             try:
                 self._initialize(values, complete=complete)
             except BaseException:
@@ -170,15 +172,6 @@ class TrainingSession:
                 np.zeros(shape, np.float32) if momentum is None else _padded(momentum, shape)
             )
         return values
-
-
-def _open_session(graph: Any, precision: str) -> Any:
-    from gudi.network import bfloat16_config, tf
-
-    config = bfloat16_config() if precision == "bfloat16" else tf.ConfigProto()
-    config.gpu_options.allow_growth = True
-    config.allow_soft_placement = True
-    return tf.Session(graph=graph, config=config)
 
 
 def _padded(values: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -222,7 +222,7 @@ def _check_unused(out: Path, *, overwrite: bool) -> None:
             "over with --overwrite"
         )
     size = sum(4 * math.prod(shape) for shape in checkpoint.weight_shapes().values())
-    checkpoint.make_sure_of_room(out / CHECKPOINT_NAME, 2 * size, replace=overwrite)
+    checkpoint.check_free_space(out / CHECKPOINT_NAME, 2 * size, replace=overwrite)
 
 
 def _clear(out: Path) -> None:
