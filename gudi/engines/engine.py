@@ -117,10 +117,13 @@ def without_idle_units(
     matrix, bias, head = (
         weights[name] for name in ("FullyConnected/W", "FullyConnected/b", "FullyConnected_1/W")
     )
-    used = (matrix.any(axis=0) | (bias > 0)) & head.any(axis=1)
-    used[0] |= not used.any()  # a layer has at least one unit
-    if used.all():
+    # The large matrix comes last: its unused columns need not even be read.
+    used = np.flatnonzero(head.any(axis=1))
+    used = used[matrix[:, used].any(axis=0) | (bias[used] > 0)]
+    if len(used) == len(bias):
         return dict(weights)
+    if not len(used):
+        used = np.array([0])  # a layer has at least one unit
     return dict(weights) | {
         "FullyConnected/W": np.ascontiguousarray(matrix[:, used]),
         "FullyConnected/b": bias[used],

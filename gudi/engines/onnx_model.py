@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.constants import FACE_SIZE
+from gudi.version import __version__
 
 # ONNX 1.6 of 2019: old runtimes load it, and the network needs nothing newer.
 OPSET, IR_VERSION = 11, 6
@@ -64,10 +65,11 @@ def build_model(
         classes: number of probabilities.
         dtype: of the input, `float32` (0 to 1) or `uint8` (grey levels, 0 to 255).
         unit: float32 of shape (256,), the value of each grey level; for uint8.
-        metadata: properties of the model: what a person who finds the file wants to know.
+        metadata: properties of the model: what a person who finds the file wants to know. Those
+            called `input` and `output` also describe input and output.
         external: leave the values of the constants out; the session gets them separately.
     """
-    constants = dict(tensors)
+    constants, about = dict(tensors), metadata or {}
     if dtype == "uint8" and unit is not None:
         constants["unit"] = unit
     shape = ("n", FACE_SIZE, FACE_SIZE, 1)
@@ -75,15 +77,14 @@ def build_model(
         *(_chunk(1, node) for node in _nodes(tensors, dtype)),
         _text(2, "gudi"),
         *(_chunk(5, _tensor(name, value, external)) for name, value in constants.items()),
-        _chunk(11, _value_info(INPUTS[dtype], dtype, shape)),
-        _chunk(12, _value_info(OUTPUT, "float32", ("n", classes))),
+        _chunk(11, _value_info(INPUTS[dtype], dtype, shape, about.get("input", ""))),
+        _chunk(12, _value_info(OUTPUT, "float32", ("n", classes), about.get("output", ""))),
     )
-    properties = (
-        _chunk(14, _text(1, name) + _text(2, value)) for name, value in (metadata or {}).items()
-    )
+    properties = (_chunk(14, _text(1, name) + _text(2, text)) for name, text in about.items())
     return _message(
         _integer(1, IR_VERSION),
         _text(2, "gudi"),
+        _text(3, __version__),
         _chunk(7, graph),
         _chunk(8, _text(1, "") + _integer(2, OPSET)),
         *properties,
@@ -148,12 +149,12 @@ def _tensor(name: str, value: npt.NDArray[np.float32], external: bool) -> bytes:
     return _message(head, _chunk(9, value.astype("<f4").tobytes()))
 
 
-def _value_info(name: str, dtype: str, shape: Sequence[int | str]) -> bytes:
+def _value_info(name: str, dtype: str, shape: Sequence[int | str], description: str) -> bytes:
     sides = (
         _chunk(1, _text(2, side) if isinstance(side, str) else _integer(1, side)) for side in shape
     )
     tensor = _message(_integer(1, ELEMENT_TYPES[dtype]), _chunk(2, _message(*sides)))
-    return _message(_text(1, name), _chunk(2, _chunk(1, tensor)))
+    return _message(_text(1, name), _chunk(2, _chunk(1, tensor)), _text(3, description))
 
 
 # Protocol buffers: a field is its number and kind, then a number, or a length and bytes.

@@ -21,7 +21,7 @@ from gudi.errors import ExitCode, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, folder_lock
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
-from gudi.pipeline.identity import check_resumable, run_identity
+from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
 from gudi.pipeline.listing import (
     Shard,
     check_outside,
@@ -32,7 +32,7 @@ from gudi.pipeline.listing import (
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.workers import start_cluster, start_workers, worker_prediction
-from gudi.predictor import Predictor, check_device
+from gudi.predictor import Predictor
 from gudi.progress import FinishedItem, Progress
 from gudi.results.folder import LEDGER, REPORT, ResultFolder
 from gudi.results.ledger import Ledger
@@ -145,7 +145,7 @@ def run(
     """
     check_format(output.format)
     folder = ResultFolder(out)
-    check_device(settings.device)
+    settings = choose_engine(settings, folder, restart=restart)
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
     progress, start = progress or Progress(), time.monotonic()
     with folder_lock(out, "another run"):
@@ -364,6 +364,7 @@ class _Run:
             settings.device,
             settings.batch_size,
             settings.emotions,
+            engine=settings.engine,
             fixed_batches=True,  # the same bytes for any number of workers
         ) as predictor:
             self.weights = replace(self.weights, values={})  # the network has them now

@@ -28,8 +28,7 @@ class TrainingSession:
         settings: how the network is trained.
         values: first values of variables, by name. The dictionary is emptied, so that the values
             do not stay in memory twice.
-        device: TensorFlow's name of the device, as `gudi.predictor.tensorflow_device` returns
-            it.
+        device: TensorFlow's name of the device, see `gudi.engines.tensorflow`.
         complete: `values` must hold all variables. Otherwise the missing ones get random values,
             or 0 if they are not weights.
 
@@ -165,7 +164,7 @@ class TrainingSession:
         trainer, trained = self._trainer, self.variables()
         values: Variables = {}
         for name, shape in checkpoint.weight_shapes().items():
-            weight = trainer.averages.get(name, trainer.state[name])
+            weight: Any = trainer.averages.get(name, trainer.state[name])
             values[name] = _padded(trained[weight.op.name], shape)
             momentum = trained.get(f"{name}/Momentum")
             values[f"{name}/Momentum"] = (
