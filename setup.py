@@ -17,7 +17,7 @@ HAAR = Extension(
         f"{NATIVE}/{name}.c"
         for name in ("module", "cascade", "search", "baseline", "avx2", "avx512")
     ],
-    depends=[f"{NATIVE}/{name}.h" for name in ("haar", "kernel")],
+    depends=[f"{NATIVE}/{name}.h" for name in ("haar", "integrals", "kernel")],
     # OpenCV's numbers, to the last bit, need every operation as it is written.
     extra_compile_args=[]
     if os.name == "nt"

@@ -197,7 +197,7 @@ def test_a_device_that_is_none(device):
 
 
 def test_other_emotions_need_another_network(made):
-    with pytest.raises(CheckpointError, match="tells 7 classes apart, not 2"):
+    with pytest.raises(CheckpointError, match="has 7 classes, not 2"):
         Predictor(made[0], emotions=["good", "bad"])
 
 

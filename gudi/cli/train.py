@@ -278,7 +278,7 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
     from gudi.training.evaluate import as_record, as_text, evaluate_source, is_csv, write_all
 
     if not is_csv(source):
-        refuse_given("usage", "faces", "scale_factor", "workers", why="requires a csv as SOURCE")
+        refuse_given("usage", "faces", "scale_factor", "workers", why="is for a csv file only")
     if out is not None:
         check_writable(out)
     evaluations = evaluate_source(source, progress=terminal_progress(), **options)

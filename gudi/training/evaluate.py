@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from gudi.checkpoint import load as load_weights
 from gudi.constants import EMOTIONS, SCALE_FACTOR
 from gudi.errors import DatasetError
 from gudi.files import atomic_write, write_errors
@@ -218,11 +219,9 @@ def evaluate_source(
         sets = _read_csv(source, chosen, usage, workers, progress)
     else:
         sets = {"faces": load(source, len(emotions))}
-    with Predictor(
-        checkpoint, device, emotions=emotions, network=network, fixed_batches=True
-    ) as predictor:
-        if predictor.recovered:
-            progress.note(f"{predictor.checkpoint}: {predictor.recovered}")
+    weights = load_weights(checkpoint, emotions, network)
+    weights.note_recovery(progress)
+    with Predictor(weights, device, emotions=emotions, fixed_batches=True) as predictor:
         return {name: evaluate(predictor, data, progress) for name, data in sets.items()}
 
 

@@ -11,11 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from gudi import __version__
 from gudi.errors import TrainingError
 from gudi.files import atomic_write, write_errors
 from gudi.training.curve import EpochMetrics
 from gudi.training.settings import TrainingSettings
+from gudi.version import __version__
 
 RUN = "run.json"
 

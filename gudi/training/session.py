@@ -28,8 +28,7 @@ class TrainingSession:
         settings: how the network is trained.
         values: first values of variables, by name. The dictionary is emptied, so that the values
             do not stay in memory twice.
-        device: TensorFlow's name of the device, as `gudi.predictor.tensorflow_device` returns
-            it.
+        device: TensorFlow's name of the device, see `gudi.engines.tensorflow`.
         complete: `values` must hold all variables. Otherwise the missing ones get random values,
             or 0 if they are not weights.
 
@@ -40,7 +39,7 @@ class TrainingSession:
     def __init__(
         self, settings: TrainingSettings, values: Variables, device: str, *, complete: bool
     ) -> None:
-        from gudi.network import build_trainer, quiet
+        from gudi.network import build_trainer, open_session, quiet
 
         with quiet():
             self._trainer = build_trainer(
@@ -54,7 +53,9 @@ class TrainingSession:
                 units=settings.units,
                 seed=settings.seed,
             )
-            self._session = _open_session(self._trainer.network.graph, settings.precision)
+            self._session: Any = open_session(
+                self._trainer.network.graph, bfloat16=settings.precision == "bfloat16"
+            )
             try:
                 self._initialize(values, complete=complete)
             except BaseException:
@@ -163,22 +164,13 @@ class TrainingSession:
         trainer, trained = self._trainer, self.variables()
         values: Variables = {}
         for name, shape in checkpoint.weight_shapes().items():
-            weight = trainer.averages.get(name, trainer.state[name])
+            weight: Any = trainer.averages.get(name, trainer.state[name])
             values[name] = _padded(trained[weight.op.name], shape)
             momentum = trained.get(f"{name}/Momentum")
             values[f"{name}/Momentum"] = (
                 np.zeros(shape, np.float32) if momentum is None else _padded(momentum, shape)
             )
         return values
-
-
-def _open_session(graph: Any, precision: str) -> Any:
-    from gudi.network import bfloat16_config, tf
-
-    config = bfloat16_config() if precision == "bfloat16" else tf.ConfigProto()
-    config.gpu_options.allow_growth = True
-    config.allow_soft_placement = True
-    return tf.Session(graph=graph, config=config)
 
 
 def _padded(values: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -131,7 +131,7 @@ def write_snapshot(out: Path, state: TrainingState, values: Mapping[str, npt.NDA
         with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=out) as scratch:
             staged = Path(scratch) / "snapshot"
             staged.mkdir()
-            checkpoint.write_bundle(staged / VARIABLES, values)
+            checkpoint.write_v2(staged / VARIABLES, values)
             text = json.dumps(asdict(state), indent=1)
             (staged / STATE).write_text(text, encoding="utf-8")
             staged.rename(folder)

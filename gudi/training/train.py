@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from gudi import checkpoint
 from gudi.constants import CHECKPOINT_NAME
+from gudi.engines.engine import check_device
 from gudi.errors import OutputError, TrainingDiverged, TrainingError, UsageError
 from gudi.files import check_writable, folder_lock, remove_temporary_files, write_errors
-from gudi.predictor import check_device, tensorflow_device
 from gudi.progress import Progress, format_duration
 from gudi.signals import stop_requested
 from gudi.training.batches import (
@@ -190,6 +190,8 @@ def resume(
 def _device(settings: TrainingSettings) -> str:
     """Return TensorFlow's name of the device to train on."""
     check_device(settings.device)
+    from gudi.engines.tensorflow import tensorflow_device
+
     return tensorflow_device(settings.device)
 
 
@@ -222,7 +224,7 @@ def _check_unused(out: Path, *, overwrite: bool) -> None:
             "over with --overwrite"
         )
     size = sum(4 * math.prod(shape) for shape in checkpoint.weight_shapes().values())
-    checkpoint.make_sure_of_room(out / CHECKPOINT_NAME, 2 * size, replace=overwrite)
+    checkpoint.check_free_space(out / CHECKPOINT_NAME, 2 * size, replace=overwrite)
 
 
 def _clear(out: Path) -> None:

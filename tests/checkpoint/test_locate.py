@@ -128,8 +128,8 @@ def test_inspect_of_odd_counters_and_of_another_network(checkpoint):
     odd = [(b"", HEADER), (b"Global_Step", entry([10**6]))]
     beside(checkpoint, ".index").write_bytes(table(odd))
     report = checkpoints.inspect(checkpoint)
-    assert (report["step"], report["usable"]) == (None, False)
-    assert "not a checkpoint of the Gudi network" in report["problem"]
+    assert (report.step, report.usable) == (None, False)
+    assert "not a checkpoint of the Gudi network" in report.problem
 
 
 def test_nothing_there(tmp_path):
@@ -142,7 +142,7 @@ def test_nothing_there(tmp_path):
 
 
 def test_a_wrong_name_is_told_what_there_is(checkpoint):
-    with pytest.raises(CheckpointNotFound, match=f"there is {NAME}"):
+    with pytest.raises(CheckpointNotFound, match=f"contains {NAME}"):
         find(checkpoint.with_name("Gudi"))
 
 
@@ -180,7 +180,7 @@ def test_the_data_is_missing(checkpoint):
 def test_the_data_is_cut_short(checkpoint):
     with own(beside(checkpoint, DATA)).open("r+b") as file:
         file.truncate(200_000_000)
-    with pytest.raises(CheckpointIncomplete, match="200,000,000 bytes where the index says 455"):
+    with pytest.raises(CheckpointIncomplete, match="200,000,000 bytes, but the index says 455"):
         load(checkpoint)
 
 
@@ -426,7 +426,7 @@ def gudi_index(**shapes):
         ),
         (
             {"FullyConnected_1/W": (3072, 8), "FullyConnected_1/b": (8,)},
-            "tells 8 classes apart, not 7; --emotions with 8 names",
+            "has 8 classes, not 7; name them with --emotions: 8 names",
         ),
         ({"FullyConnected/W": (18432, 1024)}, r"FullyConnected/W is float32 \[18432, 1024\]"),
     ],
@@ -460,7 +460,7 @@ def test_weights_that_are_no_numbers(checkpoint):
             entries.append((name.encode(), entry(each.shape, each.offset) + checksum))
     beside(checkpoint, ".index").unlink()
     beside(checkpoint, ".index").write_bytes(table(entries))
-    with pytest.raises(CheckpointCorrupt, match="Conv2D/b holds values that are no numbers"):
+    with pytest.raises(CheckpointCorrupt, match="Conv2D/b contains NaN or infinite values"):
         load(checkpoint)
 
 

@@ -280,7 +280,7 @@ def test_checkpoint_of_somebody_else_is_not_replaced(work):
     (work / "checkpoints" / f"{NAME}.index").write_text("mine")
     ended = call_gudi("train", *QUICK, "--epochs", "1", cwd=work)
     assert ended.returncode == 1
-    assert "holds a checkpoint of that name already" in ended.stderr
+    assert "already contains a checkpoint of that name" in ended.stderr
     assert not list((work / "checkpoints").glob("*.json"))
     assert (work / "checkpoints" / f"{NAME}.index").read_text() == "mine"
 
