@@ -34,7 +34,11 @@ setup(
     license="MIT",
     packages=["gudi", "gudi.checkpoint", "gudi.detection", "gudi.report", "jobs"],
     ext_modules=[HAAR],
-    package_data={"gudi.checkpoint": ["default.gudi"], "gudi.report": ["page.*"]},
+    package_data={
+        "gudi.checkpoint": ["default.gudi"],
+        "gudi.detection": ["*.pyi"],
+        "gudi.report": ["page.*"],
+    },
     python_requires=">=3.10,<3.14",
     install_requires=[
         "av>=14.2",  # decodes videos
