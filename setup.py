@@ -38,6 +38,7 @@ setup(
         "gudi": ["py.typed"],
         "gudi.checkpoint": ["default.gudi"],
         "gudi.drawing.emoji": ["*.png"],
+        "gudi.detection": ["*.pyi"],
         "gudi.report": ["page.*"],
     },
     python_requires=">=3.10,<3.14",

@@ -34,7 +34,9 @@ class OnnxEngine:
 
     name, device, same_bits = "onnx", "/CPU:0", True
 
-    def __init__(self, weights: Mapping[str, npt.NDArray[np.float32]], threads: int | None) -> None:
+    def __init__(
+        self, weights: Mapping[str, npt.NDArray[np.float32]], threads: int | None, batch_size: int
+    ) -> None:
         # The session keeps the arrays that it is given. Inside the model they would be copied.
         tensors = network_tensors(weights)
         options = onnxruntime.SessionOptions()
