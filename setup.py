@@ -1,12 +1,29 @@
 """Metadata of the package; settings of the tools are in pyproject.toml."""
 
+import os
 import re
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "version.py").read_text())[1]
+
+# Without a compiler that knows GCC's vector types, gudi searches with OpenCV.
+NATIVE = "gudi/detection/native"
+HAAR = Extension(
+    "gudi.detection._haar",
+    [
+        f"{NATIVE}/{name}.c"
+        for name in ("module", "cascade", "search", "baseline", "avx2", "avx512")
+    ],
+    depends=[f"{NATIVE}/{name}.h" for name in ("haar", "integrals", "kernel")],
+    # OpenCV's numbers, to the last bit, need every operation as it is written.
+    extra_compile_args=[]
+    if os.name == "nt"
+    else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
+    optional=True,
+)
 
 setup(
     name="gudi",
@@ -16,9 +33,11 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["gudi", "gudi.*", "jobs", "jobs.*"]),
+    ext_modules=[HAAR],
     package_data={
         "gudi": ["py.typed"],
         "gudi.checkpoint": ["default.gudi"],
+        "gudi.drawing.emoji": ["*.png"],
         "gudi.report": ["page.*"],
     },
     python_requires=">=3.10,<3.14",

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import click
 import cv2
 import numpy as np
 import pandas as pd
@@ -127,7 +128,9 @@ def test_batch_without_any_face_gives_an_empty_dataframe(inputs, tmp_path):
 
 
 def test_defaults_are_those_of_the_command():
-    options = {each.name: each.default for each in main.commands["batch"].params}
+    command = main.commands["batch"]
+    context = click.Context(command)
+    options = {each.name: each.get_default(context) for each in command.params}
     names = {"annotate": "annotated", "track": "tracked"}
     for name, parameter in inspect.signature(gudi.batch).parameters.items():
         if name in ("inputs", "out", "progress", "emotions"):

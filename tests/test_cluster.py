@@ -195,4 +195,4 @@ def test_no_cluster(photos, made):
     done = run_gudi(
         "batch", "photos", "--out", "out", *options[:2], *options[4:], cwd=photos.parent
     )
-    assert (done.returncode, "goes with --backend dask" in done.stderr) == (2, True)
+    assert (done.returncode, "requires --backend dask" in done.stderr) == (2, True)

@@ -337,7 +337,9 @@ def test_a_network_that_answers_otherwise_is_not_written(narrow, tmp_path, monke
         monkeypatch.setattr(saved_model, "UNIT", saved_model.UNIT[::-1].copy())
     else:
         monkeypatch.setitem(PADDINGS, "Conv2D_2", [2, 2, 1, 1])
-    with pytest.raises(OutputError, match=r"was not written: .* differ from gudi's own by up to \d"):
+    with pytest.raises(
+        OutputError, match=r"was not written: .* differ from gudi's own by up to \d"
+    ):
         export(tmp_path / name, narrow[0])
     assert list(tmp_path.iterdir()) == []
 

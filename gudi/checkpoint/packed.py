@@ -160,8 +160,8 @@ def _encode(matrix: Array) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32
 
 def _decode(codes: Array, scales: Array, shape: tuple[int, ...]) -> Array:
     """Return the matrix of `shape` that `codes` and `scales` stand for, float32."""
-    matrix = aligned(shape, "float32")
-    matrix[:, codes.shape[1] :] = 0
+    # Most columns of a matrix may be 0. They take no memory until they are written to.
+    matrix = aligned(shape, "float32", zeros=True)
     np.multiply(codes, scales, out=matrix[:, : codes.shape[1]], dtype=np.float32)
     return matrix
 

@@ -22,7 +22,7 @@ from gudi.errors import ExitCode, one_line
 from gudi.progress import terminal_progress
 
 if TYPE_CHECKING:
-    from gudi.live import Face
+    from gudi.live import LiveFace
     from gudi.media.video import Frame
 
 # Photos show few faces, and small batches need little memory.
@@ -122,7 +122,7 @@ def live(source: str, save: Path | None, overwrite: bool, window: bool, **option
     """
     from gudi.live import run
 
-    def print_line(frame: Frame, face: Face) -> None:
+    def print_line(frame: Frame, face: LiveFace) -> None:
         click.echo(live_line(frame, face, options["emotions"]))
 
     report = run(
@@ -131,7 +131,7 @@ def live(source: str, save: Path | None, overwrite: bool, window: bool, **option
         save=save,
         overwrite=overwrite,
         window=window,
-        found=None if window else print_line,
+        on_face=None if window else print_line,
         progress=terminal_progress(),
     )
     print_message(describe_live(report, save))

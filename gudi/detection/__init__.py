@@ -1,7 +1,7 @@
-"""Find faces in pictures and cut them out."""
+"""Detect faces in pictures and crop them."""
 
 from gudi.detection.boxes import Box
 from gudi.detection.crops import crop, grey
-from gudi.detection.haar import detect, detect_eyes
+from gudi.detection.detector import detect, detect_eyes
 
 __all__ = ["Box", "crop", "detect", "detect_eyes", "grey"]

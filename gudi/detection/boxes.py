@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Box(NamedTuple):
-    """A face's place in an image, in pixels from the upper left corner."""
+    """A rectangle in an image, in pixels from the upper left corner."""
 
     x: int
     y: int

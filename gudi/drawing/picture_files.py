@@ -6,10 +6,11 @@ import os
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-# Formats that hold an 8-bit colour picture and that everyone can open, with the longest side that
-# they can have.
-WRITTEN_ENDINGS = {
+# Suffixes of formats for 8-bit colour pictures that everyone can open, with the longest side that
+# each format allows, in pixels.
+WRITABLE_SUFFIXES = {
     ".bmp": 2**20,
     ".jpe": 65500,
     ".jpeg": 65500,
@@ -22,23 +23,28 @@ WRITTEN_ENDINGS = {
 
 
 def writable_name(name: str, longer_side: int) -> str:
-    """Return `name`, with `.png` behind it where its ending cannot be that of such a picture."""
-    longest = WRITTEN_ENDINGS.get(os.path.splitext(name)[1].lower(), 0)
+    """Return `name`, with `.png` appended if its own suffix does not suit the picture.
+
+    Args:
+        name: the name of the source.
+        longer_side: of the picture, in pixels.
+    """
+    longest = WRITABLE_SUFFIXES.get(os.path.splitext(name)[1].lower(), 0)
     return name if longer_side <= longest else f"{name}.png"
 
 
-def encode(image: np.ndarray, ending: str) -> bytes:
-    """Return `image` as the bytes of a file with `ending`, one of `WRITTEN_ENDINGS`."""
-    encoded, data = cv2.imencode(ending, image)
-    if not encoded:
-        raise ValueError(f"OpenCV could not write a picture as {ending}")
+def encode(image: npt.NDArray[np.uint8], suffix: str) -> bytes:
+    """Return `image` as the bytes of a file with `suffix`, one of `WRITABLE_SUFFIXES`."""
+    success, data = cv2.imencode(suffix, image)
+    if not success:
+        raise ValueError(f"OpenCV could not write a picture as {suffix}")
     return data.tobytes()
 
 
-def thumbnail(image: np.ndarray, side: int) -> bytes:
-    """Return `image`, its longer side shrunk to `side` pixels, as the bytes of a JPEG file."""
+def thumbnail(image: npt.NDArray[np.uint8], side: int) -> bytes:
+    """Return `image`, its longer side reduced to `side` pixels, as the bytes of a JPEG file."""
     ratio = side / max(image.shape[:2])
     if ratio < 1:
         size = [max(1, round(each * ratio)) for each in image.shape[1::-1]]
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     return encode(image, ".jpg")

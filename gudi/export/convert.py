@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from gudi.checkpoint import load
 from gudi.constants import EMOTIONS, FACE_SIZE
+from gudi.engines.engine import without_idle_units
 from gudi.errors import OutputError, UsageError
 from gudi.export import onnx, saved_model
-from gudi.export.interface import Array, Interface, without_idle_units
+from gudi.export.interface import Array, Interface
 from gudi.files import TEMPORARY_PREFIX, check_writable, write_errors
 from gudi.predictor import Predictor
 from gudi.progress import Progress
@@ -89,7 +90,7 @@ def export(
     values = without_idle_units(weights.values)
     interface = Interface(tuple(emotions), dtype, weights.fingerprint)
     faces = _sample_faces()
-    with Predictor(weights, "cpu", len(faces), emotions) as predictor:
+    with Predictor(weights, "cpu", len(faces), emotions, engine="tensorflow") as predictor:
         expected = predictor.predict(faces)
     with write_errors(out):
         try:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gudi import __version__
 from gudi.constants import FACE_SIZE
+from gudi.engines.onnx_model import INPUTS, OUTPUT
 from gudi.predictor import UNIT
+from gudi.version import __version__
 
 Array = npt.NDArray[Any]
-
-# The network's input by its type. The names tell the range wherever they appear.
-INPUTS = {"uint8": "faces_0_to_255", "float32": "faces_0_to_1"}
-OUTPUT = "probabilities"
 
 
 @dataclass(frozen=True)
@@ -57,20 +53,3 @@ class Interface:
             "fingerprint": self.fingerprint,
             "written_by": f"gudi {__version__}",
         }
-
-
-def without_idle_units(values: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the weights without the hidden units that contribute nothing, whatever the face is.
-
-    These are 0 before or after the ReLU. The probabilities stay the same.
-    """
-    matrix, bias, head = (
-        values[name] for name in ("FullyConnected/W", "FullyConnected/b", "FullyConnected_1/W")
-    )
-    used = (matrix.any(axis=0) | (bias > 0)) & head.any(axis=1)
-    used[0] |= not used.any()  # a layer needs at least one unit
-    return dict(values) | {
-        "FullyConnected/W": matrix[:, used],
-        "FullyConnected/b": bias[used],
-        "FullyConnected_1/W": head[used],
-    }

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from gudi.checkpoint.networks import CONVOLUTIONS
 from gudi.constants import FACE_SIZE
-from gudi.export.interface import OUTPUT, Array, Interface
+from gudi.engines.onnx_model import OUTPUT
+from gudi.export.interface import Array, Interface
 from gudi.predictor import UNIT
 
 # The file that makes a folder a SavedModel, and everything that the folder may contain.

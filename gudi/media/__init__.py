@@ -1,1 +1,1 @@
-"""Photos and videos: find them, decode them, encode annotated ones."""
+"""Find, decode and encode photos and videos."""

@@ -1,4 +1,4 @@
-"""Write videos that browsers play: H.264 in MP4, in pieces that workers make side by side."""
+"""Encode videos that browsers can play: H.264 in MP4, in chunks that workers encode in parallel."""
 
 from __future__ import annotations
 
@@ -7,93 +7,108 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import av
 import cv2
 import numpy as np
+import numpy.typing as npt
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.reformatter import ColorRange, Colorspace
 
 from gudi.errors import VideoError
 from gudi.files import atomic_path
 from gudi.media import video
 
-# Without B-frames, packets come in the order of their frames, so that pieces can be put together.
+# Without B-frames, packets come in the order of their frames, so that chunks can be joined.
 OPTIONS = {"preset": "veryfast", "crf": "23", "bf": "0"}
 
-# 90 kHz, as MPEG has it: a multiple of all usual frame rates.
+# 90 kHz, as in MPEG: a multiple of all common frame rates.
 TIME_BASE = Fraction(1, 90_000)
 
-# Sound that MP4 holds and browsers play is copied, any other encoded as AAC.
-COPIED_SOUND = ("aac", "mp3", "opus", "flac")
+# Audio codecs that MP4 holds and browsers play. Their packets are copied, others encoded as AAC.
+COPIED_CODECS = ("aac", "mp3", "opus", "flac")
+
+# Put the table of contents first, so that the video can be played while it loads.
+MP4_OPTIONS = {"movflags": "faststart"}
+
+# When a packet of sound is played, in seconds, and the packet.
+Sound: TypeAlias = "tuple[float, Packet[AudioStream]]"
 
 
 class Encoder:
-    """The pictures of a video that is being written.
+    """Encodes the pictures of a video.
 
     Args:
         container: an output container of PyAV.
-        image: the first picture, which decides the size: uint8 of shape (h, w, 3). One that has an
-            odd side gets another line there: H.264 as browsers play it has none.
-        rate: frames a second, more or less; their times are what counts.
+        image: the first picture, which decides the size: uint8 of shape (h, w, 3). An odd side is
+            padded by one pixel, because browsers play no H.264 with odd sides.
+        rate: approximate frames per second. What counts is the time of each frame.
         pixel_aspect: width / height of a pixel; None for square ones.
-        threads: to encode with; 0 for as many as are of use.
+        threads: number of encoding threads; 0 lets FFmpeg decide.
     """
 
     def __init__(
         self,
-        container: Any,
-        image: np.ndarray,
+        container: OutputContainer,
+        image: npt.NDArray[np.uint8],
         rate: Fraction,
         pixel_aspect: Fraction | None = None,
         threads: int = 0,
     ) -> None:
-        self._container, self._last = container, -1
+        self._container, self._last_stamp = container, -1
         self._stream = container.add_stream("libx264", rate=rate, options=OPTIONS)
-        self._stream.height, self._stream.width = _even(image).shape[:2]
+        self._stream.height, self._stream.width = _even_sided(image).shape[:2]
         self._stream.pix_fmt = "yuv420p"
         context = self._stream.codec_context
         context.time_base = TIME_BASE
         context.thread_count = threads
-        # As FFmpeg converts BGR; players take large videos that say nothing for BT.709.
+        # FFmpeg converts BGR to BT.601. If a large video does not say so, players assume BT.709.
         context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
         if pixel_aspect:
             context.sample_aspect_ratio = pixel_aspect
 
-    def add(self, time: float, image: np.ndarray) -> None:
-        """Write a picture, uint8 of shape (h, w, 3), BGR, that is shown at `time`, in seconds."""
-        frame = av.VideoFrame.from_ndarray(_even(image), format="bgr24")
-        self._last = max(round(time / TIME_BASE), self._last + 1)  # some videos have two at a time
-        frame.pts, frame.time_base = self._last, TIME_BASE
+    def add(self, time: float, image: npt.NDArray[np.uint8]) -> None:
+        """Encode a picture, uint8 of shape (h, w, 3), BGR, to be shown at `time` in seconds."""
+        frame = av.VideoFrame.from_ndarray(_even_sided(image), format="bgr24")
+        # Some videos have several frames at the same time.
+        self._last_stamp = max(round(time / TIME_BASE), self._last_stamp + 1)
+        frame.pts, frame.time_base = self._last_stamp, TIME_BASE
         self._container.mux(self._stream.encode(frame))
 
     def finish(self) -> None:
-        """Write what is still held back."""
+        """Encode the frames that the encoder still holds back."""
         self._container.mux(self._stream.encode())
 
 
 def encode_chunk(
     path: Path,
-    frames: Iterable[tuple[float, np.ndarray]],
+    frames: Iterable[tuple[float, npt.NDArray[np.uint8]]],
     rate: Fraction,
     pixel_aspect: Fraction | None = None,
 ) -> None:
-    """Write a piece of a video to `path`, whole or not at all.
+    """Encode a chunk of a video to `path`, which appears complete or not at all.
 
     Args:
-        path: a NUT file, which keeps times as they are.
+        path: a NUT file, a format that keeps times unchanged.
         frames: time in seconds and picture of each frame, as `Encoder.add` takes them.
         rate, pixel_aspect: as `Encoder` takes them.
 
     Raises:
         VideoError: it cannot be encoded, or there are no frames.
     """
-    with _errors(), atomic_path(path) as beside, av.open(str(beside), "w", "nut") as container:
+    with (
+        _encoding_errors(),
+        atomic_path(path) as temporary,
+        av.open(str(temporary), "w", "nut") as container,
+    ):
         encoder = None
         for time, image in frames:
             if encoder is None:
-                # One thread: a worker a processor.
+                # One thread, because there is one worker per CPU.
                 encoder = Encoder(container, image, rate, pixel_aspect, threads=1)
             encoder.add(time, image)
         if encoder is None:
@@ -101,99 +116,115 @@ def encode_chunk(
         encoder.finish()
 
 
-def join_chunks(pieces: Sequence[Path], original: str | os.PathLike, path: Path) -> None:
-    """Put `pieces` together in `path`, an MP4 file, with the sound of the video `original`.
+def join_chunks(chunks: Sequence[Path], original: str | os.PathLike[str], path: Path) -> None:
+    """Join `chunks` in `path`, an MP4 file, with the sound of the video `original`.
+
+    If the sound cannot be used, the video has none.
 
     Raises:
-        VideoError: that cannot be done.
+        VideoError: the chunks cannot be joined.
     """
-    with _errors(), atomic_path(path) as beside:
+    with _encoding_errors(), atomic_path(path) as temporary:
         try:
-            _mux(beside, pieces, original)
+            _mux(temporary, chunks, original)
         except (FFmpegError, ValueError):
-            _mux(beside, pieces, None)  # without its sound it is still worth having
+            _mux(temporary, chunks, None)
 
 
-def _mux(path: Path, pieces: Sequence[Path], original: str | os.PathLike | None) -> None:
+def _mux(path: Path, chunks: Sequence[Path], original: str | os.PathLike[str] | None) -> None:
     with contextlib.ExitStack() as stack:
-        # Its table of contents comes first, so that it can be played while it is loaded.
-        options = {"movflags": "faststart"}
-        container = stack.enter_context(av.open(str(path), "w", "mp4", options=options))
-        first = stack.enter_context(av.open(str(pieces[0]))).streams.video[0]
+        container = stack.enter_context(av.open(str(path), "w", "mp4", options=MP4_OPTIONS))
+        first = stack.enter_context(av.open(str(chunks[0]), "r")).streams.video[0]
         pictures = container.add_stream_from_template(first)
-        sound = stack.enter_context(_sound(container, original)) if original else iter(())
+        sound = stack.enter_context(_open_sound(container, original)) if original else iter(())
         waiting = next(sound, None)
-        for piece in pieces:
-            part = stack.enter_context(av.open(str(piece)))
-            stream = part.streams.video[0]
-            if stream.codec_context.extradata != first.codec_context.extradata:
-                raise VideoError("its frames change their size")
-            for packet in part.demux(stream):
-                if packet.dts is None:
-                    continue  # the end
-                # Sound is laid beside the pictures that it belongs to.
-                while waiting is not None and waiting[0] <= packet.pts * packet.time_base:
-                    container.mux(waiting[1])
-                    waiting = next(sound, None)
-                packet.stream = pictures
-                container.mux(packet)
+        for chunk in chunks:
+            with av.open(str(chunk), "r") as part:
+                stream = part.streams.video[0]
+                if stream.codec_context.extradata != first.codec_context.extradata:
+                    raise VideoError("its frames change their size")
+                for packet in part.demux(stream):
+                    if packet.pts is None:
+                        continue  # the end of the stream
+                    # Sound is stored next to the pictures that it belongs to.
+                    while waiting is not None and waiting[0] <= packet.pts * packet.time_base:
+                        container.mux(waiting[1])
+                        waiting = next(sound, None)
+                    packet.stream = pictures
+                    container.mux(packet)
         while waiting is not None:
             container.mux(waiting[1])
             waiting = next(sound, None)
 
 
 @contextlib.contextmanager
-def _sound(container: Any, original: str | os.PathLike) -> Iterator[Iterator[tuple[float, Any]]]:
-    """Yield the packets of the sound of `original`, ready for `container`, with their times."""
+def _open_sound(
+    container: OutputContainer, original: str | os.PathLike[str]
+) -> Iterator[Iterator[Sound]]:
+    """Yield the sound of `original`, ready for `container`."""
     with video.open_video(original) as (source, _):
-        # FFmpeg may know that there is sound, but not of which kind.
+        # FFmpeg may know that there is sound, but not its codec.
         streams = [each for each in source.streams.audio if each.codec_context is not None]
         if not streams:
             yield iter(())
             return
-        stream, zero = streams[0], (source.start_time or 0) / 1e6
-        if stream.codec_context.name in COPIED_SOUND:
-            yield _copied(source, stream, container.add_stream_from_template(stream), zero)
+        stream, start_time = streams[0], (source.start_time or 0) / 1e6
+        if stream.codec_context.name in COPIED_CODECS:
+            yield _copied(source, stream, container.add_stream_from_template(stream), start_time)
         else:
             target = container.add_stream("aac", rate=stream.codec_context.sample_rate)
             channels = stream.codec_context.layout.nb_channels
             target.codec_context.layout = "mono" if channels == 1 else "stereo"
-            yield _encoded(source, stream, target, zero)
+            yield _encoded(source, stream, target, start_time)
 
 
-def _copied(source: Any, stream: Any, target: Any, zero: float) -> Iterator[tuple[float, Any]]:
-    start = round(zero / stream.time_base)
+def _copied(
+    source: InputContainer, stream: AudioStream, target: AudioStream, start_time: float
+) -> Iterator[Sound]:
+    shift = _in_units(start_time, stream.time_base)
     for packet in source.demux(stream):
-        if packet.dts is None:
-            continue
-        packet.pts -= start
-        packet.dts -= start
+        if packet.pts is None or packet.dts is None:
+            continue  # the end of the stream
+        packet.pts -= shift
+        packet.dts -= shift
         time = float(packet.pts * packet.time_base)
         packet.stream = target
         yield time, packet
 
 
-def _encoded(source: Any, stream: Any, target: Any, zero: float) -> Iterator[tuple[float, Any]]:
+def _encoded(
+    source: InputContainer, stream: AudioStream, target: AudioStream, start_time: float
+) -> Iterator[Sound]:
     resampler = av.AudioResampler("fltp", target.codec_context.layout, target.rate)
     for frame in source.decode(stream):
         if frame.pts is not None:
-            frame.pts -= round(zero / frame.time_base)
-        for each in resampler.resample(frame):
-            for packet in target.encode(each):
-                yield float(packet.pts * packet.time_base), packet
-    for packet in target.encode():
-        yield float(packet.pts * packet.time_base), packet
+            frame.pts -= _in_units(start_time, frame.time_base)
+        for resampled in resampler.resample(frame):
+            yield from _timed(target.encode(resampled))
+    yield from _timed(target.encode())
 
 
-def _even(image: np.ndarray) -> np.ndarray:
+def _timed(packets: Iterable[Packet[AudioStream]]) -> Iterator[Sound]:
+    return ((float((packet.pts or 0) * packet.time_base), packet) for packet in packets)
+
+
+def _in_units(seconds: float, unit: Fraction | None) -> int:
+    """Return `seconds` in the unit of time stamps."""
+    return round(seconds / unit) if unit else 0
+
+
+def _even_sided(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return `image` with even width and height, its last column and row repeated if needed."""
     height, width = image.shape[:2]
     if height % 2 or width % 2:
-        image = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        padded = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        image = np.asarray(padded, np.uint8)
     return image
 
 
 @contextlib.contextmanager
-def _errors() -> Iterator[None]:
+def _encoding_errors() -> Iterator[None]:
+    """Turn errors of FFmpeg into a `VideoError`."""
     try:
         yield
     except FFmpegError as error:

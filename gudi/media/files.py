@@ -1,16 +1,22 @@
-"""Say what a file is that is not a regular file."""
+"""Describe files that are not regular files."""
 
 from __future__ import annotations
 
 import stat
 
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
 
 def describe_irregular(mode: int) -> str:
-    """Say what a thing is that is no regular file."""
-    kinds = {
-        "a folder": stat.S_ISDIR,
-        "a named pipe": stat.S_ISFIFO,
-        "a socket": stat.S_ISSOCK,
-        "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
-    }
-    return f"it is {next((name for name, test in kinds.items() if test(mode)), 'no file')}"
+    """Return what is wrong with a path that is not a regular file.
+
+    Args:
+        mode: its `st_mode`.
+    """
+    return f"it is {KINDS.get(stat.S_IFMT(mode), 'not a file')}"

@@ -6,32 +6,35 @@ import os
 import stat
 
 import numpy as np
+import numpy.typing as npt
 
 from gudi.errors import PhotoError, one_line
 from gudi.media.files import describe_irregular
 
 # A few kB of PNG can ask for any amount of memory. OpenCV refuses pictures with more pixels than
 # this (3 bytes each) before it decodes them; its own limit is 2**30. It reads the variable when
-# it is loaded.
+# it is imported.
 MAX_DECODED_PIXELS = 512_000_000
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_DECODED_PIXELS))
 
 import cv2  # noqa: E402
 
-_O_BINARY = getattr(os, "O_BINARY", 0)
-
 # An uncompressed picture of MAX_DECODED_PIXELS is no larger.
 MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
 
+# Non-blocking, in case the path leads to a pipe. Windows has one of the flags, Linux the other.
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
-def read_photo(path: str | os.PathLike) -> np.ndarray:
+
+def read_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     """Return the photo at `path`, upright, as uint8 of shape (h, w, 3) in OpenCV's BGR order.
 
-    Turned as its EXIF orientation says; grey, palette, 16-bit and transparent pictures become 8-bit
-    colour as OpenCV converts them; of several pages or frames the first.
+    It is rotated as its EXIF orientation says. Grey, palette, 16-bit and transparent pictures are
+    converted to 8-bit colour by OpenCV. If there are several pages or frames, the first one is
+    taken.
 
     Raises:
-        PhotoError: it is no file, cannot be read, or is no picture that OpenCV decodes.
+        PhotoError: it is not a file, cannot be read, or is not a picture that OpenCV can decode.
     """
     data = _read(path)
     try:
@@ -44,15 +47,14 @@ def read_photo(path: str | os.PathLike) -> np.ndarray:
     except MemoryError as error:
         raise PhotoError("it does not fit into memory") from error
     if image is None:
-        raise PhotoError("it is damaged, cut short, or no picture that OpenCV can decode")
-    return image
+        raise PhotoError("it is damaged, cut short, or not a picture that OpenCV can decode")
+    return np.asarray(image, np.uint8)
 
 
-def _read(path: str | os.PathLike) -> np.ndarray:
+def _read(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     """Return the bytes of a regular file."""
     try:
-        # Not to wait for the other end, should it be a pipe by now.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _O_BINARY)
+        descriptor = os.open(path, OPEN_FLAGS)
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):

@@ -1,4 +1,4 @@
-"""Write a video as its frames come, whole or not at all."""
+"""Write a video while its frames arrive. The file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -8,59 +8,60 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import av
 import cv2
 import numpy as np
+import numpy.typing as npt
+from av.container import OutputContainer
 from av.error import FFmpegError
 
 from gudi.errors import InputError, OutputError, UsageError
 from gudi.files import atomic_path, check_writable
-from gudi.media.encode import Encoder
+from gudi.media.encode import MP4_OPTIONS, Encoder
 
-ENDING = ".mp4"
-RATE = Fraction(30)  # frames a second, what the encoder plans with; nobody knows what is to come
+SUFFIX = ".mp4"
+RATE = Fraction(30)  # frames per second: a guess for the encoder, since the real rate is not known
 
 
-def check_recording(path: Path, *, overwrite: bool, source: str | os.PathLike) -> None:
-    """Raise what can be known to keep a recording from being written to `path`.
+def check_recording(path: Path, *, overwrite: bool, source: str | os.PathLike[str]) -> None:
+    """Check, as far as possible beforehand, that a recording can be written to `path`.
 
     Args:
-        path: the file to be.
-        overwrite: replace it where it is there already.
-        source: what is looked at; a video of this name is not to be replaced.
+        path: the future file.
+        overwrite: whether it may replace an existing file.
+        source: what is recorded. If this is a video, it must not be replaced.
 
     Raises:
-        UsageError: its name does not end in .mp4.
+        UsageError: the name does not end in .mp4.
         InputError: it is `source`.
-        OutputError: it is there already, or cannot be written.
+        OutputError: it already exists, or cannot be written.
     """
-    if path.suffix.lower() != ENDING:
-        raise UsageError(f"{path} cannot be written: the video is an MP4, so its name ends in .mp4")
+    if path.suffix.lower() != SUFFIX:
+        raise UsageError(f"cannot write {path}: the video is an MP4, so its name must end in .mp4")
     if path.is_dir():
-        raise OutputError(f"{path} cannot be written: it is a folder")
+        raise OutputError(f"cannot write {path}: it is a folder")
     if path.exists():
         if os.path.exists(source) and os.path.samefile(path, source):
             raise InputError(f"{path} is the video that is read; save under another name")
         if not overwrite:
-            raise OutputError(f"{path} is there already; --overwrite replaces it")
+            raise OutputError(f"{path} already exists; --overwrite replaces it")
     check_writable(path.parent)
 
 
 class Recording:
-    """An MP4 video that takes its place at `path` when it is complete.
+    """An MP4 video that appears at `path` when it is complete.
 
-    A context manager. However the block ends, with an error, too, the frames that were added are
-    kept. The file is made with the first one; without any there is none.
+    Use it as a context manager. However the block ends, even with an error, the frames that were
+    added are kept. Without any frame there is no file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._open = contextlib.ExitStack()
-        self._container: Any = None
+        self._stack = contextlib.ExitStack()
+        self._container: OutputContainer | None = None
         self._encoder: Encoder | None = None
-        self._size = (0, 0)
+        self._size = (0, 0)  # width and height
 
     def __enter__(self) -> Recording:
         return self
@@ -73,48 +74,53 @@ class Recording:
     ) -> None:
         self.close()
 
-    def add(self, image: np.ndarray, time: float) -> None:
+    def add(self, image: npt.NDArray[np.uint8], time: float) -> None:
         """Write a frame.
 
         Args:
-            image: uint8 of shape (h, w, 3), BGR. All are scaled to the size of the first.
-            time: when it is shown, in seconds from the beginning.
+            image: uint8 of shape (h, w, 3), BGR. All are resized to the size of the first one.
+            time: when it is shown, in seconds from the start.
 
         Raises:
-            OutputError: it cannot be written. The file is given up.
+            OutputError: it cannot be written. The file is abandoned.
         """
-        with self._given_up():
+        with self._abandoned_on_error():
             if self._encoder is None:
-                self._begin(image)
+                self._encoder = self._open(image)
             if image.shape[1::-1] != self._size:
-                image = cv2.resize(image, self._size)
+                image = np.asarray(cv2.resize(image, self._size), np.uint8)
             self._encoder.add(time, image)
 
     def close(self) -> None:
-        """Complete the file and put it in its place. Closing twice does no harm."""
-        with self._given_up():
-            if self._encoder is not None:
-                self._encoder.finish()
-                self._encoder = None
-                self._container.close()
-            self._open.close()
+        """Complete the file. Closing twice does no harm.
 
-    def _begin(self, image: np.ndarray) -> None:
+        Raises:
+            OutputError: it cannot be written. The file is abandoned.
+        """
+        with self._abandoned_on_error():
+            if self._encoder is not None and self._container is not None:
+                self._encoder.finish()
+                self._container.close()
+            self._encoder = self._container = None
+            self._stack.close()
+
+    def _open(self, image: npt.NDArray[np.uint8]) -> Encoder:
+        """Open the file for a video of the size of `image`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._open.enter_context(atomic_path(self.path))
-        # Its table of contents comes first, so that it can be played while it is loaded.
-        options = {"movflags": "faststart"}
-        self._container = av.open(str(beside), "w", ENDING[1:], options=options)
-        self._encoder = Encoder(self._container, image, RATE)
-        self._size = image.shape[1::-1]
+        temporary = self._stack.enter_context(atomic_path(self.path))
+        self._container = av.open(str(temporary), "w", SUFFIX[1:], options=MP4_OPTIONS)
+        height, width = image.shape[:2]
+        self._size = (width, height)
+        return Encoder(self._container, image, RATE)
 
     @contextlib.contextmanager
-    def _given_up(self) -> Iterator[None]:
-        """Leave nothing behind when what is done in the block fails."""
+    def _abandoned_on_error(self) -> Iterator[None]:
+        """Remove the temporary file if the block fails."""
         try:
             yield
         except (OSError, FFmpegError) as error:
-            self._encoder = None
+            self._encoder = self._container = None
             with contextlib.suppress(OSError):
-                self._open.__exit__(type(error), error, error.__traceback__)
-            raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
+                self._stack.__exit__(type(error), error, error.__traceback__)
+            reason = error.strerror or error
+            raise OutputError(f"cannot write {self.path}: {reason}") from error

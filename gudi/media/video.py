@@ -1,8 +1,8 @@
-"""Decode videos: every frame with its number and time, or any stretch of them by itself.
+"""Decode videos: every frame with its number and time, or any segment on its own.
 
-PyAV (FFmpeg), not OpenCV's `VideoCapture`: its frames are the same to the pixel, and it tells
-what the other keeps to itself, presentation times and key frames, without which a video cannot be
-cut into stretches that come out as if it had been read in one go.
+This uses PyAV (FFmpeg) rather than OpenCV's `VideoCapture`. The frames are the same to the pixel,
+but only PyAV gives presentation times and key frames. Without those, a video cannot be split into
+segments that decode to the same frames as the whole video.
 """
 
 from __future__ import annotations
@@ -14,38 +14,42 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO, Any
+from typing import IO
 
 import av
 import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
 from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from gudi.errors import VideoError
+from gudi.media.files import describe_irregular
 from gudi.settings import ALL_FRAMES, FrameSelection
 
-# What FFmpeg may take a file for. Others of its formats are playlists and scripts, which name
-# further files and addresses to be opened.
+# The formats that FFmpeg may use. Its others include playlists and scripts, which name further
+# files and addresses to open.
 FORMATS = (
     "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,mxf,rm,h264,hevc,ivf,nut,dv,av1,obu"
 )
 
 MAX_PIXELS = 2**27  # of a frame; 8K has 2**25
 
-# Frames that one worker takes at a time. Decoding begins at the key frame before them, so that
-# fewer would mean decoding more frames for nothing, and more would leave workers idle at the end.
+# Frames that one worker decodes at a time. Decoding starts at the key frame before them: with
+# fewer frames, more would be decoded for nothing; with more, workers would be idle at the end.
 SEGMENT_FRAMES = 64
 
-# A video that does not end in the middle of a frame is taken for cut off where its last frame comes
-# so much, in seconds and in parts of it, before the end that it promises. Sound may well go on for
-# longer than the pictures.
-SPARE, SPARE_SHARE = 1.0, 0.1
+# A video ends unexpectedly if its last frame comes this much before the end that its header
+# promises, in seconds and relative to its length. Sound may well last longer than the pictures.
+SLACK_SECONDS, SLACK_RATIO = 1.0, 0.1
 
-# How much earlier than a key frame to look for it, in seconds; the last is the beginning.
-BACK = (0, 2, 20, 10**6)
+# How far before a key frame to seek for it, in seconds; the last one is the start of the video.
+SEEK_BACK = (0, 2, 20, 10**6)
 
-RATE = 25  # frames a second, where nothing tells
+DEFAULT_RATE = Fraction(25)  # frames per second, if the file does not say
 
-# What pictures begin with.
+# The first bytes of pictures.
 PICTURES = {
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG",
@@ -60,25 +64,25 @@ class Frame:
     """One frame of a video.
 
     Attributes:
-        number: from 0, in the order in which they are shown.
-        time: when it is shown, in seconds from the beginning.
+        number: from 0, in the order in which frames are shown.
+        time: when it is shown, in seconds from the start.
         image: uint8 of shape (h, w, 3), BGR, upright.
     """
 
     number: int
     time: float
-    image: np.ndarray
+    image: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames of a video that can be decoded by themselves.
+    """Frames of a video that are decoded together, independently of other segments.
 
     Attributes:
-        numbers: of the frames that are wanted.
-        stamps: their presentation time stamps, in the stream's unit; empty where the video has none
-            to rely on: all of it has to be decoded from its beginning then.
-        start: time stamp of the key frame that decoding begins at.
+        numbers: of the frames to decode.
+        stamps: their presentation time stamps, in the stream's unit. Empty if the video has no
+            reliable ones; then all of it has to be decoded from the start.
+        start: time stamp of the key frame at which decoding starts.
     """
 
     numbers: tuple[int, ...]
@@ -87,144 +91,164 @@ class Segment:
 
     @property
     def number(self) -> int:
-        """What to call it: the number of its first frame; -1 for `WHOLE_VIDEO`."""
+        """The number of the first frame, which identifies the segment; -1 for `WHOLE_VIDEO`."""
         return self.numbers[0] if self.numbers else -1
+
+
+# All frames, from the start.
+WHOLE_VIDEO = Segment(())
 
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """What the packets of a video tell of it, without a frame being decoded.
+    """What the packets of a video say, without decoding any frame.
 
     Attributes:
-        stamps: presentation time stamps of its frames, int64, ascending; empty where they do not
-            tell.
+        stamps: presentation time stamps of its frames, int64, ascending. Empty if they are not
+            reliable.
         keys: those of key frames, int64, ascending.
-        seconds: length of a unit of the time stamps.
-        rate: frames a second, on average.
+        unit: seconds per unit of the time stamps.
+        rate: frames per second, on average.
         pixel_aspect: width / height of a pixel; None for square ones.
-        problem: "" or how the file ends before it should.
+        problem: "" or how the file ends unexpectedly.
     """
 
-    stamps: np.ndarray
-    keys: np.ndarray
-    seconds: float
+    stamps: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64]
+    unit: float
     rate: Fraction
     pixel_aspect: Fraction | None = None
     problem: str = ""
 
-    def chosen(self, choice: FrameSelection) -> Sequence[int]:
-        """Return the numbers of the frames that `choice` takes."""
-        if choice == ALL_FRAMES:
+    def chosen(self, selection: FrameSelection) -> Sequence[int]:
+        """Return the numbers of the frames in `selection`."""
+        if selection == ALL_FRAMES:
             return range(len(self.stamps))
-        times = ((self.stamps - self.stamps[:1]) * self.seconds).tolist()
+        times = ((self.stamps - self.stamps[:1]) * self.unit).tolist()
         return [
             number
-            for number, (time, before) in enumerate(zip(times, [None, *times]))
-            if choice.selects(number, time, before)
+            for number, (time, previous) in enumerate(zip(times, [None, *times]))
+            if selection.selects(number, time, previous)
         ]
 
 
-# All frames, from the beginning on.
-WHOLE_VIDEO = Segment(())
-
-
 class UnreliableTimestamps(Exception):
-    """The frames that were decoded are not those that the packets had promised."""
+    """The decoded frames are not the ones that the packets promised."""
 
 
-def read_index(path: str | os.PathLike) -> VideoIndex:
-    """Return what the packets of the video at `path` tell.
+def read_index(path: str | os.PathLike[str]) -> VideoIndex:
+    """Read the packets of the video at `path`.
 
     Raises:
-        VideoError: it is no video, or cannot be opened.
+        VideoError: it is not a video, or cannot be opened.
     """
-    stamps, keys, problem, cut = [], [], "", False
+    stamps: list[int | None] = []
+    keys: list[int | None] = []
+    problem, incomplete = "", False
     with open_video(path) as (container, stream):
         try:
             for packet in container.demux(stream):
                 if packet.size == 0 or packet.is_discard:
-                    continue  # the end, or what an edit list leaves out
-                cut = packet.is_corrupt  # of the last one: the file has only a part of it
+                    continue  # the end of the stream, or a frame that an edit list excludes
+                incomplete = packet.is_corrupt  # if the last one is, the file is cut short in it
                 stamps.append(packet.pts)
                 if packet.is_keyframe:
                     keys.append(packet.pts)
         except (OSError, FFmpegError) as error:
-            problem = f"it breaks off behind frame {len(stamps) - 1}: {error.strerror}"
+            problem = f"it ends unexpectedly after frame {len(stamps) - 1}: {error.strerror}"
         unit = float(stream.time_base or 0)
         promised = (container.duration or 0) / 1e6
-        looks = stream.average_rate or Fraction(RATE), stream.sample_aspect_ratio or None
-    if cut and not problem:
-        problem = f"it breaks off in frame {len(stamps) - 1}"
-    reliable = None not in stamps and len(set(stamps)) == len(stamps) and bool(keys) and unit > 0
-    if not reliable:
+        rate = stream.average_rate or DEFAULT_RATE
+        pixel_aspect = stream.sample_aspect_ratio or None
+    if incomplete and not problem:
+        problem = f"it ends in the middle of frame {len(stamps) - 1}"
+    if not _are_reliable(stamps, unit) or not keys:
         nothing = np.empty(0, np.int64)
-        return VideoIndex(nothing, nothing, unit, *looks, problem)
-    there = (max(stamps) - min(stamps)) * unit
-    if 0 < min(stamps) * unit < promised:
-        there = max(stamps) * unit  # Matroska counts from 0, also where it begins later
-    if not problem and promised - there > max(SPARE, promised * SPARE_SHARE):
-        where = f"at {there:.1f} of {promised:.1f} seconds"
-        problem = f"it breaks off behind frame {len(stamps) - 1}, {where}"
-    return VideoIndex(np.sort(np.array(stamps)), np.sort(np.array(keys)), unit, *looks, problem)
+        return VideoIndex(nothing, nothing, unit, rate, pixel_aspect, problem)
+    ordered = np.sort(np.array(stamps, np.int64))
+    problem = problem or _missing_end(ordered, unit, promised)
+    return VideoIndex(ordered, np.sort(np.array(keys, np.int64)), unit, rate, pixel_aspect, problem)
 
 
-def estimate_length(path: str | os.PathLike) -> tuple[float, float]:
-    """Return how long the video at `path` is, in seconds, and the number of its frames.
+def _are_reliable(stamps: Sequence[int | None], unit: float) -> bool:
+    return None not in stamps and len(set(stamps)) == len(stamps) and unit > 0
 
-    Both as its header has it: they are no more than likely.
+
+def _missing_end(stamps: npt.NDArray[np.int64], unit: float, promised: float) -> str:
+    """Return "", or how a video of `promised` seconds ends too early."""
+    first, last = float(stamps[0]) * unit, float(stamps[-1]) * unit
+    # Matroska counts from 0, even if the first frame comes later.
+    length = last if 0 < first < promised else last - first
+    if promised - length <= max(SLACK_SECONDS, promised * SLACK_RATIO):
+        return ""
+    return (
+        f"it ends unexpectedly after frame {len(stamps) - 1}, "
+        f"at {length:.1f} of {promised:.1f} seconds"
+    )
+
+
+def estimate_length(path: str | os.PathLike[str]) -> tuple[float, float]:
+    """Return the length in seconds and the number of frames of the video at `path`.
+
+    Both come from its header, so they are estimates.
 
     Raises:
-        VideoError: it is no video, or cannot be opened.
+        VideoError: it is not a video, or cannot be opened.
     """
     with open_video(path) as (container, stream):
         seconds = (container.duration or 0) / 1e6
-        return seconds, stream.frames or seconds * float(stream.average_rate or RATE)
+        rate = stream.average_rate or DEFAULT_RATE
+        return seconds, stream.frames or seconds * float(rate)
 
 
 def segments(
-    found: VideoIndex, wanted: Sequence[int], length: int = SEGMENT_FRAMES
+    index: VideoIndex, numbers: Sequence[int], length: int = SEGMENT_FRAMES
 ) -> Iterator[Segment]:
-    """Cut the frames numbered `wanted` into stretches, each from the key frame before it.
+    """Split frames into segments, each of which is decoded from the key frame before it.
 
     Args:
-        found: the video's index.
-        wanted: numbers of frames, ascending.
-        length: frames in a stretch.
+        index: the video's index, with time stamps.
+        numbers: of the frames, ascending.
+        length: frames per segment.
     """
-    for start in range(0, len(wanted), length):
-        numbers = tuple(wanted[start : start + length])
-        stamps = tuple(found.stamps[list(numbers)].tolist())
-        before = int(np.searchsorted(found.keys, stamps[0], side="right")) - 1
-        yield Segment(numbers, stamps, int(found.keys[max(before, 0)]))
+    for start in range(0, len(numbers), length):
+        part = tuple(numbers[start : start + length])
+        stamps = tuple(index.stamps[list(part)].tolist())
+        previous_key = int(np.searchsorted(index.keys, stamps[0], side="right")) - 1
+        yield Segment(part, stamps, int(index.keys[max(previous_key, 0)]))
 
 
 def read_frames(
-    path: str | os.PathLike, stretch: Segment = WHOLE_VIDEO, choice: FrameSelection = ALL_FRAMES
+    path: str | os.PathLike[str],
+    segment: Segment = WHOLE_VIDEO,
+    selection: FrameSelection = ALL_FRAMES,
 ) -> Iterator[Frame]:
-    """Yield the frames of `stretch`, or where that is `WHOLE_VIDEO` those that `choice` takes.
+    """Yield the frames of `segment` or, if that is `WHOLE_VIDEO`, those in `selection`.
 
     Raises:
-        VideoError: it is no video, or breaks off.
-        UnreliableTimestamps: `stretch` has time stamps that the frames do not have.
+        VideoError: it is not a video, or ends unexpectedly.
+        UnreliableTimestamps: there are no frames with the time stamps of `segment`.
     """
     with open_video(path) as (container, stream):
-        zero = (container.start_time or 0) / 1e6
-        if not stretch.stamps:
-            yield from _read_all(container, stream, choice, zero)
+        start_time = (container.start_time or 0) / 1e6
+        if not segment.stamps:
+            yield from _read_all(container, stream, selection, start_time)
             return
-        wanted = dict(zip(stretch.stamps, stretch.numbers))
-        for frame in _from(container, stream, stretch):
-            number = wanted.pop(frame.pts, None)
+        wanted = dict(zip(segment.stamps, segment.numbers))
+        for frame in _decode_from(container, stream, segment):
+            number = None if frame.pts is None else wanted.pop(frame.pts, None)
             if number is not None:
-                yield Frame(number, frame.time - zero, _upright(frame))
+                yield Frame(number, frame.time - start_time, _upright(frame))
             if not wanted:
                 return
-            if frame.pts is None or frame.pts > stretch.stamps[-1]:
+            if frame.pts is None or frame.pts > segment.stamps[-1]:
                 break
         raise UnreliableTimestamps(f"{len(wanted)} frames are not where the packets say")
 
 
-def read_whole(path: str | os.PathLike, selection: FrameSelection = ALL_FRAMES) -> Iterator[Frame]:
+def read_whole(
+    path: str | os.PathLike[str], selection: FrameSelection = ALL_FRAMES
+) -> Iterator[Frame]:
     """Yield the selected frames of a whole video, and raise if it ends before it should.
 
     Raises:
@@ -239,87 +263,100 @@ def read_whole(path: str | os.PathLike, selection: FrameSelection = ALL_FRAMES) 
 
 
 @contextlib.contextmanager
-def open_video(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
-    """Open the video at `path` and yield its container and its first stream of pictures."""
+def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open the video at `path` and yield its container and its first stream of pictures.
+
+    Raises:
+        VideoError: it is not a video, or cannot be opened or, within the block, decoded.
+    """
     av.logging.set_level(av.logging.PANIC)
     try:
-        # A file object, since FFmpeg takes some names for addresses.
+        # Pass an open file, because FFmpeg takes some names for addresses.
         with (
-            _file(path) as file,
-            av.open(file, options={"format_whitelist": FORMATS}) as container,
+            _open_regular(path) as file,
+            av.open(file, "r", options={"format_whitelist": FORMATS}) as container,
         ):
-            streams = [each for each in container.streams.video if not _cover(each)]
-            if not streams:
-                raise VideoError("there are no moving pictures in it")
-            stream = streams[0]
-            if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
-                raise VideoError("its frames have more pixels than are allowed")
-            stream.thread_type = "NONE"  # a worker a processor is all there is room for
-            yield container, stream
+            yield container, _first_stream(container)
     except FileNotFoundError:
         raise VideoError("no such file") from None
     except FFmpegError as error:
-        # Of a picture FFmpeg says that it is an invalid argument.
-        what = _picture(path)
-        problem = f"it is a {what} picture, though named like a video" if what else ""
-        raise VideoError(problem or f"it cannot be decoded: {error.strerror}") from error
+        # For a picture, FFmpeg only says that it is an invalid argument.
+        picture = _picture_format(path)
+        if picture:
+            raise VideoError(f"it is a {picture} picture, though named like a video") from error
+        raise VideoError(f"it cannot be decoded: {error.strerror}") from error
     except OSError as error:
         raise VideoError(f"it cannot be read: {error.strerror}") from error
 
 
-def _file(path: str | os.PathLike) -> IO[bytes]:
-    """Open a regular file; a pipe would be waited for."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise VideoError("it is no regular file")
-    if os.path.getsize(path) == 0:
+def _open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a regular file. A pipe would block until its other end is opened."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoError(describe_irregular(status.st_mode))
+    if status.st_size == 0:
         raise VideoError("it is empty (0 bytes)")
     return open(path, "rb")
 
 
-def _picture(path: str | os.PathLike) -> str:
-    """Return the format of the picture that the file at `path` holds; "" for anything else."""
+def _first_stream(container: InputContainer) -> VideoStream:
+    """Return the first stream of pictures, except for the cover art of music files."""
+    cover = av.stream.Disposition.attached_pic
+    stream = next((each for each in container.streams.video if not each.disposition & cover), None)
+    if stream is None:
+        raise VideoError("it contains no moving pictures")
+    if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+        raise VideoError("its frames have more pixels than are allowed")
+    stream.thread_type = "NONE"  # there is already one worker per CPU
+    return stream
+
+
+def _picture_format(path: str | os.PathLike[str]) -> str:
+    """Return the format of the picture in the file at `path`, or "" if it is none."""
     with open(path, "rb") as file:
         start = file.read(12)
-    return next((name for name, begins in PICTURES.items() if re.match(begins, start)), "")
+    return next((name for name, pattern in PICTURES.items() if re.match(pattern, start)), "")
 
 
-def _cover(stream: Any) -> bool:
-    """Tell whether `stream` is a picture that only illustrates, as music files have it."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+def _decode_from(
+    container: InputContainer, stream: VideoStream, segment: Segment
+) -> Iterator[VideoFrame]:
+    """Yield decoded frames from the first one of `segment` or an earlier one.
 
-
-def _from(container: Any, stream: Any, stretch: Segment) -> Iterator[Any]:
-    """Yield decoded frames from the beginning of `stretch`, or from somewhere before it.
-
-    Some containers have no index, and seeking in them is a guess that may be too late.
+    Some containers have no index. Seeking in them is a guess, which may land too late.
     """
-    for seconds in BACK:
-        container.seek(stretch.start - int(seconds / stream.time_base), stream=stream)
+    unit = stream.time_base or Fraction(1)
+    for seconds in SEEK_BACK:
+        container.seek(segment.start - int(seconds / unit), stream=stream)
         frames = container.decode(stream)
         first = next(frames, None)
-        if first is not None and first.pts is not None and first.pts <= stretch.stamps[0]:
+        if first is not None and first.pts is not None and first.pts <= segment.stamps[0]:
             yield first
             yield from frames
             return
 
 
-def _read_all(container: Any, stream: Any, choice: FrameSelection, zero: float) -> Iterator[Frame]:
-    """Yield the frames that `choice` takes, counted as they are decoded."""
-    first = before = None
+def _read_all(
+    container: InputContainer, stream: VideoStream, selection: FrameSelection, start_time: float
+) -> Iterator[Frame]:
+    """Yield the frames in `selection`, numbered as they are decoded."""
+    first = previous = None
     for number, frame in enumerate(container.decode(stream)):
-        # A stream without times, such as bare H.264, is shown at its rate.
-        time = number / (stream.average_rate or RATE) if frame.time is None else frame.time - zero
-        time = float(time)
+        shown: float | None = frame.time  # None in streams without times, such as bare H.264
+        if shown is None:
+            time = float(number / (stream.average_rate or DEFAULT_RATE))
+        else:
+            time = float(shown - start_time)
         first = time if first is None else first
-        if choice.selects(number, time - first, before):
+        if selection.selects(number, time - first, previous):
             yield Frame(number, time, _upright(frame))
-        before = time - first
+        previous = time - first
 
 
-def _upright(frame: Any) -> np.ndarray:
-    """Return a decoded frame as BGR, turned as its display matrix says."""
-    image = frame.to_ndarray(format="bgr24")
-    turns = round(frame.rotation / 90) % 4
-    if turns:
-        image = np.ascontiguousarray(np.rot90(image, turns))
+def _upright(frame: VideoFrame) -> npt.NDArray[np.uint8]:
+    """Return a decoded frame as BGR, rotated as its display matrix says."""
+    image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+    quarter_turns = round(frame.rotation / 90) % 4
+    if quarter_turns:
+        image = np.ascontiguousarray(np.rot90(image, quarter_turns))
     return image

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 from gudi import report
 from gudi.results.folder import ANNOTATED, REPORT, ResultFolder, thumbnail_path
@@ -46,16 +45,19 @@ def write_report(
     ledger: Ledger, folder: ResultFolder, emotions: Sequence[str], record: RunRecord
 ) -> None:
     """Write `report.html`."""
-    report.write(folder.path / REPORT, asdict(record), emotions, _report_entries(ledger, folder))
+    report.write(folder.path / REPORT, record, emotions, _report_entries(ledger, folder))
 
 
-def _report_entries(ledger: Ledger, folder: ResultFolder) -> Iterator[report.Entry]:
+def _report_entries(ledger: Ledger, folder: ResultFolder) -> Iterator[report.ReportEntry]:
     for each in ledger.sources.finished():
-        yield report.Entry(
+        yield report.ReportEntry(
             each.source.name,
             each.source.kind,
             each.final_status or "",
-            (report.Face(row.probabilities.tolist(), row.time) for row in ledger.faces.rows(each)),
+            (
+                report.ReportFace(row.probabilities.tolist(), row.time)
+                for row in ledger.faces.rows(each)
+            ),
             width=each.width,
             height=each.height,
             frames=each.frames,

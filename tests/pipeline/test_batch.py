@@ -598,7 +598,7 @@ def test_what_there_is_to_do(photos, made, tmp_path):
     lines = dict(line.split(":", 1) for line in told.stdout.splitlines() if line[0] != " ")
     assert lines["photos"].split(",")[0].strip() == "4"
     assert lines["unreadable"].strip() == "1"
-    assert "gone.jpg: it is a link to nowhere, which is not there" in told.stdout
+    assert "gone.jpg: it is a link to nowhere, which does not exist" in told.stdout
     assert "not called like a photo or video (1 without an ending); " in lines["left out"]
     assert lines["faces"].strip() == "about 4"
     assert "4 photos and 0 frames were looked at" in lines["time"]
