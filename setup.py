@@ -72,6 +72,7 @@ setup(
         "parquet": ["pyarrow>=17"],
         "test": [
             "distributed>=2024.8",
+            "import-linter>=2.1",
             "mypy>=1.15",
             "onnx>=1.17",
             "pandas>=2.2",

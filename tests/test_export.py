@@ -18,10 +18,10 @@ from conftest import ROOT, draw_face, run_gudi, save
 from gudi import checkpoint as checkpoints
 from gudi.constants import EMOTIONS
 from gudi.detection import crop, detect
+from gudi.engines.engine import without_idle_units
+from gudi.engines.onnx_model import PADDINGS
 from gudi.errors import CheckpointForeign, OutputError, UsageError
 from gudi.export import export, saved_model
-from gudi.export.interface import without_idle_units
-from gudi.export.onnx import PADDINGS
 from gudi.predictor import Predictor
 
 UNITS = 40
@@ -336,7 +336,7 @@ def test_a_network_that_answers_otherwise_is_not_written(narrow, tmp_path, monke
     if name == "a":
         monkeypatch.setattr(saved_model, "UNIT", saved_model.UNIT[::-1].copy())
     else:
-        monkeypatch.setitem(PADDINGS, "Conv2D_2", [2, 2, 1, 1])
+        monkeypatch.setitem(PADDINGS, "Conv2D_2", (2, 2, 1, 1))
     with pytest.raises(
         OutputError, match=r"was not written: .* differ from gudi's own by up to \d"
     ):
