@@ -64,7 +64,7 @@ def write_errors(path: os.PathLike[str] | str) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def remove_temporary_files(folder: Path, *, recursive: bool = False) -> None:
+def remove_temporary_files(folder: Path, *, folders: bool = True, recursive: bool = False) -> None:
     """Remove the temporary files and folders that killed processes left in `folder`.
 
     These are the files and folders in `folder` whose names start with `TEMPORARY_PREFIX`. Links
@@ -72,16 +72,17 @@ def remove_temporary_files(folder: Path, *, recursive: bool = False) -> None:
 
     Args:
         folder: where to look. It may be missing.
+        folders: also remove temporary folders. Pass False where a folder may be named so by users.
         recursive: also remove temporary files (not folders) at any depth below `folder`.
 
     Raises:
         OSError: one of them cannot be removed.
     """
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
+        if path.is_symlink() or not path.is_dir():
             path.unlink(missing_ok=True)
+        elif folders:
+            shutil.rmtree(path)
     for parent, _, names in os.walk(folder) if recursive else ():
         for name in names:
             if name.startswith(TEMPORARY_PREFIX):

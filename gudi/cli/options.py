@@ -25,6 +25,7 @@ SETTINGS = (
     "emotions",
     "network",
     "device",
+    "engine",
     "predict_in",
     "batch_size",
     "workers",
@@ -164,8 +165,16 @@ def device_option(purpose: str, default: str | None = "auto") -> Decorator[Any]:
     )
 
 
+engine_option = option(
+    "--engine",
+    type=click.Choice(["auto", "tensorflow", "onnx"]),
+    default="auto",
+    help="What predicts: tensorflow is the reference and uses GPUs; onnx (ONNX Runtime) starts "
+    "sooner and is faster on CPUs. auto uses onnx on CPUs, and the engine of the run that it "
+    "resumes.",
+)
 predictor_options = combine(
-    checkpoint_option, emotions_option, network_option, device_option("predict")
+    checkpoint_option, emotions_option, network_option, device_option("predict"), engine_option
 )
 workers_option = option(
     "--workers",

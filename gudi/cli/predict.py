@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gudi.live import LiveFace
     from gudi.media.video import Frame
 
-# gudi predict fills up its batches, so that a few faces are predicted sooner in a small one.
+# Photos show few faces, and small batches need little memory.
 PREDICT_BATCH_SIZE = 32
 
 

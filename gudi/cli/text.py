@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from gudi import live
+    from gudi.checkpoint import InspectedNetwork, Inspection
     from gudi.detection import Box
     from gudi.export import Exported
     from gudi.media.video import Frame
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gudi.pipeline.merge import MergeReport
     from gudi.pipeline.run import RunReport
     from gudi.results.records import SourceResult
-    from gudi.training.prepare import Prepared
+    from gudi.training.prepare import RowCounts
 
 # Skipped rows that are printed with their reason.
 MAX_REASONS = 10
@@ -185,7 +186,7 @@ def describe_live(report: live.LiveReport, save: Path | None) -> str:
     return "\n".join(lines)
 
 
-def describe_prepared(prefix: Path, found: Prepared) -> str:
+def describe_prepared(prefix: Path, found: RowCounts) -> str:
     """Return what became of the rows of a data set.
 
     Args:
@@ -219,38 +220,35 @@ def describe_export(exported: Exported) -> str:
     return "\n".join(lines)
 
 
-def describe_checkpoint(report: Mapping[str, Any], *, verified: bool) -> str:
+def describe_checkpoint(found: Inspection, *, verified: bool) -> str:
     """Return what `gudi.checkpoint.inspect` found, one aligned line per item.
 
     Args:
-        report: what it returned.
+        found: what it returned.
         verified: whether it has read all data.
     """
     lines = [
-        ("checkpoint", report["prefix"]),
-        *(("file", f"{name}  {size:,} bytes") for name, size in report["files"].items()),
-        ("missing", ", ".join(report["missing"])),
-        ("format", report["format"]),
-        ("written by", report["written_by"]),
-        *(
-            ("variable", f"{each['name']}  {each['dtype']} {each['shape']}")
-            for each in report["tensors"]
-        ),
-        *(("network", text) for text in _describe_networks(report["networks"])),
-        ("step", None if report["step"] is None else f"{report['step']:,}"),
-        ("checksums", report["checksums"]),
-        ("recovered", report["recovered"]),
-        ("problem", report["problem"]),
-        ("gudi", _describe_use(usable=report["usable"], verified=verified)),
+        ("checkpoint", found.prefix),
+        *(("file", f"{name}  {size:,} bytes") for name, size in found.files.items()),
+        ("missing", ", ".join(found.missing)),
+        ("format", found.format),
+        ("written by", found.written_by),
+        *(("variable", f"{each.name}  {each.dtype} {list(each.shape)}") for each in found.tensors),
+        *(("network", text) for text in _describe_networks(found.networks)),
+        ("step", None if found.step is None else f"{found.step:,}"),
+        ("checksums", found.checksums),
+        ("recovered", found.recovered),
+        ("problem", found.problem),
+        ("gudi", _describe_use(usable=found.usable, verified=verified)),
     ]
     return _align([(key, one_line(value)) for key, value in lines if value])
 
 
-def _describe_networks(networks: Sequence[Mapping[str, Any]]) -> list[str]:
+def _describe_networks(networks: Sequence[InspectedNetwork]) -> list[str]:
     return [
-        f"{number}: {each['classes']} classes, from layer {each['first_layer']}, "
-        + (f"trained with {each['optimizer']}" if each["optimizer"] else "no optimizer slots")
-        + (" (the one that gudi uses)" if each["taken"] and len(networks) > 1 else "")
+        f"{number}: {each.classes} classes, from layer {each.first_layer}, "
+        + (f"trained with {each.optimizer}" if each.optimizer else "no optimizer slots")
+        + (" (the one that gudi uses)" if each.taken and len(networks) > 1 else "")
         for number, each in enumerate(networks, start=1)
     ]
 

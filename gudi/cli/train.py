@@ -215,6 +215,7 @@ def train(
     """
     from gudi.training import dataset
     from gudi.training import train as trainer
+    from gudi.training.settings import settings_for
 
     if resume and overwrite:
         raise click.UsageError(
@@ -229,7 +230,7 @@ def train(
     if resume:
         trained = trainer.resume(faces, out, {"recipe": recipe, **changes}, **common)
     else:
-        settings = trainer.settings_for(recipe or "original", changes)
+        settings = settings_for(recipe or "original", changes)
         trained = trainer.train(faces, out, settings, overwrite=overwrite, **common)
     if trained.prefix is None:
         print_message(f"interrupted; to resume, repeat the command with --resume (--out {out})")

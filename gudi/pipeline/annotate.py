@@ -140,6 +140,11 @@ def _draw_error(error: BaseException) -> str:
     return f"the annotated picture could not be drawn: {describe_error(error)}"
 
 
+def _chunk_segments(index: video.VideoIndex) -> Iterable[video.Segment]:
+    frames = range(len(index.stamps))
+    return video.segments(index, frames, CHUNK_FRAMES) if frames else [video.WHOLE_VIDEO]
+
+
 @dataclass
 class _VideoProgress:
     """A video that is being drawn.
@@ -215,11 +220,14 @@ class _DrawQueue(jobs.Supply[Drawing]):
             progress.missing += 1
             yield self._video_thumbnail(record, index)
         if self._settings.pictures & PICTURE:
-            for chunk in self._chunks(record, index):
-                progress.chunks.append(chunk.path)
-                if not chunk.path.exists():
+            selection = self._settings.frames
+            selected = None if selection == ALL_FRAMES else index.chosen(selection)
+            for segment in _chunk_segments(index):
+                path = self._folder.chunks(record) / f"{segment.number:012}.nut"
+                progress.chunks.append(path)
+                if not path.exists():
                     progress.missing += 1
-                    yield chunk
+                    yield self._chunk(record, index, segment, selected, path)
         progress.missing -= 1
         self._join(progress)
 
@@ -233,23 +241,33 @@ class _DrawQueue(jobs.Supply[Drawing]):
         path = self._folder.path / thumbnail_path(record)
         return VideoThumbnail(record.source, segment, best, faces, path)
 
-    def _chunks(self, record: SourceRecord, index: video.VideoIndex) -> Iterator[VideoChunk]:
-        frames, hold = range(len(index.stamps)), max(1, round(HOLD * index.rate))
-        selection = self._settings.frames
-        selected = None if selection == ALL_FRAMES else index.chosen(selection)
-        segments = video.segments(index, frames, CHUNK_FRAMES) if frames else [video.WHOLE_VIDEO]
-        for segment in segments:
-            first = max(0, segment.number - hold)
-            last = segment.numbers[-1] if segment.numbers else NO_LIMIT
-            processed = selected
-            if selected is not None:
-                start = bisect.bisect_left(selected, first)
-                processed = selected[start : bisect.bisect_right(selected, last)]
-            yield VideoChunk(
-                record.source, segment, processed, self._faces_by_frame(record, first, last), hold,
-                index.rate, index.pixel_aspect,
-                self._folder.chunks(record) / f"{segment.number:012}.nut",
-            )  # fmt: skip
+    def _chunk(
+        self,
+        record: SourceRecord,
+        index: video.VideoIndex,
+        segment: video.Segment,
+        selected: Sequence[int] | None,
+        path: Path,
+    ) -> VideoChunk:
+        """Return a chunk with the faces that are shown in it, some from frames before it.
+
+        Args:
+            record: the video.
+            index: its index.
+            segment: the frames of the chunk.
+            selected: ascending numbers of the processed frames of the video; None for all.
+            path: where the chunk goes.
+        """
+        hold = max(1, round(HOLD * index.rate))
+        first = max(0, segment.number - hold)
+        last = segment.numbers[-1] if segment.numbers else NO_LIMIT
+        if selected is not None:
+            start = bisect.bisect_left(selected, first)
+            selected = selected[start : bisect.bisect_right(selected, last)]
+        faces = self._faces_by_frame(record, first, last)
+        return VideoChunk(
+            record.source, segment, selected, faces, hold, index.rate, index.pixel_aspect, path
+        )
 
     def _faces_by_frame(
         self, record: SourceRecord, first: int, last: int

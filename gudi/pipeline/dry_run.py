@@ -24,8 +24,8 @@ from gudi.files import nearest_folder
 from gudi.media import video
 from gudi.media.photo import read_photo
 from gudi.media.sources import IMAGE, VIDEO, Source
-from gudi.pipeline.identity import check_resumable, run_identity
-from gudi.pipeline.listing import Shard, describe_skipped, list_sources
+from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
+from gudi.pipeline.listing import Shard, describe_skipped, in_shard, list_sources
 from gudi.results.folder import ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.settings import DEFAULT_OUTPUT, OutputSettings, RunSettings
@@ -133,6 +133,7 @@ def dry_run(
         GudiError: there is nothing to process, or the run would refuse the checkpoint or `out`.
     """
     folder, estimate, sample = ResultFolder(out), Estimate(), _Sample()
+    settings = choose_engine(settings, folder, restart=restart)
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
     resumes = folder.used and not restart
     if resumes:
@@ -148,8 +149,10 @@ def dry_run(
                 Ledger(folder.ledger, len(settings.emotions), crops=settings.crops)
             )
         for source in list_sources(
-            inputs, exclude=out, shard=shard, is_new=listed.sources.is_new, skipped=skipped
+            inputs, exclude=out, is_new=listed.sources.is_new, skipped=skipped
         ):
+            if not in_shard(source, shard):
+                continue
             listed.register(source)
             if earlier and earlier.sources.is_finished(source, or_failed=not retry_failed):
                 estimate.finished += 1
@@ -236,6 +239,8 @@ def _process_sampled(estimate: Estimate, source: Source, settings: RunSettings) 
             count += 1
     except GudiError as error:
         estimate.note_problem(source, error)
+        if source.kind != VIDEO:
+            count = 1  # it stands for other unreadable photos, which have no faces either
     kind.sampled += count
     kind.seconds += time.perf_counter() - start if count else 0
 

@@ -21,7 +21,6 @@ def list_sources(
     inputs: Sequence[str],
     *,
     exclude: Path | None = None,
-    shard: Shard | None = None,
     is_new: Callable[[str], bool] | None = None,
     skipped: Counter[str] | None = None,
 ) -> Iterator[Source]:
@@ -29,15 +28,13 @@ def list_sources(
 
     Args:
         inputs, exclude, is_new, skipped: see `gudi.media.sources.find`.
-        shard: the part to yield; None for all.
 
     Raises:
-        InputError: there are none, in any shard.
+        InputError: there are none.
     """
     source = None
     for source in find(inputs, exclude=exclude, is_new=is_new, skipped=skipped):
-        if shard is None or in_shard(source, shard):
-            yield source
+        yield source
     if source is not None:
         return
     if set(inputs) == {"-"}:
@@ -50,8 +47,13 @@ def list_sources(
     )
 
 
-def in_shard(source: Source, shard: Shard) -> bool:
-    """Return whether `source` belongs to `shard`; only its name decides, on every machine."""
+def in_shard(source: Source, shard: Shard | None) -> bool:
+    """Return whether `source` belongs to `shard`, which is None for all sources.
+
+    Only the name of the source decides, so all machines agree.
+    """
+    if shard is None:
+        return True
     number, count = shard
     digest = hashlib.blake2b(source.name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % count == number - 1

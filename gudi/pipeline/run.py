@@ -21,12 +21,18 @@ from gudi.errors import ExitCode, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, folder_lock
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
-from gudi.pipeline.identity import check_resumable, run_identity
-from gudi.pipeline.listing import Shard, check_outside, describe_skipped, list_sources
+from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
+from gudi.pipeline.listing import (
+    Shard,
+    check_outside,
+    describe_skipped,
+    in_shard,
+    list_sources,
+)
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.workers import start_cluster, start_workers, worker_prediction
-from gudi.predictor import Predictor, check_device
+from gudi.predictor import Predictor
 from gudi.progress import FinishedItem, Progress
 from gudi.results.folder import LEDGER, REPORT, ResultFolder
 from gudi.results.ledger import Ledger
@@ -54,10 +60,10 @@ class RunReport:
     Attributes:
         statuses: number of finished sources by status, of earlier runs too.
         emotions: number of faces by top emotion.
-        seconds: wall-clock time by stage: `startup` (TensorFlow and checkpoint), `inputs`,
+        seconds: wall-clock time by stage: `startup` (listing, TensorFlow and checkpoint), `inputs`,
             `pictures`.
-        cpu_seconds: CPU time of all processes by stage: `decode`, `detect`, `predict`, `draw`, and
-            `write` (the tables).
+        process_seconds: time of all processes together by stage: `decode`, `detect`, `predict`,
+            `draw`, and `write` (the tables).
         interrupted: whether the run was stopped before its end.
         failure: "", or the error that ended the run.
         not_reached: number of sources that an interrupted run did not process.
@@ -69,7 +75,7 @@ class RunReport:
     statuses: Counter[str] = field(default_factory=Counter)
     emotions: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
-    cpu_seconds: StageSeconds = field(default_factory=StageSeconds)
+    process_seconds: StageSeconds = field(default_factory=StageSeconds)
     interrupted: bool = False
     failure: str = ""
     not_reached: int = 0
@@ -139,9 +145,9 @@ def run(
     """
     check_format(output.format)
     folder = ResultFolder(out)
-    check_device(settings.device)
+    settings = choose_engine(settings, folder, restart=restart)
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
-    progress = progress or Progress()
+    progress, start = progress or Progress(), time.monotonic()
     with folder_lock(out, "another run"):
         try:
             listing = _Listing(inputs, folder, settings, shard, progress)
@@ -156,7 +162,7 @@ def run(
             if not folder.used:
                 folder.discard()
             raise
-        batch = _Run(folder, settings, output, weights, progress, record, ledger)
+        batch = _Run(folder, settings, output, weights, progress, record, ledger, start)
         return batch.execute(listing.unusable)
 
 
@@ -264,13 +270,11 @@ class _Listing:
         ledger.start_run(identity)
         out, skipped = self._folder.path, Counter[str]()
         for source in list_sources(
-            self._inputs,
-            exclude=out,
-            shard=self._shard,
-            is_new=ledger.sources.is_new,
-            skipped=skipped,
+            self._inputs, exclude=out, is_new=ledger.sources.is_new, skipped=skipped
         ):
             check_outside(source, out)
+            if not in_shard(source, self._shard):
+                continue
             if self._settings.backend == "dask":
                 source = replace(source, path=os.path.abspath(source.path))
             ledger.register(source)
@@ -291,12 +295,13 @@ class _Run:
         progress: Progress,
         record: RunRecord,
         ledger: Ledger,
+        start: float,
     ) -> None:
         self.folder, self.settings, self.output = folder, settings, output
         self.weights, self.progress, self.record, self.ledger = weights, progress, record, ledger
         self.prediction = worker_prediction(settings, weights)
         self.report = RunReport()
-        self.started = time.monotonic()
+        self.start = start
 
     def execute(self, unusable: int) -> RunReport:
         """Do everything that is not done yet, and write all results, also of a failed run.
@@ -332,7 +337,7 @@ class _Run:
                 predictor,
                 workers,
                 _LedgerSink(self.ledger, self.report, self.progress),
-                self.report.cpu_seconds,
+                self.report.process_seconds,
                 self.prediction,
             )
         self.ledger.commit()
@@ -350,8 +355,7 @@ class _Run:
     def _predictor(self) -> Iterator[Predictor | None]:
         """Open the predictor of this process, unless workers predict."""
         settings = self.settings
-        if self.weights.recovered:
-            self.progress.note(f"{self.weights.source}: {self.weights.recovered}")
+        self.weights.note_recovery(self.progress)
         if self.prediction is not None:
             yield None
             return
@@ -360,12 +364,13 @@ class _Run:
             settings.device,
             settings.batch_size,
             settings.emotions,
+            engine=settings.engine,
             fixed_batches=True,  # the same bytes for any number of workers
         ) as predictor:
             self.weights = replace(self.weights, values={})  # the network has them now
             self.record.device = predictor.device
             self.folder.write_run_record(self.record)
-            self.report.seconds["startup"] = time.monotonic() - self.started
+            self.report.seconds["startup"] = time.monotonic() - self.start
             yield predictor
 
     def _draw(self) -> None:
@@ -386,11 +391,11 @@ class _Run:
                 annotate.DrawSettings(self.settings.emotions, self.settings.frames, pictures),
                 workers,
                 self.progress.advance,
-                self.report.cpu_seconds,
+                self.report.process_seconds,
             )
 
     def _write_tables(self) -> None:
-        clock = StageClock(self.report.cpu_seconds)
+        clock = StageClock(self.report.process_seconds)
         self.report.emotions = write_tables(
             self.ledger, self.folder, self.settings.emotions, self.output
         )
@@ -438,7 +443,7 @@ class _Run:
         record.emotion_counts = dict(report.emotions)
         if report.seconds:
             record.seconds = _rounded(report.seconds)
-            record.processor_seconds = _rounded(report.cpu_seconds)
+            record.processor_seconds = _rounded(report.process_seconds)
         self.folder.write_run_record(record)
 
     @contextlib.contextmanager

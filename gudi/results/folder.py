@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Collection, Iterable
@@ -103,7 +104,8 @@ class ResultFolder:
     def write_run_record(self, record: RunRecord) -> None:
         """Write `run.json`."""
         with text_file(self.path / RUN_RECORD) as file:
-            file.write(record.to_json())
+            json.dump(record.content(), file, indent=2)
+            file.write("\n")
 
     def clear(self, formats: Collection[str]) -> None:
         """Remove what earlier runs wrote, except pictures, which the ledger knows.
@@ -146,14 +148,12 @@ class ResultFolder:
 
     def remove_temporary_tables(self) -> None:
         """Remove half-written tables of a killed run; chunks of videos stay, to resume from."""
-        for path in self.path.glob(f"{TEMPORARY_PREFIX}*"):
-            if path.is_file():
-                path.unlink()
+        remove_temporary_files(self.path, folders=False)
 
     def remove_temporary_pictures(self) -> None:
         """Remove the half-written pictures of killed workers."""
         for folder in (self.annotated, self.thumbnails):
-            remove_temporary_files(folder, recursive=True)
+            remove_temporary_files(folder, folders=False, recursive=True)
 
     def discard(self) -> None:
         """Remove everything that a run wrote before it failed to start, in a new folder."""

@@ -29,7 +29,7 @@ class UniquePaths:
     def remove_temporary_files(self) -> None:
         """Remove the temporary files that killed workers left in the assigned folders."""
         for folder in {(self.folder / path).parent for path in self._taken}:
-            remove_temporary_files(folder)
+            remove_temporary_files(folder, folders=False)
 
 
 def safe_paths(name: str) -> Iterator[str]:

@@ -23,6 +23,9 @@ MAX_INPUTS = 100
 # Room for a hundred of the longest paths, and everything else.
 MAX_SIZE = 2**22
 
+# The name of `counts.processed` in the run records of earlier versions.
+EARLIER_PROCESSED = "looked"
+
 # Packages whose versions the results depend on.
 PACKAGES = ("tensorflow", "tflearn", "opencv-python", "av", "numpy", "joblib")
 
@@ -101,7 +104,7 @@ class RunRecord:
         counts: None until the run ends.
         emotion_counts: number of faces by top emotion; None until the run ends.
         seconds: wall-clock time by stage (`startup`, `inputs`, `pictures`); None until known.
-        processor_seconds: CPU time of all processes by stage; None until known.
+        processor_seconds: time of all processes together by stage; None until known.
     """
 
     gudi: str = __version__
@@ -120,14 +123,17 @@ class RunRecord:
     seconds: Mapping[str, float] | None = None
     processor_seconds: Mapping[str, float] | None = None
 
-    def to_json(self) -> str:
-        """Return the text of `run.json`; fields that are not known yet are omitted."""
+    def content(self) -> dict[str, Any]:
+        """Return the content of `run.json`; fields that are not known yet are omitted."""
         content = {
             name: value
             for name, value in asdict(self).items()
             if value is not None or name == "shard"
         }
-        return json.dumps(content, indent=2) + "\n"
+        content["checkpoint"] = {
+            name: value for name, value in content["checkpoint"].items() if value is not None
+        }
+        return content
 
     def keep_last_work(self, earlier: RunRecord) -> None:
         """Keep device and times of an earlier run until this one processes something."""
@@ -172,9 +178,12 @@ def read_run_record(folder: Path) -> RunRecord | None:
             _text(checkpoint.get("recovered")),
         ),
         inputs=[str(each) for each in _list(content.get("inputs"))],
+        more_inputs=_number(content.get("more_inputs")),
+        shard=_shard(content.get("shard")),
         versions=_values(content.get("versions"), str),
         gudi=str(content["gudi"]),
         state=_text(content.get("state")) or RUNNING,
+        failure=_text(content.get("failure")) or "",
         started=_text(content.get("started")) or "",
         device=_text(content.get("device")),
         counts=_counts(content.get("counts")),
@@ -186,8 +195,19 @@ def read_run_record(folder: Path) -> RunRecord | None:
 
 def _counts(value: Any) -> RunCounts | None:
     counts = _values(value, int)
+    if EARLIER_PROCESSED in counts:
+        counts.setdefault("processed", counts[EARLIER_PROCESSED])
     names = [each.name for each in fields(RunCounts)]
     return RunCounts(**{name: counts.get(name, 0) for name in names}) if counts else None
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _shard(value: Any) -> tuple[int, int] | None:
+    numbers = [each for each in _list(value) if isinstance(each, int)]
+    return (numbers[0], numbers[1]) if len(numbers) == len(_list(value)) == 2 else None
 
 
 def _mapping(value: Any) -> dict[str, Any]:
