@@ -229,9 +229,8 @@ class _Listing:
         ledger = self._open(folder.ledger)
         if excluded := ledger.sources.count_excluded():
             self._progress.note(
-                f"{excluded:,} inputs that earlier runs finished are not among the inputs any "
-                "more: tables and pictures no longer include them (the ledger keeps them in case "
-                "they come back)"
+                f"finished by earlier runs but no longer among the inputs: {excluded:,}; tables "
+                "and pictures no longer include them (the ledger keeps them in case they come back)"
             )
         return ledger
 
