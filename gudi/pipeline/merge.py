@@ -86,7 +86,7 @@ def merge(
     target = ResultFolder(out)
     if target.used:
         raise OutputError(
-            f"--out {out} holds results already, or the remains of an interrupted merge; choose a "
+            f"--out {out} already holds results, or the remains of an interrupted merge; choose a "
             "new or an empty folder"
         )
     if len({os.path.realpath(each) for each in [*folders, out]}) <= len(folders):
@@ -152,8 +152,8 @@ class _Merge:
             counts = other.sources.status_counts()
             if unfinished := counts.pop(None, 0):
                 self._progress.note(
-                    f"{folder} is not finished: {unfinished} of its inputs are missing from "
-                    "the merged folder"
+                    f"{folder} is not finished: the merged folder lacks {unfinished:,} of its "
+                    "inputs"
                 )
             self._progress.start(str(folder), counts.total())
             for record in other.sources.finished():
