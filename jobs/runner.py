@@ -111,7 +111,7 @@ class Workers:
 
         Raises:
             WorkersUnavailable: worker processes cannot be started, or cannot load `work`.
-            PicklingError: `work` does not pickle.
+            TypeError, PicklingError: `work` does not pickle.
         """
         run = _Run(pack(work), iter(items))
         try:
