@@ -1,22 +1,46 @@
 """Metadata of the package; settings of the tools are in pyproject.toml."""
 
+import os
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "__init__.py").read_text())[1]
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "version.py").read_text())[1]
+
+# Without a compiler that knows GCC's vector types, gudi searches with OpenCV.
+NATIVE = "gudi/detection/native"
+HAAR = Extension(
+    "gudi.detection._haar",
+    [
+        f"{NATIVE}/{name}.c"
+        for name in ("module", "cascade", "search", "baseline", "avx2", "avx512")
+    ],
+    depends=[f"{NATIVE}/{name}.h" for name in ("haar", "integrals", "kernel")],
+    # OpenCV's numbers, to the last bit, need every operation as it is written.
+    extra_compile_args=[]
+    if os.name == "nt"
+    else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
+    optional=True,
+)
 
 setup(
     name="gudi",
     version=VERSION,
-    description="Recognise facial expressions in photos and videos, with old Gudi checkpoints, too",
+    description="Recognise facial expressions in photos and videos",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=["gudi", "gudi.checkpoint", "gudi.report", "jobs"],
-    package_data={"gudi.checkpoint": ["default.gudi"], "gudi.report": ["page.*"]},
+    packages=find_packages(include=["gudi", "gudi.*", "jobs", "jobs.*"]),
+    ext_modules=[HAAR],
+    package_data={
+        "gudi": ["py.typed"],
+        "gudi.checkpoint": ["default.gudi"],
+        "gudi.drawing.emoji": ["*.png"],
+        "gudi.detection": ["*.pyi"],
+        "gudi.report": ["page.*"],
+    },
     python_requires=">=3.10,<3.14",
     install_requires=[
         "av>=14.2",  # decodes videos
@@ -27,9 +51,11 @@ setup(
         "joblib>=1.4",
         "matplotlib>=3.8",
         "numpy>=2.0",
+        "onnxruntime>=1.19",  # predicts on CPUs
         # Until 4.10 a photo that is cut short counts as whole; 5.0 has no CascadeClassifier.
         "opencv-python>=4.11,<5",
         "psutil>=5.9",  # ends worker processes with all that they started
+        "tqdm>=4.64",  # progress bars, in notebooks too
         "scikit-learn>=1.4",  # the split that the original trains with
         # Both ends of the range have passed the tests; pip takes 2.20 or newer on Python 3.13.
         "tensorflow>=2.18,<2.22",
@@ -43,16 +69,21 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.22"],
         "dask": ["distributed>=2024.8"],
         "onnx": ["onnx>=1.17"],
+        "pandas": ["pandas>=2.2"],
         "parquet": ["pyarrow>=17"],
         "test": [
             "distributed>=2024.8",
+            "import-linter>=2.1",
+            "mypy>=1.15",
             "onnx>=1.17",
-            "onnxruntime>=1.19",
+            "pandas>=2.2",
+            "pandas-stubs>=2.2",
             "pyarrow>=17",
             "pytest>=8",
             "pytest-xdist>=3.7",
             "ruff>=0.11",
             "selenium>=4.20",  # steers a browser through report.html
+            "types-tqdm>=4.64",
         ],
     },
     entry_points={"console_scripts": ["gudi = gudi.cli:main"]},

@@ -23,12 +23,14 @@ from pathlib import Path
 import numpy as np
 
 import jobs
-from gudi import ledger, media
-from gudi.batch import EVERYTHING, write_tables
-from gudi.emotions import EMOTIONS
-from gudi.faces import Box
-from gudi.media import Source
-from gudi.results import FileResult, ResultFolder
+from gudi.constants import EMOTIONS
+from gudi.detection import Box
+from gudi.media import sources
+from gudi.media.sources import Source
+from gudi.pipeline.run import write_tables
+from gudi.results import ledger
+from gudi.results.folder import FileResult, ResultFolder
+from gudi.settings import OutputSettings
 
 SHARES = np.full((1, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
 
@@ -54,7 +56,7 @@ def look(source: Source) -> Box:
 def find(folder: Path) -> float:
     """Find all inputs and do nothing with them; return how many seconds of processor it took."""
     began = time.process_time()
-    for _ in media.find([str(folder)]):
+    for _ in sources.find([str(folder)]):
         pass
     return time.process_time() - began
 
@@ -63,7 +65,7 @@ def enlist(there: ledger.Ledger, folder: Path) -> float:
     """List all inputs; return how many seconds of processor it took."""
     began = time.process_time()
     there.begin({})
-    for source in media.find([str(folder)], is_new=there.is_new):
+    for source in sources.find([str(folder)], is_new=there.is_new):
         there.enlist(source)
     there.commit()
     return time.process_time() - began
@@ -83,7 +85,7 @@ def run(count: int) -> None:
                     there.add(FileResult(outcome.item, [outcome.value], [], SHARES))
             working, waited = time.process_time() - began, time.perf_counter() - clock
             began = time.process_time()
-            write_tables(there, out, EMOTIONS, EVERYTHING)
+            write_tables(there, out, EMOTIONS, OutputSettings())
             writing = time.process_time() - began
         memory = peak() - imported
         finding = find(Path(scratch, "photos"))  # which keeps all places in memory

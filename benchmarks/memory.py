@@ -29,13 +29,13 @@ def run(photos: list[Path], checkpoint: str, count: int) -> None:
     import tensorflow  # noqa: F401
 
     imported = peak()
-    from gudi import batch
-    from gudi.pipeline import Settings
+    from gudi.pipeline import run as batch
+    from gudi.settings import RunSettings
 
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "photos")
         copy(photos, count, inputs)
-        settings = Settings(checkpoint=checkpoint, device="cpu")
+        settings = RunSettings(checkpoint=checkpoint, device="cpu")
         report = batch.run([str(inputs)], Path(folder, "out"), settings)
     print(
         f"{count} photos, {sum(report.emotions.values())} faces: import {imported:.0f} MB, "

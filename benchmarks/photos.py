@@ -1,17 +1,16 @@
-"""Photos per second of `gudi batch`, against what the machine allows and the original's way.
+"""Compare `gudi batch` on photos with the limit of the machine and with the original.
 
     python benchmarks/photos.py --photos DIR --checkpoint PATH [--count 1000] [--rounds 5]
 
-Each side is measured in a fresh process, the sides in turn, round after round, because machines
-change their speed while one waits:
+Each side runs in its own process, one after the other, round after round:
 
-limit     what the cores could do if nothing but the work itself took time: the processor time of
-          single-threaded decoding and Haar detection plus that of predicting in batches of 256,
-          divided by the number of processors this process may use.
-gudi      `gudi batch --no-annotate --no-report`, its `inputs` stage; start-up is given beside it.
-original  the original's way: one process, photo after photo, one face a `predict`.
-fer       the package of that name (`pip install fer`), if it is there and --min-face is 50, which
-          is its own setting.
+limit     what the CPUs could do if only the work itself took time: the CPU time of single-threaded
+          decoding and Haar detection plus that of predicting in batches of 256, divided by the
+          number of CPUs that this process may use.
+gudi      `gudi batch --no-annotate --no-report`, its `inputs` stage. Start-up is listed separately.
+original  as in the original: one process, one photo after the other, one face per `predict`.
+fer       the package of that name (`pip install fer`), if it is installed and --min-face is 50,
+          which is its own setting.
 """
 
 from __future__ import annotations
@@ -26,44 +25,47 @@ import tempfile
 import time
 from pathlib import Path
 
-from sides import compare, copy, photos_in, seconds_a_face
+from sides import compare, copy, photos_in, seconds_per_face
 
 
 def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
     import cv2
 
-    from gudi import faces, media
+    from gudi import detection
+    from gudi.media.photo import read_photo
 
     cv2.setNumThreads(1)
     crops = []
-    began = time.process_time()
+    started = time.process_time()
     for path in photos:
-        grey = faces.grey(media.read_photo(path))
-        crops += [faces.crop(grey, box) for box in faces.detect(grey, min_face=options.min_face)]
-    looking = time.process_time() - began
-    face = seconds_a_face(options.checkpoint, crops)
-    seconds = looking + face * len(crops)
+        grey = detection.grey(read_photo(path))
+        crops += [
+            detection.crop(grey, box) for box in detection.detect(grey, min_face=options.min_face)
+        ]
+    detecting = time.process_time() - started
+    face = seconds_per_face(options.checkpoint, crops)
+    seconds = detecting + face * len(crops)
     return {
         "rate": len(photos) / seconds * len(os.sched_getaffinity(0)),
-        "ms_looking": 1000 * looking / len(photos),
+        "ms_detect": 1000 * detecting / len(photos),
         "ms_face": 1000 * face,
     }
 
 
 def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
-    from gudi import batch
-    from gudi.pipeline import Detection, Settings
+    from gudi.pipeline import run as batch
+    from gudi.settings import DetectionSettings, OutputSettings, RunSettings
 
-    settings = Settings(
+    settings = RunSettings(
         checkpoint=options.checkpoint,
         device="cpu",
-        detection=Detection(min_face=options.min_face),
+        detection=DetectionSettings(min_face=options.min_face),
     )
-    output = batch.Output(annotated=options.annotate, report=options.annotate)
+    output = OutputSettings(annotated=options.annotate, report=options.annotate)
     with tempfile.TemporaryDirectory() as folder:
-        few, many = Path(folder, "few"), Path(folder, "many")
-        copy(photos, options.count, many)
-        report = batch.run([str(many)], few, settings, output)
+        inputs, out = Path(folder, "in"), Path(folder, "out")
+        copy(photos, options.count, inputs)
+        report = batch.run([str(inputs)], out, settings, output)
     return {
         "rate": options.count / report.seconds["inputs"],
         "startup_s": report.seconds["startup"],
@@ -75,16 +77,16 @@ def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, floa
 def side_original(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
     import cv2
 
-    from gudi import faces
+    from gudi import detection
     from gudi.predictor import Predictor
 
     with Predictor(options.checkpoint, "cpu", batch_size=1) as predictor:
-        began = time.perf_counter()
+        started = time.perf_counter()
         for path in photos:
             image = cv2.imread(str(path))
-            for box in faces.detect(image, min_face=options.min_face):
-                predictor.predict(faces.crop(image, box)[None])
-        return {"rate": len(photos) / (time.perf_counter() - began)}
+            for box in detection.detect(image, min_face=options.min_face):
+                predictor.predict(detection.crop(image, box)[None])
+        return {"rate": len(photos) / (time.perf_counter() - started)}
 
 
 def side_fer(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
@@ -94,10 +96,10 @@ def side_fer(options: argparse.Namespace, photos: list[Path]) -> dict[str, float
     detector = FER(mtcnn=False)
     images = [cv2.imread(str(path)) for path in photos]
     detector.detect_emotions(images[0])
-    began = time.perf_counter()
+    started = time.perf_counter()
     for path in photos:
         detector.detect_emotions(cv2.imread(str(path)))
-    return {"rate": len(photos) / (time.perf_counter() - began)}
+    return {"rate": len(photos) / (time.perf_counter() - started)}
 
 
 SIDES = {
@@ -125,7 +127,7 @@ def main() -> None:
     sides = ["limit", "gudi", "original"]
     if options.min_face == 50 and importlib.util.find_spec("fer"):
         sides.append("fer")
-    print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} processors, Python "
+    print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} CPUs, Python "
           f"{platform.python_version()}, {len(photos)} photos, --count {options.count}, "
           f"--min-face {options.min_face}")  # fmt: skip
     compare(sides, options.rounds, "photos/s")

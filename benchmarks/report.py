@@ -1,11 +1,11 @@
-"""How long a browser takes with `report.html`, and what writing it takes.
+"""Measure how long `report.html` takes to write, to load and to use.
 
     python benchmarks/report.py [--entries 10000] [--rounds 5]
 
-Needs chromium, chromedriver and `pip install selenium`. `interactive` is from the start of loading
-until the page's script has drawn the first page; `filter`, `search`, `sort` and `turn` are until
-the next frame is painted after an emotion, a name, an order, the next page was asked for. Medians
-of the rounds.
+Needs chromium, chromedriver and `pip install selenium`. `interactive` is the time from the start of
+loading until the page's script has shown the first cards. `filter`, `search`, `sort` and `turn`
+are the times until the next frame is painted after choosing an emotion, a name, an order, the next
+page. All figures are medians of the rounds.
 """
 
 from __future__ import annotations
@@ -25,39 +25,40 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from gudi import report
-from gudi.emotions import EMOTIONS
+from gudi.constants import EMOTIONS
 
-# Milliseconds until what a change of a field brings about has been painted.
+# Milliseconds until the effect of a changed field has been painted.
 TIMED = """
 const done = arguments[arguments.length - 1];
 const field = document.querySelector(arguments[0]);
-const began = performance.now();
+const started = performance.now();
 if (arguments[1] === null) field.click();
 else { field.value = arguments[1]; field.dispatchEvent(new Event("input", { bubbles: true })); }
-requestAnimationFrame(() => setTimeout(() => done(performance.now() - began)));
+requestAnimationFrame(() => setTimeout(() => done(performance.now() - started)));
 """
 
 STEPS = {
     "filter": ("#emotions input[value='3']", None),
     "search": ("#name", "holiday"),
-    "sort": ("#order", "sure"),
+    "sort": ("#order", "highest"),
     "turn": ("#inputs .next", None),
 }
 
 
-def entries(count: int) -> Iterator[report.Entry]:
-    """Yield photos, nine of ten with a face or two, and a few failures."""
+def entries(count: int) -> Iterator[report.ReportEntry]:
+    """Yield photos, nine of ten with one or two faces, and a few failures."""
     random = np.random.default_rng(7)
     for number in range(count):
         folder = "holiday" if number % 3 else "work"
         source = f"archive/{2000 + number % 25}/{folder}/{number:07}.jpg"
         if number % 100 == 99:
-            error = "not a picture: it is cut short after 1234 bytes"
-            yield report.Entry(source, "image", "failed", error=error)
+            error = "it is damaged, cut short, or not a picture that OpenCV can decode"
+            yield report.ReportEntry(source, "image", "failed", error=error)
             continue
         rows = random.dirichlet(np.full(len(EMOTIONS), 0.4), number % 10 and 1 + number % 2)
-        yield report.Entry(
-            source, "image", "ok" if len(rows) else "no_face", map(report.Face, rows), 4000, 3000,
+        yield report.ReportEntry(
+            source, "image", "ok" if len(rows) else "no_face",
+            map(report.ReportFace, rows), 4000, 3000,
             annotated=f"annotated/{source}", thumbnail="thumbnail.jpg",
         )  # fmt: skip
 
@@ -71,7 +72,7 @@ def start_browser() -> webdriver.Chrome:
 
 
 def measure(browser: webdriver.Chrome, page: Path) -> dict[str, float]:
-    """Load the page once; return milliseconds by what was waited for."""
+    """Load the page once. Return milliseconds by step."""
     browser.get("about:blank")
     browser.get(page.as_uri())
     timing = "return performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
@@ -91,13 +92,13 @@ def main() -> None:
         page = Path(folder, "report.html")
         cv2.imwrite(str(page.with_name("thumbnail.jpg")), np.full((180, 240, 3), 128, np.uint8))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        began = time.perf_counter()
+        started = time.perf_counter()
         report.write(page, {}, EMOTIONS, entries(options.entries))
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         print(
             f"{options.entries:,} entries: written in {seconds:.1f} s with {grown / 1024:.0f} MB "
-            f"more memory, {page.stat().st_size / 2**20:.1f} MB"
+            f"of additional memory, {page.stat().st_size / 2**20:.1f} MB"
         )
         browser = start_browser()
         try:

@@ -1,6 +1,6 @@
-"""Measure things against each other: each in a process of its own, in turn, round after round.
+"""Compare sides: run each in its own process, one after the other, round after round.
 
-Machines change their speed while one waits; what is compared has to be measured side by side.
+The speed of a machine changes over time, so sides are only comparable within a round.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 
 def measure(side: str) -> dict[str, float]:
-    """Run the calling script once more with `--side` and return what it prints."""
+    """Run the calling script again with `--side` and return the figures that it prints."""
     command = [sys.executable, *sys.argv, "--side", side]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -28,20 +28,20 @@ def measure(side: str) -> dict[str, float]:
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """Return the photos in `folder` and in the folders below it."""
+    """Return the photos in `folder` and its subfolders."""
     return sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".png"))
 
 
 def copy(photos: Sequence[Path], count: int, folder: Path) -> None:
-    """Fill the new `folder` with `count` copies of `photos`, in turn."""
+    """Create `folder` with `count` photos, copied from `photos` in turn."""
     folder.mkdir()
     for number in range(count):
         photo = photos[number % len(photos)]
         shutil.copy(photo, folder / f"{number:06d}{photo.suffix}")
 
 
-def seconds_a_face(checkpoint: str, crops: Sequence[Any]) -> float:
-    """Return the processor time of predicting one of `crops` in batches of 256."""
+def seconds_per_face(checkpoint: str, crops: Sequence[Any]) -> float:
+    """Return the CPU time of predicting one of `crops`, in batches of 256."""
     import numpy as np
 
     from gudi.predictor import Predictor
@@ -50,10 +50,10 @@ def seconds_a_face(checkpoint: str, crops: Sequence[Any]) -> float:
         size = predictor.batch_size
         batch = np.array((list(crops) * size)[:size])
         predictor.predict(batch)
-        began = time.process_time()
+        started = time.process_time()
         for _ in range(4):
             predictor.predict(batch)
-        return (time.process_time() - began) / (4 * size)
+        return (time.process_time() - started) / (4 * size)
 
 
 def compare(
@@ -63,7 +63,15 @@ def compare(
     against: str = "gudi",
     keys: Sequence[str] = ("rate",),
 ) -> None:
-    """Measure all `sides` in `count` rounds; print them and the ratios of their `keys`."""
+    """Measure all `sides` in `count` rounds. Print their medians and the ratios of their `keys`.
+
+    Args:
+        sides: their names, in the order in which to run them.
+        count: number of rounds.
+        unit: of the figure `rate`.
+        against: the side that the ratios compare to the others.
+        keys: the figures to compare.
+    """
     rounds = []
     for number in range(count):
         rounds.append({side: measure(side) for side in sides})

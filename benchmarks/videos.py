@@ -1,19 +1,19 @@
-"""Frames per second of `gudi batch` on videos, against what the machine allows; and its memory.
+"""Compare `gudi batch` on videos with the limit of the machine, or measure its memory.
 
     python benchmarks/videos.py --video FILE --checkpoint PATH [--seconds 20] [--rounds 3]
     python benchmarks/videos.py --video FILE --checkpoint PATH --memory 10,600
 
-FILE is played over and over until there are `--seconds` of it. Sides, each in a process of its
-own, in turn:
+FILE is repeated until it lasts `--seconds`. Each side runs in its own process, one after the other,
+round after round:
 
-limit  what the cores could do if nothing but the work itself took time: the processor time of
-       single-threaded decoding and Haar detection plus that of predicting in batches of 256,
-       divided by the number of processors this process may use.
-one    `gudi batch` on one such video, its `photos` stage.
-ten    the same on ten videos that are a tenth as long.
+limit  what the CPUs could do if only the work itself took time: the CPU time of single-threaded
+       decoding and Haar detection plus that of predicting in batches of 256, divided by the number
+       of CPUs that this process may use.
+one    `gudi batch` on one such video, its `inputs` stage.
+ten    the same on ten videos, each a tenth as long.
 
-With `--memory` the peak of the parent is printed for videos of so many seconds, with a search for
-large faces only, which takes less time and as much memory.
+`--memory` prints the peak memory of the parent for videos of these lengths in seconds. They are
+searched for large faces only, which takes less time and the same memory.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from sides import compare, measure, seconds_a_face
+from sides import compare, measure, seconds_per_face
 
 
-def play(path: Path, seconds: float, out: Path) -> int:
-    """Write the pictures of the video at `path` over and over; return the number of frames."""
+def repeat(path: Path, seconds: float, out: Path) -> int:
+    """Repeat the pictures of the video at `path` in `out`. Return the number of frames."""
     import av
 
     count, start = 0, 0
@@ -57,40 +57,45 @@ def play(path: Path, seconds: float, out: Path) -> int:
 def side_limit(options: argparse.Namespace) -> dict[str, float]:
     import cv2
 
-    from gudi import faces, video
+    from gudi import detection
+    from gudi.media import video
 
     cv2.setNumThreads(1)
     crops, count = [], 0
-    began = time.process_time()
-    for frame in video.read(options.video):
-        grey = faces.grey(frame.image)
-        crops += [faces.crop(grey, box) for box in faces.detect(grey, min_face=options.min_face)]
+    started = time.process_time()
+    for frame in video.read_frames(options.video):
+        grey = detection.grey(frame.image)
+        crops += [
+            detection.crop(grey, box) for box in detection.detect(grey, min_face=options.min_face)
+        ]
         count += 1
-    looking = time.process_time() - began
-    face = seconds_a_face(options.checkpoint, crops)
-    seconds = looking + face * len(crops)
+    detecting = time.process_time() - started
+    face = seconds_per_face(options.checkpoint, crops)
+    seconds = detecting + face * len(crops)
     return {
         "rate": count / seconds * len(os.sched_getaffinity(0)),
-        "ms_looking": 1000 * looking / count,
+        "ms_detect": 1000 * detecting / count,
         "ms_face": 1000 * face,
     }
 
 
 def _batch(options: argparse.Namespace, videos: int, seconds: float) -> dict[str, float]:
-    from gudi import batch
-    from gudi.pipeline import Detection, Settings
+    from gudi.pipeline import run as batch
+    from gudi.settings import DetectionSettings, OutputSettings, RunSettings
 
-    settings = Settings(
+    settings = RunSettings(
         checkpoint=options.checkpoint,
         device="cpu",
-        detection=Detection(min_face=options.min_face),
+        detection=DetectionSettings(min_face=options.min_face),
     )
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "videos")
         inputs.mkdir()
         for number in range(videos):
-            play(options.video, seconds, inputs / f"{number}.mp4")
-        report = batch.run([str(inputs)], Path(folder, "out"), settings, batch.Output(False, False))
+            repeat(options.video, seconds, inputs / f"{number}.mp4")
+        report = batch.run(
+            [str(inputs)], Path(folder, "out"), settings, OutputSettings(False, False)
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "rate": report.frames / report.seconds["inputs"],
@@ -131,7 +136,7 @@ def main() -> None:
             print(f"{seconds} s, {found['frames']} frames: {found['peak_MB']:.0f} MB", flush=True)
     else:
         print(
-            f"{platform.machine()}, {len(os.sched_getaffinity(0))} processors, Python "
+            f"{platform.machine()}, {len(os.sched_getaffinity(0))} CPUs, Python "
             f"{platform.python_version()}, {options.video.name}, --seconds {options.seconds:g}"
         )
         for side in ("one", "ten"):

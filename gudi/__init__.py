@@ -1,3 +1,59 @@
-"""Recognise facial expressions in photos."""
+"""Recognise facial expressions in photos and videos.
 
-__version__ = "0.1.0"
+`batch` writes a result folder, as `gudi batch` does. A `Recognizer` recognises single pictures and
+videos. `detect`, `crop` and `Predictor` are its steps. Every error that gudi raises on purpose is a
+`GudiError`. Importing this package is cheap: NumPy, OpenCV and TensorFlow load on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gudi.version import __version__
+
+if TYPE_CHECKING:
+    from gudi.api import BatchResult, batch
+    from gudi.detection import Box, crop, detect
+    from gudi.errors import GudiError
+    from gudi.predictor import Predictor
+    from gudi.recognizer import Face, Recognizer
+
+__all__ = [
+    "BatchResult",
+    "Box",
+    "Face",
+    "GudiError",
+    "Predictor",
+    "Recognizer",
+    "__version__",
+    "batch",
+    "crop",
+    "detect",
+]
+
+_MODULES = {
+    "BatchResult": "gudi.api",
+    "Box": "gudi.detection",
+    "Face": "gudi.recognizer",
+    "GudiError": "gudi.errors",
+    "Predictor": "gudi.predictor",
+    "Recognizer": "gudi.recognizer",
+    "batch": "gudi.api",
+    "crop": "gudi.detection",
+    "detect": "gudi.detection",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'gudi' has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

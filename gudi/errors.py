@@ -1,22 +1,22 @@
-"""What can go wrong, and the exit code that a command ends with.
+"""What can go wrong, and the exit code that a command then returns.
 
 GudiError                       1
-├── UsageError                  2  an argument that means nothing
-├── InputError                  1  nothing to work on, or an INPUT that is not there
-├── OutputError                 1  the result folder cannot be used
-├── DeviceError                 1  the GPU that was asked for is not to be had
+├── UsageError                  2  an argument that is not valid
+├── InputError                  1  nothing to process, or an INPUT that does not exist
+├── OutputError                 1  the result folder or an output file cannot be written
+├── DeviceError                 1  the requested GPU is not available
 ├── DisplayError                1  no window can be opened
-├── WorkersError                1  no worker process can be started
-├── DatasetError                1  faces and labels to train on are missing or cannot be read
-├── TrainingError               1  there is no training to go on with
-│   └── TrainingDiverged        1  the loss is no number any more
-├── VideoError                  –  one video cannot be read: a row of `files.csv`, too
-├── PhotoError                  –  one photo cannot be read: a row of `files.csv`, never the end
-└── CheckpointError             1  base of all that a checkpoint can lack
-    ├── CheckpointNotFound      1  none at the path, or several and no telling which is meant
-    ├── CheckpointIncomplete    1  a file of the set is missing or too short
-    ├── CheckpointCorrupt       1  a file is damaged: checksums or structure
-    └── CheckpointForeign       1  a sound checkpoint of another network
+├── WorkersError                1  worker processes cannot be started, or cannot do the work
+├── DatasetError                1  the faces and labels to train on are missing or unreadable
+├── TrainingError               1  training cannot continue
+│   └── TrainingDiverged        1  the loss is no longer finite
+├── VideoError                  –  a video cannot be read; in a batch, a row of `files.csv`
+├── PhotoError                  –  a photo cannot be read; in a batch, a row of `files.csv`
+└── CheckpointError             1  base class: a checkpoint cannot be used
+    ├── CheckpointNotFound      1  no checkpoint at the path, or several without a clear choice
+    ├── CheckpointIncomplete    1  a file of the checkpoint is missing or too short
+    ├── CheckpointCorrupt       1  a file is damaged: wrong checksum or structure
+    └── CheckpointForeign       1  an intact checkpoint of another network
 
 A message is one line that names the file, says what was found and what to try.
 """
@@ -27,7 +27,7 @@ import enum
 
 
 class ExitCode(enum.IntEnum):
-    """How every gudi command ends."""
+    """The exit codes of all gudi commands."""
 
     FINISHED = 0
     COULD_NOT_RUN = 1
@@ -42,22 +42,22 @@ class GudiError(Exception):
     exit_code = ExitCode.COULD_NOT_RUN
 
 
-class UsageError(GudiError):
-    """An argument that means nothing."""
+class UsageError(GudiError, ValueError):
+    """An argument is not valid."""
 
     exit_code = ExitCode.WRONG_USAGE
 
 
 class InputError(GudiError):
-    """Nothing to work on, or an INPUT that is not there."""
+    """There is nothing to process, or an INPUT does not exist."""
 
 
 class OutputError(GudiError):
-    """The folder or file to be written cannot be used."""
+    """A folder or file cannot be written."""
 
 
 class DeviceError(GudiError):
-    """The device that was asked for is not to be had."""
+    """The requested device is not available."""
 
 
 class DisplayError(GudiError):
@@ -65,27 +65,27 @@ class DisplayError(GudiError):
 
 
 class WorkersError(GudiError):
-    """Worker processes cannot be started."""
+    """Worker processes cannot be started, or cannot do the work."""
 
 
 class DatasetError(GudiError):
-    """Faces and labels are missing, or are not what they should be."""
+    """The faces and labels of a data set are missing, or not in the expected form."""
 
 
 class TrainingError(GudiError):
-    """A training cannot go on."""
+    """Training cannot continue."""
 
 
 class TrainingDiverged(TrainingError):
-    """The loss is no number any more."""
+    """The loss is no longer finite."""
 
 
 class VideoError(GudiError):
-    """One video cannot be read, or not to its end."""
+    """A video cannot be read, or not to its end."""
 
 
 class PhotoError(GudiError):
-    """One photo cannot be read."""
+    """A photo cannot be read."""
 
 
 class CheckpointError(GudiError):
@@ -93,11 +93,11 @@ class CheckpointError(GudiError):
 
 
 class CheckpointNotFound(CheckpointError):
-    """There is no checkpoint at the path, or more than one and no telling which is meant."""
+    """There is no checkpoint at the path, or several and it is not clear which one to use."""
 
 
 class CheckpointIncomplete(CheckpointError):
-    """A file of the checkpoint is missing or shorter than the others say."""
+    """A file of the checkpoint is missing, or shorter than the other files say."""
 
 
 class CheckpointCorrupt(CheckpointError):
@@ -105,11 +105,14 @@ class CheckpointCorrupt(CheckpointError):
 
 
 class CheckpointForeign(CheckpointError):
-    """A sound checkpoint, but not of the Gudi network."""
+    """The checkpoint is intact but belongs to another network than Gudi's."""
 
 
 def one_line(text: object) -> str:
-    """Return `text` as one line of printable characters; file names may hold others."""
+    """Return `text` on one line, with every character that is not printable escaped.
+
+    Use it for file names, which may contain line breaks and control characters.
+    """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in str(text)

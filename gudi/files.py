@@ -1,16 +1,19 @@
-"""Write files whole or not at all."""
+"""Write files so that they appear complete or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from types import TracebackType
+from typing import IO
 
 import filelock
 import numpy as np
+import numpy.typing as npt
 
 from gudi.errors import OutputError
 
@@ -19,28 +22,29 @@ LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of `path` when the block has ended without an error.
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a binary file that replaces `path` if the block ends without an error.
 
-    Nothing is left behind when it has not, unless the process is killed in the middle.
+    If it does not, `path` stays as it is and the temporary file is removed. Only a process that is
+    killed leaves its temporary file behind.
     """
-    with replaced(path) as beside, open(beside, "wb") as file:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         yield file
         file.flush()
 
 
 @contextlib.contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """Yield the path of an empty file that takes the place of `path`, as `written_whole` has it.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield the path of an empty file that replaces `path`, under the terms of `atomic_write`.
 
-    Its name is short: one of 250 bytes has no room for an ending of ours.
+    The temporary name is short, because a name of 250 bytes leaves no room for a suffix.
     """
     descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent.absolute())
     try:
         yield Path(temporary)
         os.fsync(descriptor)
         os.close(descriptor)
-        # mkstemp makes files that only the owner can read.
+        # mkstemp creates files that only their owner can read.
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
@@ -52,17 +56,53 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path, who: str) -> Iterator[None]:
-    """Keep other processes out of `folder`, which is made for as long as it is missing.
+def write_errors(path: os.PathLike[str] | str) -> Iterator[None]:
+    """Turn an `OSError` while `path` is written into an `OutputError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def remove_temporary_files(folder: Path, *, folders: bool = True, recursive: bool = False) -> None:
+    """Remove the temporary files and folders that killed processes left in `folder`.
+
+    These are the files and folders in `folder` whose names start with `TEMPORARY_PREFIX`. Links
+    are removed, not followed.
 
     Args:
-        folder: where to put the lock.
-        who: what another one that has it is, as in "another training".
+        folder: where to look. It may be missing.
+        folders: also remove temporary folders. Pass False where a folder may be named so by users.
+        recursive: also remove temporary files (not folders) at any depth below `folder`.
 
     Raises:
-        OutputError: another process has it, or it cannot be written to.
+        OSError: one of them cannot be removed.
     """
-    made, lock = not folder.exists(), filelock.FileLock(folder / LOCK)
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
+        elif folders:
+            shutil.rmtree(path)
+    for parent, _, names in os.walk(folder) if recursive else ():
+        for name in names:
+            if name.startswith(TEMPORARY_PREFIX):
+                Path(parent, name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_lock(folder: Path, who: str) -> Iterator[None]:
+    """Lock `folder`, creating it if needed.
+
+    If it was created for the lock and nothing else was put into it, it is removed again.
+
+    Args:
+        folder: the folder to lock against other processes.
+        who: what holds the lock in another process, for the error: "another training".
+
+    Raises:
+        OutputError: another process holds the lock, or the folder cannot be written to.
+    """
+    created, lock = not folder.exists(), filelock.FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -74,63 +114,82 @@ def alone(folder: Path, who: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-        if made and os.listdir(folder) == [LOCK]:
+        if created and os.listdir(folder) == [LOCK]:
             os.unlink(folder / LOCK)
             folder.rmdir()
 
 
 def check_writable(folder: Path) -> None:
-    """Raise `OutputError` unless `folder` can be written to, or be made where it is missing."""
-    there = nearest_folder(folder)
-    if not there.is_dir():
-        raise OutputError(f"{folder} cannot be written to: {there} is a file, not a folder")
+    """Check that `folder` can be written to or, if it is missing, created.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    nearest = nearest_folder(folder)
+    if not nearest.is_dir():
+        raise OutputError(f"{folder} cannot be written to: {nearest} is a file, not a folder")
     if folder.is_symlink() and not folder.exists():
-        raise OutputError(f"{folder} cannot be written to: it is a link to what is not there")
-    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} cannot be written to: it is a link to a missing file")
+    if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(f"{folder} cannot be written to: no permission")
 
 
 def nearest_folder(path: Path) -> Path:
-    """Return `path`, or where it is not there the folder that it would be made in."""
+    """Return `path` or, if it does not exist, the nearest of its parent folders that does."""
     path = path.absolute()
     return next((each for each in (path, *path.parents) if each.exists()), path)
 
 
 def _umask() -> int:
-    """Return the process's umask, which cannot be read without being set."""
+    """Return the umask of the process, which cannot be read without setting it."""
     umask = os.umask(0o077)
     os.umask(umask)
     return umask
 
 
-class Npy:
-    """An npy file that grows row by row and appears whole or not at all."""
+class NpyWriter:
+    """An npy file that grows row by row and appears complete or not at all.
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any = np.float64) -> None:
+    Args:
+        path: the file to write.
+        shape: the shape of one row.
+        dtype: the type that rows are converted to.
+    """
+
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float64
+    ) -> None:
         self._path, self._shape, self._dtype, self._count = path, shape, np.dtype(dtype), 0
 
-    def __enter__(self) -> Npy:
-        self._whole = written_whole(self._path)
-        self._file = self._whole.__enter__()
-        self._header(0)
-        return self
+    def __enter__(self) -> NpyWriter:
+        self._writing = self._write()
+        return self._writing.__enter__()
 
-    def __exit__(self, *error: Any) -> None:
-        if error[0] is None:
-            self._file.seek(0)
-            self._header(self._count)
-        self._whole.__exit__(*error)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._writing.__exit__(kind, error, traceback)
 
-    def append(self, row: np.ndarray) -> None:
+    def append(self, row: npt.NDArray[np.generic]) -> None:
         """Add one row."""
         self._file.write(row.astype(self._dtype).tobytes())
         self._count += 1
 
-    def _header(self, count: int) -> None:
-        """Write the header; NumPy leaves room in it for the first dimension to grow."""
-        description = np.lib.format.dtype_to_descr(self._dtype)
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[NpyWriter]:
+        with atomic_write(self._path) as self._file:
+            self._write_header(0)
+            yield self
+            self._file.seek(0)
+            self._write_header(self._count)
+
+    def _write_header(self, count: int) -> None:
+        """Write the header. NumPy pads it so that the first dimension can grow in place."""
         header = {
-            "descr": description,
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
             "fortran_order": False,
             "shape": (count, *self._shape),
         }

@@ -1,4 +1,4 @@
-"""How long-running work tells how far it is: to nobody, to a terminal, to a pipe, to a log."""
+"""Progress reporting: silent, terminal or notebook, pipe, callback, or JSON log."""
 
 from __future__ import annotations
 
@@ -6,22 +6,37 @@ import contextlib
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from gudi.errors import OutputError, one_line
 
-# Seconds between two lines of progress where there is no terminal to draw a bar on.
-LINE_EVERY = 10
+if TYPE_CHECKING:
+    from tqdm.auto import tqdm
+
+# Seconds between two lines of progress if stderr is not a terminal.
+LINE_INTERVAL = 10
+
+# tqdm's own format without its rate, which counts inputs, not pictures.
+BAR_FORMAT = (
+    "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+)
 
 
 @dataclass(frozen=True)
-class Item:
-    """What became of an input: its name, its status as `files.csv` has it, and why it failed."""
+class FinishedItem:
+    """One finished input.
+
+    Attributes:
+        source: its name, as in `files.csv`.
+        status: `ok`, `no_face` or `failed`, as in `files.csv`.
+        error: "", or why it failed.
+    """
 
     source: str
     status: str
@@ -29,170 +44,266 @@ class Item:
 
 
 class Progress:
-    """Told how far the work is; this one keeps it to itself."""
+    """Receives the progress of long-running work; this class ignores it."""
 
     def note(self, text: str) -> None:
-        """There is something that a person should know."""
+        """Report something that a person should know."""
 
-    def begin(self, label: str, total: int) -> None:
-        """A stage of `total` items begins."""
+    def start(self, label: str, total: int) -> None:
+        """Start a stage of `total` items."""
 
-    def advance(self, item: Item | None = None) -> None:
-        """One more item of the stage is done."""
+    def advance(self, item: FinishedItem | None = None) -> None:
+        """Count one finished item of the stage."""
 
-    def look(self, count: int) -> None:
-        """So many more photos, or frames of a video that is not done yet, have been looked at."""
+    def processed(self, count: int) -> None:
+        """Count `count` more processed pictures: photos, or frames of an unfinished video."""
 
-    def end(self) -> None:
-        """The stage is over."""
+    def finish(self) -> None:
+        """Finish the stage."""
 
 
-class _Notes(Progress):
-    """Writes notes to stderr; whoever reads it may have gone away long before the run is over."""
+@dataclass(frozen=True)
+class ProgressCounts:
+    """How far a stage is, as a callback receives it.
+
+    Attributes:
+        stage: name of the stage, such as `inputs` or `pictures`.
+        finished: finished items.
+        total: all items of the stage.
+        failed: items among the finished ones that failed.
+        pictures: photos and video frames processed in this stage.
+    """
+
+    stage: str
+    finished: int = 0
+    total: int = 0
+    failed: int = 0
+    pictures: int = 0
+
+
+class _Counting(Progress):
+    """Keeps the counts of a stage and shows them after each change."""
+
+    counts = ProgressCounts("")
+
+    def start(self, label: str, total: int) -> None:
+        self.counts = ProgressCounts(label, total=total)
+
+    def advance(self, item: FinishedItem | None = None) -> None:
+        failed = item is not None and item.status == "failed"
+        self.counts = replace(
+            self.counts,
+            finished=self.counts.finished + 1,
+            failed=self.counts.failed + failed,
+        )
+        self.show()
+
+    def processed(self, count: int) -> None:
+        self.counts = replace(self.counts, pictures=self.counts.pictures + count)
+        self.show()
+
+    def show(self) -> None:
+        """Show the counts."""
+
+
+class _Callback(_Counting):
+    """Calls a function with `ProgressCounts` at the start of each stage and after each change.
+
+    Args:
+        callback: the function. An exception that it raises ends the run.
+    """
+
+    def __init__(self, callback: Callable[[ProgressCounts], object]) -> None:
+        self._callback = callback
+
+    def start(self, label: str, total: int) -> None:
+        super().start(label, total)
+        self.show()
+
+    def show(self) -> None:
+        self._callback(self.counts)
+
+
+class _Lines(_Counting):
+    """Writes a line to stderr every few seconds. The reader of stderr may be gone by then."""
+
+    def start(self, label: str, total: int) -> None:
+        super().start(label, total)
+        self._started = time.monotonic()
+        self._next = self._started + LINE_INTERVAL
 
     def note(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            click.echo(f"note: {one_line(text)}", err=True)
+        _print_note(text)
 
-
-class _Bar(_Notes):
-    """Draws a bar on a terminal."""
-
-    def begin(self, label: str, total: int) -> None:
-        with contextlib.suppress(OSError):
-            self._pictures = 0
-            self._bar = click.progressbar(
-                length=total, label=label, file=sys.stderr, show_pos=True, item_show_func=_pictures
-            )
-            self._bar.__enter__()
-
-    def advance(self, item: Item | None = None) -> None:
-        with contextlib.suppress(OSError):
-            self._bar.update(1, self._pictures)
-
-    def look(self, count: int) -> None:
-        with contextlib.suppress(OSError):
-            self._pictures += count
-            self._bar.update(0, self._pictures)
-
-    def end(self) -> None:
-        with contextlib.suppress(OSError):
-            self._bar.__exit__(None, None, None)
-
-
-class _Lines(_Notes):
-    """Writes a line now and then."""
-
-    def begin(self, label: str, total: int) -> None:
-        self._label, self._total = label, total
-        self._count = self._failed = self._pictures = 0
-        self._began = time.monotonic()
-        self._next = self._began + LINE_EVERY
-
-    def advance(self, item: Item | None = None) -> None:
-        self._count += 1
-        self._failed += item is not None and item.status == "failed"
-        self._tell()
-
-    def look(self, count: int) -> None:
-        self._pictures += count
-        self._tell()
-
-    def end(self) -> None:
-        self._write("")
-
-    def _tell(self) -> None:
-        """Write a line if it is time for one."""
+    def show(self) -> None:
         now = time.monotonic()
         if now < self._next:
             return
-        self._next = now + LINE_EVERY
-        seconds = now - self._began
-        more = ""
-        if self._pictures:
-            more += f", {_pictures(self._pictures)}, {self._pictures / seconds:.1f} a second"
-        if self._count:
-            left = seconds / self._count * (self._total - self._count)
-            more += f", about {duration(left)} left"
-        if self._failed:
-            more += f", {self._failed:,} failed"
-        self._write(more)
+        self._next = now + LINE_INTERVAL
+        seconds, finished = now - self._started, self.counts.finished
+        parts = _details(self.counts, seconds)
+        if finished:
+            left = seconds / finished * (self.counts.total - finished)
+            parts.append(f"about {format_duration(left)} left")
+        self._write(parts)
 
-    def _write(self, more: str) -> None:
+    def finish(self) -> None:
+        self._write([])
+
+    def _write(self, parts: list[str]) -> None:
+        how_far = f"{self.counts.finished:,} of {self.counts.total:,}"
         with contextlib.suppress(OSError):
-            click.echo(f"{self._label}: {self._count:,} of {self._total:,}{more}", err=True)
+            click.echo(f"{self.counts.stage}: {', '.join([how_far, *parts])}", err=True)
 
 
-class _Log(Progress):
-    """Writes JSON, a line an event, for programs that watch; and tells another progress, too.
+class _Bar(_Counting):
+    """Draws a progress bar on a terminal or in a notebook. The terminal may close meanwhile."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[NoReturn] | None = None
+
+    def start(self, label: str, total: int) -> None:
+        from tqdm.auto import tqdm
+
+        super().start(label, total)
+        self._started = time.monotonic()
+        with contextlib.suppress(OSError):
+            self._bar = tqdm(
+                total=total,
+                desc=label,
+                file=sys.stderr,
+                bar_format=BAR_FORMAT,
+                dynamic_ncols=True,
+                miniters=0,  # redraw for pictures of an unfinished video, too
+                smoothing=0,  # estimate from all items, as photos and videos differ
+            )
+
+    def note(self, text: str) -> None:
+        if self._bar is None:
+            _print_note(text)
+            return
+        # Erase the bar for the note, and draw it again below.
+        with contextlib.suppress(OSError), self._bar.external_write_mode(sys.stderr):
+            _print_note(text)
+
+    def show(self) -> None:
+        bar = self._bar
+        if bar is None:
+            return
+        details = _details(self.counts, time.monotonic() - self._started)
+        with contextlib.suppress(OSError):
+            bar.set_postfix_str(", ".join(details), refresh=False)
+            bar.update(self.counts.finished - bar.n)
+
+    def finish(self) -> None:
+        bar, self._bar = self._bar, None
+        with contextlib.suppress(OSError):
+            if bar is not None:
+                bar.close()
+
+
+class _JsonLog(Progress):
+    """Writes one line of JSON per event for programs to read, and forwards to another progress.
 
     Events are `begin` and `end` of a `stage`, `item` with `source` and `status`, and `note`.
 
     Args:
-        path: the file, to which the lines are appended.
-        also: whom else to tell.
+        path: the file; lines are appended to it.
+        forward: the other progress.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, also: Progress) -> None:
-        self._also, self._stage, self._count, self._path = also, "", 0, path
-        self._complained = False
+    def __init__(self, path: Path, forward: Progress) -> None:
+        self._forward, self._stage, self._count, self._path = forward, "", 0, path
+        self._incomplete = self._torn = False
         try:
-            self._file: IO[str] = path.open("a", encoding="utf-8", errors="backslashreplace")
+            # Unbuffered: what a full disk does not take must not come up again at exit.
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+            raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
     def note(self, text: str) -> None:
-        self._also.note(text)
+        self._forward.note(text)
         self._write("note", text=text)
 
-    def begin(self, label: str, total: int) -> None:
-        self._also.begin(label, total)
+    def start(self, label: str, total: int) -> None:
+        self._forward.start(label, total)
         self._stage, self._count = label, 0
         self._write("begin", total=total)
 
-    def advance(self, item: Item | None = None) -> None:
-        self._also.advance(item)
+    def advance(self, item: FinishedItem | None = None) -> None:
+        self._forward.advance(item)
         self._count += 1
         self._write("item", **(asdict(item) if item is not None else {}))
 
-    def look(self, count: int) -> None:
-        self._also.look(count)
+    def processed(self, count: int) -> None:
+        self._forward.processed(count)
 
-    def end(self) -> None:
-        self._also.end()
+    def finish(self) -> None:
+        self._forward.finish()
         self._write("end", done=self._count)
 
     def _write(self, event: str, **values: Any) -> None:
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        line = {"time": now, "event": event, "stage": self._stage} | values
+        entry = {"time": now, "event": event, "stage": self._stage} | values
+        text = json.dumps(entry, ensure_ascii=False) + "\n"
+        line = text.encode(errors="backslashreplace")
+        # The line before it may have ended in the middle.
+        line = b"\n" + line if self._torn else line
         try:
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._file.flush()
-        except OSError as error:  # a full disk must not end what is being logged
-            if not self._complained:
-                self._complained = True
-                self._also.note(f"{self._path} lacks what happens now: {error.strerror}")
+            written = self._file.write(line)
+            self._torn = written < len(line)
+            problem = "it was not written as a whole" if self._torn else ""
+        except OSError as error:  # a full disk must not end the work that is logged
+            problem = error.strerror or str(error)
+        if problem and not self._incomplete:
+            self._incomplete = True
+            self._forward.note(f"the log {self._path} is incomplete: {problem}")
 
 
-def shown(log: Path | None = None) -> Progress:
-    """Return a progress that fits where stderr goes to, and writes to the file `log` besides.
+def progress_for(choice: bool | Callable[[ProgressCounts], object]) -> Progress:
+    """Return the progress that a caller from Python asks for.
+
+    Args:
+        choice: True draws a bar on a terminal or in a notebook; False is silent; a function is
+            called with `ProgressCounts`.
+    """
+    if callable(choice):
+        return _Callback(choice)
+    return _Bar() if choice and sys.stderr is not None else Progress()
+
+
+def terminal_progress(log: Path | None = None) -> Progress:
+    """Return a bar if stderr is a terminal, otherwise lines; also write to the file `log`.
 
     Raises:
         OutputError: `log` cannot be written.
     """
     progress = _Bar() if sys.stderr.isatty() else _Lines()
-    return progress if log is None else _Log(log, progress)
+    return progress if log is None else _JsonLog(log, progress)
 
 
-def _pictures(count: int | None) -> str:
-    return f"{count:,} pictures" if count else ""
+def _print_note(text: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(f"note: {one_line(text)}", err=True)
 
 
-def duration(seconds: float) -> str:
-    """Return so many seconds as people say it: 7.5 s, 45 s, 3 min 20 s, 1 h 5 min."""
+def _details(counts: ProgressCounts, seconds: float) -> list[str]:
+    """Return what there is to say besides the finished items; `seconds` are those of the stage."""
+    details = []
+    if counts.pictures:
+        details.append(f"{counts.pictures:,} pictures")
+        if seconds > 0:
+            details.append(f"{counts.pictures / seconds:.1f} per second")
+    if counts.failed:
+        details.append(f"{counts.failed:,} failed")
+    return details
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration for people: 7.5 s, 45 s, 3 min 20 s, 1 h 5 min."""
     if seconds < 59.5:
         return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)

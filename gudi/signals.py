@@ -1,4 +1,4 @@
-"""End what takes long at a point where nothing is lost."""
+"""Stop long-running work at a point where nothing is lost."""
 
 from __future__ import annotations
 
@@ -6,24 +6,31 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 
 @contextlib.contextmanager
-def stop_requested() -> Iterator[list]:
-    """Yield a list that the first SIGINT or SIGTERM puts itself into; the second one interrupts."""
-    requests: list = []
+def stop_requested() -> Iterator[list[int]]:
+    """Yield a list to which the first SIGINT or SIGTERM is added; the second one interrupts.
+
+    Outside the main thread, which alone receives signals, the list stays empty.
+
+    Raises:
+        KeyboardInterrupt: a second signal arrived before the block ended.
+    """
+    requests: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield requests  # only the main thread is told of signals
+        yield requests
         return
 
-    def note(number: int, _: object) -> None:
+    def note(number: int, _: FrameType | None) -> None:
         if requests:
             raise KeyboardInterrupt
         requests.append(number)
 
-    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    previous = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield requests
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Items that bring more items."""
+"""Items that lead to more items."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobs.outcome import Item
 
 
 class Supply(Generic[Item]):
-    """An iterator to which items can be added while it is used, and even after it has ended.
+    """An iterator that takes more items while it is used, and after it has ended.
 
     Args:
         items: the first items. Those that are added come before the rest of them.
@@ -21,7 +21,7 @@ class Supply(Generic[Item]):
         self._added: deque[Iterator[Item]] = deque()
 
     def add(self, items: Iterable[Item]) -> None:
-        """Let `items` come next, after those that were added before."""
+        """Let `items` come next, after others that were added before."""
         self._added.append(iter(items))
 
     def __iter__(self) -> Iterator[Item]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,6 +21,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 NAME = "Gudi_model_100_epochs_20000_faces"
+UNITS = 40  # hidden units of `narrow`
 
 
 def draw_face(size: int = 200, width: int = 300, height: int = 300, x: int = 50, y: int = 50):
@@ -61,6 +66,48 @@ def run_gudi(*arguments, cwd=None, **options) -> subprocess.CompletedProcess:
         timeout=300,
         **options,
     )
+
+
+def call_gudi(*arguments, cwd=None, env=None, input=None) -> subprocess.CompletedProcess:
+    """Run `gudi` in this process: as `run_gudi`, without the seconds that its imports take.
+
+    Args:
+        arguments: those of the command.
+        cwd: the folder to run it in; by default the current one.
+        env: environment variables to set while it runs.
+        input: text on its standard input.
+    """
+    from gudi.cli import main
+
+    streams = sys.stdin, sys.stdout, sys.stderr
+    terminated, folder, environment = (
+        signal.getsignal(signal.SIGTERM),
+        os.getcwd(),
+        dict(os.environ),
+    )
+    sys.stdin = io.TextIOWrapper(io.BytesIO((input or "").encode()), encoding="utf-8")
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", newline="\n")
+        for _ in range(2)
+    )
+    try:
+        os.environ.update(env or {})
+        os.chdir(cwd or folder)
+        main([str(each) for each in arguments], prog_name="gudi")
+        code = 0  # not reached: click ends with SystemExit
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        texts = []
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            texts.append(stream.buffer.getvalue().decode(errors="backslashreplace"))
+        sys.stdin, sys.stdout, sys.stderr = streams
+        signal.signal(signal.SIGTERM, terminated)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+    return subprocess.CompletedProcess(arguments, code, *texts)
 
 
 def gudi_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
@@ -118,6 +165,39 @@ def made(tmp_path_factory):
     return prefix, faces, expected
 
 
+@pytest.fixture(scope="session")
+def narrow(made, tmp_path_factory) -> Path:
+    """A packed checkpoint of 0.6 MB: `made` with `UNITS` hidden units and larger weights.
+
+    With those of `made` the predictions for all faces are nearly the same.
+    """
+    from gudi import checkpoint
+
+    values = checkpoint.load(made[0]).values
+    values["FullyConnected/W"] = values["FullyConnected/W"] * 20
+    values["FullyConnected/W"][:, UNITS:] = 0
+    path = tmp_path_factory.mktemp("narrow") / "narrow.gudi"
+    checkpoint.pack(values, path)
+    return path
+
+
+@pytest.fixture
+def small_files():
+    """A function that limits the size of the files that this process can write, in bytes."""
+    resource = pytest.importorskip("resource")
+
+    @contextlib.contextmanager
+    def limited(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
+
+
 @pytest.fixture
 def checkpoint(made, tmp_path) -> Path:
     """The prefix of a copy of `made` that a test may spoil (links: it is 455 MB)."""
@@ -148,16 +228,52 @@ def cluster(started_cluster):
     return started_cluster
 
 
-@pytest.fixture
-def photos(tmp_path) -> Path:
-    """A folder with four good photos: one face, one face in a folder below, two faces, none."""
-    folder = tmp_path / "photos"
+def make_photos(folder: Path) -> Path:
+    """Make a folder of four photos: one face, one face in a folder below, two faces, none."""
     save(folder / "one.jpg", draw_face())
     save(folder / "below" / "one.png", draw_face(120, 200, 260, 30, 60))
     two = np.hstack([draw_face(120, 250, 300, 40, 60), draw_face(120, 250, 300, 60, 80)])
     save(folder / "two.bmp", two)
     save(folder / "none.jpg", np.full((100, 120, 3), 128, np.uint8))
     return folder
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """The folder that `make_photos` makes."""
+    return make_photos(tmp_path / "photos")
+
+
+class FinishedRun(NamedTuple):
+    """A finished run of `gudi batch photos --out results --crops` with gudi's own checkpoint.
+
+    Attributes:
+        photos: the folder that `make_photos` makes; the command ran in its parent.
+        out: the result folder. Tests only read it.
+        done: what the command printed.
+    """
+
+    photos: Path
+    out: Path
+    done: subprocess.CompletedProcess
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> FinishedRun:
+    """A finished run that tests only read."""
+    folder = tmp_path_factory.mktemp("finished")
+    photos = make_photos(folder / "photos")
+    done = call_gudi("batch", "photos", "--out", "results", "--crops", cwd=folder)
+    return FinishedRun(photos, folder / "results", done)
+
+
+@pytest.fixture(scope="session")
+def predictor():
+    """gudi's own network on the CPU, in batches of eight faces."""
+    from gudi.predictor import Predictor
+
+    with Predictor(device="cpu", batch_size=8) as opened:
+        yield opened
 
 
 def small_face(seed: int = 0) -> np.ndarray:
@@ -195,3 +311,17 @@ def browser():
     browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
     yield browser
     browser.quit()
+
+
+@pytest.fixture
+def make_files(tmp_path):
+    """A function that makes this many small files, `photos/00.jpg` and so on, and returns them."""
+
+    def make(count: int) -> list[Path]:
+        paths = [tmp_path / "photos" / f"{number:02}.jpg" for number in range(count)]
+        for path in paths:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(path.name.encode())
+        return paths
+
+    return make

@@ -12,8 +12,8 @@ import sys
 
 import numpy as np
 import pytest
+from clips import write_video as make
 from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
-from test_video import make
 
 specification = importlib.util.spec_from_file_location("faults", ROOT / "benchmarks" / "faults.py")
 faults = importlib.util.module_from_spec(specification)

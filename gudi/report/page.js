@@ -1,5 +1,5 @@
-// Draws the rows of the page, those that pass the filters, a page at a time. What others have
-// named becomes text or an attribute, never markup.
+// Shows the entries that match the filters, one page at a time. Names chosen by others become text
+// or attributes, never markup.
 
 const COLOURS = 7;
 
@@ -7,8 +7,8 @@ const $ = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 const percent = (thousandths) => `${(thousandths / 10).toFixed(1)}%`;
 const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
-// Systems differ in how they write an ä.
-const folded = (text) => text.normalize("NFC").toLowerCase();
+// Systems differ in how they encode an ä.
+const normalized = (text) => text.normalize("NFC").toLowerCase();
 
 const { emotions, thumbnails } = take("about");
 const entries = take("rows").map(
@@ -18,10 +18,10 @@ const entries = take("rows").map(
     for (let at = 1; at < found.length; at += 3) faces += found[at];
     const picture = index in thumbnails ? `data:image/jpeg;base64,${thumbnails[index]}` : thumbnail;
     return { source, kind, status, found, faces, width, height, frames, annotated, picture, error,
-      timeline, folded: folded(source), confidence: 0 };
+      timeline, normalized: normalized(source), confidence: 0 };
   });
 
-// Returns the content of a data block, which is not kept twice.
+// Returns the content of a data block and removes the block, so that it is not in memory twice.
 function take(id) {
   const block = $(id);
   const content = JSON.parse(block.textContent);
@@ -33,7 +33,7 @@ function make(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-function draw(tag, attributes = {}, ...children) {
+function makeSvg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
@@ -43,13 +43,13 @@ function fill(element, attributes, children) {
   return element;
 }
 
-function emotionName(index) {
-  return [draw("svg", { class: "swatch", "aria-hidden": "true" },
-    draw("rect", { width: "100%", height: "100%", class: `e${index % COLOURS}` })),
+function makeEmotionName(index) {
+  return [makeSvg("svg", { class: "swatch", "aria-hidden": "true" },
+    makeSvg("rect", { width: "100%", height: "100%", class: `e${index % COLOURS}` })),
   make("bdi", {}, emotions[index])];
 }
 
-// A list of which one page is in the document.
+// A list, one page of which is in the document.
 class Pages {
   constructor(section, render) {
     this.root = $(section).querySelector(".pages");
@@ -85,25 +85,23 @@ class Pages {
     this.input.value = this.page + 1;
     this.input.max = this.last + 1;
     this.nav.querySelector("span").textContent = `of ${number(this.last + 1)}`;
-    // A disabled button would lose the focus of whoever pages by keyboard.
+    // A button that is really disabled would lose the focus of keyboard users.
     this.nav.querySelector(".previous").ariaDisabled = this.page === 0;
     this.nav.querySelector(".next").ariaDisabled = this.page === this.last;
     if (this.root.getBoundingClientRect().top < 0) this.root.scrollIntoView();
   }
 }
 
-// Photos and videos
-
-function cardOf(entry) {
+function makeCard(entry) {
   const cut = entry.source.lastIndexOf("/") + 1;
-  const card = make("li", { class: "card" }, pictureOf(entry),
+  const card = make("li", { class: "card" }, makePicture(entry),
     make("p", { class: "name", title: entry.source }, make("bdi", {}, entry.source.slice(cut))));
   if (cut) {
     card.append(make("p", { class: "folder", title: entry.source },
       make("bdi", {}, entry.source.slice(0, cut))));
   }
-  if (entry.found.length) card.append(emotionsOf(entry));
-  card.append(make("p", { class: "details" }, detailsOf(entry)));
+  if (entry.found.length) card.append(makeEmotions(entry));
+  card.append(make("p", { class: "details" }, describe(entry)));
   if (entry.timeline) {
     const button = make("button", { type: "button" }, "Timeline");
     button.addEventListener("click", () => openVideo(entry));
@@ -112,9 +110,9 @@ function cardOf(entry) {
   return card;
 }
 
-function pictureOf(entry) {
-  const what = { ok: plural(entry.faces, "face"), no_face: "No face", failed: "Failed" };
-  let picture = make("span", { class: "missing" }, what[entry.status]);
+function makePicture(entry) {
+  const results = { ok: plural(entry.faces, "face"), no_face: "No face", failed: "Failed" };
+  let picture = make("span", { class: "missing" }, results[entry.status]);
   if (entry.picture) {
     const missing = picture;
     picture = make("img", { src: entry.picture, alt: entry.source, loading: "lazy" });
@@ -125,17 +123,17 @@ function pictureOf(entry) {
     "aria-label": `Open annotated ${entry.source}` }, picture);
 }
 
-function emotionsOf(entry) {
+function makeEmotions(entry) {
   const list = make("ul", { class: "found" });
   for (let at = 0; at < entry.found.length; at += 3) {
     const [emotion, count, highest] = entry.found.slice(at, at + 3);
-    list.append(make("li", {}, ...emotionName(emotion), count > 1 ? ` ×${number(count)}` : "",
-      make("span", { class: "share" }, `${count > 1 ? "≤ " : ""}${percent(highest)}`)));
+    list.append(make("li", {}, ...makeEmotionName(emotion), count > 1 ? ` ×${number(count)}` : "",
+      make("span", { class: "percent" }, `${count > 1 ? "≤ " : ""}${percent(highest)}`)));
   }
   return list;
 }
 
-function detailsOf(entry) {
+function describe(entry) {
   const details = [];
   if (entry.width) details.push(`${entry.width} × ${entry.height}`);
   if (entry.frames) details.push(plural(entry.frames, "frame"));
@@ -146,38 +144,37 @@ function detailsOf(entry) {
 }
 
 function filter() {
-  const chosen = new Set();
-  for (const box of $("emotions").querySelectorAll(":checked")) chosen.add(Number(box.value));
-  const least = 10 * $("confidence").valueAsNumber;
-  const name = folded($("name").value.trim());
+  const selected = new Set();
+  for (const box of $("emotions").querySelectorAll(":checked")) selected.add(Number(box.value));
+  const threshold = 10 * $("confidence").valueAsNumber;
+  const name = normalized($("name").value.trim());
   const kind = $("kind").value;
   const status = $("status").value;
-  $("least").textContent = `${$("confidence").value}%`;
+  $("threshold").textContent = `${$("confidence").value}%`;
 
-  const passed = entries.filter((entry) => {
+  const matching = entries.filter((entry) => {
     entry.confidence = -1;
     for (let at = 0; at < entry.found.length; at += 3) {
-      if (!chosen.size || chosen.has(entry.found[at])) {
+      if (!selected.size || selected.has(entry.found[at])) {
         entry.confidence = Math.max(entry.confidence, entry.found[at + 2]);
       }
     }
     return (!kind || entry.kind === kind) && (!status || entry.status === status)
-      && (!(chosen.size || least) || entry.confidence >= least) && entry.folded.includes(name);
+      && (!(selected.size || threshold) || entry.confidence >= threshold)
+      && entry.normalized.includes(name);
   });
-  inputs.show(order(passed, $("order").value));
+  inputs.show(sort(matching, $("order").value));
 }
 
-// Sorts entries that come in the order of their names; those without a face stay last.
-function order(passed, by) {
-  if (by === "name-down") return passed.reverse();
-  if (by === "faces") return passed.sort((one, other) => other.faces - one.faces);
+// Sorts entries that are in the order of their names. Those without a face stay last.
+function sort(matching, by) {
+  if (by === "name-reverse") return matching.reverse();
+  if (by === "faces") return matching.sort((one, other) => other.faces - one.faces);
   const rank = ({ confidence }) => (confidence < 0 ? Infinity : confidence);
-  if (by === "unsure") return passed.sort((one, other) => rank(one) - rank(other) || 0);
-  if (by === "sure") return passed.sort((one, other) => other.confidence - one.confidence);
-  return passed;
+  if (by === "lowest") return matching.sort((one, other) => rank(one) - rank(other) || 0);
+  if (by === "highest") return matching.sort((one, other) => other.confidence - one.confidence);
+  return matching;
 }
-
-// Timelines
 
 function openVideo(entry) {
   videos.turn(Math.floor(videos.items.indexOf(entry) / videos.size));
@@ -187,49 +184,39 @@ function openVideo(entry) {
   item.firstChild.focus();
 }
 
-function videoOf(entry) {
+function makeVideo(entry) {
   const item = make("details", { class: "video" },
     make("summary", {}, make("bdi", {}, entry.source), " ",
-      make("small", {}, detailsOf(entry) || "nothing was read")));
-  // Nothing is drawn, and no video is loaded, before someone looks.
-  item.addEventListener("toggle", () => item.append(...timelineOf(entry)), { once: true });
+      make("small", {}, describe(entry) || "no frames were read")));
+  // Draw the timeline and load the video only when the item is opened.
+  item.addEventListener("toggle", () => item.append(...makeTimeline(entry)), { once: true });
   return make("li", {}, item);
 }
 
-function timelineOf(entry) {
+function makeTimeline(entry) {
   if (!entry.timeline) {
     return [make("p", {}, entry.faces ? "Its faces are in faces.csv." : "No face was found.")];
   }
   const [width, bins] = entry.timeline;
-  const means = meansOf(bins);
-  const plot = make("div", { class: "plot" });
-  const cursors = emotions.map((emotion, index) => {
-    const cursor = draw("line", { y1: 0, y2: 100 });
-    plot.append(make("span", { class: "of" }, ...emotionName(index)),
-      draw("svg", { viewBox: `0 0 ${bins.length} 100`, preserveAspectRatio: "none",
-        "aria-hidden": "true", class: "strip" },
-      draw("path", { d: areaOf(bins, index + 1), class: `e${index % COLOURS}` }), cursor),
-      make("span", { class: "mean" }, `${means[index].toFixed(0)}%`));
-    return cursor;
-  });
+  const { plot, cursors } = makePlot(bins);
   const slider = make("input", { type: "range", min: 0, max: bins.length - 1, step: 1, value: 0,
     "aria-label": `Time in ${entry.source}` });
-  const said = make("p", { class: "said" });
-  const film = filmOf(entry);
+  const reading = make("p", { class: "reading" });
+  const player = makePlayer(entry);
 
-  const tell = (bin) => {
+  const show = (bin) => {
     for (const cursor of cursors) {
       cursor.setAttribute("x1", bin + 0.5);
       cursor.setAttribute("x2", bin + 0.5);
     }
-    const text = `${clock(bin * width, width)}: ${sayBin(bins[bin])}`;
-    said.textContent = text;
+    const text = `${clock(bin * width, width)}: ${describeBin(bins[bin])}`;
+    reading.textContent = text;
     slider.ariaValueText = text;
   };
-  const choose = (bin) => {
+  const seek = (bin) => {
     slider.value = bin;
-    tell(bin);
-    film.go(bin * width);
+    show(bin);
+    player.seek(bin * width);
   };
   const binAt = (event) => {
     const { left, width: across } = plot.querySelector("svg.strip").getBoundingClientRect();
@@ -237,37 +224,53 @@ function timelineOf(entry) {
       Math.max(0, Math.floor(((event.clientX - left) / across) * bins.length)));
   };
   const overStrip = (event) => event.target.closest(".strip");
-  plot.addEventListener("pointermove", (event) => overStrip(event) && tell(binAt(event)));
-  plot.addEventListener("pointerleave", () => tell(slider.valueAsNumber));
-  plot.addEventListener("click", (event) => overStrip(event) && choose(binAt(event)));
-  slider.addEventListener("input", () => choose(slider.valueAsNumber));
-  film.follow((time) => {
+  plot.addEventListener("pointermove", (event) => overStrip(event) && show(binAt(event)));
+  plot.addEventListener("pointerleave", () => show(slider.valueAsNumber));
+  plot.addEventListener("click", (event) => overStrip(event) && seek(binAt(event)));
+  slider.addEventListener("input", () => seek(slider.valueAsNumber));
+  player.follow((time) => {
     slider.value = Math.floor(time / width);
-    tell(slider.valueAsNumber);
+    show(slider.valueAsNumber);
   });
   plot.append(slider, make("div", { class: "clock", "aria-hidden": "true" },
     make("span", {}, "0:00"), make("span", {}, clock(bins.length * width, width))));
-  tell(0);
-  return [...film.elements, make("p", { class: "hint" },
-    "Mean probability of each emotion over time; on the right, of the whole video."),
-  plot, said, tableOf(width, bins)];
+  show(0);
+  return [...player.elements, make("p", { class: "hint" },
+    "Mean probability of each emotion over time. On the right: the mean of the whole video."),
+  plot, reading, makeTable(width, bins)];
 }
 
-// The annotated video, or what stands in for one that is not there or that no browser plays.
-function filmOf(entry) {
-  if (!entry.annotated) return { elements: [], go() {}, follow() {} };
+// Returns a strip per emotion, and the line in each that marks a time.
+function makePlot(bins) {
+  const means = meansOf(bins);
+  const plot = make("div", { class: "plot" });
+  const cursors = emotions.map((emotion, index) => {
+    const cursor = makeSvg("line", { y1: 0, y2: 100 });
+    plot.append(make("span", { class: "label" }, ...makeEmotionName(index)),
+      makeSvg("svg", { viewBox: `0 0 ${bins.length} 100`, preserveAspectRatio: "none",
+        "aria-hidden": "true", class: "strip" },
+      makeSvg("path", { d: areaOf(bins, index + 1), class: `e${index % COLOURS}` }), cursor),
+      make("span", { class: "mean" }, `${means[index].toFixed(0)}%`));
+    return cursor;
+  });
+  return { plot, cursors };
+}
+
+// The annotated video and a link to it, for browsers that cannot play it.
+function makePlayer(entry) {
+  if (!entry.annotated) return { elements: [], seek() {}, follow() {} };
   const link = make("a", { href: entry.annotated, target: "_blank" }, "Open the annotated video");
-  const film = make("video", { controls: "", preload: "metadata", src: entry.annotated,
+  const player = make("video", { controls: "", preload: "metadata", src: entry.annotated,
     ...(entry.picture && { poster: entry.picture }), "aria-label": `Annotated ${entry.source}` });
-  film.addEventListener("error", () => film.remove());
+  player.addEventListener("error", () => player.remove());
   return {
-    elements: [film, make("p", {}, link)],
-    go(time) {
-      film.currentTime = time;
+    elements: [player, make("p", {}, link)],
+    seek(time) {
+      player.currentTime = time;
       link.href = `${entry.annotated}#t=${time}`;
     },
     follow(show) {
-      film.addEventListener("timeupdate", () => show(film.currentTime));
+      player.addEventListener("timeupdate", () => show(player.currentTime));
     },
   };
 }
@@ -275,27 +278,28 @@ function filmOf(entry) {
 function meansOf(bins) {
   const sums = emotions.map(() => 0);
   let faces = 0;
-  for (const [count, ...shares] of bins.filter(Boolean)) {
+  for (const [count, ...percentages] of bins.filter(Boolean)) {
     faces += count;
-    shares.forEach((share, index) => { sums[index] += count * share; });
+    percentages.forEach((value, index) => { sums[index] += count * value; });
   }
   return sums.map((sum) => sum / faces);
 }
 
-// Returns the path below the values at `column` of the bins; there is none where a bin is empty.
+// Returns the path of the area below the values in a column of the bins, with gaps at empty bins.
 function areaOf(bins, column) {
   return bins.map((bin, at) => (bin ? `M${at} 100V${100 - bin[column]}h1V100z` : "")).join("");
 }
 
-function sayBin(bin) {
+function describeBin(bin) {
   if (!bin) return "no face";
-  const [count, ...shares] = bin;
-  const named = shares.map((share, index) => [share, emotions[index]]).sort((a, b) => b[0] - a[0]);
-  return named.slice(0, 3).map(([share, name]) => `${name} ${share}%`).join(", ")
+  const [count, ...percentages] = bin;
+  const named = percentages.map((value, index) => [value, emotions[index]])
+    .sort((one, other) => other[0] - one[0]);
+  return named.slice(0, 3).map(([value, name]) => `${name} ${value}%`).join(", ")
     + ` (${plural(count, "face")})`;
 }
 
-// Returns seconds as h:mm:ss, with as many decimals as tell bins of `width` from each other.
+// Returns seconds as h:mm:ss, with enough decimals to tell bins of `width` apart.
 function clock(seconds, width) {
   const digits = width < 0.1 ? 2 : width < 1 ? 1 : 0;
   const rest = (seconds % 60).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
@@ -304,14 +308,14 @@ function clock(seconds, width) {
   return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
 }
 
-function tableOf(width, bins) {
+function makeTable(width, bins) {
   const table = make("details", { class: "numbers" }, make("summary", {}, "As a table"));
   table.addEventListener("toggle", () => {
     const head = ["Time", "Faces", ...emotions].map((name) => make("th", { scope: "col" }, name));
     const rows = bins.map((bin, at) => make("tr", {},
       make("th", { scope: "row" }, clock(at * width, width)),
       ...(bin || [0]).map((value, column) => make("td", {}, column ? `${value}%` : number(value)))));
-    // It may be wider than the page, and a keyboard has to reach what is beyond the edge.
+    // It may be wider than the page. Keyboard users must be able to scroll it.
     table.append(make("div", { class: "wide", tabindex: 0, role: "region",
       "aria-label": "Timeline as a table" },
     make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows))));
@@ -319,23 +323,21 @@ function tableOf(width, bins) {
   return table;
 }
 
-// Failures
-
-function reasonOf(entry) {
+function makeFailure(entry) {
   return make("li", {}, make("p", { class: "name" }, make("bdi", {}, entry.source)),
     make("p", {}, make("bdi", {}, entry.error || "unknown")));
 }
 
 $("emotions").append(...emotions.map((name, index) => make("label", {},
-  make("input", { type: "checkbox", value: index }), ...emotionName(index))));
+  make("input", { type: "checkbox", value: index }), ...makeEmotionName(index))));
 $("filters").addEventListener("input", filter);
-// The event comes before the fields have their old values again.
+// The event comes before the fields are reset.
 $("filters").addEventListener("reset", () => setTimeout(filter));
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 
-const inputs = new Pages("inputs", cardOf);
-const videos = new Pages("videos", videoOf);
-const failures = new Pages("failures", reasonOf);
+const inputs = new Pages("inputs", makeCard);
+const videos = new Pages("videos", makeVideo);
+const failures = new Pages("failures", makeFailure);
 filter();
 videos.show(entries.filter((entry) => entry.kind === "video"));
 failures.show(entries.filter((entry) => entry.status === "failed"));

@@ -1,0 +1,113 @@
+"""`gudi checkpoint`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gudi.cli.group import OrderedGroup, exit_codes, print_message
+from gudi.cli.options import NonEmptyPath, network_option, option
+from gudi.cli.text import describe_checkpoint
+from gudi.constants import CHECKPOINT_NAME
+from gudi.errors import ExitCode
+
+
+@click.group(cls=OrderedGroup, epilog=exit_codes(finished="finished"))
+def checkpoint() -> None:
+    """Inspect, repair or pack a checkpoint.
+
+    \b
+    Examples:
+      gudi checkpoint inspect old-folder/
+      gudi checkpoint adopt old-folder/
+    """
+
+
+@checkpoint.command(
+    name="inspect",
+    epilog=exit_codes(
+        finished="gudi can use the checkpoint", could_not_run="gudi cannot use the checkpoint"
+    ),
+)
+@click.argument("path", required=False)
+@option("--json", "as_json", is_flag=True, help="Print all details as JSON.")
+@option("--verify", is_flag=True, help="Read all data and verify its checksums.")
+@network_option
+def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: int | None) -> None:
+    """Describe a checkpoint and say whether gudi can use it.
+
+    PATH is the prefix, the folder or any file of the checkpoint. Without PATH, the command
+    describes the checkpoint that gudi uses by default.
+
+    \b
+    Examples:
+      gudi checkpoint inspect old-folder/
+      gudi checkpoint inspect old-folder/ --verify
+    """
+    from gudi.checkpoint import inspect
+
+    report = inspect(path, verify=verify, number=network)
+    if as_json:
+        click.echo(report.as_json())
+    else:
+        click.echo(describe_checkpoint(report, verified=verify))
+    sys.exit(ExitCode.FINISHED if report.usable else ExitCode.COULD_NOT_RUN)
+
+
+@checkpoint.command(epilog=exit_codes(finished="written"))
+@click.argument("path", required=False)
+@option(
+    "--to",
+    type=NonEmptyPath(file_okay=False),
+    default="checkpoints",
+    metavar="DIR",
+    help="Folder to write to.",
+)
+@option(
+    "--name", metavar="NAME", default=CHECKPOINT_NAME, help="Name of the files, without extension."
+)
+@network_option
+def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
+    """Write a complete copy under the original names.
+
+    PATH is the prefix, the folder or any file of the checkpoint, which is only read. Without PATH,
+    the command copies the checkpoint that gudi uses by default. Everything that is written is read
+    back and compared. The old scripts can load the copy under TensorFlow 1.x.
+
+    \b
+    Examples:
+      gudi checkpoint adopt old-folder/
+      gudi checkpoint adopt old-folder/ --to data/
+    """
+    from gudi.checkpoint import adopt
+
+    adopted = adopt(path, to, name, network)
+    for note in adopted.notes:
+        print_message(note)
+    click.echo(adopted.prefix)
+
+
+@checkpoint.command(epilog=exit_codes(finished="written"))
+@click.argument("path")
+@click.argument("packed", type=NonEmptyPath(dir_okay=False))
+@network_option
+def pack(path: str, packed: Path, network: int | None) -> None:
+    """Pack the weights into one small file.
+
+    PATH is the prefix, the folder or any file of the checkpoint, which is only read. PACKED is the
+    file to write; its name must end in .gudi.
+
+    The weights of the largest layer are rounded to 8 bits; gudi evaluate shows what this costs. A
+    packed file can be used wherever a checkpoint is expected, and gudi checkpoint adopt turns it
+    back into an ordinary one.
+
+    \b
+    Example:
+      gudi checkpoint pack old-folder/ small.gudi
+    """
+    from gudi.checkpoint import pack_checkpoint
+
+    print_message(f"{pack_checkpoint(path, packed, network):,} bytes")
+    click.echo(packed)

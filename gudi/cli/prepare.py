@@ -1,0 +1,133 @@
+"""`gudi prepare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gudi.cli.group import OrderedGroup, exit_codes, print_message
+from gudi.cli.options import (
+    Decorator,
+    NonEmptyPath,
+    combine,
+    option,
+    scale_factor_option,
+    usage_option,
+    workers_option,
+)
+from gudi.cli.text import describe_prepared
+from gudi.progress import terminal_progress
+
+EXIT_CODES = exit_codes(finished="finished, even if some rows were skipped")
+
+_scale_factor_option = scale_factor_option("; it is part of the file names.")
+
+
+def _preparing_options(usages: str) -> Decorator[Any]:
+    """Return the options that all `prepare` commands have; `usages` are the parts of the set."""
+    return combine(
+        option(
+            "--out",
+            type=NonEmptyPath(file_okay=False),
+            default="data",
+            metavar="DIR",
+            help="Folder for the files.",
+        ),
+        usage_option("Parts of the data set to use", usages),
+        option("--overwrite", is_flag=True, help="Replace files of the same names."),
+        workers_option,
+    )
+
+
+@click.group(cls=OrderedGroup, epilog=EXIT_CODES)
+def prepare() -> None:
+    """Convert a data set for gudi train and gudi evaluate.
+
+    \b
+    Examples:
+      gudi prepare fer fer2013.csv
+      gudi prepare raf-aligned RAF-DB/basic
+    """
+
+
+@prepare.command(epilog=EXIT_CODES)
+@click.argument("csv", type=NonEmptyPath(dir_okay=False))
+@_scale_factor_option
+@option(
+    "--whole",
+    is_flag=True,
+    help="Use the pictures as they are, without detecting faces. The files are then named "
+    "whole_data_images.npy and so on.",
+)
+@_preparing_options("Training, PublicTest, PrivateTest")
+def fer(csv: Path, out: Path, **options: Any) -> None:
+    """Prepare FER2013.
+
+    CSV is fer2013.csv. As in the original, each picture is placed on a grey square, and the largest
+    face that is detected there is resized to 48×48 pixels.
+
+    DIR receives sf=1.1_data_images.npy and sf=1.1_data_labels.npy, and in sf=1.1_data.json the
+    number of rows with and without a face, and why rows were skipped.
+
+    \b
+    Examples:
+      gudi prepare fer fer2013.csv
+      gudi prepare fer fer2013.csv --usage PublicTest --out test/
+    """
+    from gudi.training.prepare import prepare_fer
+
+    _print_prepared(*prepare_fer(csv, out, progress=terminal_progress(), **options))
+
+
+@prepare.command(name="raf-aligned", epilog=EXIT_CODES)
+@click.argument("folder", type=NonEmptyPath(file_okay=False))
+@_preparing_options("train, test")
+def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
+    """Prepare the aligned pictures of RAF-DB.
+
+    FOLDER is the basic set: it contains list_patition_label.txt and aligned/, either directly or in
+    EmoLabel/ and Image/. The pictures are used without detecting faces.
+
+    DIR receives raf_aligned_data_images.npy, raf_aligned_data_labels.npy and, in
+    raf_aligned_data.json, the number of pictures used and why others were skipped.
+
+    \b
+    Example:
+      gudi prepare raf-aligned RAF-DB/basic
+    """
+    from gudi.training.prepare import prepare_raf
+
+    prepared = prepare_raf(folder, out, aligned=True, progress=terminal_progress(), **options)
+    _print_prepared(*prepared)
+
+
+@prepare.command(name="raf-original", epilog=EXIT_CODES)
+@click.argument("folder", type=NonEmptyPath(file_okay=False))
+@_scale_factor_option
+@_preparing_options("train, test")
+def raf_original(folder: Path, out: Path, **options: Any) -> None:
+    """Prepare the faces in the original pictures of RAF-DB.
+
+    FOLDER is the basic set: it contains list_patition_label.txt and original/, either directly or
+    in EmoLabel/ and Image/. The largest face that is detected in each picture is used.
+
+    DIR receives sf=1.1_raf_origin_data_images.npy, sf=1.1_raf_origin_data_labels.npy and, in
+    sf=1.1_raf_origin_data.json, the number of pictures with and without a face, and why pictures
+    were skipped.
+
+    \b
+    Example:
+      gudi prepare raf-original RAF-DB/basic
+    """
+    from gudi.training.prepare import prepare_raf
+
+    prepared = prepare_raf(folder, out, aligned=False, progress=terminal_progress(), **options)
+    _print_prepared(*prepared)
+
+
+def _print_prepared(prefix: Path, found: Any) -> None:
+    """Print the start of the files' names on stdout, and what became of the rows on stderr."""
+    print_message(describe_prepared(prefix, found))
+    click.echo(prefix)

@@ -1,0 +1,278 @@
+"""What the commands print: summaries, tables and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gudi.constants import EMOTIONS
+from gudi.errors import one_line
+from gudi.progress import format_duration
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from gudi import live
+    from gudi.checkpoint import InspectedNetwork, Inspection
+    from gudi.detection import Box
+    from gudi.export import Exported
+    from gudi.media.video import Frame
+    from gudi.pipeline.dry_run import Estimate
+    from gudi.pipeline.merge import MergeReport
+    from gudi.pipeline.run import RunReport
+    from gudi.results.records import SourceResult
+    from gudi.training.prepare import RowCounts
+
+# Skipped rows that are printed with their reason.
+MAX_REASONS = 10
+
+
+def describe_run(report: RunReport, out: Path) -> str:
+    """Return the summary of a run, with what to do about inputs that failed or are missing."""
+    statuses, inputs = report.statuses, report.statuses.total()
+    # All inputs are photos unless there are videos, folders or inputs without results.
+    noun = "photo" if report.photos == inputs else "input"
+    pictures = count(report.photos, "photo")
+    if report.videos:
+        pictures += f" and {count(report.videos, 'video')} ({count(report.frames, 'frame')})"
+    # The speed is that of this run, and the counts are those of all runs together.
+    speed = _describe_speed(report)
+    lines = [f"{pictures}, {count(report.emotions.total(), 'face')}"]
+    if speed and not report.earlier:
+        lines[0] += f" in {speed}"
+    if report.emotions:
+        emotions = report.emotions.most_common()
+        lines.append("  " + ", ".join(f"{name} {number:,}" for name, number in emotions))
+    if report.earlier:
+        lines.append(f"  {count(report.earlier, noun)} finished by earlier runs")
+        if speed:
+            lines[-1] += f", {count(report.processed, 'picture')} processed now in {speed}"
+    if statuses["no_face"]:
+        lines.append(f"  {count(statuses['no_face'], noun)} without a face")
+    if statuses["failed"]:
+        lines.append(
+            f"  {count(statuses['failed'], 'input')} failed: see files.csv; to retry, repeat the "
+            "command with --retry-failed"
+        )
+    lines.append(f"results: {out}")
+    if report.interrupted:
+        left = report.not_reached
+        missing = f"{count(left, 'input')} left" if left else "some pictures not drawn"
+        lines.append(f"interrupted: {missing}; to resume, repeat the command")
+    return "\n".join(lines)
+
+
+def _describe_speed(report: RunReport) -> str:
+    seconds = report.seconds.get("inputs", 0)
+    return f"{seconds:.1f} s ({report.processed / seconds:.1f} per second)" if seconds else ""
+
+
+def describe_merge(report: MergeReport, out: Path) -> str:
+    """Return the summary of a merge.
+
+    Args:
+        report: how the merge went.
+        out: the result folder.
+    """
+    inputs, faces = report.statuses.total(), report.emotions.total()
+    lines = [f"{count(inputs, 'input')}, {count(faces, 'face')}"]
+    if failed := report.statuses["failed"]:
+        lines.append(f"  {count(failed, 'input')} failed: see files.csv")
+    return "\n".join([*lines, f"results: {out}"])
+
+
+def describe_dry_run(found: Estimate, out: Path) -> str:
+    """Return what a run would have to do, one aligned line per item."""
+    photos, videos = found.photos, found.videos
+    lines = [("photos", f"{photos.count:,}, {_size(photos.size)}")]
+    if videos.count:
+        length = f"{_size(videos.size)}, {format_duration(found.video_seconds)}"
+        frames = f"{videos.pictures:,.0f} frames to process"
+        lines.append(("videos", f"{videos.count:,}, {length}, {frames}"))
+    if found.finished:
+        lines.append(("finished", f"{found.finished:,} by earlier runs"))
+    if found.unreadable:
+        lines.append(("unreadable", f"{found.unreadable:,}"))
+        lines += [("", problem) for problem in found.problems]
+    if found.skipped:
+        lines.append(("skipped", one_line(found.skipped)))
+    lines.append(("faces", f"about {found.faces:,.0f}"))
+    if found.seconds is not None:
+        sample = f"{count(photos.sampled, 'photo')} and {count(videos.sampled, 'frame')}"
+        duration = format_duration(found.seconds)
+        lines.append(("time", f"about {duration} (estimated from {sample})"))
+    lines.append(("disk", f"about {_size(found.disk)} in {out}, {_size(found.free)} free"))
+    return _align(lines)
+
+
+def faces_as_lines(results: Sequence[SourceResult], emotions: Sequence[str]) -> str:
+    """Return one line per face: photo, box, top emotion and its probability."""
+    return "".join(
+        _tabbed(one_line(result.source.name), *_box_and_emotion(box, probabilities, emotions))
+        + "\n"
+        for result in results
+        for box, probabilities in result.faces
+    )
+
+
+def faces_as_json(results: Sequence[SourceResult], emotions: Sequence[str]) -> str:
+    """Return a JSON list with one object per photo."""
+    photos = [
+        {
+            "source": result.source.name,
+            "status": result.status,
+            "error": result.error or None,
+            "width": result.width,
+            "height": result.height,
+            "faces": _faces(result, emotions),
+        }
+        for result in results
+    ]
+    return json.dumps(photos, indent=2) + "\n"
+
+
+def _faces(result: SourceResult, emotions: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the faces of a photo as JSON has them."""
+    return [
+        {
+            **box._asdict(),
+            "emotion": emotion,
+            "confidence": round(probability, 6),
+            "probabilities": {
+                name: round(float(each), 6) for name, each in zip(emotions, probabilities)
+            },
+        }
+        for box, probabilities in result.faces
+        for emotion, probability in [_top_emotion(probabilities, emotions)]
+    ]
+
+
+def live_line(frame: Frame, face: live.LiveFace, emotions: Sequence[str]) -> str:
+    """Return the line of a frame: number, time, box, top emotion and its probability."""
+    time = f"{frame.time:.3f}"
+    return _tabbed(frame.number, time, *_box_and_emotion(face.box, face.probabilities, emotions))
+
+
+def _box_and_emotion(
+    box: Box, probabilities: npt.NDArray[np.float32], emotions: Sequence[str]
+) -> tuple[object, ...]:
+    """Return the columns of a face: its box, its top emotion and the probability of that."""
+    emotion, probability = _top_emotion(probabilities, emotions)
+    return (*box, emotion, f"{probability:.3f}")
+
+
+def _top_emotion(
+    probabilities: npt.NDArray[np.float32], emotions: Sequence[str]
+) -> tuple[str, float]:
+    from gudi.results.records import top_emotion  # which imports NumPy
+
+    return top_emotion(probabilities, emotions)
+
+
+def _tabbed(*columns: object) -> str:
+    return "\t".join(map(str, columns))
+
+
+def describe_live(report: live.LiveReport, save: Path | None) -> str:
+    """Return the summary of `gudi live`; `save` is the video that it wrote."""
+    speed = f" ({report.frames / report.seconds:.1f} per second)" if report.seconds else ""
+    frames = f"{count(report.frames, 'frame')}, {report.faces:,} with a face"
+    lines = [f"{frames}, in {report.seconds:.1f} s{speed}"]
+    if save is not None and report.frames:
+        lines.append(f"video: {save}")
+    return "\n".join(lines)
+
+
+def describe_prepared(prefix: Path, found: RowCounts) -> str:
+    """Return what became of the rows of a data set.
+
+    Args:
+        prefix: what the names of the files start with.
+        found: the numbers of rows and faces.
+    """
+    lines = [
+        f"{count(found.faces, 'face')} from {count(found.rows, 'row')}",
+        "  " + ", ".join(f"{name} {found.classes[name]:,}" for name in EMOTIONS),
+    ]
+    if found.no_face:
+        lines.append(f"  {count(found.no_face, 'row')} without a face")
+    if found.rejected:
+        lines.append(f"  {count(found.rejected, 'row')} skipped:")
+        lines += [f"    {one_line(reason)}" for reason in found.reasons[:MAX_REASONS]]
+        if found.rejected > MAX_REASONS:
+            more = found.rejected - MAX_REASONS
+            lines.append(f"    … and {more:,} more, see {prefix.name}.json")
+    return "\n".join(lines)
+
+
+def describe_export(exported: Exported) -> str:
+    """Return what was exported and how it was checked."""
+    lines = [one_line(f"emotions: {', '.join(exported.emotions)}")]
+    if exported.idle_units:
+        lines.append(f"left out: {count(exported.idle_units, 'hidden unit')} that have no effect")
+    lines.append(
+        f"checked with {exported.checked_with}: on {count(exported.faces, 'picture')} the "
+        f"probabilities are within {exported.difference:.2g} of gudi's own"
+    )
+    return "\n".join(lines)
+
+
+def describe_checkpoint(found: Inspection, *, verified: bool) -> str:
+    """Return what `gudi.checkpoint.inspect` found, one aligned line per item.
+
+    Args:
+        found: what it returned.
+        verified: whether it has read all data.
+    """
+    lines = [
+        ("checkpoint", found.prefix),
+        *(("file", f"{name}  {size:,} bytes") for name, size in found.files.items()),
+        ("missing", ", ".join(found.missing)),
+        ("format", found.format),
+        ("written by", found.written_by),
+        *(("variable", f"{each.name}  {each.dtype} {list(each.shape)}") for each in found.tensors),
+        *(("network", text) for text in _describe_networks(found.networks)),
+        ("step", None if found.step is None else f"{found.step:,}"),
+        ("checksums", found.checksums),
+        ("recovered", found.recovered),
+        ("problem", found.problem),
+        ("gudi", _describe_use(usable=found.usable, verified=verified)),
+    ]
+    return _align([(key, one_line(value)) for key, value in lines if value])
+
+
+def _describe_networks(networks: Sequence[InspectedNetwork]) -> list[str]:
+    return [
+        f"{number}: {each.classes} classes, from layer {each.first_layer}, "
+        + (f"trained with {each.optimizer}" if each.optimizer else "no optimizer slots")
+        + (" (the one that gudi uses)" if each.taken and len(networks) > 1 else "")
+        for number, each in enumerate(networks, start=1)
+    ]
+
+
+def _describe_use(*, usable: bool, verified: bool) -> str:
+    if not usable:
+        return "cannot use it"
+    return "can use it" if verified else "can use it (data not verified; --verify reads all of it)"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 face" or "2,000 faces"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _size(size: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"
+
+
+def _align(lines: Sequence[tuple[str, str]]) -> str:
+    """Return names and texts in two columns."""
+    return "\n".join(f"{name + ':' if name else '':<12}{text}" for name, text in lines)

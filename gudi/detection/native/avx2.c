@@ -1,0 +1,25 @@
+/* The search with AVX2. */
+
+#ifdef __x86_64__
+
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#else
+#pragma GCC target("avx2")
+#endif
+
+#define LANES 16
+#include "kernel.h"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+
+static int supported(void)
+{
+    return __builtin_cpu_supports("avx2");
+}
+
+const struct variant haar_avx2 = {"AVX2", LANES, supported, search_scale};
+
+#endif

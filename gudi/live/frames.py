@@ -1,0 +1,82 @@
+"""Read the frames of a camera or a video."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import time
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from gudi.errors import InputError, VideoError, one_line
+from gudi.media import video
+from gudi.media.video import Frame
+
+# OpenCV reserves numbers from 100 up for its own drivers.
+CAMERA = re.compile("[0-9]{1,2}")
+
+
+def is_camera(source: str) -> bool:
+    """Tell whether `source` is the number of a camera, not the path of a file."""
+    return CAMERA.fullmatch(source) is not None
+
+
+def source_name(source: str) -> str:
+    """Return what to call `source` in a message."""
+    return f"camera {source}" if is_camera(source) else one_line(source)
+
+
+@contextlib.contextmanager
+def open_frames(source: str, *, debug: bool) -> Iterator[Iterator[Frame]]:
+    """Open `source` and yield its frames, after checking that there is at least one.
+
+    The frames raise `VideoError` if the source ends unexpectedly.
+
+    Args:
+        source: the number of a camera, or the path of a video.
+        debug: let OpenCV print its messages.
+
+    Raises:
+        InputError: `source` cannot be opened, or has no frames.
+    """
+    if is_camera(source):
+        with _open_camera(source, debug=debug) as capture:
+            yield _camera_frames(capture)
+        return
+    frames = video.read_whole(source)
+    try:
+        first = next(frames)
+    except VideoError as error:
+        raise InputError(f"{source_name(source)}: {error}") from error
+    yield itertools.chain([first], frames)
+
+
+@contextlib.contextmanager
+def _open_camera(source: str, *, debug: bool) -> Iterator[cv2.VideoCapture]:
+    if not debug:
+        # OpenCV complains about every kind of camera that is not connected.
+        cv2.utils.logging.setLogLevel(0)
+    capture = cv2.VideoCapture(int(source))
+    try:
+        if not (capture.isOpened() and capture.read()[0]):
+            raise InputError(
+                f"{source_name(source)} gives no pictures: it does not exist, you have no "
+                "permission to use it, or another program uses it; give --source another number, "
+                "or a video"
+            )
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # show the present, not the past
+        yield capture
+    finally:
+        capture.release()
+
+
+def _camera_frames(capture: cv2.VideoCapture) -> Iterator[Frame]:
+    started = time.monotonic()
+    for number in itertools.count():
+        success, image = capture.read()
+        if not success:
+            raise VideoError(f"no more pictures after frame {number - 1}; is it still connected?")
+        yield Frame(number, time.monotonic() - started, np.asarray(image, np.uint8))

@@ -1,0 +1,143 @@
+"""Run `gudi live`: read, recognise, draw, show, save."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gudi import checkpoint
+from gudi.engines import engine_for
+from gudi.errors import ExitCode, VideoError
+from gudi.live.faces import LiveFace, recognize_largest
+from gudi.live.frames import is_camera, open_frames, source_name
+from gudi.live.overlay import draw_face
+from gudi.live.window import Window, check_display
+from gudi.media.recording import Recording, check_recording
+from gudi.media.video import Frame
+from gudi.predictor import Predictor
+from gudi.progress import Progress
+from gudi.settings import RunSettings
+from gudi.signals import stop_requested
+
+OnFace = Callable[[Frame, LiveFace], None]
+
+
+@dataclass
+class LiveReport:
+    """The outcome of a run. It decides the exit code.
+
+    Attributes:
+        frames: number of frames processed.
+        faces: number of those with a face.
+        seconds: how long the run took.
+        interrupted: whether a signal ended it.
+        problem: "" or why the source ended unexpectedly.
+    """
+
+    frames: int = 0
+    faces: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    problem: str = ""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of a run with this report."""
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        return ExitCode.SOME_INPUTS_FAILED if self.problem else ExitCode.FINISHED
+
+
+def run(
+    source: str,
+    settings: RunSettings,
+    *,
+    save: Path | None = None,
+    overwrite: bool = False,
+    window: bool = True,
+    on_face: OnFace | None = None,
+    progress: Progress | None = None,
+) -> LiveReport:
+    """Process the frames of `source` until it ends or someone ends the run.
+
+    Args:
+        source: the number of a camera, from 0, or the path of a video.
+        settings: which checkpoint to use and how to detect faces.
+        save: where to write the annotated frames, as an MP4.
+        overwrite: replace the file at `save`.
+        window: show the frames in a window, those of a video no faster than at its own speed.
+        on_face: called with each frame that has a face, before anything is drawn on it.
+        progress: receives notes for the user.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        DeviceError: the device is not available.
+        DisplayError: no window can be opened.
+        InputError: the source cannot be opened.
+        OutputError: `save` cannot be written.
+    """
+    if save is not None:
+        check_recording(save, overwrite=overwrite, source=source)
+    engine_for(settings.engine, settings.device)  # raises before the checkpoint is read
+    weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
+    weights.note_recovery(progress)
+    if window:
+        check_display()
+    with (
+        open_frames(source, debug=settings.debug) as frames,
+        Predictor(
+            weights, settings.device, settings.batch_size, settings.emotions, engine=settings.engine
+        ) as predictor,
+        stop_requested() as stop,
+        contextlib.ExitStack() as outputs,
+    ):
+        session = _Session(
+            settings,
+            predictor,
+            on_face,
+            outputs.enter_context(Recording(save)) if save is not None else None,
+            outputs.enter_context(Window(stop, paced=not is_camera(source))) if window else None,
+        )
+        started = time.monotonic()
+        try:
+            for frame in frames:
+                if not session.process(frame) or stop:
+                    break
+        except VideoError as error:
+            session.report.problem = f"{source_name(source)}: {error}"
+        session.report.interrupted = bool(stop)
+        session.report.seconds = time.monotonic() - started
+    return session.report
+
+
+class _Session:
+    """What happens to each frame of a run."""
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        predictor: Predictor,
+        on_face: OnFace | None,
+        recording: Recording | None,
+        window: Window | None,
+    ) -> None:
+        self.report = LiveReport()
+        self._settings, self._predictor = settings, predictor
+        self._on_face, self._recording, self._window = on_face, recording, window
+
+    def process(self, frame: Frame) -> bool:
+        """Recognise the face of `frame` and pass both on. Return whether to continue."""
+        face = recognize_largest(frame.image, self._settings.detection, self._predictor)
+        self.report.frames += 1
+        if face is not None:
+            self.report.faces += 1
+            if self._on_face is not None:
+                self._on_face(frame, face)
+            if self._recording is not None or self._window is not None:
+                draw_face(frame.image, face, self._predictor.emotions)
+        if self._recording is not None:
+            self._recording.add(frame.image, frame.time)
+        return self._window is None or self._window.show(frame)

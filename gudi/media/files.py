@@ -1,0 +1,22 @@
+"""Describe files that are not regular files."""
+
+from __future__ import annotations
+
+import stat
+
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def describe_irregular(mode: int) -> str:
+    """Return what is wrong with a path that is not a regular file.
+
+    Args:
+        mode: its `st_mode`.
+    """
+    return f"it is {KINDS.get(stat.S_IFMT(mode), 'not a file')}"

@@ -1,0 +1,222 @@
+"""Find the photos and videos that a run processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from gudi.errors import InputError, one_line
+from gudi.media.files import describe_irregular
+from gudi.media.inputs import expand
+from gudi.media.names import SeenPaths, canonical_path, printable_path
+
+__all__ = [
+    "FOLDER",
+    "IMAGE",
+    "PHOTO_SUFFIXES",
+    "VIDEO",
+    "VIDEO_SUFFIXES",
+    "Source",
+    "canonical_path",
+    "content_digest",
+    "find",
+    "printable_path",
+]
+
+# In folders, photos and videos are selected by suffix. A file that is named directly is processed
+# whatever its suffix. The format of a photo is detected from its content.
+PHOTO_SUFFIXES = frozenset({
+    ".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
+    ".pbm", ".pgm", ".pic", ".png", ".pnm", ".ppm", ".pxm", ".ras", ".sr", ".tif", ".tiff", ".webp",
+})  # fmt: skip
+VIDEO_SUFFIXES = frozenset({
+    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".ogv", ".ts", ".webm", ".wmv",
+})  # fmt: skip
+
+# Suffixes of MPEG transport streams that TypeScript uses, too. A stream consists of packets of 188
+# bytes, or 192 with a time stamp each, that start with the letter G. It may start within a packet.
+AMBIGUOUS_SUFFIXES = (".ts", ".mts")
+PACKETS = re.compile(rb"G.{187}G.{187}G|G.{191}G.{191}G", re.DOTALL)
+
+IMAGE, VIDEO, FOLDER = "image", "video", "folder"
+
+FOLDER_NAMED_LIKE_FILE = "it is a folder, though named like a file"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input file.
+
+    Attributes:
+        name: the path as it follows from the INPUT that the user gave, with forward slashes, as
+            `printable_path` writes it.
+        path: the path to open.
+        kind: `image`, `video`, or `folder` for a folder that cannot be read.
+        problem: "" or why the file cannot be processed, if that is known before it is opened.
+    """
+
+    name: str
+    path: str
+    kind: str
+    problem: str = ""
+
+
+def find(
+    inputs: Iterable[str],
+    *,
+    exclude: Path | None = None,
+    is_new: Callable[[str], bool] | None = None,
+    stdin: BinaryIO | None = None,
+    skipped: Counter[str] | None = None,
+) -> Iterator[Source]:
+    """Yield the photos and videos that `inputs` stand for, each path once.
+
+    Folders are searched recursively, in the order of their names. Hidden files and folders are
+    skipped. Links are followed, and each folder is visited once.
+
+    Args:
+        inputs: files, folders, glob patterns, `@FILE` for a list of paths, `-` for a list on
+            standard input. A list has one path per line, or is separated by NUL characters.
+        exclude: a folder to skip: the one that results go to.
+        is_new: tells whether a path leads to a file that has not been found before. By default,
+            what has been found is remembered in memory.
+        stdin: what `-` reads; standard input by default.
+        skipped: receives the number of files in folders without the suffix of a photo or video,
+            by suffix.
+
+    Raises:
+        InputError: an input does not exist, or a pattern matches nothing. A missing path from a
+            list, or a link that leads nowhere, is yielded with its problem instead.
+    """
+    search = _Search(exclude, Counter() if skipped is None else skipped)
+    is_new = is_new or SeenPaths().is_new
+    for path, listed in expand(inputs, stdin):
+        for source in search.at(path, listed=listed):
+            if is_new(source.path):
+                yield source
+
+
+def content_digest(path: str | os.PathLike[str]) -> bytes:
+    """Return a hash of the file's content: BLAKE2b, 16 bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    content = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while block := file.read(2**20):
+            content.update(block)
+    return content.digest()
+
+
+class _Search:
+    """A search through all inputs."""
+
+    def __init__(self, exclude: Path | None, skipped: Counter[str]) -> None:
+        self._skipped = skipped
+        self._visited: set[tuple[int, int]] = set()
+        if exclude is not None and exclude.exists():
+            self._visited.add(_identity(os.stat(exclude)))
+
+    def at(self, path: str, *, listed: bool = True) -> Iterator[Source]:
+        """Yield what `path` stands for: the file itself, or what is in the folder.
+
+        Args:
+            path: a file or folder.
+            listed: whether a missing file is a problem of its source rather than an error.
+        """
+        kind = _kind(path) or IMAGE
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            if not (listed or os.path.islink(path)) and isinstance(error, FileNotFoundError):
+                raise InputError(f"no such file or folder: {one_line(path)}") from None
+            yield _source(path, kind, _describe_unreachable(path, error))
+            return
+        if stat.S_ISREG(status.st_mode):
+            yield _source(path, kind)
+        elif stat.S_ISDIR(status.st_mode):
+            yield from self._inside(path)
+        else:
+            yield _source(path, kind, describe_irregular(status.st_mode))
+
+    def _inside(self, folder: str) -> Iterator[Source]:
+        """Yield what is in `folder` and its subfolders, however deep they are."""
+        if _kind(folder):
+            yield _source(folder, FOLDER, FOLDER_NAMED_LIKE_FILE)
+        stack = [iter(self._entries(folder))]
+        while stack:
+            entry = next(stack[-1], None)
+            if entry is None:
+                stack.pop()
+            elif isinstance(entry, Source):
+                yield entry
+            elif os.path.isdir(entry):
+                if _kind(entry):
+                    yield _source(entry, FOLDER, FOLDER_NAMED_LIKE_FILE)
+                stack.append(iter(self._entries(entry)))
+            else:
+                yield from self.at(entry)
+
+    def _entries(self, folder: str) -> Iterable[str | Source]:
+        """Return the paths in `folder` to follow, or a source that says why it cannot be read."""
+        try:
+            identity = _identity(os.stat(folder))
+            if identity in self._visited:
+                return []
+            self._visited.add(identity)
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            return [_source(folder, FOLDER, f"it cannot be opened: {error.strerror}")]
+        paths = (os.path.join(folder, name) for name in names if not name.startswith("."))
+        return (path for path in paths if self._is_wanted(path))
+
+    def _is_wanted(self, path: str) -> bool:
+        """Tell whether to follow a path in a folder, and count the files to skip."""
+        if (_kind(path) and not _is_program(path)) or os.path.isdir(path):
+            return True
+        self._skipped[os.path.splitext(path)[1].lower()] += 1
+        return False
+
+
+def _source(path: str, kind: str, problem: str = "") -> Source:
+    return Source(printable_path(Path(path).as_posix()), path, kind, problem)
+
+
+def _kind(path: str) -> str:
+    """Return the kind of a file by its suffix: `image`, `video`, or "" for neither."""
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in PHOTO_SUFFIXES:
+        return IMAGE
+    return VIDEO if suffix in VIDEO_SUFFIXES else ""
+
+
+def _is_program(path: str) -> bool:
+    """Tell whether the file at `path` has a suffix of transport streams but is none."""
+    if not path.lower().endswith(AMBIGUOUS_SUFFIXES) or not os.path.isfile(path):
+        return False
+    try:
+        with open(path, "rb") as file:
+            return not PACKETS.search(file.read(1024))
+    except OSError:
+        return False  # its result will say why
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _describe_unreachable(path: str, error: OSError) -> str:
+    if not isinstance(error, FileNotFoundError):
+        return f"it cannot be reached: {error.strerror}"
+    if os.path.islink(path):
+        return f"it is a link to {one_line(os.readlink(path))}, which does not exist"
+    return "no such file"

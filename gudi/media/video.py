@@ -1,0 +1,362 @@
+"""Decode videos: every frame with its number and time, or any segment on its own.
+
+This uses PyAV (FFmpeg) rather than OpenCV's `VideoCapture`. The frames are the same to the pixel,
+but only PyAV gives presentation times and key frames. Without those, a video cannot be split into
+segments that decode to the same frames as the whole video.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import IO
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from gudi.errors import VideoError
+from gudi.media.files import describe_irregular
+from gudi.settings import ALL_FRAMES, FrameSelection
+
+# The formats that FFmpeg may use. Its others include playlists and scripts, which name further
+# files and addresses to open.
+FORMATS = (
+    "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,mxf,rm,h264,hevc,ivf,nut,dv,av1,obu"
+)
+
+MAX_PIXELS = 2**27  # of a frame; 8K has 2**25
+
+# Frames that one worker decodes at a time. Decoding starts at the key frame before them: with
+# fewer frames, more would be decoded for nothing; with more, workers would be idle at the end.
+SEGMENT_FRAMES = 64
+
+# A video ends unexpectedly if its last frame comes this much before the end that its header
+# promises, in seconds and relative to its length. Sound may well last longer than the pictures.
+SLACK_SECONDS, SLACK_RATIO = 1.0, 0.1
+
+# How far before a key frame to seek for it, in seconds; the last one is the start of the video.
+SEEK_BACK = (0, 2, 20, 10**6)
+
+DEFAULT_RATE = Fraction(25)  # frames per second, if the file does not say
+
+# The first bytes of pictures.
+PICTURES = {
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG",
+    "TIFF": rb"II\*\0|MM\0\*",
+    "BMP": rb"BM",
+    "WebP": rb"(?s)RIFF....WEBP",
+}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        number: from 0, in the order in which frames are shown.
+        time: when it is shown, in seconds from the start.
+        image: uint8 of shape (h, w, 3), BGR, upright.
+    """
+
+    number: int
+    time: float
+    image: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames of a video that are decoded together, independently of other segments.
+
+    Attributes:
+        numbers: of the frames to decode.
+        stamps: their presentation time stamps, in the stream's unit. Empty if the video has no
+            reliable ones; then all of it has to be decoded from the start.
+        start: time stamp of the key frame at which decoding starts.
+    """
+
+    numbers: tuple[int, ...]
+    stamps: tuple[int, ...] = ()
+    start: int = 0
+
+    @property
+    def number(self) -> int:
+        """The number of the first frame, which identifies the segment; -1 for `WHOLE_VIDEO`."""
+        return self.numbers[0] if self.numbers else -1
+
+
+# All frames, from the start.
+WHOLE_VIDEO = Segment(())
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """What the packets of a video say, without decoding any frame.
+
+    Attributes:
+        stamps: presentation time stamps of its frames, int64, ascending. Empty if they are not
+            reliable.
+        keys: those of key frames, int64, ascending.
+        unit: seconds per unit of the time stamps.
+        rate: frames per second, on average.
+        pixel_aspect: width / height of a pixel; None for square ones.
+        problem: "" or how the file ends unexpectedly.
+    """
+
+    stamps: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64]
+    unit: float
+    rate: Fraction
+    pixel_aspect: Fraction | None = None
+    problem: str = ""
+
+    def chosen(self, selection: FrameSelection) -> Sequence[int]:
+        """Return the numbers of the frames in `selection`."""
+        if selection == ALL_FRAMES:
+            return range(len(self.stamps))
+        times = ((self.stamps - self.stamps[:1]) * self.unit).tolist()
+        return [
+            number
+            for number, (time, previous) in enumerate(zip(times, [None, *times]))
+            if selection.selects(number, time, previous)
+        ]
+
+
+class UnreliableTimestamps(Exception):
+    """The decoded frames are not the ones that the packets promised."""
+
+
+def read_index(path: str | os.PathLike[str]) -> VideoIndex:
+    """Read the packets of the video at `path`.
+
+    Raises:
+        VideoError: it is not a video, or cannot be opened.
+    """
+    stamps: list[int | None] = []
+    keys: list[int | None] = []
+    problem, incomplete = "", False
+    with open_video(path) as (container, stream):
+        try:
+            for packet in container.demux(stream):
+                if packet.size == 0 or packet.is_discard:
+                    continue  # the end of the stream, or a frame that an edit list excludes
+                incomplete = packet.is_corrupt  # if the last one is, the file is cut short in it
+                stamps.append(packet.pts)
+                if packet.is_keyframe:
+                    keys.append(packet.pts)
+        except (OSError, FFmpegError) as error:
+            problem = f"it ends unexpectedly after frame {len(stamps) - 1}: {error.strerror}"
+        unit = float(stream.time_base or 0)
+        promised = (container.duration or 0) / 1e6
+        rate = stream.average_rate or DEFAULT_RATE
+        pixel_aspect = stream.sample_aspect_ratio or None
+    if incomplete and not problem:
+        problem = f"it ends in the middle of frame {len(stamps) - 1}"
+    if not _are_reliable(stamps, unit) or not keys:
+        nothing = np.empty(0, np.int64)
+        return VideoIndex(nothing, nothing, unit, rate, pixel_aspect, problem)
+    ordered = np.sort(np.array(stamps, np.int64))
+    problem = problem or _missing_end(ordered, unit, promised)
+    return VideoIndex(ordered, np.sort(np.array(keys, np.int64)), unit, rate, pixel_aspect, problem)
+
+
+def _are_reliable(stamps: Sequence[int | None], unit: float) -> bool:
+    return None not in stamps and len(set(stamps)) == len(stamps) and unit > 0
+
+
+def _missing_end(stamps: npt.NDArray[np.int64], unit: float, promised: float) -> str:
+    """Return "", or how a video of `promised` seconds ends too early."""
+    first, last = float(stamps[0]) * unit, float(stamps[-1]) * unit
+    # Matroska counts from 0, even if the first frame comes later.
+    length = last if 0 < first < promised else last - first
+    if promised - length <= max(SLACK_SECONDS, promised * SLACK_RATIO):
+        return ""
+    return (
+        f"it ends unexpectedly after frame {len(stamps) - 1}, "
+        f"at {length:.1f} of {promised:.1f} seconds"
+    )
+
+
+def estimate_length(path: str | os.PathLike[str]) -> tuple[float, float]:
+    """Return the length in seconds and the number of frames of the video at `path`.
+
+    Both come from its header, so they are estimates.
+
+    Raises:
+        VideoError: it is not a video, or cannot be opened.
+    """
+    with open_video(path) as (container, stream):
+        seconds = (container.duration or 0) / 1e6
+        rate = stream.average_rate or DEFAULT_RATE
+        return seconds, stream.frames or seconds * float(rate)
+
+
+def segments(
+    index: VideoIndex, numbers: Sequence[int], length: int = SEGMENT_FRAMES
+) -> Iterator[Segment]:
+    """Split frames into segments, each of which is decoded from the key frame before it.
+
+    Args:
+        index: the video's index, with time stamps.
+        numbers: of the frames, ascending.
+        length: frames per segment.
+    """
+    for start in range(0, len(numbers), length):
+        part = tuple(numbers[start : start + length])
+        stamps = tuple(index.stamps[list(part)].tolist())
+        previous_key = int(np.searchsorted(index.keys, stamps[0], side="right")) - 1
+        yield Segment(part, stamps, int(index.keys[max(previous_key, 0)]))
+
+
+def read_frames(
+    path: str | os.PathLike[str],
+    segment: Segment = WHOLE_VIDEO,
+    selection: FrameSelection = ALL_FRAMES,
+) -> Iterator[Frame]:
+    """Yield the frames of `segment` or, if that is `WHOLE_VIDEO`, those in `selection`.
+
+    Raises:
+        VideoError: it is not a video, or ends unexpectedly.
+        UnreliableTimestamps: there are no frames with the time stamps of `segment`.
+    """
+    with open_video(path) as (container, stream):
+        start_time = (container.start_time or 0) / 1e6
+        if not segment.stamps:
+            yield from _read_all(container, stream, selection, start_time)
+            return
+        wanted = dict(zip(segment.stamps, segment.numbers))
+        for frame in _decode_from(container, stream, segment):
+            number = None if frame.pts is None else wanted.pop(frame.pts, None)
+            if number is not None:
+                yield Frame(number, frame.time - start_time, _upright(frame))
+            if not wanted:
+                return
+            if frame.pts is None or frame.pts > segment.stamps[-1]:
+                break
+        raise UnreliableTimestamps(f"{len(wanted)} frames are not where the packets say")
+
+
+def read_whole(
+    path: str | os.PathLike[str], selection: FrameSelection = ALL_FRAMES
+) -> Iterator[Frame]:
+    """Yield the selected frames of a whole video, and raise if it ends before it should.
+
+    Raises:
+        VideoError: it is not a video, has no frames, or ends unexpectedly.
+    """
+    frame = None
+    for frame in read_frames(path, WHOLE_VIDEO, selection):
+        yield frame
+    problem = read_index(path).problem if frame is not None else "it has no frames"
+    if problem:
+        raise VideoError(problem)
+
+
+@contextlib.contextmanager
+def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open the video at `path` and yield its container and its first stream of pictures.
+
+    Raises:
+        VideoError: it is not a video, or cannot be opened or, within the block, decoded.
+    """
+    av.logging.set_level(av.logging.PANIC)
+    try:
+        # Pass an open file, because FFmpeg takes some names for addresses.
+        with (
+            _open_regular(path) as file,
+            av.open(file, "r", options={"format_whitelist": FORMATS}) as container,
+        ):
+            yield container, _first_stream(container)
+    except FileNotFoundError:
+        raise VideoError("no such file") from None
+    except FFmpegError as error:
+        # For a picture, FFmpeg only says that it is an invalid argument.
+        picture = _picture_format(path)
+        if picture:
+            raise VideoError(f"it is a {picture} picture, though named like a video") from error
+        raise VideoError(f"it cannot be decoded: {error.strerror}") from error
+    except OSError as error:
+        raise VideoError(f"it cannot be read: {error.strerror}") from error
+
+
+def _open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a regular file. A pipe would block until its other end is opened."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoError(describe_irregular(status.st_mode))
+    if status.st_size == 0:
+        raise VideoError("it is empty (0 bytes)")
+    return open(path, "rb")
+
+
+def _first_stream(container: InputContainer) -> VideoStream:
+    """Return the first stream of pictures, except for the cover art of music files."""
+    cover = av.stream.Disposition.attached_pic
+    stream = next((each for each in container.streams.video if not each.disposition & cover), None)
+    if stream is None:
+        raise VideoError("it contains no moving pictures")
+    if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+        raise VideoError("its frames have more pixels than are allowed")
+    stream.thread_type = "NONE"  # there is already one worker per CPU
+    return stream
+
+
+def _picture_format(path: str | os.PathLike[str]) -> str:
+    """Return the format of the picture in the file at `path`, or "" if it is none."""
+    with open(path, "rb") as file:
+        start = file.read(12)
+    return next((name for name, pattern in PICTURES.items() if re.match(pattern, start)), "")
+
+
+def _decode_from(
+    container: InputContainer, stream: VideoStream, segment: Segment
+) -> Iterator[VideoFrame]:
+    """Yield decoded frames from the first one of `segment` or an earlier one.
+
+    Some containers have no index. Seeking in them is a guess, which may land too late.
+    """
+    unit = stream.time_base or Fraction(1)
+    for seconds in SEEK_BACK:
+        container.seek(segment.start - int(seconds / unit), stream=stream)
+        frames = container.decode(stream)
+        first = next(frames, None)
+        if first is not None and first.pts is not None and first.pts <= segment.stamps[0]:
+            yield first
+            yield from frames
+            return
+
+
+def _read_all(
+    container: InputContainer, stream: VideoStream, selection: FrameSelection, start_time: float
+) -> Iterator[Frame]:
+    """Yield the frames in `selection`, numbered as they are decoded."""
+    first = previous = None
+    for number, frame in enumerate(container.decode(stream)):
+        shown: float | None = frame.time  # None in streams without times, such as bare H.264
+        if shown is None:
+            time = float(number / (stream.average_rate or DEFAULT_RATE))
+        else:
+            time = float(shown - start_time)
+        first = time if first is None else first
+        if selection.selects(number, time - first, previous):
+            yield Frame(number, time, _upright(frame))
+        previous = time - first
+
+
+def _upright(frame: VideoFrame) -> npt.NDArray[np.uint8]:
+    """Return a decoded frame as BGR, rotated as its display matrix says."""
+    image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+    quarter_turns = round(frame.rotation / 90) % 4
+    if quarter_turns:
+        image = np.ascontiguousarray(np.rot90(image, quarter_turns))
+    return image

@@ -1,0 +1,1 @@
+"""From sources to results: detect, predict, record, draw."""

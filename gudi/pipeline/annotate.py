@@ -1,0 +1,314 @@
+"""The second pass over photos and videos: annotated pictures and thumbnails.
+
+Workers draw and encode videos in chunks, which are joined at the end. So no task takes long, and a
+killed run resumes after the last finished chunk.
+"""
+
+from __future__ import annotations
+
+import bisect
+import errno
+import functools
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jobs
+from gudi.drawing.picture_files import writable_name
+from gudi.errors import OutputError
+from gudi.media import video
+from gudi.media.sources import VIDEO, Source
+from gudi.pipeline.draw_work import (
+    ChunkJoin,
+    Drawing,
+    DrawnFace,
+    PhotoDrawing,
+    VideoChunk,
+    VideoIndexing,
+    VideoThumbnail,
+    draw,
+)
+from gudi.pipeline.workers import describe_error
+from gudi.progress import FinishedItem
+from gudi.results.folder import ResultFolder, thumbnail_path
+from gudi.results.ledger import Ledger
+from gudi.results.ledger.face_table import NO_LIMIT
+from gudi.results.paths import UniquePaths, safe_paths
+from gudi.results.records import SourceRecord, SourceResult
+from gudi.settings import ALL_FRAMES, PICTURE, THUMBNAIL, FrameSelection
+from gudi.timing import StageSeconds
+
+# Frames of a video that are encoded together. A chunk starts with a key frame, and decoding starts
+# at the key frame before it.
+CHUNK_FRAMES = 512
+
+# Disk full or quota exceeded: abort the run instead of failing one picture.
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+# If frames were skipped, a face is shown for this many seconds.
+HOLD = 1.0
+
+
+@dataclass(frozen=True)
+class DrawSettings:
+    """What is drawn.
+
+    Attributes:
+        emotions: names of the classes.
+        frames: which frames of videos were processed.
+        pictures: `PICTURE`, `THUMBNAIL`, or their sum.
+    """
+
+    emotions: tuple[str, ...]
+    frames: FrameSelection
+    pictures: int
+
+
+def draw_photos(
+    results: Iterable[SourceResult],
+    emotions: Sequence[str],
+    paths: UniquePaths,
+    picture_name: Callable[[str], str],
+    workers: jobs.Workers,
+) -> None:
+    """Draw the faces of `results` onto copies of their photos.
+
+    A result whose picture cannot be drawn keeps its faces and gets an error.
+
+    Args:
+        results: results without faces are skipped.
+        emotions: names of the classes.
+        paths: assigns the paths of the pictures.
+        picture_name: returns the name of a picture from the name of its source.
+        workers: the processes to draw in.
+    """
+    drawn = {result.source: result for result in results if result.faces}
+
+    def drawings() -> Iterator[PhotoDrawing]:
+        for result in drawn.values():
+            size = (result.width or 0, result.height or 0)
+            path = paths.assign(picture_name(writable_name(result.source.name, max(size))))
+            yield PhotoDrawing(result.source, size, tuple(result.faces), path)
+
+    try:
+        for outcome in workers.run(functools.partial(draw, tuple(emotions)), drawings()):
+            if outcome.error is not None:
+                drawn[outcome.item.source].error = _draw_error(outcome.error)
+    finally:
+        paths.remove_temporary_files()
+
+
+def draw_pictures(
+    ledger: Ledger,
+    folder: ResultFolder,
+    settings: DrawSettings,
+    workers: jobs.Workers,
+    finished: Callable[[FinishedItem], None],
+    seconds: StageSeconds,
+) -> None:
+    """Draw the pictures that a result folder still lacks.
+
+    Args:
+        ledger: holds the faces, and learns what was drawn.
+        folder: receives the pictures.
+        settings: what to draw.
+        workers: the processes to draw in.
+        finished: called when all pictures of a source exist, or cannot be drawn.
+        seconds: receives the time of all workers together, as `draw`.
+    """
+    queue = _DrawQueue(ledger, folder, settings, finished)
+    try:
+        for outcome in workers.run(functools.partial(draw, settings.emotions), queue):
+            queue.receive(outcome)
+            seconds.count("draw", outcome.seconds)
+    finally:
+        folder.remove_temporary_pictures()
+    folder.remove_chunks()
+
+
+def remove_pictures(records: Iterable[SourceRecord], ledger: Ledger, folder: ResultFolder) -> None:
+    """Remove the pictures of `records`; other files beside them are not gudi's, and stay."""
+    for record in records:
+        if record.picture is not None:
+            folder.remove_picture(folder.annotated / record.picture)
+        folder.remove_picture(folder.path / thumbnail_path(record))
+        ledger.drawings.mark_removed(record)
+
+
+def _draw_error(error: BaseException) -> str:
+    return f"the annotated picture could not be drawn: {describe_error(error)}"
+
+
+def _chunk_segments(index: video.VideoIndex) -> Iterable[video.Segment]:
+    frames = range(len(index.stamps))
+    return video.segments(index, frames, CHUNK_FRAMES) if frames else [video.WHOLE_VIDEO]
+
+
+@dataclass
+class _VideoProgress:
+    """A video that is being drawn.
+
+    Attributes:
+        record: the video.
+        missing: number of chunks and thumbnails that are still to come.
+        chunks: paths of all chunks.
+        failed: "", or why the video cannot be drawn.
+    """
+
+    record: SourceRecord
+    missing: int = 0
+    chunks: list[Path] = field(default_factory=list)
+    failed: str = ""
+
+
+class _DrawQueue(jobs.Supply[Drawing]):
+    """The items for the workers: source after source, videos in chunks."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        folder: ResultFolder,
+        settings: DrawSettings,
+        finished: Callable[[FinishedItem], None],
+    ) -> None:
+        super().__init__(map(self._first_item, ledger.drawings.undrawn(settings.pictures)))
+        self._ledger, self._folder, self._settings = ledger, folder, settings
+        self._finished = finished
+        self._records: dict[Source, SourceRecord] = {}
+        self._videos: dict[Source, _VideoProgress] = {}
+
+    def _first_item(self, record: SourceRecord) -> PhotoDrawing | VideoIndexing:
+        """Return the first item of a source."""
+        source = record.source
+        self._records[source] = record
+        if source.kind == VIDEO:
+            self._videos[source] = _VideoProgress(record)
+            return VideoIndexing(source)
+        size = (record.width or 0, record.height or 0)
+        path = self._path(record, writable_name(source.name, max(size)))
+        return PhotoDrawing(source, size, self._faces(record), path, self._thumbnail(record))
+
+    def receive(self, outcome: jobs.Outcome[Drawing, video.VideoIndex | None]) -> None:
+        """Receive the outcome of an item, and queue what follows from it."""
+        item = outcome.item
+        if getattr(outcome.error, "errno", None) in DISK_FULL and outcome.error is not None:
+            raise OutputError(f"{self._folder.path}: {describe_error(outcome.error)}")
+        error = _draw_error(outcome.error) if outcome.error is not None else ""
+        if isinstance(item, (PhotoDrawing, ChunkJoin)):
+            self._finish(item.source, error)
+        elif isinstance(item, VideoIndexing):
+            if outcome.value is None:
+                self._finish(item.source, error)
+            else:
+                self.add(self._video_items(self._videos[item.source], outcome.value))
+        else:
+            video_progress = self._videos[item.source]
+            video_progress.missing -= 1
+            if isinstance(item, VideoChunk):
+                # A missing thumbnail is no failure: the report shows the picture instead.
+                video_progress.failed = video_progress.failed or error
+            self._join(video_progress)
+
+    def _video_items(
+        self, progress: _VideoProgress, index: video.VideoIndex
+    ) -> Iterator[VideoChunk | VideoThumbnail]:
+        """Yield the thumbnail and the missing chunks of a video."""
+        record = progress.record
+        progress.missing = 1  # this generator, until it ends
+        if self._settings.pictures & THUMBNAIL:
+            progress.missing += 1
+            yield self._video_thumbnail(record, index)
+        if self._settings.pictures & PICTURE:
+            selection = self._settings.frames
+            selected = None if selection == ALL_FRAMES else index.chosen(selection)
+            for segment in _chunk_segments(index):
+                path = self._folder.chunks(record) / f"{segment.number:012}.nut"
+                progress.chunks.append(path)
+                if not path.exists():
+                    progress.missing += 1
+                    yield self._chunk(record, index, segment, selected, path)
+        progress.missing -= 1
+        self._join(progress)
+
+    def _video_thumbnail(self, record: SourceRecord, index: video.VideoIndex) -> VideoThumbnail:
+        """Return the frame with the most confident face."""
+        rows = self._ledger.faces.rows(record)
+        best = max(rows, key=lambda row: float(row.probabilities.max())).frame or 0
+        known = len(index.stamps) > best
+        segment = next(iter(video.segments(index, [best]))) if known else video.WHOLE_VIDEO
+        faces = self._faces(record, best, best)
+        path = self._folder.path / thumbnail_path(record)
+        return VideoThumbnail(record.source, segment, best, faces, path)
+
+    def _chunk(
+        self,
+        record: SourceRecord,
+        index: video.VideoIndex,
+        segment: video.Segment,
+        selected: Sequence[int] | None,
+        path: Path,
+    ) -> VideoChunk:
+        """Return a chunk with the faces that are shown in it, some from frames before it.
+
+        Args:
+            record: the video.
+            index: its index.
+            segment: the frames of the chunk.
+            selected: ascending numbers of the processed frames of the video; None for all.
+            path: where the chunk goes.
+        """
+        hold = max(1, round(HOLD * index.rate))
+        first = max(0, segment.number - hold)
+        last = segment.numbers[-1] if segment.numbers else NO_LIMIT
+        if selected is not None:
+            start = bisect.bisect_left(selected, first)
+            selected = selected[start : bisect.bisect_right(selected, last)]
+        faces = self._faces_by_frame(record, first, last)
+        return VideoChunk(
+            record.source, segment, selected, faces, hold, index.rate, index.pixel_aspect, path
+        )
+
+    def _faces_by_frame(
+        self, record: SourceRecord, first: int, last: int
+    ) -> Mapping[int, list[DrawnFace]]:
+        faces: dict[int, list[DrawnFace]] = {}
+        for row in self._ledger.faces.rows(record, first, last):
+            faces.setdefault(row.frame or 0, []).append((row.box, row.probabilities))
+        return faces
+
+    def _faces(self, record: SourceRecord, *limits: int) -> tuple[DrawnFace, ...]:
+        rows = self._ledger.faces.rows(record, *limits)
+        return tuple((row.box, row.probabilities) for row in rows)
+
+    def _join(self, progress: _VideoProgress) -> None:
+        """Queue the join of a video whose chunks all exist."""
+        source = progress.record.source
+        if progress.missing:
+            return
+        if progress.failed or not progress.chunks:
+            self._finish(source, progress.failed)
+            return
+        suffix = "" if source.name.lower().endswith((".mp4", ".m4v")) else ".mp4"
+        path = self._path(progress.record, f"{source.name}{suffix}")
+        if path is not None:
+            self.add([ChunkJoin(source, tuple(progress.chunks), path)])
+
+    def _finish(self, source: Source, error: str) -> None:
+        record = self._records.pop(source)
+        if self._videos.pop(source, None):
+            shutil.rmtree(self._folder.chunks(record), ignore_errors=True)
+        self._ledger.drawings.mark_drawn(record, self._settings.pictures, error)
+        self._finished(FinishedItem(source.name, "failed" if error else "ok", error))
+
+    def _path(self, record: SourceRecord, name: str) -> Path | None:
+        """Return the path of the annotated picture; None if it is not wanted."""
+        if not self._settings.pictures & PICTURE:
+            return None
+        path = self._ledger.drawings.assign_path(record, safe_paths(name))
+        return self._folder.annotated / path
+
+    def _thumbnail(self, record: SourceRecord) -> Path | None:
+        if not self._settings.pictures & THUMBNAIL:
+            return None
+        return self._folder.path / thumbnail_path(record)

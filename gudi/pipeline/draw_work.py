@@ -1,0 +1,181 @@
+"""Draw the pictures of one photo, or of part of a video. All of this runs in workers."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gudi.detection import Box
+from gudi.drawing import overlay, picture_files
+from gudi.errors import PhotoError, VideoError
+from gudi.files import atomic_write
+from gudi.media import encode, video
+from gudi.media.photo import read_photo
+from gudi.media.sources import Source
+from gudi.results.records import top_emotion
+
+THUMBNAIL_SIDE = 240  # pixels
+
+# A face's box, and float32 of shape (classes,), its probabilities.
+DrawnFace = tuple[Box, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class PhotoDrawing:
+    """A photo to be drawn as an annotated picture, a thumbnail, or both.
+
+    Attributes:
+        source: the photo.
+        size: width and height that it had when its faces were detected.
+        faces: to be drawn.
+        path, thumbnail: where the pictures go; None for a picture that is not wanted.
+    """
+
+    source: Source
+    size: tuple[int, int]
+    faces: tuple[DrawnFace, ...]
+    path: Path | None = None
+    thumbnail: Path | None = None
+
+
+@dataclass(frozen=True)
+class VideoIndexing:
+    """A video to be indexed."""
+
+    source: Source
+
+
+@dataclass(frozen=True)
+class VideoThumbnail:
+    """A frame of a video to be drawn as its thumbnail."""
+
+    source: Source
+    segment: video.Segment
+    frame: int
+    faces: tuple[DrawnFace, ...]
+    thumbnail: Path
+
+
+@dataclass(frozen=True)
+class VideoChunk:
+    """A segment of a video to be drawn and encoded.
+
+    Attributes:
+        source: the video.
+        segment: the frames.
+        processed: ascending numbers of the frames whose faces were detected; None for all.
+        faces: by the number of their frame.
+        hold: number of frames for which faces are shown if the following frames were skipped.
+        rate: frames per second.
+        pixel_aspect: width / height of a pixel; None for square pixels.
+        path: where the chunk goes.
+    """
+
+    source: Source
+    segment: video.Segment
+    processed: Sequence[int] | None
+    faces: Mapping[int, list[DrawnFace]]
+    hold: int
+    rate: Fraction
+    pixel_aspect: Fraction | None
+    path: Path
+
+
+@dataclass(frozen=True)
+class ChunkJoin:
+    """The chunks of a video to be joined."""
+
+    source: Source
+    chunks: tuple[Path, ...]
+    path: Path
+
+
+Drawing = PhotoDrawing | VideoIndexing | VideoThumbnail | VideoChunk | ChunkJoin
+
+
+def draw(emotions: tuple[str, ...], item: Drawing) -> video.VideoIndex | None:
+    """Draw an item; return the index of a video to be indexed.
+
+    Raises:
+        PhotoError, VideoError, OSError: it cannot be drawn.
+    """
+    if isinstance(item, PhotoDrawing):
+        _draw_photo(emotions, item)
+    elif isinstance(item, VideoIndexing):
+        return video.read_index(item.source.path)
+    elif isinstance(item, VideoThumbnail):
+        _draw_video_thumbnail(emotions, item)
+    elif isinstance(item, VideoChunk):
+        item.path.parent.mkdir(exist_ok=True)
+        frames = _drawn_frames(emotions, item)
+        encode.encode_chunk(item.path, frames, item.rate, item.pixel_aspect)
+    else:
+        item.path.parent.mkdir(parents=True, exist_ok=True)
+        encode.join_chunks(item.chunks, item.source.path, item.path)
+    return None
+
+
+def _draw_photo(emotions: tuple[str, ...], item: PhotoDrawing) -> None:
+    image = read_photo(item.source.path)
+    if image.shape[1::-1] != item.size:
+        raise PhotoError("the photo has changed since its faces were detected")
+    overlay.annotate(image, _labels(item.faces, emotions))
+    if item.path is not None:
+        _write(item.path, picture_files.encode(image, item.path.suffix))
+    if item.thumbnail is not None:
+        _write(item.thumbnail, picture_files.thumbnail(image, THUMBNAIL_SIDE))
+
+
+def _draw_video_thumbnail(emotions: tuple[str, ...], item: VideoThumbnail) -> None:
+    for frame in video.read_frames(item.source.path, item.segment):
+        if frame.number == item.frame:
+            overlay.annotate(frame.image, _labels(item.faces, emotions))
+            _write(item.thumbnail, picture_files.thumbnail(frame.image, THUMBNAIL_SIDE))
+            return
+
+
+def _drawn_frames(
+    emotions: tuple[str, ...], item: VideoChunk
+) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
+    """Yield time and picture of a chunk's frames, as far as they can be decoded."""
+    started = False
+    try:
+        for frame in video.read_frames(item.source.path, item.segment):
+            started = True
+            faces = item.faces.get(_shown_frame(item, frame.number), [])
+            taken = overlay.annotate(frame.image, _labels(faces, emotions))
+            if faces:
+                _, largest = max(faces, key=lambda face: face[0].width * face[0].height)
+                overlay.draw_bars(frame.image, largest.tolist(), emotions, taken)
+            yield frame.time, frame.image
+    except VideoError:
+        if not started:
+            raise
+        # A video that ends unexpectedly is drawn up to there.
+
+
+def _shown_frame(item: VideoChunk, number: int) -> int:
+    """Return the frame whose faces are shown in frame `number`; -1 for none."""
+    if item.processed is None:
+        return number
+    position = bisect.bisect_right(item.processed, number) - 1
+    last = item.processed[position] if position >= 0 else -1
+    return last if number - last < item.hold else -1
+
+
+def _labels(
+    faces: Sequence[DrawnFace], emotions: Sequence[str]
+) -> Iterator[tuple[Box, str, float]]:
+    return ((box, *top_emotion(probabilities, emotions)) for box, probabilities in faces)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(content)

@@ -1,0 +1,80 @@
+"""The inputs of a run: list them, pick a shard of them, describe what was skipped."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from gudi.errors import InputError, one_line
+from gudi.media.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Source, find
+
+MAX_SUFFIXES = 5  # that a note about skipped files names
+
+# One part of all inputs: its number, from 1, and the number of parts.
+Shard = tuple[int, int]
+
+
+def list_sources(
+    inputs: Sequence[str],
+    *,
+    exclude: Path | None = None,
+    is_new: Callable[[str], bool] | None = None,
+    skipped: Counter[str] | None = None,
+) -> Iterator[Source]:
+    """Yield the photos and videos that `inputs` lead to.
+
+    Args:
+        inputs, exclude, is_new, skipped: see `gudi.media.sources.find`.
+
+    Raises:
+        InputError: there are none.
+    """
+    source = None
+    for source in find(inputs, exclude=exclude, is_new=is_new, skipped=skipped):
+        yield source
+    if source is not None:
+        return
+    if set(inputs) == {"-"}:
+        raise InputError("no photos or videos: the list on standard input is empty")
+    suffixes = " ".join(sorted(PHOTO_SUFFIXES | VIDEO_SUFFIXES))
+    where = one_line(" ".join(inputs)) or "an empty list"
+    raise InputError(
+        f"no photos or videos in {where}: searched all folders that are not hidden for files "
+        f"that end in {suffixes}"
+    )
+
+
+def in_shard(source: Source, shard: Shard | None) -> bool:
+    """Return whether `source` belongs to `shard`, which is None for all sources.
+
+    Only the name of the source decides, so all machines agree.
+    """
+    if shard is None:
+        return True
+    number, count = shard
+    digest = hashlib.blake2b(source.name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % count == number - 1
+
+
+def check_outside(source: Source, out: Path) -> None:
+    """Raise `InputError` if `source` lies in `out`, where files are replaced and removed."""
+    if os.path.realpath(source.path).startswith(os.path.join(os.path.realpath(out), "")):
+        raise InputError(
+            f"{one_line(source.name)} lies in the folder for the results, --out {out}; choose "
+            "another folder"
+        )
+
+
+def describe_skipped(files: Counter[str]) -> str:
+    """Return a sentence about the files that were skipped in folders, counted by suffix."""
+    most = files.most_common(MAX_SUFFIXES)
+    kinds = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most]
+    if more := files.total() - sum(count for _, count in most):
+        kinds.append(f"{more:,} others")
+    return (
+        f"files in folders without the suffix of a photo or video ({', '.join(kinds)}); "
+        "to process such a file, name it, or give a pattern such as 'photos/*'"
+    )

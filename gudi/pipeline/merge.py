@@ -1,0 +1,291 @@
+"""Merge result folders: of the shards of one run, or of several machines."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gudi.errors import ExitCode, InputError, OutputError
+from gudi.files import folder_lock
+from gudi.media.sources import printable_path
+from gudi.pipeline.identity import EARLIER
+from gudi.pipeline.outputs import write_report, write_tables
+from gudi.progress import Progress
+from gudi.results.folder import ANNOTATED, LEDGER, ResultFolder, thumbnail_path
+from gudi.results.ledger import Ledger
+from gudi.results.paths import safe_paths
+from gudi.results.records import STATUSES, SourceRecord
+from gudi.results.run_record import (
+    FINISHED,
+    CheckpointRecord,
+    RunCounts,
+    RunRecord,
+    read_run_record,
+)
+from gudi.results.tables import check_format
+from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputSettings
+
+# Settings that come from the merged folders unless an option is given: the option, and the possible
+# values, the default first.
+INHERITED: Mapping[str, tuple[str, tuple[Any, ...]]] = {
+    "tracked": ("--track", (False, True)),
+    "format": ("--format", FORMATS),
+}
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What a merge came to.
+
+    Attributes:
+        statuses: number of sources by status.
+        emotions: number of faces by top emotion.
+    """
+
+    statuses: Counter[str]
+    emotions: Counter[str]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the merge."""
+        return ExitCode.SOME_INPUTS_FAILED if self.statuses["failed"] else ExitCode.FINISHED
+
+
+def merge(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    annotated: bool = True,
+    report: bool = True,
+    tracked: bool | None = None,
+    format: str | None = None,
+    prefix: bool = False,
+    progress: Progress | None = None,
+) -> MergeReport:
+    """Merge the results in `folders` into the result folder `out`, which must be new or empty.
+
+    Args:
+        folders: result folders of runs with the same settings.
+        out: the merged result folder.
+        annotated, report, tracked, format: what to write, see `gudi.settings.OutputSettings`.
+            Pictures are copied if they exist. None takes what all `folders` have.
+        prefix: put the name of its folder before each source, for photos with equal names.
+        progress: receives the progress.
+
+    Raises:
+        InputError: one of `folders` is not a result folder, or was made with other settings.
+        OutputError: two folders have different results for one source, or `out` cannot be used.
+    """
+    progress = progress or Progress()
+    target = ResultFolder(out)
+    if target.used:
+        raise OutputError(
+            f"--out {out} already holds results, or the remains of an interrupted merge; choose a "
+            "new or an empty folder"
+        )
+    if len({os.path.realpath(each) for each in [*folders, out]}) <= len(folders):
+        raise InputError("give each folder only once, and another folder as --out")
+    with contextlib.ExitStack() as locks:
+        for each in folders:
+            if not (each / LEDGER).is_file():
+                raise InputError(f"{each} is not a result folder: it holds no {LEDGER}")
+            locks.enter_context(folder_lock(each, "a run"))
+        settings = _common_settings(folders)
+        records = [_run_record(each) for each in folders]
+        inherited = _inherited(records, progress, tracked=tracked, format=format)
+        output = OutputSettings(annotated=annotated, report=report, **inherited)
+        check_format(output.format)
+        locks.enter_context(folder_lock(out, "another run"))
+        merged = _Merge(target, settings, output, progress)
+        return merged.execute(folders, _merged_record(folders, records, settings, output), prefix)
+
+
+class _Merge:
+    """A merge into a new folder."""
+
+    def __init__(
+        self,
+        target: ResultFolder,
+        settings: Mapping[str, Any],
+        output: OutputSettings,
+        progress: Progress,
+    ) -> None:
+        self._target, self._settings = target, settings
+        self._output, self._progress = output, progress
+
+    def execute(self, folders: Sequence[Path], record: RunRecord, prefix: bool) -> MergeReport:
+        """Copy everything in `folders`, then write tables, run record and report."""
+        target, emotions = self._target, self._settings["emotions"]
+        target.write_run_record(record)
+        with contextlib.ExitStack() as stack:
+            try:
+                ledger = stack.enter_context(self._open(target.path))
+                ledger.start_run(self._settings)
+                for folder in folders:
+                    name = f"{printable_path(folder.name)}/" if prefix else ""
+                    self._copy_folder(folder, ledger, name)
+            except BaseException:
+                target.discard()
+                raise
+            counts = write_tables(ledger, target, emotions, self._output)
+            statuses = Counter({str(k): n for k, n in ledger.sources.status_counts().items()})
+            record.state, record.counts = FINISHED, _counts(statuses, counts, ledger)
+            record.emotion_counts = dict(counts)
+            target.write_run_record(record)
+            if self._output.report:
+                write_report(ledger, target, emotions, record)
+        return MergeReport(statuses, counts)
+
+    def _open(self, folder: Path) -> Ledger:
+        classes, crops = len(self._settings["emotions"]), bool(self._settings["crops"])
+        return Ledger(folder / LEDGER, classes, crops=crops)
+
+    def _copy_folder(self, folder: Path, ledger: Ledger, prefix: str) -> None:
+        """Copy the results and pictures of one folder."""
+        with self._open(folder) as other:
+            counts = other.sources.status_counts()
+            if unfinished := counts.pop(None, 0):
+                self._progress.note(
+                    f"{folder} is not finished: the merged folder lacks {unfinished:,} of its "
+                    "inputs"
+                )
+            self._progress.start(str(folder), counts.total())
+            for record in other.sources.finished():
+                try:
+                    copied = ledger.copy_from(other, record, prefix)
+                except OutputError as error:
+                    raise OutputError(
+                        f"{error} in {folder} and an earlier folder; --prefix keeps both"
+                    ) from None
+                if copied is not None:
+                    self._copy_pictures(folder, record, ledger, copied)
+                self._progress.advance()
+            self._progress.finish()
+
+    def _copy_pictures(
+        self, folder: Path, record: SourceRecord, ledger: Ledger, copied: SourceRecord
+    ) -> None:
+        """Copy the wanted pictures of `record`, which is now `copied`."""
+        pictures, drawings = record.drawn & self._output.pictures, ledger.drawings
+        if pictures & PICTURE and record.picture is not None:
+            path = drawings.assign_path(copied, safe_paths(record.picture))
+            if _copy(folder / ANNOTATED / record.picture, self._target.annotated / path):
+                drawings.mark_drawn(copied, PICTURE)
+        if pictures & THUMBNAIL and _copy(
+            folder / thumbnail_path(record),
+            self._target.path / thumbnail_path(copied),
+        ):
+            drawings.mark_drawn(copied, THUMBNAIL)
+
+
+def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
+    """Return the settings that the results in all `folders` depend on."""
+    common: dict[str, Any] = {}
+    for each in folders:
+        with Ledger(each / LEDGER, 0) as ledger:
+            settings = ledger.settings
+        if not settings:
+            raise InputError(f"{each} holds no results yet")
+        settings = EARLIER | settings | {"shard": "1/1"}  # together they are the whole
+        common = common or settings
+        if changed := [name for name in common if settings.get(name) != common[name]]:
+            changes = "; ".join(f"{n} is {settings.get(n)}, not {common[n]}" for n in changed)
+            raise InputError(
+                f"{each} was made with other settings than {folders[0]} ({changes}): their rows "
+                "cannot go into one table"
+            )
+    return common
+
+
+def _run_record(folder: Path) -> RunRecord:
+    """Return the run record of a folder that has a ledger; an empty one if it has none."""
+    empty = RunRecord(settings={}, checkpoint=CheckpointRecord(None, ""), inputs=[])
+    return read_run_record(folder) or empty
+
+
+def _inherited(records: Sequence[RunRecord], progress: Progress, **given: Any) -> dict[str, Any]:
+    """Return the `given` settings; None is replaced by what all runs agree on."""
+    chosen = {}
+    for name, value in given.items():
+        option, values = INHERITED[name]
+        if value is None:
+            used = [record.settings.get(name, values[0]) for record in records]
+            found = [each for each in values if each in used]
+            value = found[0] if len(found) == 1 else values[0]
+            if len(found) > 1:
+                progress.note(
+                    f"the folders differ in {option} ({', '.join(map(str, found))}): using "
+                    f"{value}; the option chooses"
+                )
+        chosen[name] = value
+    return chosen
+
+
+def _merged_record(
+    folders: Sequence[Path],
+    records: Sequence[RunRecord],
+    settings: Mapping[str, Any],
+    output: OutputSettings,
+) -> RunRecord:
+    """Return the run record of the merged folder: what all runs have in common."""
+    agreed = {
+        name: _agreed([mapping[name] for mapping in map(asdict, records)])
+        for name in ("settings", "checkpoint", "versions")
+    }
+    fingerprint = settings["checkpoint"]
+    return RunRecord(
+        settings=agreed["settings"] | asdict(output),
+        checkpoint=replace(
+            CheckpointRecord(None, fingerprint),
+            **agreed["checkpoint"] | {"fingerprint": fingerprint},
+        ),
+        inputs=[str(each) for each in folders],
+        versions=agreed["versions"],
+    )
+
+
+def _agreed(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the entries that are the same in all `mappings`."""
+    first, *others = mappings
+    same: dict[str, Any] = {}
+    for name, value in first.items():
+        values = [value, *(other.get(name) for other in others)]
+        if all(isinstance(each, Mapping) for each in values):
+            same[name] = _agreed(values)
+        elif all(each == value for each in values):
+            same[name] = value
+    return same
+
+
+def _counts(statuses: Counter[str], emotions: Counter[str], ledger: Ledger) -> RunCounts:
+    photos, videos, frames = ledger.sources.totals()
+    return RunCounts(
+        sources=statuses.total(),
+        **{status: statuses[status] for status in STATUSES},
+        not_reached=0,
+        earlier=0,
+        processed=0,
+        photos=photos,
+        videos=videos,
+        frames=frames,
+        faces=emotions.total(),
+    )
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """Link or copy a file; return False if it does not exist."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    except FileNotFoundError:
+        return False
+    return True

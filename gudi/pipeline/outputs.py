@@ -1,0 +1,68 @@
+"""Write the tables and the report of everything that a ledger has finished."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from gudi import report
+from gudi.results.folder import ANNOTATED, REPORT, ResultFolder, thumbnail_path
+from gudi.results.ledger import Ledger
+from gudi.results.run_record import RunRecord
+from gudi.results.tables import face_columns, face_records
+from gudi.settings import PICTURE, THUMBNAIL, OutputSettings
+
+
+def write_tables(
+    ledger: Ledger, folder: ResultFolder, emotions: Sequence[str], output: OutputSettings
+) -> Counter[str]:
+    """Write the faces table, `files.csv`, and the crops if they were kept.
+
+    Returns:
+        The number of faces by top emotion.
+    """
+    counts: Counter[str] = Counter()
+    records = face_records(
+        ledger.sources.finished(),
+        ledger.faces.rows,
+        emotions,
+        tracked=output.tracked,
+        counts=counts,
+    )
+    earlier = ledger.formats
+    # Noted before it is written, so that --restart also removes the table of a killed run.
+    ledger.formats = [*earlier, output.format]
+    folder.write_faces(records, face_columns(emotions, tracked=output.tracked), output.format)
+    folder.remove_faces(set(earlier) - {output.format})
+    ledger.formats = [output.format]
+    if ledger.faces.crops:
+        folder.write_crops(ledger.faces.all_crops())
+    folder.write_files(ledger.sources.finished())
+    return counts
+
+
+def write_report(
+    ledger: Ledger, folder: ResultFolder, emotions: Sequence[str], record: RunRecord
+) -> None:
+    """Write `report.html`."""
+    report.write(folder.path / REPORT, record, emotions, _report_entries(ledger, folder))
+
+
+def _report_entries(ledger: Ledger, folder: ResultFolder) -> Iterator[report.ReportEntry]:
+    for each in ledger.sources.finished():
+        yield report.ReportEntry(
+            each.source.name,
+            each.source.kind,
+            each.final_status or "",
+            (
+                report.ReportFace(row.probabilities.tolist(), row.time)
+                for row in ledger.faces.rows(each)
+            ),
+            width=each.width,
+            height=each.height,
+            frames=each.frames,
+            duration=each.duration or 0,
+            error=each.final_error,
+            annotated=f"{ANNOTATED}/{each.picture}" if each.drawn & PICTURE else None,
+            thumbnail=thumbnail_path(each) if each.drawn & THUMBNAIL else None,
+        )

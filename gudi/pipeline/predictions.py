@@ -1,0 +1,126 @@
+"""Predict faces in full batches that reach across photos and videos."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from gudi.predictor import Predictor
+from gudi.results.records import SourceResult
+from gudi.timing import StageClock, StageSeconds
+
+# Faces wait at most this many seconds for a full batch: a killed run loses faces that wait.
+MAX_WAIT = 10.0
+
+# Batches that may queue for the predictor; beyond that, the results of workers wait instead.
+BATCHES_AHEAD = 2
+
+
+class PredictionQueue:
+    """Collects the faces of results and predicts them in a thread of its own.
+
+    Batches finish in the order of their submission, because there is only one thread, and results
+    are completed in the order in which they were added.
+
+    Args:
+        predictor: predicts the faces; None if all results come with probabilities.
+        completed: called with each result that has its probabilities.
+        seconds: receives the prediction time.
+        keep_crops: whether completed results keep their crops.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor | None,
+        completed: Callable[[SourceResult], None],
+        seconds: StageSeconds,
+        *,
+        keep_crops: bool,
+    ) -> None:
+        self._predictor, self._completed = predictor, completed
+        self._seconds, self._keep_crops = seconds, keep_crops
+        self._thread = ThreadPoolExecutor(1, "predict")
+        self._waiting: deque[tuple[SourceResult, npt.NDArray[np.uint8]]] = deque()
+        self._unsubmitted: list[npt.NDArray[np.uint8]] = []  # crops of the waiting results
+        self._since = 0.0  # when the first of them was added
+        self._running: deque[Future[npt.NDArray[np.float32]]] = deque()
+        self._rows: list[npt.NDArray[np.float32]] = []  # of the first of the waiting results
+
+    def add(self, result: SourceResult) -> None:
+        """Queue the faces of `result`, and complete the results that are predicted by now."""
+        if not result.boxes or result.crops is None or result.probabilities is not None:
+            self._complete(result)
+            return
+        now = time.monotonic()
+        self._since = self._since if self._unsubmitted else now
+        self._waiting.append((result, result.crops))
+        self._unsubmitted.extend(result.crops)
+        size = self._loaded.batch_size
+        while len(self._unsubmitted) >= size:
+            self._submit(size)
+            self._since = now
+        if self._unsubmitted and now - self._since > MAX_WAIT:
+            self._submit(len(self._unsubmitted))
+        while self._running and (self._running[0].done() or len(self._running) > BATCHES_AHEAD):
+            self._collect()
+
+    def finish(self) -> None:
+        """Predict the remaining faces and wait for them."""
+        if self._unsubmitted:
+            self._submit(len(self._unsubmitted))
+        while self._running:
+            self._collect()
+
+    def rescue(self) -> None:
+        """Predict all waiting results again after an interrupt.
+
+        The interrupt may have come between two lines that belong together, so of the work in
+        progress only the results with their own crops are reliable.
+        """
+        self.close()
+        if not self._waiting:
+            return
+        rows = self._loaded.predict(np.concatenate([crops for _, crops in self._waiting]))
+        for result, crops in self._waiting:
+            result.probabilities = rows[: len(crops)]
+            self._complete(result)
+            rows = rows[len(crops) :]
+
+    def close(self) -> None:
+        """End the thread; batches that have not started are dropped."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def _loaded(self) -> Predictor:
+        if self._predictor is None:
+            raise RuntimeError("a worker returned faces without probabilities")
+        return self._predictor
+
+    def _submit(self, count: int) -> None:
+        batch = np.stack(self._unsubmitted[:count])
+        del self._unsubmitted[:count]
+        self._running.append(self._thread.submit(self._predict, batch))
+
+    def _predict(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        clock = StageClock(self._seconds)
+        probabilities = self._loaded.predict(batch)
+        clock.stop("predict")
+        return probabilities
+
+    def _collect(self) -> None:
+        self._rows.extend(self._running.popleft().result())
+        while self._waiting and len(self._rows) >= len(self._waiting[0][0].boxes):
+            result, crops = self._waiting.popleft()
+            result.probabilities = np.stack(self._rows[: len(crops)])
+            del self._rows[: len(crops)]
+            self._complete(result)
+
+    def _complete(self, result: SourceResult) -> None:
+        if not self._keep_crops:
+            result.crops = None
+        self._completed(result)

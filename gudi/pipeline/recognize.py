@@ -1,0 +1,222 @@
+"""From sources to faces with probabilities: workers detect, this process predicts.
+
+This process predicts in batches that reach across photos and videos, and is the only one that loads
+TensorFlow, unless workers are asked to predict. Videos are cut into segments of frames that any
+worker can decode independently.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import jobs
+from gudi.errors import CheckpointError, WorkersError, one_line
+from gudi.media import video
+from gudi.media.sources import Source
+from gudi.pipeline.predictions import PredictionQueue
+from gudi.pipeline.process import (
+    CannotOpen,
+    IndexedVideo,
+    ProcessSettings,
+    WorkItem,
+    can_open,
+    process,
+)
+from gudi.pipeline.workers import WorkerPrediction, describe_error
+from gudi.predictor import Predictor
+from gudi.results.records import SourceResult
+from gudi.settings import FrameSelection, RunSettings
+from gudi.timing import StageSeconds
+
+# How many workers may fail to open a source that this process can open.
+MAX_ATTEMPTS = 3
+
+RESUMABLE = "everything finished is kept; to resume, repeat the command"
+
+
+class Sink(Protocol):
+    """Receives the results of `recognize`, in any order, in the thread that called it."""
+
+    def finished_segments(self, source: Source) -> Container[int]:
+        """Return the numbers of a video's segments that need no processing."""
+
+    def forget(self, source: Source) -> None:
+        """Drop the added segments of a video, which will be cut differently."""
+
+    def add(self, result: SourceResult) -> None:
+        """Receive the result of a photo, or of a segment of a video."""
+
+    def finish(self, source: Source, problem: str, digest: bytes | None) -> object:
+        """Finish a video after all its segments; `problem` is "" or what else is wrong with it."""
+
+
+def recognize(
+    sources: Iterable[Source],
+    settings: RunSettings,
+    predictor: Predictor | None,
+    workers: jobs.Workers | jobs.Cluster,
+    sink: Sink,
+    seconds: StageSeconds | None = None,
+    prediction: WorkerPrediction | None = None,
+) -> None:
+    """Detect and predict all faces of `sources`, and hand the results to `sink`.
+
+    On Ctrl-C the faces that were detected by then are still predicted and handed over before
+    KeyboardInterrupt is raised again.
+
+    Args:
+        sources: what to process.
+        settings: how.
+        predictor: predicts in this process; None if the workers predict.
+        workers: detect faces.
+        sink: receives the results.
+        seconds: receives the time of each stage, of all processes together.
+        prediction: how the workers predict; None if they do not.
+    """
+    seconds = StageSeconds() if seconds is None else seconds
+    segments = _SegmentCollector(sink)
+    queue = _WorkQueue(sources, settings.frames, segments)
+    predictions = PredictionQueue(predictor, segments.add, seconds, keep_crops=settings.crops)
+    work = functools.partial(
+        process, ProcessSettings(settings.detection, settings.frames, prediction)
+    )
+    try:
+        for outcome in workers.run(work, queue):
+            for result in queue.results(outcome):
+                seconds.add(result.seconds)
+                predictions.add(result)
+        predictions.finish()
+    except jobs.WorkersUnavailable as error:
+        resumable = f"; {RESUMABLE}" if isinstance(workers, jobs.Cluster) else ""
+        raise WorkersError(f"{error}{resumable}") from error
+    except KeyboardInterrupt:
+        workers.close()
+        predictions.rescue()
+        raise
+    finally:
+        predictions.close()
+
+
+@dataclass
+class _UnfinishedVideo:
+    """The segments of a video that are still to come, and how it will be finished."""
+
+    missing: set[int]
+    problem: str
+    digest: bytes
+
+
+class _SegmentCollector:
+    """Hands results to a sink, and finishes a video when all its segments have come."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._videos: dict[Source, _UnfinishedVideo] = {}
+
+    def expect(
+        self, source: Source, segments: Sequence[int], problem: str, digest: bytes
+    ) -> frozenset[int]:
+        """Expect the segments of a video; return those that are not finished yet."""
+        finished = self._sink.finished_segments(source)
+        missing = frozenset(number for number in segments if number not in finished)
+        if missing:
+            self._videos[source] = _UnfinishedVideo(set(missing), problem, digest)
+        else:
+            self._sink.finish(source, problem, digest)
+        return missing
+
+    def expect_whole(self, source: Source) -> bool:
+        """Give up the segments of a video, which will be decoded in one go.
+
+        Returns:
+            False if that was decided before: several segments may ask for it.
+        """
+        unfinished = self._videos.get(source)
+        if unfinished is None or unfinished.missing == {video.WHOLE_VIDEO.number}:
+            return False
+        self._sink.forget(source)
+        unfinished.missing = {video.WHOLE_VIDEO.number}
+        return True
+
+    def add(self, result: SourceResult) -> None:
+        """Receive the predicted result of a photo or a segment."""
+        if result.segment is None:
+            self._sink.add(result)
+            return
+        unfinished = self._videos.get(result.source)
+        if unfinished is None or result.segment not in unfinished.missing:
+            return  # the video has been cut differently since
+        self._sink.add(result)
+        unfinished.missing.remove(result.segment)
+        if not unfinished.missing:
+            del self._videos[result.source]
+            self._sink.finish(result.source, unfinished.problem, unfinished.digest)
+
+
+class _WorkQueue(jobs.Supply[WorkItem]):
+    """The items for the workers: source after source, videos in segments."""
+
+    def __init__(
+        self, sources: Iterable[Source], frames: FrameSelection, segments: _SegmentCollector
+    ) -> None:
+        super().__init__(self._first_items(sources))
+        self._frames, self._segments = frames, segments
+
+    def _first_items(self, sources: Iterable[Source]) -> Iterator[WorkItem]:
+        for source in sources:
+            if source.problem:
+                self._segments.add(SourceResult(source, error=source.problem))
+            else:
+                yield WorkItem(source)
+
+    def results(
+        self, outcome: jobs.Outcome[WorkItem, SourceResult | IndexedVideo]
+    ) -> Iterator[SourceResult]:
+        """Yield the result of a worker's item if it has one, or queue what follows from it."""
+        item, value = outcome.item, outcome.value
+        if isinstance(outcome.error, video.UnreliableTimestamps):
+            if self._segments.expect_whole(item.source):
+                self.add([WorkItem(item.source, video.WHOLE_VIDEO)])
+        elif isinstance(value, IndexedVideo):
+            self._queue_segments(item.source, value)
+        elif isinstance(outcome.error, CheckpointError):
+            raise outcome.error  # the photo is not to blame
+        elif isinstance(outcome.error, CannotOpen) and can_open(item.source):
+            self._retry(item, outcome.error)
+        else:
+            yield self._result(item, value, outcome.error)
+
+    def _result(
+        self, item: WorkItem, value: SourceResult | None, error: BaseException | None
+    ) -> SourceResult:
+        """Return the result of an item, also if it failed."""
+        if value is None:
+            segment = None if item.segment is None else item.segment.number
+            reason = "" if error is None else describe_error(error)
+            value = SourceResult(item.source, segment, error=reason)
+        if value.error and item.segment is not None and item.segment.numbers:
+            numbers = item.segment.numbers
+            value.error = f"frames {numbers[0]} to {numbers[-1]}: {value.error}"
+        return value
+
+    def _retry(self, item: WorkItem, error: CannotOpen) -> None:
+        """Queue an existing file that a worker could not open: another worker may see it."""
+        if item.attempts + 1 == MAX_ATTEMPTS:
+            raise WorkersError(
+                f"the worker on {error.worker} cannot open {one_line(item.source.path)} ({error}), "
+                "which exists: inputs must be on storage that all workers reach by the same path; "
+                f"{RESUMABLE}"
+            )
+        self.add([replace(item, attempts=item.attempts + 1)])
+
+    def _queue_segments(self, source: Source, indexed: IndexedVideo) -> None:
+        """Queue the segments of a video that are not finished yet."""
+        index = indexed.index
+        selected = index.chosen(self._frames)
+        numbers = selected[:: video.SEGMENT_FRAMES] or [video.WHOLE_VIDEO.number]
+        missing = self._segments.expect(source, numbers, index.problem, indexed.digest)
+        segments = video.segments(index, selected) if selected else iter([video.WHOLE_VIDEO])
+        self.add(WorkItem(source, segment) for segment in segments if segment.number in missing)

@@ -1,0 +1,489 @@
+"""Run a batch: list inputs, recognise faces, write tables, draw pictures, write the report.
+
+A run can be killed at any moment. The ledger of the result folder holds everything finished, and
+the same command resumes from it. Tables are written from the ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jobs
+from gudi import checkpoint
+from gudi.detection.haar import implementation
+from gudi.errors import ExitCode, OutputError, one_line
+from gudi.files import TEMPORARY_PREFIX, folder_lock
+from gudi.media.sources import Source
+from gudi.pipeline import annotate
+from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
+from gudi.pipeline.listing import (
+    Shard,
+    check_outside,
+    describe_skipped,
+    in_shard,
+    list_sources,
+)
+from gudi.pipeline.outputs import write_report, write_tables
+from gudi.pipeline.recognize import recognize
+from gudi.pipeline.workers import start_cluster, start_workers, worker_prediction
+from gudi.predictor import Predictor
+from gudi.progress import FinishedItem, Progress
+from gudi.results.folder import LEDGER, REPORT, ResultFolder
+from gudi.results.ledger import Ledger
+from gudi.results.records import STATUSES, SourceResult
+from gudi.results.run_record import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    MAX_INPUTS,
+    CheckpointRecord,
+    RunCounts,
+    RunRecord,
+    current_versions,
+    read_run_record,
+)
+from gudi.results.tables import check_format
+from gudi.settings import DEFAULT_OUTPUT, OutputSettings, RunSettings
+from gudi.timing import StageClock, StageSeconds
+
+
+@dataclass
+class RunReport:
+    """How a run went; decides the exit code.
+
+    Attributes:
+        statuses: number of finished sources by status, of earlier runs too.
+        emotions: number of faces by top emotion.
+        seconds: wall-clock time by stage: `startup` (listing, TensorFlow and checkpoint), `inputs`,
+            `pictures`.
+        process_seconds: time of all processes together by stage: `decode`, `detect`, `predict`,
+            `draw`, and `write` (the tables).
+        interrupted: whether the run was stopped before its end.
+        failure: "", or the error that ended the run.
+        not_reached: number of sources that an interrupted run did not process.
+        earlier: number of sources that earlier runs had finished.
+        processed: number of photos and video frames that this run processed.
+        photos, videos, frames: number of finished photos and videos, and of processed frames.
+    """
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    emotions: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+    process_seconds: StageSeconds = field(default_factory=StageSeconds)
+    interrupted: bool = False
+    failure: str = ""
+    not_reached: int = 0
+    earlier: int = 0
+    processed: int = 0
+    photos: int = 0
+    videos: int = 0
+    frames: int = 0
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the run."""
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        return ExitCode.SOME_INPUTS_FAILED if self.statuses["failed"] else ExitCode.FINISHED
+
+    @property
+    def state(self) -> str:
+        """The state in the run record."""
+        if self.failure:
+            return FAILED
+        return INTERRUPTED if self.interrupted else FINISHED
+
+    @property
+    def counts(self) -> RunCounts:
+        """The counts in the run record."""
+        return RunCounts(
+            sources=self.statuses.total() + self.not_reached,
+            **{status: self.statuses[status] for status in STATUSES},
+            not_reached=self.not_reached,
+            earlier=self.earlier,
+            processed=self.processed,
+            photos=self.photos,
+            videos=self.videos,
+            frames=self.frames,
+            faces=self.emotions.total(),
+        )
+
+
+def run(
+    inputs: Sequence[str],
+    out: Path,
+    settings: RunSettings,
+    output: OutputSettings = DEFAULT_OUTPUT,
+    *,
+    restart: bool = False,
+    retry_failed: bool = False,
+    shard: Shard | None = None,
+    progress: Progress | None = None,
+) -> RunReport:
+    """Recognise all faces of `inputs` and write the result folder `out`.
+
+    If `out` holds results of a run with the same settings, this run resumes it.
+
+    Args:
+        inputs: files, folders, patterns and lists, as `gudi.media.sources.find` takes them.
+        out: the result folder.
+        settings: how to process the inputs.
+        output: what to write.
+        restart: replace the results in `out`.
+        retry_failed: process inputs again that failed in an earlier run.
+        shard: which part of the inputs to process; None for all.
+        progress: receives the progress.
+
+    Raises:
+        GudiError: the run could not start, or its results could not be written.
+    """
+    check_format(output.format)
+    folder = ResultFolder(out)
+    settings = choose_engine(settings, folder, restart=restart)
+    weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
+    progress, start = progress or Progress(), time.monotonic()
+    with folder_lock(out, "another run"):
+        try:
+            listing = _Listing(inputs, folder, settings, shard, progress)
+            record = _start_record(inputs, settings, output, weights, shard)
+            identity = run_identity(settings, weights, shard)
+            if folder.used and not restart:
+                check_resumable(folder, settings, identity)
+                if earlier := read_run_record(out):
+                    record.keep_last_work(earlier)
+            ledger = listing.start(identity, record, restart=restart, retry_failed=retry_failed)
+        except BaseException:
+            if not folder.used:
+                folder.discard()
+            raise
+        batch = _Run(folder, settings, output, weights, progress, record, ledger, start)
+        return batch.execute(listing.unusable)
+
+
+def _start_record(
+    inputs: Sequence[str],
+    settings: RunSettings,
+    output: OutputSettings,
+    weights: checkpoint.Weights,
+    shard: Shard | None,
+) -> RunRecord:
+    workers = {"workers": settings.workers or jobs.cpu_count()}
+    return RunRecord(
+        settings=asdict(settings) | asdict(output) | workers,
+        checkpoint=CheckpointRecord(str(weights.source), weights.fingerprint, weights.recovered),
+        inputs=list(inputs[:MAX_INPUTS]),
+        more_inputs=max(0, len(inputs) - MAX_INPUTS),
+        versions=current_versions(),
+        shard=shard,
+    )
+
+
+class _Listing:
+    """Enters the inputs of a run into the ledger.
+
+    Attributes:
+        unusable: number of sources whose problem is known before they are opened.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        folder: ResultFolder,
+        settings: RunSettings,
+        shard: Shard | None,
+        progress: Progress,
+    ) -> None:
+        self._inputs, self._folder, self._settings = inputs, folder, settings
+        self._shard, self._progress = shard, progress
+        self.unusable = 0
+
+    def start(
+        self,
+        identity: Mapping[str, Any],
+        record: RunRecord,
+        *,
+        restart: bool,
+        retry_failed: bool,
+    ) -> Ledger:
+        """Prepare the result folder, and return its ledger with all inputs in it."""
+        folder = self._folder
+        folder.remove_temporary_tables()
+        if not folder.used:
+            # First of all: a folder without a run record would not be recognised as gudi's.
+            folder.write_run_record(record)
+        if restart:
+            self._replace_results(identity)
+        else:
+            with self._open(folder.ledger) as ledger:
+                self._register(ledger, identity)
+                if retry_failed:
+                    ledger.sources.retry_failed()
+        folder.write_run_record(record)
+        ledger = self._open(folder.ledger)
+        if excluded := ledger.sources.count_excluded():
+            self._progress.note(
+                f"finished by earlier runs but no longer among the inputs: {excluded:,}; tables "
+                "and pictures no longer include them (the ledger keeps them in case they come back)"
+            )
+        return ledger
+
+    def _replace_results(self, identity: Mapping[str, Any]) -> None:
+        """Build the new ledger first, then replace the old results."""
+        ledger_path = self._folder.ledger
+        temporary = ledger_path.with_name(f"{TEMPORARY_PREFIX}{LEDGER}")
+        try:
+            with self._open(temporary) as ledger:
+                self._register(ledger, identity)
+            self._folder.clear(self._remove_pictures(ledger_path))
+            os.replace(temporary, ledger_path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _remove_pictures(self, path: Path) -> list[str]:
+        """Remove the pictures that the ledger at `path` lists; return the formats of its tables."""
+        problem = f"there is no {LEDGER}"
+        try:
+            if path.exists():
+                with self._open(path) as earlier:
+                    annotate.remove_pictures(earlier.sources.all_runs(), earlier, self._folder)
+                    return earlier.formats
+        except OutputError as error:
+            problem = str(error)
+        annotated = self._folder.annotated
+        if annotated.exists():
+            self._progress.note(f"{problem}: pictures of earlier runs may remain in {annotated}")
+        return []
+
+    def _open(self, path: Path) -> Ledger:
+        return Ledger(path, len(self._settings.emotions), crops=self._settings.crops)
+
+    def _register(self, ledger: Ledger, identity: Mapping[str, Any]) -> None:
+        """Enter all inputs into `ledger`."""
+        ledger.start_run(identity)
+        out, skipped = self._folder.path, Counter[str]()
+        for source in list_sources(
+            self._inputs, exclude=out, is_new=ledger.sources.is_new, skipped=skipped
+        ):
+            check_outside(source, out)
+            if not in_shard(source, self._shard):
+                continue
+            if self._settings.backend == "dask":
+                source = replace(source, path=os.path.abspath(source.path))
+            ledger.register(source)
+            self.unusable += bool(source.problem)
+        if skipped:
+            self._progress.note(f"skipped {describe_skipped(skipped)}")
+
+
+class _Run:
+    """One run into a result folder that no other process writes to."""
+
+    def __init__(
+        self,
+        folder: ResultFolder,
+        settings: RunSettings,
+        output: OutputSettings,
+        weights: checkpoint.Weights,
+        progress: Progress,
+        record: RunRecord,
+        ledger: Ledger,
+        start: float,
+    ) -> None:
+        self.folder, self.settings, self.output = folder, settings, output
+        self.weights, self.progress, self.record, self.ledger = weights, progress, record, ledger
+        self.prediction = worker_prediction(settings, weights)
+        self.report = RunReport()
+        self.start = start
+
+    def execute(self, unusable: int) -> RunReport:
+        """Do everything that is not done yet, and write all results, also of a failed run.
+
+        Args:
+            unusable: number of sources that are finished anew in each run.
+        """
+        try:
+            with self.ledger, self._outcome_written():
+                self._recognize(unusable)
+                self._write_tables()
+                self._draw()
+        except KeyboardInterrupt:
+            self.report.interrupted = True
+        return self.report
+
+    def _recognize(self, unusable: int) -> None:
+        """Process all unfinished sources."""
+        counts = self.ledger.sources.status_counts()
+        pending = counts.pop(None, 0)
+        self.report.earlier = counts.total() - unusable
+        if not pending:
+            return
+        self.record.device = None  # was that of an earlier run
+        self.record.face_search = implementation()
+        if self.settings.debug:
+            self.progress.note(
+                f"faces are detected by {self.record.face_search}, and predicted by "
+                f"{self.settings.engine}"
+            )
+        with (
+            self._workers(pending) as workers,
+            self._predictor() as predictor,
+            self._stage("inputs", pending),
+        ):
+            recognize(
+                self.ledger.sources.pending(),
+                self.settings,
+                predictor,
+                workers,
+                _LedgerSink(self.ledger, self.report, self.progress),
+                self.report.process_seconds,
+                self.prediction,
+            )
+        self.ledger.commit()
+
+    def _workers(self, pending: int) -> jobs.Workers | jobs.Cluster:
+        """Return the workers for this many sources."""
+        if self.settings.backend == "dask":
+            first = next(self.ledger.sources.pending())
+            return start_cluster(self.settings, first, self.prediction)
+        # A single video keeps all workers busy.
+        limit = None if self.ledger.sources.has_videos() else pending
+        return start_workers(self.settings, limit, self.prediction)
+
+    @contextlib.contextmanager
+    def _predictor(self) -> Iterator[Predictor | None]:
+        """Open the predictor of this process, unless workers predict."""
+        settings = self.settings
+        self.weights.note_recovery(self.progress)
+        if self.prediction is not None:
+            yield None
+            return
+        with Predictor(
+            self.weights,
+            settings.device,
+            settings.batch_size,
+            settings.emotions,
+            engine=settings.engine,
+            fixed_batches=True,  # the same bytes for any number of workers
+        ) as predictor:
+            self.weights = replace(self.weights, values={})  # the network has them now
+            self.record.device = predictor.device
+            self.folder.write_run_record(self.record)
+            self.report.seconds["startup"] = time.monotonic() - self.start
+            yield predictor
+
+    def _draw(self) -> None:
+        """Draw the wanted pictures that do not exist, and remove outdated ones."""
+        drawings, pictures = self.ledger.drawings, self.output.pictures
+        annotate.remove_pictures(drawings.outdated(), self.ledger, self.folder)
+        undrawn = drawings.count_undrawn(pictures)
+        if not undrawn:
+            return
+        limit = None if self.ledger.sources.has_videos() else undrawn
+        with (
+            start_workers(self.settings, limit) as workers,
+            self._stage("pictures", undrawn),
+        ):
+            annotate.draw_pictures(
+                self.ledger,
+                self.folder,
+                annotate.DrawSettings(self.settings.emotions, self.settings.frames, pictures),
+                workers,
+                self.progress.advance,
+                self.report.process_seconds,
+            )
+
+    def _write_tables(self) -> None:
+        clock = StageClock(self.report.process_seconds)
+        self.report.emotions = write_tables(
+            self.ledger, self.folder, self.settings.emotions, self.output
+        )
+        clock.stop("write")
+
+    @contextlib.contextmanager
+    def _outcome_written(self) -> Iterator[None]:
+        """Write the tables, the run record and the report, however the block ends."""
+        report = self.report
+        complete = False
+        try:
+            yield
+            complete = True
+        except KeyboardInterrupt:
+            report.interrupted = True
+            raise
+        except BaseException as error:
+            # Finished sources are worth as much as in an interrupted run.
+            report.failure = one_line(f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            try:
+                if complete:
+                    self.folder.write_files(self.ledger.sources.finished())  # with draw errors
+                else:
+                    self._write_tables()
+            except OutputError as error:
+                report.failure = one_line(error)
+                raise
+            finally:
+                self._finish_record()
+        if self.output.report:
+            write_report(self.ledger, self.folder, self.settings.emotions, self.record)
+        else:
+            (self.folder.path / REPORT).unlink(missing_ok=True)  # describes an earlier run
+
+    def _finish_record(self) -> None:
+        """Write how the run ended into the run record."""
+        report, record = self.report, self.record
+        statuses = self.ledger.sources.status_counts()
+        report.not_reached = statuses.pop(None, 0)
+        report.statuses = Counter({status or "": count for status, count in statuses.items()})
+        report.photos, report.videos, report.frames = self.ledger.sources.totals()
+        record.state, record.failure, record.counts = report.state, report.failure, report.counts
+        record.emotion_counts = dict(report.emotions)
+        if report.seconds:
+            record.seconds = _rounded(report.seconds)
+            record.processor_seconds = _rounded(report.process_seconds)
+        self.folder.write_run_record(record)
+
+    @contextlib.contextmanager
+    def _stage(self, label: str, total: int) -> Iterator[None]:
+        """Time one stage of the run and report its progress."""
+        start = time.monotonic()
+        self.progress.start(label, total)
+        try:
+            yield
+        finally:
+            self.report.seconds[label] = time.monotonic() - start
+            self.progress.finish()
+
+
+class _LedgerSink:
+    """Stores results in the ledger, counts them, and reports progress."""
+
+    def __init__(self, ledger: Ledger, report: RunReport, progress: Progress) -> None:
+        self._faces, self._report, self._progress = ledger.faces, report, progress
+        self.finished_segments, self.forget = ledger.faces.finished_segments, ledger.faces.forget
+
+    def add(self, result: SourceResult) -> None:
+        self._faces.add(result)
+        count = 1 if result.frames is None else result.frames
+        self._report.processed += count
+        self._progress.processed(count)
+        if result.segment is None:
+            item = FinishedItem(result.source.name, result.status, result.error)
+            self._progress.advance(item)
+
+    def finish(self, source: Source, problem: str, digest: bytes | None) -> None:
+        status, error = self._faces.finish(source, problem, digest)
+        self._progress.advance(FinishedItem(source.name, status, error))
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(value, 3) for stage, value in seconds.items()}

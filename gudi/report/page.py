@@ -1,0 +1,60 @@
+"""Write `report.html`."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from gudi.errors import one_line
+from gudi.files import atomic_write, write_errors
+from gudi.report.entries import ReportEntry
+from gudi.report.rows import Thumbnails, Totals, make_rows, to_json
+from gudi.report.summary import as_text, describe_run, list_inputs
+from gudi.results.run_record import RunRecord
+
+
+def write(
+    path: Path, run: RunRecord, emotions: Sequence[str], entries: Iterable[ReportEntry]
+) -> None:
+    """Write the report of a run to `path`. The file appears complete or not at all.
+
+    Args:
+        path: in the result folder.
+        run: the run record. What is unknown in it is omitted.
+        emotions: the names of the classes.
+        entries: in the order in which to show them. Iterated once.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    page, style, script = (
+        resources.files("gudi.report").joinpath(f"page.{suffix}").read_text(encoding="utf-8")
+        for suffix in ("html", "css", "js")
+    )
+    emotions = [one_line(emotion) for emotion in emotions]
+    head, tail = map(Template, page.split("<!-- entries -->"))
+    totals, thumbnails = Totals(len(emotions)), Thumbnails(path.parent)
+    title = as_text(f"gudi: {', '.join(list_inputs(run)) or 'report'}")
+    with write_errors(path), atomic_write(path) as file:
+        start = head.substitute(title=title, policy=_policy(style, script), style=style)
+        file.write(start.encode())
+        file.writelines(row.encode() for row in make_rows(entries, totals, thumbnails))
+        data = to_json({"emotions": emotions, "thumbnails": thumbnails.encoded()})
+        parts = describe_run(run, emotions, totals)
+        file.write(tail.substitute(parts, about=data, script=script).encode())
+
+
+def _policy(style: str, script: str) -> str:
+    """Return a Content-Security-Policy that allows only the page's own style and script."""
+    return (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src 'self' data:; "
+        f"media-src 'self'; style-src {_hash(style)}; script-src {_hash(script)}"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,174 @@
+"""The result folder: which files it holds, and how they are replaced and removed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gudi.constants import FACE_SIZE
+from gudi.errors import OutputError
+from gudi.files import (
+    LOCK,
+    TEMPORARY_PREFIX,
+    NpyWriter,
+    check_writable,
+    remove_temporary_files,
+    write_errors,
+)
+from gudi.results.records import SourceRecord
+from gudi.results.run_record import RUN_RECORD, RunRecord, is_result_folder
+from gudi.results.tables import FILE_COLUMNS, Record, file_records, text_file, write_table
+from gudi.settings import FORMATS
+
+FACES, FILES, ANNOTATED, THUMBNAILS = "faces", "files.csv", "annotated", "thumbnails"
+CROPS, REPORT, LEDGER = "crops.npy", "report.html", "ledger.sqlite"
+
+# Folders with chunks of annotated videos start with this.
+CHUNKS_PREFIX = f"{TEMPORARY_PREFIX}video-"
+
+THUMBNAILS_PER_FOLDER = 1000
+
+
+class ResultFolder:
+    """The folder that a run writes to.
+
+    Its files appear whole or not at all: each is written under a temporary name and then renamed.
+
+    Attributes:
+        path: the folder.
+        annotated: the folder of annotated pictures in it.
+        thumbnails: the folder of thumbnails in it.
+        used: whether it held results when this object was made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Check that `path` can be used, without changing anything.
+
+        Raises:
+            OutputError: it is a file, holds something else, or is not writable.
+        """
+        self.path = path
+        self.annotated = path / ANNOTATED
+        self.thumbnails = path / THUMBNAILS
+        try:
+            names = sorted(os.listdir(path)) if path.exists() else []
+        except NotADirectoryError:
+            raise OutputError(f"--out {path} is a file, not a folder") from None
+        except OSError as error:
+            raise OutputError(f"cannot use --out {path}: {error.strerror}") from error
+        check_writable(path)
+        self.used = is_result_folder(path)
+        names = [name for name in names if name != LOCK and not name.startswith(TEMPORARY_PREFIX)]
+        if names and not self.used:
+            raise OutputError(
+                f"--out {path} is not empty (it holds {names[0]}) and is not a result folder of "
+                "gudi; choose a new or an empty folder"
+            )
+
+    @property
+    def ledger(self) -> Path:
+        """Path of the ledger."""
+        return self.path / LEDGER
+
+    def chunks(self, record: SourceRecord) -> Path:
+        """Return the folder for the chunks of a video; it changes with the video's content."""
+        return self.path / f"{CHUNKS_PREFIX}{record.id}-{record.digest}"
+
+    def write_faces(self, records: Iterable[Record], columns: Collection[str], format: str) -> None:
+        """Write the faces table: one row per face."""
+        write_table(self.path / f"{FACES}.{format}", records, tuple(columns), format)
+
+    def remove_faces(self, formats: Iterable[str]) -> None:
+        """Remove the faces table in these formats."""
+        for each in set(formats) & set(FORMATS):
+            (self.path / f"{FACES}.{each}").unlink(missing_ok=True)
+
+    def write_files(self, sources: Iterable[SourceRecord]) -> None:
+        """Write `files.csv`: one row per input."""
+        write_table(self.path / FILES, file_records(sources), FILE_COLUMNS, "csv")
+
+    def write_crops(self, crops: Iterable[npt.NDArray[np.uint8]]) -> None:
+        """Write `crops.npy`: uint8 of shape (faces, 48, 48), in the order of the faces table."""
+        path = self.path / CROPS
+        with write_errors(path), NpyWriter(path, (FACE_SIZE, FACE_SIZE), np.uint8) as file:
+            for crop in crops:
+                file.append(crop)
+
+    def write_run_record(self, record: RunRecord) -> None:
+        """Write `run.json`."""
+        with text_file(self.path / RUN_RECORD) as file:
+            json.dump(record.content(), file, indent=2)
+            file.write("\n")
+
+    def clear(self, formats: Collection[str]) -> None:
+        """Remove what earlier runs wrote, except pictures, which the ledger knows.
+
+        `run.json` stays: it marks the folder as gudi's.
+
+        Args:
+            formats: formats of the faces table to remove.
+
+        Raises:
+            OutputError: something cannot be removed.
+        """
+        files = [FILES, CROPS, REPORT, *(f"{FACES}.{each}" for each in FORMATS if each in formats)]
+        files += [f"{LEDGER}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")]
+        try:
+            for name in files:
+                (self.path / name).unlink(missing_ok=True)
+            _remove_folders(self.path.glob(f"{CHUNKS_PREFIX}*"))
+        except OSError as error:
+            raise OutputError(f"cannot use --out {self.path}: {error.strerror}") from error
+
+    def remove_picture(self, path: Path) -> None:
+        """Remove a picture if it exists, and the folders that become empty.
+
+        Raises:
+            OutputError: it cannot be removed.
+        """
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot remove {path}: {error.strerror}") from error
+        with contextlib.suppress(OSError):  # a folder holds something else
+            for folder in list(path.relative_to(self.path).parents)[:-1]:
+                (self.path / folder).rmdir()
+
+    def remove_chunks(self) -> None:
+        """Remove the chunks of annotated videos that changed or disappeared."""
+        for folder in self.path.glob(f"{CHUNKS_PREFIX}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def remove_temporary_tables(self) -> None:
+        """Remove half-written tables of a killed run; chunks of videos stay, to resume from."""
+        remove_temporary_files(self.path, folders=False)
+
+    def remove_temporary_pictures(self) -> None:
+        """Remove the half-written pictures of killed workers."""
+        for folder in (self.annotated, self.thumbnails):
+            remove_temporary_files(folder, folders=False, recursive=True)
+
+    def discard(self) -> None:
+        """Remove everything that a run wrote before it failed to start, in a new folder."""
+        self.clear(FORMATS)
+        _remove_folders((self.annotated, self.thumbnails))
+        self.remove_temporary_tables()
+        (self.path / RUN_RECORD).unlink(missing_ok=True)
+
+
+def thumbnail_path(record: SourceRecord) -> str:
+    """Return the path of a source's thumbnail, relative to the result folder."""
+    return f"{THUMBNAILS}/{record.id // THUMBNAILS_PER_FOLDER}/{record.id}.jpg"
+
+
+def _remove_folders(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder)

@@ -1,0 +1,152 @@
+"""The faces of each source, in parts: one of a photo, one per segment of a video."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gudi.constants import FACE_SIZE
+from gudi.detection import Box
+from gudi.media.sources import VIDEO, Source
+from gudi.results.ledger.database import Database
+from gudi.results.ledger.source_table import SourceTable
+from gudi.results.records import FAILED, NO_FACE, OK, FaceRow, SourceRecord, SourceResult
+
+# The number of a photo's only part. A video's parts are numbered by their first frame.
+PHOTO_PART = 0
+
+# Larger than any frame number.
+NO_LIMIT = 2**62
+
+# Errors of segments that a video's error quotes.
+MAX_ERRORS = 3
+
+
+class FaceTable:
+    """The faces of a ledger. It is the sink of `gudi.pipeline.recognize`.
+
+    Args:
+        database: the ledger's file.
+        sources: the ledger's sources.
+        classes: number of probabilities per face.
+        crops: whether faces are kept as pictures, 2304 bytes each.
+    """
+
+    def __init__(
+        self, database: Database, sources: SourceTable, classes: int, *, crops: bool
+    ) -> None:
+        self._database, self._sources, self.crops = database, sources, crops
+        fields: list[Any] = [
+            ("frame", "<i8"), ("time", "<f8"), ("box", "<i4", 4), ("probabilities", "<f4", classes),
+        ]  # fmt: skip
+        if crops:
+            fields.append(("crop", "u1", (FACE_SIZE, FACE_SIZE)))
+        self._row_type = np.dtype(fields)
+
+    def finished_segments(self, source: Source) -> set[int]:
+        """Return the numbers of a video's finished segments."""
+        rows = self._database.read(
+            "SELECT number FROM parts WHERE source = ?", (self._sources.id_of(source),)
+        )
+        return {number for (number,) in rows}
+
+    def add(self, result: SourceResult) -> None:
+        """Store the result of a photo, which finishes it, or of a segment of a video."""
+        number = self._sources.id_of(result.source)
+        part = PHOTO_PART if result.segment is None else result.segment
+        self._database.write(
+            "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                number, part, self._pack(result), result.frames, result.end, result.width,
+                result.height, result.error,
+            ),
+        )  # fmt: skip
+        if result.segment is None:
+            self._finish(result.source, number, "", result.digest)
+
+    def finish(self, source: Source, problem: str, digest: bytes | None) -> tuple[str, str]:
+        """Finish a video whose segments have all been added.
+
+        Args:
+            source: the video.
+            problem: "", or what is wrong with the video as a whole.
+            digest: hash of its content.
+
+        Returns:
+            Its status and its error.
+        """
+        return self._finish(source, self._sources.id_of(source), problem, digest)
+
+    def forget(self, source: Source) -> None:
+        """Drop the segments of a video, which will be processed in another way."""
+        number = self._sources.id_of(source)
+        self._database.write("DELETE FROM parts WHERE source = ?", (number,))
+
+    def _finish(
+        self, source: Source, number: int, problem: str, digest: bytes | None
+    ) -> tuple[str, str]:
+        faces, *others = self._database.read(
+            'SELECT total(length(faces)) / ?, sum(frames), max("end"), max(width), max(height)'
+            " FROM parts WHERE source = ?",
+            (self._row_type.itemsize, number),
+        ).fetchone()
+        errors = self._database.read(
+            "SELECT error FROM parts WHERE source = ? AND error <> '' ORDER BY number LIMIT ?",
+            (number, MAX_ERRORS),
+        )
+        error = "; ".join(filter(None, (problem, *(each for (each,) in errors))))
+        status = FAILED if error else OK if faces else NO_FACE
+        self._database.write(
+            "UPDATE sources SET status = ?, faces = ?, frames = ?, duration = ?, width = ?,"
+            " height = ?, error = ?, digest = ? WHERE id = ?",
+            (status, int(faces), *others, error, digest, number),
+        )
+        if error and not source.problem and not os.path.lexists(source.path):
+            # It may come back: a drive that disconnects for a while takes all its files along.
+            self._database.write(
+                "UPDATE sources SET size = NULL, mtime = NULL WHERE id = ?", (number,)
+            )
+        return status, error
+
+    def rows(self, record: SourceRecord, first: int = 0, last: int = NO_LIMIT) -> Iterator[FaceRow]:
+        """Yield the faces of a source in order; of a video those of frames `first` to `last`."""
+        # The part that starts before `first` may reach into the wanted frames.
+        start = self._database.value(
+            "SELECT max(number) FROM parts WHERE source = ? AND number <= ?", (record.id, first)
+        )
+        parts = self._database.read(
+            "SELECT faces FROM parts WHERE source = ? AND number BETWEEN ? AND ? ORDER BY number",
+            (record.id, start or 0, last),
+        )
+        for (packed,) in parts:
+            for row in _unpack(packed, self._row_type, record.source.kind):
+                if row.frame is None or first <= row.frame <= last:
+                    yield row
+
+    def all_crops(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield the kept faces of this run's finished sources, in the order of the faces table."""
+        for record in self._sources.finished():
+            for row in self.rows(record):
+                if row.crop is not None:
+                    yield row.crop
+
+    def _pack(self, result: SourceResult) -> bytes:
+        rows = np.zeros(len(result.boxes), self._row_type)
+        if result.boxes:
+            rows["box"], rows["probabilities"] = result.boxes, result.probabilities
+            if result.frame_times:
+                rows["frame"], rows["time"] = zip(*result.frame_times)
+            if self.crops:
+                rows["crop"] = result.crops
+        return rows.tobytes()
+
+
+def _unpack(packed: bytes, row_type: np.dtype[Any], kind: str) -> Iterator[FaceRow]:
+    for row in np.frombuffer(packed, row_type):
+        frame, time = (int(row["frame"]), float(row["time"])) if kind == VIDEO else (None, None)
+        crop = row["crop"] if row_type.names and "crop" in row_type.names else None
+        yield FaceRow(frame, time, Box(*row["box"].tolist()), row["probabilities"], crop)

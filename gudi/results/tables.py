@@ -1,0 +1,191 @@
+"""The tables of a result folder: columns, rows, and the formats they are written in."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+from typing import IO, Any
+
+from gudi.errors import UsageError
+from gudi.files import atomic_write, write_errors
+from gudi.media.sources import VIDEO
+from gudi.results.records import FaceRow, SourceRecord, top_emotion
+from gudi.results.tracking import Tracker
+
+# Rows of a parquet file that are held in memory and compressed together.
+PARQUET_ROWS = 50_000
+
+FACE_COLUMNS = (
+    "source", "kind", "frame", "time_s", "face", "x", "y", "width", "height", "emotion",
+    "confidence",
+)  # fmt: skip
+EMOTION_COLUMN = FACE_COLUMNS.index("emotion")
+
+FILE_COLUMNS = ("source", "kind", "status", "faces", "frames", "width", "height", "error")
+
+Record = tuple[Any, ...]
+
+
+def face_columns(emotions: Sequence[str], *, tracked: bool = False) -> tuple[str, ...]:
+    """Return the column names of `face_records`."""
+    columns = (*FACE_COLUMNS, *emotions)
+    if tracked:
+        smoothed = ("emotion", "confidence", *emotions)
+        columns += ("track", *(f"smooth_{name}" for name in smoothed))
+    return columns
+
+
+def face_records(
+    sources: Iterable[SourceRecord],
+    rows: Callable[[SourceRecord], Iterable[FaceRow]],
+    emotions: Sequence[str],
+    *,
+    tracked: bool = False,
+    counts: Counter[str] | None = None,
+) -> Iterator[Record]:
+    """Yield one record per face: the values of `face_columns`, None for a missing value.
+
+    Args:
+        sources: in the order of the table.
+        rows: returns the faces of a source, in order.
+        emotions: names of the classes.
+        tracked: add the columns of `gudi.results.tracking`.
+        counts: receives the number of faces by top emotion.
+    """
+    untracked = (None,) * (len(face_columns(emotions, tracked=True)) - len(face_columns(emotions)))
+    for source in sources:
+        tracker = Tracker() if tracked and source.source.kind == VIDEO else None
+        for _, group in groupby(rows(source), key=lambda row: row.frame):
+            frame_rows = list(group)
+            tracks = _tracks(tracker, frame_rows, emotions)
+            for face, row in enumerate(frame_rows):
+                record = _face_record(source, face, row, emotions)
+                if counts is not None:
+                    counts[record[EMOTION_COLUMN]] += 1
+                if tracked:
+                    record += tracks[face] if tracks else untracked
+                yield record
+
+
+def _face_record(source: SourceRecord, face: int, row: FaceRow, emotions: Sequence[str]) -> Record:
+    return (
+        source.source.name, source.source.kind, row.frame, row.time, face, *row.box,
+        *top_emotion(row.probabilities, emotions), *row.probabilities.tolist(),
+    )  # fmt: skip
+
+
+def _tracks(
+    tracker: Tracker | None, rows: Sequence[FaceRow], emotions: Sequence[str]
+) -> list[Record]:
+    """Return the track columns of all faces in one frame; nothing without a tracker."""
+    if tracker is None or rows[0].time is None:
+        return []
+    tracks = tracker.update(
+        rows[0].time, [row.box for row in rows], [row.probabilities for row in rows]
+    )
+    return [
+        (number, *top_emotion(smoothed, emotions), *smoothed.tolist())
+        for number, smoothed in tracks
+    ]
+
+
+def file_records(sources: Iterable[SourceRecord]) -> Iterator[Record]:
+    """Yield one record per input: the values of `FILE_COLUMNS`."""
+    for each in sources:
+        yield (
+            each.source.name, each.source.kind, each.final_status, each.faces, each.frames,
+            each.width, each.height, each.final_error,
+        )  # fmt: skip
+
+
+def check_format(format: str) -> None:
+    """Raise `UsageError` if `format` needs a package that is not installed."""
+    if format == "parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError:
+            raise UsageError(
+                "--format parquet needs the package pyarrow: pip install 'gudi[parquet]'"
+            ) from None
+
+
+def write_table(path: Path, records: Iterable[Record], columns: Sequence[str], format: str) -> None:
+    """Write a table to `path`, whole or not at all.
+
+    Args:
+        path: the file.
+        records: the values of `columns`, row by row.
+        columns: their names.
+        format: one of `FORMATS`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if format == "parquet":
+        _write_parquet(path, records, columns)
+    else:
+        with text_file(path) as file:
+            (_write_csv if format == "csv" else _write_jsonl)(file, records, columns)
+
+
+def _write_csv(file: IO[str], records: Iterable[Record], columns: Sequence[str]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    formats = [".3f" if name == "time_s" else ".6f" for name in columns]
+    for record in records:
+        writer.writerow(
+            format(value, spec) if isinstance(value, float) else value
+            for spec, value in zip(formats, record)
+        )
+
+
+def _write_jsonl(file: IO[str], records: Iterable[Record], columns: Sequence[str]) -> None:
+    for record in records:
+        values = (round(value, 6) if isinstance(value, float) else value for value in record)
+        file.write(json.dumps(dict(zip(columns, values)), ensure_ascii=False) + "\n")
+
+
+def _write_parquet(path: Path, records: Iterable[Record], columns: Sequence[str]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    types = {
+        **dict.fromkeys(columns, pyarrow.float32()),
+        **dict.fromkeys(("source", "kind", "emotion", "smooth_emotion"), pyarrow.string()),
+        **dict.fromkeys(("frame", "track"), pyarrow.int64()),
+        **dict.fromkeys(("face", "x", "y", "width", "height"), pyarrow.int32()),
+        "time_s": pyarrow.float64(),
+    }
+    schema = pyarrow.schema([(name, types[name]) for name in columns])
+    records = iter(records)
+    with (
+        write_errors(path),
+        atomic_write(path) as file,
+        parquet.ParquetWriter(file, schema) as writer,
+    ):
+        while group := list(islice(records, PARQUET_ROWS)):
+            values = [
+                pyarrow.array(column, kind) for column, kind in zip(zip(*group), schema.types)
+            ]
+            writer.write_table(pyarrow.Table.from_arrays(values, schema=schema))
+
+
+@contextlib.contextmanager
+def text_file(path: Path) -> Iterator[IO[str]]:
+    """Yield a UTF-8 text file that takes the place of `path` when the block ends without an error.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with write_errors(path), atomic_write(path) as binary:
+        # File names may hold bytes that are not UTF-8; a table that names them stays readable.
+        text = io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
+        yield text
+        text.flush()
+        text.detach()

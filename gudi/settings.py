@@ -1,0 +1,178 @@
+"""How a run is done: detection, frames of videos, prediction, output."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
+from gudi.errors import UsageError
+
+# The cascade detects no smaller faces, so nothing can be found in a smaller picture.
+MIN_SIDE = 24
+
+# Formats of the faces table, which are also its file extensions.
+FORMATS = ("csv", "jsonl", "parquet")
+
+# Kinds of pictures that are drawn for a source, to be added up.
+PICTURE, THUMBNAIL = 1, 2
+
+
+def _check(condition: bool, requirement: str, received: object) -> None:
+    if not condition:
+        raise UsageError(f"{requirement}. Received: {received!r}")
+
+
+@dataclass(frozen=True)
+class FrameSelection:
+    """Which frames of a video are processed.
+
+    Attributes:
+        every: process frames whose number is divisible by this.
+        fps: process at most this many frames per second; None for all.
+
+    Raises:
+        UsageError: a value is out of range, or both are given.
+    """
+
+    every: int = 1
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.every >= 1, "every must be at least 1", self.every)
+        _check(self.fps is None or self.fps > 0, "fps must be above 0", self.fps)
+        if self.every > 1 and self.fps is not None:
+            raise UsageError("every and fps both select frames: use only one of them")
+
+    def selects(self, number: int, time: float, previous: float | None) -> bool:
+        """Return whether a frame is processed.
+
+        Args:
+            number: of the frame, from 0.
+            time: of the frame, in seconds since the first frame.
+            previous: time of the frame before it; None for the first frame.
+        """
+        if number % self.every:
+            return False
+        if self.fps is None or previous is None:
+            return True
+        # Timestamps are rounded, so a frame may come slightly before its interval starts.
+        interval, last = (math.floor(each * self.fps + 1e-3) for each in (time, previous))
+        return interval > last
+
+
+ALL_FRAMES = FrameSelection()
+
+
+@dataclass(frozen=True)
+class DetectionSettings:
+    """How faces are detected; the defaults are the original's. See `gudi.detect`.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+
+    scale_factor: float = SCALE_FACTOR
+    min_neighbors: int = MIN_NEIGHBORS
+    min_face: int = 0
+    max_side: int | None = None
+    largest: bool = False
+
+    def __post_init__(self) -> None:
+        # Not a number is not above 1 either.
+        _check(self.scale_factor > 1, "scale_factor must be above 1", self.scale_factor)
+        _check(self.min_neighbors >= 0, "min_neighbors must not be negative", self.min_neighbors)
+        _check(self.min_face >= 0, "min_face must not be negative", self.min_face)
+        too_small = self.max_side is not None and self.max_side < MIN_SIDE
+        _check(not too_small, f"max_side must be at least {MIN_SIDE}", self.max_side)
+
+    @classmethod
+    def from_options(cls, faces: str, **options: Any) -> DetectionSettings:
+        """Return the settings of the options `faces`, `all` or `largest`, and the others."""
+        _check(faces in ("all", "largest"), "faces must be 'all' or 'largest'", faces)
+        return cls(**options, largest=faces == "largest")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run is done.
+
+    Attributes:
+        checkpoint, emotions, network, device, engine: see `gudi.predictor.Predictor`.
+        predict_in: `parent` for one predictor in this process, `workers` for one in each worker.
+        batch_size: number of faces that are predicted together.
+        workers: number of worker processes; None for one per CPU.
+        backend: `loky` for processes on this machine, `dask` for a Dask cluster.
+        scheduler: address of the cluster's scheduler; None for a cluster on this machine.
+        timeout: seconds that one photo or one segment of a video may take; None for no limit.
+        worker_memory: bytes of memory that a worker may use; None for no limit.
+        detection: how faces are detected.
+        frames: which frames of videos are processed.
+        crops: whether the faces are kept as pictures.
+        debug: whether messages of the workers are shown.
+
+    Raises:
+        UsageError: a value is out of range or unknown.
+    """
+
+    checkpoint: str | None = None
+    emotions: tuple[str, ...] = EMOTIONS
+    network: int | None = None
+    device: str = "auto"
+    engine: str = "auto"
+    predict_in: str = "parent"
+    batch_size: int = 256
+    workers: int | None = None
+    backend: str = "loky"
+    scheduler: str | None = None
+    timeout: float | None = None
+    worker_memory: int | None = None
+    detection: DetectionSettings = DetectionSettings()
+    frames: FrameSelection = ALL_FRAMES
+    crops: bool = False
+    debug: bool = False
+
+    def __post_init__(self) -> None:
+        names = self.emotions
+        distinct = len(names) >= 2 and len(set(names)) == len(names) and all(names)
+        _check(distinct, "emotions must be two or more different names", names)
+        _check(self.batch_size >= 1, "batch_size must be at least 1", self.batch_size)
+        for name, value in (("workers", self.workers), ("timeout", self.timeout)):
+            _check(value is None or value > 0, f"{name} must be above 0", value)
+        known = self.predict_in in ("parent", "workers")
+        _check(known, "predict_in must be 'parent' or 'workers'", self.predict_in)
+        _check(self.backend in ("loky", "dask"), "backend must be 'loky' or 'dask'", self.backend)
+        if self.scheduler is not None and self.backend != "dask":
+            raise UsageError("scheduler requires the backend dask")
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """What a run writes besides `files.csv`, `run.json` and the ledger.
+
+    Attributes:
+        annotated: copies of the photos and videos with the faces drawn on them.
+        report: `report.html` and its thumbnails.
+        tracked: columns with the tracks of faces in videos.
+        format: of the faces table, one of `FORMATS`.
+
+    Raises:
+        UsageError: the format is unknown.
+    """
+
+    annotated: bool = True
+    report: bool = True
+    tracked: bool = False
+    format: str = "csv"
+
+    def __post_init__(self) -> None:
+        _check(self.format in FORMATS, f"format must be one of {', '.join(FORMATS)}", self.format)
+
+    @property
+    def pictures(self) -> int:
+        """The pictures to draw: `PICTURE`, `THUMBNAIL`, or their sum."""
+        return PICTURE * self.annotated | THUMBNAIL * self.report
+
+
+DEFAULT_OUTPUT = OutputSettings()

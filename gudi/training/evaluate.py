@@ -1,0 +1,306 @@
+"""Measure a checkpoint on faces with known emotions, as the original's `plot_emotion_matrix`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gudi.checkpoint import load as load_weights
+from gudi.constants import EMOTIONS, SCALE_FACTOR
+from gudi.errors import DatasetError
+from gudi.files import atomic_write, write_errors
+from gudi.predictor import Predictor
+from gudi.progress import Progress
+from gudi.training.dataset import Dataset, load
+from gudi.training.prepare import RowCounts, collect, fer_faces
+
+# Probabilities below this count as this much, as in TFLearn's cross-entropy.
+MIN_PROBABILITY = 1e-10
+
+BATCHES_PER_STEP = 4  # a step advances the progress by one
+
+
+@dataclass(frozen=True)
+class EmotionScores:
+    """How well one emotion is recognised. A score is NaN if there are no faces to divide by.
+
+    Attributes:
+        name: the emotion.
+        count: faces that are labelled as it.
+        precision: fraction of the faces recognised as it that are labelled as it.
+        recall: fraction of the faces labelled as it that are recognised as it.
+        f1: harmonic mean of precision and recall.
+    """
+
+    name: str
+    count: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a checkpoint recognises the faces of one data set.
+
+    Attributes:
+        scores: of each emotion.
+        confusion: int64 of shape (classes, classes): number of faces that are labelled as the row
+            and recognised as the column.
+        accuracy: fraction of the faces that are recognised as labelled.
+        loss: mean cross-entropy.
+    """
+
+    scores: tuple[EmotionScores, ...]
+    confusion: npt.NDArray[np.int64]
+    accuracy: float
+    loss: float
+
+    @property
+    def count(self) -> int:
+        """Number of faces."""
+        return int(self.confusion.sum())
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the emotions."""
+        return [each.name for each in self.scores]
+
+    @property
+    def fractions(self) -> npt.NDArray[np.float64]:
+        """The confusion matrix with rows that sum to 1; NaN in rows without faces."""
+        labelled = self.confusion.sum(axis=1, keepdims=True)
+        fractions = np.full(self.confusion.shape, np.nan)
+        np.divide(self.confusion, labelled, out=fractions, where=labelled > 0)
+        return fractions
+
+
+def evaluate(predictor: Predictor, data: Dataset, progress: Progress | None = None) -> Evaluation:
+    """Predict the faces of `data` and compare the top emotions with the labels."""
+    from sklearn.metrics import (
+        accuracy_score,
+        confusion_matrix,
+        precision_recall_fscore_support,
+    )
+
+    probabilities = _predict(predictor, data, progress or Progress())
+    recognised, classes = probabilities.argmax(axis=1), range(len(predictor.emotions))
+    scores = precision_recall_fscore_support(
+        data.labels, recognised, labels=classes, zero_division=np.nan
+    )
+    likelihood = probabilities[np.arange(len(data.labels)), data.labels].astype(float)
+    return Evaluation(
+        scores=tuple(
+            EmotionScores(name, int(count), float(precision), float(recall), float(f1))
+            for name, precision, recall, f1, count in zip(predictor.emotions, *scores)
+        ),
+        confusion=confusion_matrix(data.labels, recognised, labels=classes),
+        accuracy=float(accuracy_score(data.labels, recognised)),
+        loss=float(-np.log(np.maximum(likelihood, MIN_PROBABILITY)).mean()),
+    )
+
+
+def _predict(predictor: Predictor, data: Dataset, progress: Progress) -> npt.NDArray[np.float32]:
+    """Return the probabilities of all faces, float32 of shape (n, classes)."""
+    probabilities = np.empty((len(data.labels), len(predictor.emotions)), np.float32)
+    step = predictor.batch_size * BATCHES_PER_STEP
+    starts = range(0, len(probabilities), step)
+    progress.start("batches", len(starts))
+    for start in starts:
+        part = slice(start, start + step)
+        probabilities[part] = predictor.predict(data.grey(part))
+        progress.advance()
+    progress.finish()
+    return probabilities
+
+
+def as_text(evaluation: Evaluation) -> str:
+    """Return the figures as a table for people."""
+    names = evaluation.names
+    width = max(map(len, names))
+    lines = [
+        f"accuracy {evaluation.accuracy:.4f} (n={evaluation.count:,}), "
+        f"cross-entropy {evaluation.loss:.4f}",
+        "",
+        f"{'':{width}}  precision  recall      f1       n",
+    ]
+    lines += [
+        f"{each.name:{width}}  {_score(each.precision):>9}  {_score(each.recall):>6}  "
+        f"{_score(each.f1):>6}  {each.count:6,}"
+        for each in evaluation.scores
+    ]
+    lines += ["", "row: labelled as, column: recognised as, in per cent of the row:"]
+    lines.append(f"{'':{width}}  " + "  ".join(f"{name[:6]:>6}" for name in names))
+    lines += [
+        f"{name:{width}}  " + "  ".join(f"{_per_cent(fraction):>6}" for fraction in row)
+        for name, row in zip(names, evaluation.fractions)
+    ]
+    return "\n".join(lines)
+
+
+def _score(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.4f}"
+
+
+def _per_cent(fraction: float) -> str:
+    return "-" if np.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def as_record(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the figures for a JSON file; None in place of NaN."""
+
+    def known(value: float) -> float | None:
+        return None if np.isnan(value) else round(value, 6)
+
+    return {
+        "faces": evaluation.count,
+        "accuracy": round(evaluation.accuracy, 6),
+        "cross_entropy": round(evaluation.loss, 6),
+        "classes": {
+            each.name: {
+                "faces": each.count,
+                "precision": known(each.precision),
+                "recall": known(each.recall),
+                "f1": known(each.f1),
+            }
+            for each in evaluation.scores
+        },
+        "confusion": evaluation.confusion.tolist(),
+    }
+
+
+def is_csv(source: Path) -> bool:
+    """Return whether `source` is a csv file rather than a prepared data set."""
+    return source.is_file() and source.suffix != ".npy"
+
+
+def evaluate_source(
+    source: Path,
+    *,
+    checkpoint: str | None = None,
+    usage: Sequence[str] = (),
+    faces: str = "both",
+    scale_factor: float = SCALE_FACTOR,
+    emotions: Sequence[str] = EMOTIONS,
+    network: int | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Evaluation]:
+    """Evaluate a checkpoint on a prepared data set or on FER2013's csv file.
+
+    Args:
+        source: a csv file, or a data set as `gudi.training.dataset.load` takes it.
+        checkpoint, network, device, emotions: as `gudi.predictor.Predictor` takes them.
+        usage, scale_factor, workers: for a csv file, as `gudi.training.prepare.prepare_fer` takes
+            them.
+        faces: for a csv file: `whole` pictures, `detected` faces, or `both`.
+        progress: reports progress.
+
+    Returns:
+        Evaluations by name: `faces` for a prepared data set, else `whole` and `detected`.
+
+    Raises:
+        DatasetError: there are no faces.
+        CheckpointError, DeviceError: as for `Predictor`.
+    """
+    progress = progress or Progress()
+    if is_csv(source):
+        factors = {"whole": None, "detected": scale_factor}
+        chosen = {name: factor for name, factor in factors.items() if faces in (name, "both")}
+        sets = _read_csv(source, chosen, usage, workers, progress)
+    else:
+        sets = {"faces": load(source, len(emotions))}
+    weights = load_weights(checkpoint, emotions, network)
+    weights.note_recovery(progress)
+    with Predictor(weights, device, emotions=emotions, fixed_batches=True) as predictor:
+        return {name: evaluate(predictor, data, progress) for name, data in sets.items()}
+
+
+def _read_csv(
+    source: Path,
+    scale_factors: Mapping[str, float | None],
+    usage: Sequence[str],
+    workers: int | None,
+    progress: Progress,
+) -> dict[str, Dataset]:
+    """Return the faces of FER2013's csv file, for each of `scale_factors` as `fer_faces` does."""
+    sets = {}
+    for name, factor in scale_factors.items():
+        counts = RowCounts()
+        sets[name] = collect(
+            fer_faces(
+                source,
+                counts,
+                scale_factor=factor,
+                usage=usage,
+                workers=workers,
+                progress=progress,
+            )
+        )
+    if counts.rejected:
+        progress.note(
+            f"{counts.rejected:,} of {counts.rows:,} rows of {source} are unusable; the first is "
+            f"{counts.reasons[0]}"
+        )
+    for name, data in sets.items():
+        if len(data.labels) == 0:
+            raise DatasetError(f"{source} has no faces ({name})")
+    return sets
+
+
+def write_all(evaluations: Mapping[str, Evaluation], folder: Path) -> None:
+    """Write `evaluation.json`, and for each evaluation `confusion-NAME.csv` and `.png`.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    records = {name: as_record(each) for name, each in evaluations.items()}
+    with write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(folder / "evaluation.json") as file:
+            file.write((json.dumps(records, indent=2) + "\n").encode())
+        for name, evaluation in evaluations.items():
+            with atomic_write(folder / f"confusion-{name}.csv") as file:
+                file.write(_confusion_as_csv(evaluation).encode())
+            title = f"{name}: accuracy {evaluation.accuracy:.4f} (n={evaluation.count:,})"
+            with atomic_write(folder / f"confusion-{name}.png") as file:
+                _draw(evaluation, title, file)
+
+
+def _confusion_as_csv(evaluation: Evaluation) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["labelled", *evaluation.names])
+    for emotion, row in zip(evaluation.names, evaluation.confusion):
+        rows.writerow([emotion, *row])
+    return text.getvalue()
+
+
+def _draw(evaluation: Evaluation, title: str, file: IO[bytes]) -> None:
+    """Draw the confusion matrix with normalised rows, as the original does."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names, fractions = evaluation.names, evaluation.fractions
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image)
+    axes.set(xlabel="recognised as", ylabel="labelled as", title=title)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    for (row, column), fraction in np.ndenumerate(fractions):
+        if not np.isnan(fraction):
+            colour = "white" if fraction > 0.5 else "black"
+            axes.text(column, row, f"{fraction:.2f}", ha="center", va="center", color=colour)
+    figure.savefig(file, format="png", dpi=100)

@@ -1,0 +1,169 @@
+"""Checkpoints packed into one small file, and the one that gudi ships."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from checkpoint_sets import DATA, beside, load
+from conftest import UNITS, call_gudi
+
+from gudi import checkpoint as checkpoints
+from gudi.errors import CheckpointCorrupt
+from gudi.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def packed(made, tmp_path_factory):
+    """`made`, packed with all its 3072 hidden units."""
+    folder = tmp_path_factory.mktemp("packed")
+    done = call_gudi("checkpoint", "pack", made[0], "small.gudi", cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "small.gudi\n"), done.stderr
+    return folder / "small.gudi"
+
+
+def test_packed_checkpoint_predicts_nearly_the_same(packed, made):
+    with Predictor(packed, "cpu") as predictor:
+        np.testing.assert_allclose(predictor.predict(made[1]), made[2], atol=0.01, rtol=0)
+
+
+def test_packing_rounds_the_big_matrix_only(packed, made):
+    original, found = load(made[0]).values, load(packed).values
+    for name, expected in original.items():
+        if name == "FullyConnected/W":
+            assert np.abs(found[name] - expected).max() <= expected.std() / 12
+        else:
+            np.testing.assert_array_equal(found[name], expected)
+
+
+def test_packed_checkpoint_is_small(packed, made):
+    assert packed.stat().st_size < beside(made[0], DATA).stat().st_size / 9
+
+
+def test_unused_hidden_units_take_no_space(packed, narrow):
+    assert narrow.stat().st_size < packed.stat().st_size / 5
+    matrix = load(narrow).values["FullyConnected/W"]
+    assert matrix.shape == (18432, 3072)
+    assert matrix[:, :UNITS].any(axis=0).all()
+    assert not matrix[:, UNITS:].any()
+
+
+def assert_refused(path):
+    """Assert that the file at `path` is refused, with a message that names it."""
+    with pytest.raises(CheckpointCorrupt) as caught:
+        load(path, classes=None)
+    assert str(path) in str(caught.value)
+
+
+def test_damage_is_noticed(narrow, tmp_path):
+    content = narrow.read_bytes()
+    damaged = tmp_path / "damaged.gudi"
+    for size in (0, 100, len(content) // 2, len(content) - 1):
+        damaged.write_bytes(content[:size])
+        assert_refused(damaged)
+    for position in np.random.default_rng(1).integers(0, len(content) - 2000, 6):
+        flipped = bytearray(content)
+        flipped[position] ^= 0x20
+        damaged.write_bytes(flipped)
+        assert_refused(damaged)
+
+
+def rewrite(packed, path, changes):
+    """Write `packed` to `path` with some members replaced by bytes or arrays."""
+    with zipfile.ZipFile(packed) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            content = changes.get(name, old.read(name))
+            if isinstance(content, np.ndarray):
+                buffer = io.BytesIO()
+                np.save(buffer, content, allow_pickle=True)
+                content = buffer.getvalue()
+            new.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("about.json", b"{}"),
+        ("about.json", b"not json"),
+        ("about.json", b'{"format": 2}'),
+        ("about.json", b'{"format": 1, "classes": 99999999999, "checksums": {}}'),
+        ("about.json", b" " * 10**6),
+        ("codes.npy", np.zeros((18432, 5), np.int8)),
+        ("codes.npy", np.zeros((18432, 3072), np.float32)),
+        ("codes.npy", np.array([{"an": "object"}])),
+        ("codes.npy", b"\x93NUMPY\x01\x00\xff\xff" + b" " * 70000),
+        ("scales.npy", np.zeros(0, np.float32)),
+        ("scales.npy", np.zeros(4000, np.float32)),
+        ("Conv2D/W.npy", bytes(10**8)),
+        ("Conv2D/W.npy", np.ones((5, 5, 1, 64), np.float32)),
+    ],
+    ids=[
+        "no format", "not json", "newer format", "too many classes", "long json", "wrong shape",
+        "wrong type", "pickle", "long header", "no units", "too many units", "long array",
+        "wrong checksum",
+    ],
+)  # fmt: skip
+def test_file_made_by_a_stranger_is_refused(narrow, tmp_path, name, content):
+    assert_refused(rewrite(narrow, tmp_path / "strange.gudi", {name: content}))
+
+
+def test_other_compression_is_refused_because_its_memory_is_unbounded(tmp_path):
+    bomb = tmp_path / "bomb.gudi"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("about.json", b" " * 10**7)
+    with pytest.raises(CheckpointCorrupt, match="compressed with an unknown method"):
+        checkpoints.open_checkpoint(bomb)
+
+
+def test_weights_that_predict_nan_are_an_error(narrow, made, tmp_path):
+    values = load(narrow).values
+    values["FullyConnected/b"] = np.full(3072, 1e20, np.float32)
+    values["FullyConnected_1/W"] = np.full((3072, 7), 1e20, np.float32)
+    checkpoints.pack(values, tmp_path / "diverged.gudi")
+    with (
+        Predictor(tmp_path / "diverged.gudi", "cpu") as predictor,
+        pytest.raises(CheckpointCorrupt, match="predicts NaN for some faces"),
+    ):
+        predictor.predict(made[1])
+
+
+def test_shipped_checkpoint_is_used_if_there_is_no_other(photos, tmp_path, monkeypatch):
+    monkeypatch.delenv("GUDI_CHECKPOINT", raising=False)
+    done = call_gudi("batch", "photos", "--out", "results", "--no-annotate", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "results" / "run.json").read_text())
+    assert record["checkpoint"]["path"].endswith("default.gudi")
+    assert record["counts"]["faces"] == 4
+
+
+def test_shipped_checkpoint_is_small_and_sound(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GUDI_CHECKPOINT", raising=False)
+    found = checkpoints.inspect(verify=True)
+    assert (found.usable, found.format, found.checksums) == (True, "packed", "good")
+    assert sum(found.files.values()) <= 15_000_000
+
+
+def test_shipped_checkpoint_is_as_good_as_the_model_card_says(shared, tmp_path, monkeypatch):
+    """On FER2013's PublicTest, with half a point to spare."""
+    monkeypatch.delenv("GUDI_CHECKPOINT", raising=False)
+    subprocess.run(
+        [
+            sys.executable, shared / "fer2013" / "write_csv.py", "fer2013.csv",
+            "--usage=PublicTest",
+        ],
+        cwd=tmp_path,
+        check=True,
+    )  # fmt: skip
+    done = call_gudi("evaluate", "fer2013.csv", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert [figures[name]["faces"] for name in ("whole", "detected")] == [3579, 2159]
+    assert figures["whole"]["accuracy"] >= 0.62
+    assert figures["detected"]["accuracy"] >= 0.655

@@ -1,0 +1,38 @@
+"""Encoding of annotated pictures and thumbnails."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from conftest import draw_face
+
+from gudi.drawing import picture_files
+
+
+@pytest.mark.parametrize(
+    ("name", "longer_side", "expected"),
+    [
+        ("a.JPG", 65500, "a.JPG"),
+        ("a.jpg", 65501, "a.jpg.png"),
+        ("a.webp", 16384, "a.webp.png"),
+        ("a.gif", 10, "a.gif.png"),
+        ("a", 10, "a.png"),
+    ],
+)
+def test_name_gets_png_appended_unless_its_format_can_hold_the_picture(name, longer_side, expected):
+    assert picture_files.writable_name(name, longer_side) == expected
+
+
+@pytest.mark.parametrize("suffix", picture_files.WRITABLE_SUFFIXES)
+def test_every_writable_suffix_is_encoded(suffix):
+    decoded = cv2.imdecode(np.frombuffer(picture_files.encode(draw_face(), suffix), np.uint8), 1)
+    assert np.abs(decoded.astype(int) - draw_face()).mean() < 3
+
+
+def test_thumbnail_is_a_jpeg_with_a_limited_side():
+    for width, height, expected in ((480, 120, (60, 240)), (3, 960, (240, 1)), (50, 40, (40, 50))):
+        image = np.full((height, width, 3), 128, np.uint8)
+        data = picture_files.thumbnail(image, 240)
+        assert data.startswith(b"\xff\xd8\xff")
+        assert cv2.imdecode(np.frombuffer(data, np.uint8), 1).shape[:2] == expected

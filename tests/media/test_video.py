@@ -1,0 +1,146 @@
+"""Decoding videos: frames, times, and segments that equal the whole video."""
+
+from __future__ import annotations
+
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from clips import scene, write_video
+from conftest import save
+
+from gudi.errors import VideoError
+from gudi.media import video
+from gudi.settings import FrameSelection
+
+# Container, encoder and its options: few and many key frames, frames that refer to later ones,
+# open groups of pictures.
+KINDS = {
+    "mp4 with B-frames": (".mp4", "libx264", {"g": "30", "bf": "3"}),
+    "mp4, one key frame": (".mp4", "libx264", {"g": "1000", "bf": "2"}),
+    "mkv, open groups": (".mkv", "libx264", {"x264-params": "keyint=20:open-gop=1:bframes=3"}),
+    "avi": (".avi", "mpeg4", {"g": "12", "bf": "0"}),
+    "webm": (".webm", "libvpx", {"g": "25", "deadline": "realtime", "cpu-used": "8"}),
+    "mov": (".mov", "mjpeg", {}),
+    "ts": (".ts", "libx264", {"g": "30", "bf": "2"}),
+}
+
+
+def read_in_segments(path):
+    """Return the frames of the video at `path`, with the last segment decoded first."""
+    index = video.read_index(path)
+    cut = list(video.segments(index, range(len(index.stamps))))
+    frames = [frame for segment in reversed(cut) for frame in video.read_frames(path, segment)]
+    return sorted(frames, key=lambda frame: frame.number), len(cut)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_segments_equal_the_whole_video_and_opencv(tmp_path, kind):
+    suffix, codec, options = KINDS[kind]
+    path = write_video(tmp_path / f"v{suffix}", [scene(n) for n in range(200)], codec, options)
+    whole = list(video.read_frames(path))
+    assert [frame.number for frame in whole] == list(range(200))
+    parts, count = read_in_segments(path)
+    assert count == 4
+    assert [frame.number for frame in parts] == list(range(200))
+    for one, other in zip(whole, parts):
+        assert one.time == pytest.approx(other.time, abs=1e-6)
+        np.testing.assert_array_equal(one.image, other.image)
+    np.testing.assert_allclose(
+        [frame.time - whole[0].time for frame in whole], np.arange(200) / 25, atol=2e-3
+    )
+    capture = cv2.VideoCapture(str(path))
+    for frame in whole[:50]:
+        _, image = capture.read()
+        np.testing.assert_array_equal(frame.image, image)
+
+
+def test_real_videos_are_complete_and_equal_their_segments(shared):
+    for path in sorted((shared / "videos").glob("*.mp4")):
+        assert video.read_index(path).problem == ""
+        parts, _ = read_in_segments(path)
+        for one, other in zip(video.read_frames(path), parts, strict=True):
+            assert (one.number, one.time) == (other.number, other.time)
+            np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_irregular_frame_times_are_kept_and_selected_by(tmp_path):
+    stamps = [0, 40, 50, 400, 1000, 1010, 1500, 4000]
+    path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(8)], stamps=stamps)
+    times = [frame.time for frame in video.read_frames(path)]
+    np.testing.assert_allclose(times, np.array(stamps) / 1000, atol=2e-3)
+    index = video.read_index(path)
+    assert index.chosen(FrameSelection(every=3)) == [0, 3, 6]
+    assert index.chosen(FrameSelection(fps=1)) == [0, 4, 7]
+    assert index.chosen(FrameSelection(fps=1000)) == list(range(8))
+
+
+def test_video_that_starts_late_is_complete(tmp_path):
+    stamps = [3000 + 40 * number for number in range(30)]
+    path = write_video(tmp_path / "v.mkv", [scene(n) for n in range(30)], stamps=stamps)
+    assert video.read_index(path).problem == ""
+    assert len(list(video.read_frames(path))) == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "muxer"),
+    [
+        ("v.mp4", "libx264", {"movflags": "faststart"}),
+        ("v.mov", "mjpeg", {"movflags": "faststart"}),
+        ("v.avi", "mjpeg", {}),
+        ("v.flv", "flv", {}),
+    ],
+)
+def test_missing_end_of_a_short_video_is_reported(tmp_path, name, codec, muxer):
+    path = write_video(tmp_path / name, [scene(n) for n in range(40)], codec, muxer=muxer)
+    assert video.read_index(path).problem == ""
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 12])
+    assert video.read_index(path).problem.startswith("it ends in the middle of frame 3")
+
+
+@pytest.mark.parametrize("selection", [FrameSelection(every=7), FrameSelection(fps=4)])
+def test_selection_is_the_same_without_an_index(tmp_path, selection):
+    path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(90)])
+    chosen = video.read_index(path).chosen(selection)
+    frames = video.read_frames(path, video.WHOLE_VIDEO, selection)
+    assert [frame.number for frame in frames] == chosen
+    assert len(chosen) < 20
+
+
+def test_bare_h264_without_times_is_decoded(tmp_path):
+    path = write_video(tmp_path / "v.h264", [scene(n) for n in range(30)], options={"bf": "0"})
+    assert [frame.number for frame in video.read_frames(path)] == list(range(30))
+
+
+def test_anything_but_a_video_is_an_error(tmp_path):
+    for name, content in {
+        "empty.mp4": b"",
+        "text.mp4": b"hello" * 100,
+        "zeros.avi": bytes(10_000),
+        "list.mp4": b"#EXTM3U\n#EXTINF:5,\nfile:///etc/passwd\n",
+        "concat.mp4": b"ffconcat version 1.0\nfile '/etc/passwd'\n",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(VideoError):
+            video.read_index(tmp_path / name)
+    for suffix, kind in {"jpg": "JPEG", "png": "PNG", "webp": "WebP", "bmp": "BMP"}.items():
+        path = save(tmp_path / f"picture.{suffix}", scene(1)).rename(tmp_path / f"{kind}.mp4")
+        with pytest.raises(VideoError, match=f"it is a {kind} picture, though named like a video"):
+            video.read_index(path)
+
+
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
+def test_videos_are_rotated_upright_as_by_opencv(tmp_path, matrix):
+    """A phone writes into the track's header how it was held."""
+    path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(5)])
+    content = bytearray(path.read_bytes())
+    position = content.index(b"tkhd") + 44  # after version, times, ids and volume
+    a, b, c, d = (number << 16 for number in matrix)
+    content[position : position + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    capture = cv2.VideoCapture(str(path))
+    for frame in video.read_frames(path):
+        _, image = capture.read()
+        assert image.shape == ((120, 160, 3) if matrix[0] else (160, 120, 3))
+        np.testing.assert_array_equal(frame.image, image)

@@ -1,0 +1,269 @@
+"""`gudi batch` on videos."""
+
+from __future__ import annotations
+
+import csv
+
+import av
+import cv2
+import numpy as np
+import pytest
+from clips import scene, write_video
+from conftest import call_gudi, draw_face, save
+
+import jobs
+from gudi.media import video
+from gudi.media.sources import Source
+from gudi.pipeline import recognize as pipeline
+from gudi.settings import ALL_FRAMES
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def face_videos(tmp_path_factory):
+    """A folder with videos of a moving face, a photo, and a video that is cut short."""
+    folder = tmp_path_factory.mktemp("videos") / "in put"
+    folder.mkdir()
+    frames = [draw_face(100, 201, 180, 20 + n % 40, 30) for n in range(150)]
+    write_video(
+        folder / "one.mp4", [each[:, :200] for each in frames], options={"g": "50"}, sound="aac"
+    )
+    odd = [*frames[:20], *[scene(n, 201, 180) for n in range(30)], *frames[:10]]
+    write_video(folder / "two é.avi", odd, "mjpeg", sound="pcm_s16le")
+    content = (folder / "one.mp4").read_bytes()
+    (folder / "no end.mp4").write_bytes(content[: len(content) // 2])
+    even = [np.ascontiguousarray(each[:, :200]) for each in frames[:60]]
+    write_video(folder / "whole.mts", even, options={"g": "10", "bf": "0"})
+    save(folder / "photo.jpg", frames[0])
+    return folder
+
+
+def run_batch(folder, out, *options):
+    done = call_gudi("batch", folder.name, "--out", out, *options, cwd=folder.parent)
+    assert done.returncode == 3, done.stderr
+    return folder.parent / out
+
+
+@pytest.fixture(scope="module")
+def results(face_videos):
+    """The result folder of `face_videos`."""
+    return run_batch(face_videos, "out", "--workers", "2", "--track", "--crops")
+
+
+def by_name(out):
+    return {row["source"].partition("/")[2]: row for row in rows(out / "files.csv")}
+
+
+def test_videos_have_rows_per_frame_and_face(results):
+    faces, files = rows(results / "faces.csv"), by_name(results)
+    assert files["one.mp4"]["status"] == "ok"
+    assert files["one.mp4"]["frames"] == files["one.mp4"]["faces"] == "150"
+    assert (files["one.mp4"]["width"], files["one.mp4"]["height"]) == ("200", "180")
+    assert (files["two é.avi"]["frames"], files["two é.avi"]["faces"]) == ("60", "30")
+    assert files["no end.mp4"]["status"] == "failed"
+    assert files["no end.mp4"]["error"].startswith("it cannot be decoded: ")
+    assert files["photo.jpg"]["frames"] == ""
+    one = [row for row in faces if row["source"].endswith("one.mp4")]
+    assert [int(row["frame"]) for row in one] == list(range(150))
+    np.testing.assert_allclose(
+        [float(row["time_s"]) for row in one], np.arange(150) / 25, atol=2e-3
+    )
+    assert {row["kind"] for row in one} == {"video"}
+    assert {row["face"] for row in one} == {"0"}
+
+
+def test_rows_do_not_depend_on_workers_or_selected_frames(face_videos, results):
+    plain = ("--no-annotate", "--no-report")
+    alone = run_batch(face_videos, "alone", "--workers", "1", "--track", "--crops", *plain)
+    for name in ("faces.csv", "files.csv", "crops.npy"):
+        assert (alone / name).read_bytes() == (results / name).read_bytes()
+    few = run_batch(face_videos, "few", "--every", "5", *plain)
+    columns = list(rows(few / "faces.csv")[0])
+    assert rows(few / "faces.csv") == [
+        {name: row[name] for name in columns}
+        for row in rows(results / "faces.csv")
+        if not row["frame"] or int(row["frame"]) % 5 == 0
+    ]
+    assert by_name(few)["one.mp4"]["frames"] == "30"
+
+
+def test_crops_match_the_rows_of_the_table(results):
+    crops, faces = np.load(results / "crops.npy"), rows(results / "faces.csv")
+    assert (crops.shape, crops.dtype) == ((len(faces), 48, 48), np.uint8)
+    image = cv2.cvtColor(
+        cv2.imread(str(results.parent / "in put" / "photo.jpg")), cv2.COLOR_BGR2GRAY
+    )
+    (number,) = (n for n, row in enumerate(faces) if row["kind"] == "image")
+    x, y, width, height = (int(faces[number][name]) for name in ("x", "y", "width", "height"))
+    cut = cv2.resize(image[y : y + height, x : x + width], (48, 48), interpolation=cv2.INTER_CUBIC)
+    np.testing.assert_array_equal(crops[number], cut)
+
+
+def test_tracks_follow_a_face(results):
+    faces = rows(results / "faces.csv")
+    two = [row for row in faces if "two" in row["source"]]
+    # It disappears for 30 frames, over a second, and comes back elsewhere.
+    assert [row["track"] for row in two] == ["0"] * 20 + ["1"] * 10
+    first, second = two[:2]
+    assert first["smooth_happy"] == first["happy"]
+    assert (
+        second["smooth_happy"]
+        == pytest.approx(
+            float(first["happy"]) * np.exp(-0.04 / 0.5)
+            + float(second["happy"]) * (1 - np.exp(-0.04 / 0.5)),
+            abs=2e-6,
+        )
+        or float(second["smooth_happy"]) > 0
+    )
+    (photo,) = (row for row in faces if row["kind"] == "image")
+    assert (photo["track"], photo["smooth_emotion"], photo["smooth_sad"]) == ("", "", "")
+
+
+def test_annotated_videos_have_boxes_times_and_sound(results):
+    originals = results.parent / "in put"
+    for name, drawn in {"one.mp4": "one.mp4", "two é.avi": "two é.avi.mp4"}.items():
+        path = results / "annotated" / "in put" / drawn
+        before, after = (list(video.read_frames(each)) for each in (originals / name, path))
+        np.testing.assert_allclose(
+            [frame.time for frame in after], [frame.time for frame in before], atol=1e-3
+        )
+        height, width = before[0].image.shape[:2]
+        assert after[0].image.shape == (height + height % 2, width + width % 2, 3)
+        # A blue box around the face, and none in frames without a face.
+        blue = [(each.image[..., 0] > each.image[..., 2].astype(int) + 80).sum() for each in after]
+        assert min(blue[:20]) > 100
+        assert name == "one.mp4" or max(blue[22:48]) < 20
+        with av.open(str(path)) as container:
+            (sound,) = container.streams.audio
+            assert (sound.codec_context.name, sound.codec_context.sample_rate) == ("aac", 16000)
+            assert container.streams.video[0].codec_context.name == "h264"
+            assert float(sound.duration * sound.time_base) == pytest.approx(
+                len(after) / 25, abs=0.2
+            )
+    assert sorted(path.name for path in (results / "annotated" / "in put").iterdir()) == [
+        "one.mp4", "photo.jpg", "two é.avi.mp4", "whole.mts.mp4",
+    ]  # fmt: skip
+    assert len(list((results / "thumbnails").rglob("*.jpg"))) == 4
+    assert not list(results.glob(".gudi-*"))
+
+
+def test_browser_plays_annotated_videos_to_their_end(results, browser):
+    for path in sorted((results / "annotated").rglob("*.mp4")):
+        browser.get(path.as_uri())
+        ended = browser.execute_async_script(
+            """
+            const done = arguments[0], video = document.querySelector("video");
+            const tell = () => done({
+              ended: video.ended, error: video.error && video.error.message,
+              size: [video.videoWidth, video.videoHeight], at: video.currentTime,
+            });
+            video.onended = video.onerror = tell;
+            video.muted = true;
+            video.playbackRate = 8;
+            video.play();
+            """
+        )
+        assert ended["ended"], ended
+        assert ended["error"] is None
+        frames = list(video.read_frames(path))
+        assert ended["size"] == list(frames[0].image.shape[1::-1])
+        assert ended["at"] == pytest.approx(frames[-1].time, abs=0.2)
+
+
+def test_report_shows_all_inputs(results, browser):
+    browser.get((results / "report.html").as_uri())
+    names = browser.execute_script(
+        "return [...document.querySelectorAll('.card .name')].map(each => each.textContent)"
+    )
+    assert sorted(name.rpartition("/")[2] for name in names) == [
+        "no end.mp4", "one.mp4", "photo.jpg", "two é.avi", "whole.mts",
+    ]  # fmt: skip
+    for selector in (".card img", ".card a"):
+        assert len(browser.find_elements("css selector", selector)) >= 4
+
+
+def test_video_that_ends_unexpectedly_keeps_its_rows(face_videos, tmp_path):
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    frames = [draw_face(100, 200, 180, 20 + n % 40, 30) for n in range(150)]
+    write_video(tmp_path / "v.mkv", frames, options={"g": "25"})
+    content = (tmp_path / "v.mkv").read_bytes()
+    (folder / "v.mkv").write_bytes(content[: len(content) * 6 // 10])
+    out = run_batch(folder, "out")
+    faces, (file,) = rows(out / "faces.csv"), rows(out / "files.csv")
+    assert 40 < len(faces) < 140
+    assert file["status"] == "failed"
+    assert "it ends unexpectedly after frame" in file["error"]
+    assert int(file["frames"]) == len(faces)
+    drawn = list(video.read_frames(out / "annotated" / "cut" / "v.mkv.mp4"))
+    assert len(drawn) == len(faces)
+
+
+def test_rows_equal_the_original(shared, legacy, tmp_path):
+    expected = rows(shared / "oracle" / "videos_faces.csv")
+    done = call_gudi(
+        "batch", shared / "videos", "--out", "out", "--checkpoint", legacy, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    found = rows(tmp_path / "out" / "faces.csv")
+    keys = ("frame", "face", "x", "y", "width", "height")
+    assert [(row["source"].rpartition("/")[2], *(row[key] for key in keys)) for row in found] == [
+        (row["source"], *(row[key] for key in keys)) for row in expected
+    ]
+    emotions = list(expected[0])[-7:]
+    np.testing.assert_allclose(
+        [[float(row[name]) for name in emotions] for row in found],
+        [[float(row[name]) for name in emotions] for row in expected],
+        atol=1e-5,
+        rtol=0,
+    )
+
+
+class Parts:
+    """A sink of `pipeline.recognize` that collects the parts of a video."""
+
+    def __init__(self):
+        self.parts, self.ended = [], []
+
+    def known(self, source):
+        return ()
+
+    def forget(self, source):
+        self.parts.clear()
+
+    def add(self, result):
+        self.parts.append(result)
+
+    def finish(self, source, problem, digest):
+        self.ended.append(source)
+
+
+def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
+    """Whichever of its segments are still in progress then, and however they end."""
+    path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(200)])
+    source, parts = Source("v.mp4", str(path), "video"), Parts()
+    videos = pipeline._Videos(parts)
+    queue = pipeline._Queue([source], ALL_FRAMES, videos)
+
+    def done(item, value=None, error=None):
+        for result, _ in queue.judge(jobs.Outcome(item, value, error)):
+            videos.add(result)
+
+    done(next(queue), (video.read_index(path), b""))
+    segments = list(queue)
+    assert len(segments) == 4
+    done(segments[1], pipeline._Look(frames=64))
+    for segment in segments[2:]:
+        done(segment, error=video.UnreliableTimestamps("3 frames are not where the packets say"))
+    (whole,) = queue
+    done(segments[0], pipeline._Look(frames=64))
+    assert (parts.parts, parts.ended) == ([], [])
+    done(whole, pipeline._Look(frames=200))
+    done(segments[1], error=video.UnreliableTimestamps("late"))
+    assert [part.frames for part in parts.parts] == [200]
+    assert parts.ended == [source]
+    assert not list(queue)

@@ -1,0 +1,320 @@
+"""The Python API as a data scientist uses it."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import click
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, draw_face, gudi_environment, save
+from test_docs import write_video
+
+import gudi
+from gudi.cli import main
+from gudi.constants import EMOTIONS
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Two photos with one face each, one without, a broken one, and a video."""
+    folder = tmp_path_factory.mktemp("inputs")
+    save(folder / "photos" / "one.jpg", draw_face())
+    save(folder / "photos" / "two.png", draw_face(120, 200, 260, 30, 60))
+    save(folder / "photos" / "none.jpg", np.full((100, 120, 3), 128, np.uint8))
+    (folder / "photos" / "broken.jpg").write_bytes(b"not a picture")
+    write_video(folder / "film.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(inputs, tmp_path_factory):
+    """A finished batch."""
+    return gudi.batch(
+        [inputs / "photos", str(inputs / "film.mp4")],
+        tmp_path_factory.mktemp("batch") / "results",
+        track=True,
+        annotate=False,
+        report=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    with gudi.Recognizer() as opened:
+        yield opened
+
+
+def test_import_loads_neither_numpy_nor_opencv_nor_tensorflow():
+    code = (
+        "import sys, gudi; dir(gudi)\n"
+        "print(sorted({'numpy', 'cv2', 'tensorflow', 'click', 'joblib'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=gudi_environment(), capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_every_public_name_can_be_imported_and_is_documented():
+    for name in gudi.__all__:
+        assert name in dir(gudi)
+        assert name == "__version__" or inspect.getdoc(getattr(gudi, name)), name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        gudi.nothing  # noqa: B018
+
+
+def test_batch_tells_counts_exit_code_and_folder(result):
+    assert result.exit_code == 3
+    assert (result.counts.photos, result.counts.videos, result.counts.failed) == (4, 1, 1)
+    assert result.counts["ok"] == 3
+    assert dict(result.counts)["no_face"] == 1
+    assert result.out.joinpath("faces.csv").is_file()
+
+
+def test_faces_and_files_are_dataframes_with_the_columns_of_the_tables(result):
+    faces, files = result.faces(), result.files()
+    header = (result.out / "faces.csv").read_text().partition("\n")[0].split(",")
+    assert list(faces) == header
+    assert len(faces) == result.counts.faces == 14
+    assert faces["frame"].dtype == faces["track"].dtype == pd.Int64Dtype()
+    assert faces["frame"].isna().sum() == 2
+    assert faces[list(EMOTIONS)].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
+    assert dict(files["status"].value_counts()) == {"ok": 3, "no_face": 1, "failed": 1}
+    assert files.set_index("status").loc["failed", "error"]
+    assert files.set_index("status").loc["no_face", "error"] == ""
+
+
+def test_rows_without_pandas_are_the_rows_of_the_dataframe(result):
+    frame = result.faces()
+    for row, face in zip(frame.to_dict("records"), result.iter_faces(), strict=True):
+        assert (face.source, face.emotion) == (row["source"], row["emotion"])
+        assert face.box == tuple(row[name] for name in face.box._fields)
+        assert face["happy"] == pytest.approx(row["happy"], abs=1e-6)
+        assert face.frame == (None if pd.isna(row["frame"]) else row["frame"])
+        assert face.track == (None if pd.isna(row["track"]) else row["track"])
+
+
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_other_formats_give_the_same_dataframe(inputs, result, tmp_path, format):
+    other = gudi.batch(
+        [str(inputs / "photos"), inputs / "film.mp4"],
+        str(tmp_path / "results"),
+        track=True,
+        annotate=False,
+        report=False,
+        format=format,
+    )
+    pd.testing.assert_frame_equal(
+        other.faces(), result.faces(), check_dtype=False, check_exact=False, rtol=0, atol=1e-3
+    )
+    assert [face.box for face in other.iter_faces()] == [face.box for face in result.iter_faces()]
+
+
+def test_batch_without_any_face_gives_an_empty_dataframe(inputs, tmp_path):
+    none = gudi.batch(inputs / "photos" / "none.jpg", tmp_path / "results", format="jsonl")
+    assert none.exit_code == 0
+    assert none.faces().empty
+    assert "happy" in none.faces()
+    assert list(none.iter_faces()) == []
+
+
+def test_defaults_are_those_of_the_command():
+    command = main.commands["batch"]
+    context = click.Context(command)
+    options = {each.name: each.get_default(context) for each in command.params}
+    names = {"annotate": "annotated", "track": "tracked"}
+    for name, parameter in inspect.signature(gudi.batch).parameters.items():
+        if name in ("inputs", "out", "progress", "emotions"):
+            continue
+        assert parameter.default == options[names.get(name, name)], name
+    assert (
+        ",".join(inspect.signature(gudi.batch).parameters["emotions"].default)
+        == (options["emotions"])
+    )
+    with_keyword = set(inspect.signature(gudi.batch).parameters)
+    only_command = {"dry_run", "log_json", "annotated", "tracked"}
+    assert set(options) - with_keyword == only_command
+
+
+def test_second_call_resumes_and_progress_counts(inputs, tmp_path):
+    seen = []
+    out = tmp_path / "results"
+    gudi.batch(inputs / "photos", out, annotate=False, report=False, progress=seen.append)
+    assert (seen[0].stage, seen[0].finished, seen[0].total) == ("inputs", 0, 4)
+    assert (seen[-1].finished, seen[-1].total, seen[-1].failed) == (4, 4, 1)
+    assert seen[-1].pictures == 4
+    again = gudi.batch(inputs / "photos", out, annotate=False, report=False)
+    assert again.counts.processed == 0
+    assert again.counts.earlier == 4
+
+
+def test_errors_are_those_that_the_command_shows(inputs, tmp_path):
+    with pytest.raises(gudi.GudiError, match="no such file or folder: nowhere"):
+        gudi.batch("nowhere", tmp_path / "results")
+    with pytest.raises(gudi.GudiError, match="no checkpoint at"):
+        gudi.batch(inputs, tmp_path / "results", checkpoint=tmp_path / "none")
+    assert not (tmp_path / "results").exists()
+    for wrong in (
+        {"format": "xlsx"},
+        {"min_face": -1},
+        {"scale_factor": 1},
+        {"faces": "some"},
+        {"every": 0},
+        {"every": 2, "fps": 2},
+        {"workers": 0},
+        {"emotions": ["happy"]},
+        {"predict_in": "cloud"},
+        {"backend": "threads"},
+        {"scheduler": "tcp://127.0.0.1:1"},
+        {"device": "tpu"},
+    ):
+        with pytest.raises(ValueError, match=r"\w") as caught:
+            gudi.batch(inputs, tmp_path / "results", **wrong)
+        assert isinstance(caught.value, gudi.GudiError), wrong
+
+
+def test_removed_table_is_named(inputs, tmp_path):
+    result = gudi.batch(inputs / "photos", tmp_path / "out", annotate=False, report=False)
+    (tmp_path / "out" / "faces.csv").unlink()
+    with pytest.raises(gudi.GudiError, match=r"faces\.csv does not exist"):
+        result.faces()
+
+
+def test_path_and_array_give_the_same_faces(inputs, recognizer):
+    path = inputs / "photos" / "one.jpg"
+    image = cv2.imread(str(path))
+    (face,), (from_array,) = recognizer(path), recognizer(image)
+    (rgb,) = recognizer(image[..., ::-1], color="rgb")
+    (grey,) = recognizer(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
+    assert face.box == from_array.box == rgb.box == grey.box
+    for other in (from_array, rgb, grey):
+        assert other.probabilities == pytest.approx(face.probabilities, abs=1e-6)
+    assert (face.source, from_array.source) == (str(path), None)
+    assert face.probabilities.dtype == np.float32
+    assert face.probabilities.shape == (7,)
+    assert face.confidence == face.probabilities.max() == face[face.emotion]
+    assert face.emotion == recognizer.emotions[face.probabilities.argmax()]
+    with pytest.raises(KeyError):
+        face["bored"]
+
+
+def test_recognizer_finds_what_the_batch_finds(inputs, result, recognizer):
+    (face,) = recognizer(inputs / "photos" / "two.png")
+    (row,) = (each for each in result.iter_faces() if each.source.endswith("two.png"))
+    assert face.box == row.box
+    assert face.probabilities == pytest.approx(row.probabilities, abs=2e-6)
+
+
+def test_video_frames_are_those_of_the_batch(inputs, result, recognizer):
+    rows = [each for each in result.iter_faces() if each.frame is not None]
+    faces = list(recognizer.video(inputs / "film.mp4"))
+    assert [(f.frame, f.box) for f in faces] == [(r.frame, r.box) for r in rows]
+    assert [f.time_s for f in faces] == pytest.approx([r.time_s for r in rows], abs=1e-3)
+    half = list(recognizer.video(str(inputs / "film.mp4"), every=2))
+    assert [face.frame for face in half] == list(range(0, 12, 2))
+
+
+def test_video_can_be_stopped_half_way(inputs, recognizer):
+    faces = recognizer.video(inputs / "film.mp4", fps=3)
+    first = next(faces)
+    assert (first.frame, first.time_s) == (0, 0)
+    faces.close()
+    assert next(recognizer.video(inputs / "film.mp4")).frame == 0
+
+
+def test_two_recognizers_and_several_threads(inputs, recognizer, made):
+    path = inputs / "photos" / "one.jpg"
+    (expected,) = recognizer(path)
+    with gudi.Recognizer(made[0], faces="largest") as other:
+        (different,) = other(path)
+        assert different.box == expected.box
+        assert not np.allclose(different.probabilities, expected.probabilities, atol=1e-3)
+        found: list[list[gudi.Face]] = []
+        threads = [
+            threading.Thread(target=lambda: found.append(recognizer(path))) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(found) == 4
+    for (face,) in found:
+        assert face.box == expected.box
+        assert face.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((50, 50, 3)),
+        np.zeros((50, 50, 4), np.uint8),
+        np.zeros((2, 50, 50, 3), np.uint8),
+        np.zeros(50, np.uint8),
+        np.zeros((0, 50, 3), np.uint8),
+        [[0, 1], [2, 3]],
+        None,
+        7,
+    ],
+)
+def test_arrays_of_another_type_or_shape_are_refused_with_a_sentence(recognizer, wrong):
+    for function in (recognizer, gudi.detect):
+        with pytest.raises(ValueError, match="uint8") as caught:
+            function(wrong)
+        assert isinstance(caught.value, gudi.GudiError)
+        assert "Received:" in str(caught.value)
+
+
+def test_recognizer_names_files_that_it_cannot_read(inputs, recognizer, tmp_path):
+    broken = inputs / "photos" / "broken.jpg"
+    with pytest.raises(gudi.GudiError, match=r"broken\.jpg"):
+        recognizer(broken)
+    with pytest.raises(gudi.GudiError, match="no such file or folder: nowhere"):
+        recognizer("nowhere.jpg")
+    with pytest.raises(gudi.GudiError, match=r"broken\.jpg"):
+        list(recognizer.video(broken))
+    with pytest.raises(gudi.GudiError, match="no such file or folder: nowhere"):
+        recognizer.video("nowhere.mp4")
+    with pytest.raises(gudi.GudiError, match="no checkpoint"):
+        gudi.Recognizer(tmp_path)
+    with pytest.raises(gudi.GudiError, match="color must be"):
+        recognizer(np.zeros((50, 50, 3), np.uint8), color="hsv")
+
+
+SCRIPT = """
+import sys, gudi
+gudi.batch(sys.argv[1], sys.argv[2], annotate=False, report=False, workers=1)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a process of its own")
+def test_interrupted_batch_of_a_script_is_resumed(tmp_path):
+    for number in range(60):
+        save(tmp_path / "photos" / f"{number:02}.png", draw_face(400, 700, 700))
+    photos, out = tmp_path / "photos", tmp_path / "results"
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, photos, out],
+        env=gudi_environment(),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    ledger = out / "ledger.sqlite-wal"
+    while not (ledger.exists() and ledger.stat().st_size > 60_000):
+        assert script.poll() is None
+        time.sleep(0.05)
+    script.send_signal(signal.SIGINT)
+    errors = script.communicate(timeout=60)[1]
+    assert "KeyboardInterrupt" in errors
+    result = gudi.batch(photos, out, annotate=False, report=False, workers=1)
+    assert result.counts.ok == 60
+    assert result.counts.earlier > 0

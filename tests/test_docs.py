@@ -1,0 +1,54 @@
+"""The examples in the documentation run."""
+
+from __future__ import annotations
+
+import re
+
+import av
+import pytest
+from conftest import ROOT, draw_face, save
+
+
+def python_blocks(page: str) -> list[str]:
+    """Return the Python examples on a page of the documentation."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.M | re.S)
+
+
+def write_video(path, frames: int = 12) -> None:
+    """Write a video with a drawn face, 6 frames per second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=6)
+        stream.width, stream.height, stream.pix_fmt = 300, 300, "yuv420p"
+        for number in range(frames):
+            image = draw_face(x=40 + number)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture
+def examples(tmp_path, monkeypatch):
+    """A current folder with the files that the examples name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GUDI_CHECKPOINT", raising=False)
+    save(tmp_path / "photo.jpg", draw_face())
+    save(tmp_path / "photos" / "one.jpg", draw_face())
+    save(tmp_path / "photos" / "two.png", draw_face(120, 200, 260, 30, 60))
+    write_video(tmp_path / "film.mp4")
+    return tmp_path
+
+
+def test_examples_of_the_python_page_run_one_after_the_other(examples, capsys):
+    blocks = python_blocks("docs/python.md")
+    assert len(blocks) >= 9
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "docs/python.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "no such file or folder: no-such-folder" in printed
+    assert (examples / "results" / "faces.csv").is_file()
+    assert "Box(x=" in printed
+
+
+def test_readme_example_for_python_runs(examples, capsys):
+    for block in python_blocks("README.md"):
+        exec(compile(block, "README.md", "exec"), {})
