@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
+from conftest import ROOT, call_gudi, draw_face, gudi_environment, save
+from result_folders import read_tables
 
 import jobs
 from gudi.errors import WorkersError
@@ -82,33 +83,33 @@ def test_a_worker_that_goes_away_costs_nothing_but_time(cluster):
         assert str(failed.error) == "no 7"
 
 
-def test_a_cluster_gives_the_same_tables(cluster, photos, made, tmp_path):
+TABLES_ONLY = ("--no-annotate", "--no-report")
+
+
+def test_cluster_gives_the_same_tables(cluster, photos, tmp_path):
     for copy in range(10):
         shutil.copy(photos / "one.jpg", photos / f"{copy}.jpg")
     (photos / "bad.jpg").write_bytes(b"no picture")
-    options = ("--checkpoint", made[0], "--no-annotate", "--no-report")
     for out, more in {
         "loky": (),
         "dask": ("--backend", "dask", "--scheduler", cluster[0]),
     }.items():
-        done = run_gudi("batch", "photos", "--out", out, *options, *more, cwd=tmp_path)
+        done = call_gudi("batch", "photos", "--out", out, *TABLES_ONLY, *more, cwd=tmp_path)
         assert done.returncode == 3, done.stderr
-    for name in ("faces.csv", "files.csv"):
-        assert (tmp_path / "dask" / name).read_bytes() == (tmp_path / "loky" / name).read_bytes()
+    assert read_tables(tmp_path / "dask") == read_tables(tmp_path / "loky")
 
 
-def test_a_run_whose_cluster_loses_a_worker_gives_the_same_tables(cluster, photos, made, tmp_path):
+def test_run_whose_cluster_loses_a_worker_gives_the_same_tables(cluster, photos, tmp_path):
     address, workers = cluster
     shutil.copy(photos / "none.jpg", photos / "00.jpg")  # without a face it is finished at once
     for copy in range(1, 100):
         save(photos / f"{copy:02}.jpg", draw_face(160 + copy % 10))
-    options = ("--checkpoint", made[0], "--no-annotate", "--no-report")
-    whole = run_gudi("batch", "photos", "--out", "loky", *options, cwd=tmp_path)
+    whole = call_gudi("batch", "photos", "--out", "loky", *TABLES_ONLY, cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     log = tmp_path / "log.jsonl"
     more = ("--backend", "dask", "--scheduler", address, "--log-json", log)
     process = subprocess.Popen(
-        [sys.executable, "-m", "gudi", "batch", "photos", "--out", "dask", *options, *more],
+        [sys.executable, "-m", "gudi", "batch", "photos", "--out", "dask", *TABLES_ONLY, *more],
         cwd=tmp_path,
         env=gudi_environment(),
         stderr=subprocess.PIPE,
@@ -121,8 +122,7 @@ def test_a_run_whose_cluster_loses_a_worker_gives_the_same_tables(cluster, photo
     assert log.read_text().count('"item"') < 104
     _, stderr = process.communicate(timeout=250)
     assert process.returncode == 0, stderr
-    for name in ("faces.csv", "files.csv"):
-        assert (tmp_path / "dask" / name).read_bytes() == (tmp_path / "loky" / name).read_bytes()
+    assert read_tables(tmp_path / "dask") == read_tables(tmp_path / "loky")
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -142,13 +142,13 @@ def test_a_cluster_without_workers_ends_the_run(cluster, monkeypatch, done):
 
 
 class Results(list):
-    """A list as a `gudi.pipeline.Sink`, for photos only."""
+    """A sink of `recognize` that keeps the results of photos."""
 
     add = list.append
 
 
-class Blind(list):
-    """Workers of which some do not see `hidden`, with the interface of `jobs.Cluster`."""
+class BlindWorkers(list):
+    """Workers some of which do not see the file `hidden`. A list of what they processed."""
 
     def __init__(self, hidden, blind):
         self.hidden, self.blind = hidden, blind
@@ -168,31 +168,31 @@ class Blind(list):
             yield jobs.Outcome(item, value, error)
 
 
-def test_what_one_worker_does_not_see_another_one_does(photos):
+def test_photo_that_a_worker_does_not_see_is_given_to_another_worker(photos):
     hidden = photos / "none.jpg"
     (photos / "gone.jpg").write_bytes(b"soon gone")
     found = list(sources.find([str(hidden), str(photos / "gone.jpg")]))
     (photos / "gone.jpg").unlink()
 
-    def look(blind):
+    def process(blind):
         results = Results()
-        recognize(found, RunSettings(), None, Blind(hidden, blind), results)
+        recognize(found, RunSettings(), None, BlindWorkers(hidden, blind), results)
         return {Path(each.source.path).name: each.error for each in results}
 
-    assert look([]) == look([1]) == look([1, 2]) == {"none.jpg": "", "gone.jpg": "no such file"}
+    expected = {"none.jpg": "", "gone.jpg": "no such file"}
+    assert process([]) == process([1]) == process([1, 2]) == expected
     with pytest.raises(
-        WorkersError, match=r"cannot open .*none.jpg \(no such file\), which is there"
+        WorkersError, match=r"cannot open .*none.jpg \(no such file\), which exists"
     ):
-        look([1, 2, 3])
+        process([1, 2, 3])
 
 
-def test_no_cluster(photos, made):
-    options = ("--checkpoint", made[0], "--backend", "dask", "--scheduler", "tcp://127.0.0.1:9")
-    done = run_gudi("batch", "photos", "--out", "out", *options, cwd=photos.parent)
+def test_missing_scheduler_is_an_error(photos):
+    scheduler = ("--scheduler", "tcp://127.0.0.1:9")
+    command = ("batch", "photos", "--out", "out")
+    done = call_gudi(*command, "--backend", "dask", *scheduler, cwd=photos.parent)
     assert done.returncode == 1
     assert "gudi: error: no Dask scheduler answers at tcp://127.0.0.1:9" in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    done = run_gudi(
-        "batch", "photos", "--out", "out", *options[:2], *options[4:], cwd=photos.parent
-    )
-    assert (done.returncode, "goes with --backend dask" in done.stderr) == (2, True)
+    done = call_gudi(*command, *scheduler, cwd=photos.parent)
+    assert (done.returncode, "requires --backend dask" in done.stderr) == (2, True)
