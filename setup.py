@@ -17,7 +17,7 @@ HAAR = Extension(
         f"{NATIVE}/{name}.c"
         for name in ("module", "cascade", "search", "baseline", "avx2", "avx512")
     ],
-    depends=[f"{NATIVE}/{name}.h" for name in ("haar", "kernel")],
+    depends=[f"{NATIVE}/{name}.h" for name in ("haar", "integrals", "kernel")],
     # OpenCV's numbers, to the last bit, need every operation as it is written.
     extra_compile_args=[]
     if os.name == "nt"
@@ -38,17 +38,20 @@ setup(
         "gudi": ["py.typed"],
         "gudi.checkpoint": ["default.gudi"],
         "gudi.drawing.emoji": ["*.png"],
+        "gudi.detection": ["*.pyi"],
         "gudi.report": ["page.*"],
     },
     python_requires=">=3.10,<3.14",
     install_requires=[
         "av>=14.2",  # decodes videos
         "click>=8.1",
+        "cloudpickle>=3.0",  # sends functions of scripts and notebooks to worker processes
         "filelock>=3.12",  # two trainings do not write into one folder
         "google-crc32c>=1.5",  # the checksums of checkpoints
         "joblib>=1.4",
         "matplotlib>=3.8",
         "numpy>=2.0",
+        "onnxruntime>=1.19",  # predicts on CPUs
         # Until 4.10 a photo that is cut short counts as whole; 5.0 has no CascadeClassifier.
         "opencv-python>=4.11,<5",
         "psutil>=5.9",  # ends worker processes with all that they started
@@ -70,9 +73,9 @@ setup(
         "parquet": ["pyarrow>=17"],
         "test": [
             "distributed>=2024.8",
+            "import-linter>=2.1",
             "mypy>=1.15",
             "onnx>=1.17",
-            "onnxruntime>=1.19",
             "pandas>=2.2",
             "pandas-stubs>=2.2",
             "pyarrow>=17",

@@ -2,9 +2,10 @@
 
     python benchmarks/model_card.py --csv fer2013.csv [--usage PublicTest] [--checkpoint PATH]
 
-Beside what `gudi evaluate` prints: accuracy by brightness and contrast of the picture (thirds of
-all), with and without a face that the frontal Haar cascade finds (the nearest there is to a
-pose), by how sure the network is, and how well its probabilities are calibrated.
+In addition to what `gudi evaluate` prints, these are the accuracy by brightness and contrast of the
+picture (in thirds), the accuracy with and without a face that the frontal Haar cascade finds (which
+comes closest to a pose), and the accuracy by confidence, which shows how well the probabilities are
+calibrated.
 """
 
 from __future__ import annotations
@@ -28,17 +29,18 @@ def main() -> None:
     parser.add_argument("--checkpoint")
     options = parser.parse_args()
     usage = options.usage.split(",")
-    rows = prepare.fer_faces(options.csv, prepare.Prepared(), scale_factor=None, usage=usage)
+    rows = prepare.fer_faces(options.csv, prepare.RowCounts(), scale_factor=None, usage=usage)
     whole = prepare.collect(rows)
-    cut = [prepare.bordered_face(face, SCALE_FACTOR) for face in whole.faces]
-    frontal = np.array([face is not None for face in cut])
-    detected = Dataset(np.array([face for face in cut if face is not None]), whole.labels[frontal])
-    with Predictor(options.checkpoint) as predictor:
+    faces = [prepare.bordered_face(face, SCALE_FACTOR) for face in whole.faces]
+    frontal = np.array([face is not None for face in faces])
+    cropped = np.array([face for face in faces if face is not None])
+    detected = Dataset(cropped, whole.labels[frontal])
+    with Predictor(options.checkpoint, fixed_batches=True) as predictor:
         for name, data in (("whole pictures", whole), ("detected faces", detected)):
             print(f"{name}: {evaluate.as_text(evaluate.evaluate(predictor, data))}\n")
         probabilities = predictor.predict(whole.faces)
     right = probabilities.argmax(axis=1) == whole.labels
-    share = probabilities.max(axis=1)
+    confidence = probabilities.max(axis=1)
 
     def line(name: str, chosen: np.ndarray) -> None:
         print(f"  {name:34} {right[chosen].mean():.3f} (n={chosen.sum():,})")
@@ -56,8 +58,9 @@ def main() -> None:
         line(f"{name} from {high:.0f}", values >= high)
     edges = (0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01)
     for low, high in itertools.pairwise(edges):
-        chosen = (share >= low) & (share < high)
-        line(f"confidence {low:.1f} to {min(high, 1):.1f}, mean {share[chosen].mean():.3f}", chosen)
+        chosen = (confidence >= low) & (confidence < high)
+        mean = confidence[chosen].mean()
+        line(f"confidence {low:.1f} to {min(high, 1):.1f}, mean {mean:.3f}", chosen)
 
 
 if __name__ == "__main__":

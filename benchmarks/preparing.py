@@ -1,17 +1,18 @@
-"""Seconds that FER2013 takes to prepare, and with the original's way.
+"""Seconds that it takes to prepare FER2013: gudi's way and the original's.
 
     python benchmarks/preparing.py --csv fer2013.csv [--rows 4000] [--rounds 3]
 
-Each side is measured in a fresh process, the sides in turn:
+Both take turns, each in a new process:
 
-gudi      `gudi prepare fer`, all of it: reading, detecting in worker processes, writing.
+gudi      `gudi prepare fer` from start to end: read, detect in worker processes, write.
 original  the original's way: one process, row after row, OpenCV with its own threads, all faces in
-          a list, `numpy.save` in the end.
+          a list, `numpy.save` at the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import platform
 import statistics
@@ -26,7 +27,7 @@ import psutil
 
 
 def original(path: Path, out: Path) -> None:
-    """Do what the original's data_process.py does, without its own text."""
+    """Do what the original's data_process.py does."""
     import cv2
     import numpy as np
 
@@ -51,36 +52,34 @@ def original(path: Path, out: Path) -> None:
     np.save(out / "labels.npy", labels)
 
 
-def measured(command: list[str]) -> tuple[float, float]:
-    """Return the seconds that `command` takes and the peak of its memory with children, in MB."""
-    began = time.monotonic()
+def measure(command: list[str]) -> tuple[float, float]:
+    """Return the seconds that `command` takes, and its peak memory in MB including children."""
+    started = time.monotonic()
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    peak, over = 0, threading.Event()
+    peak, ended = 0, threading.Event()
 
     def watch() -> None:
         nonlocal peak
-        me = psutil.Process(process.pid)
-        while not over.wait(0.1):
-            try:
-                everybody = [me, *me.children(recursive=True)]
-                peak = max(peak, sum(each.memory_info().rss for each in everybody))
-            except psutil.NoSuchProcess:
-                pass
+        parent = psutil.Process(process.pid)
+        while not ended.wait(0.1):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                processes = [parent, *parent.children(recursive=True)]
+                peak = max(peak, sum(each.memory_info().rss for each in processes))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     code = process.wait()
-    over.set()
+    ended.set()
     watcher.join()
     if code:
         raise SystemExit(f"{command} ended with {code}")
-    return time.monotonic() - began, peak / 2**20
+    return time.monotonic() - started, peak / 2**20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--rows", type=int, help="of the csv; all by default")
+    parser.add_argument("--rows", type=int, help="rows of the csv to prepare; all by default")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--original", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -90,24 +89,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         part = Path(scratch) / "part.csv"
         with options.csv.open() as source, part.open("w") as target:
-            for number, line in enumerate(source):
-                if options.rows is None or number <= options.rows:
+            for count, line in enumerate(source):
+                if options.rows is None or count <= options.rows:
                     target.write(line)
-        count = min(number, options.rows or number)
+        count = min(count, options.rows or count)
         print(f"{platform.machine()}, Python {platform.python_version()}, {count} rows")
         ratios = []
-        for each in range(options.rounds):
-            gudi, ours = measured(
+        for number in range(1, options.rounds + 1):
+            gudi, gudi_memory = measure(
                 [sys.executable, "-m", "gudi", "prepare", "fer", str(part), "--out",
                  f"{scratch}/gudi", "--overwrite"]
             )  # fmt: skip
-            theirs, memory = measured(
+            original_seconds, original_memory = measure(
                 [sys.executable, __file__, "--csv", str(part), "--original", scratch]
             )
-            ratios.append(theirs / gudi)
+            ratios.append(original_seconds / gudi)
             print(
-                f"round {each + 1}: gudi {gudi:.1f} s ({ours:.0f} MB with its workers), original "
-                f"{theirs:.1f} s ({memory:.0f} MB): {theirs / gudi:.2f} times as fast",
+                f"round {number}: gudi {gudi:.1f} s ({gudi_memory:.0f} MB including workers), "
+                f"original {original_seconds:.1f} s ({original_memory:.0f} MB): "
+                f"{ratios[-1]:.2f} times as fast",
                 flush=True,
             )
     print(f"median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")

@@ -1,12 +1,13 @@
-"""Seconds a training step takes: gudi's, a plain TensorFlow 1 step, and the original's settings.
+"""Seconds per training step: gudi's, a plain TensorFlow 1 step, and the original's settings.
 
     python benchmarks/training.py [--steps 20] [--rounds 3]
 
-Each side is measured in a fresh process, the sides in turn, on random faces in batches of 50:
+The variants take turns, each in a new process, on random faces in batches of 50:
 
-gudi       `gudi.train.train` with the original's recipe, between two batches: data, step, logs.
-plain      `session.run` of the same graph's step on the same batch over and over, nothing else.
-bfloat16   gudi with that precision.
+gudi       `gudi.training.train.train` with the original's recipe, from batch to batch: data, step
+           and logs.
+plain      `session.run` of the same graph's step, always on the same batch, and nothing else.
+bfloat16   gudi with this precision.
 original   TFLearn's `DNN.fit` with the original's `tensorboard_verbose=2`.
 quiet      the same with `tensorboard_verbose=0`.
 """
@@ -30,7 +31,7 @@ WARM_UP = 3  # steps that are not counted
 
 
 def data(steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return random faces and labels for so many steps."""
+    """Return random faces and labels for this many steps."""
     random = np.random.default_rng(1)
     count = BATCH * (steps + WARM_UP)
     return random.integers(0, 256, (count, 48, 48), np.uint8), random.integers(0, 7, count)
@@ -39,7 +40,8 @@ def data(steps: int) -> tuple[np.ndarray, np.ndarray]:
 def gudi(steps: int, precision: str = "float32") -> float:
     from gudi.progress import Progress
     from gudi.training.dataset import Dataset
-    from gudi.training.train import settings_for, train
+    from gudi.training.settings import settings_for
+    from gudi.training.train import train
 
     times = []
 
@@ -101,7 +103,7 @@ def original(steps: int, verbose: int) -> float:
     return statistics.median(np.diff(times)[WARM_UP - 1 :])
 
 
-SIDES = {
+VARIANTS = {
     "gudi": gudi,
     "plain": plain,
     "bfloat16": lambda steps: gudi(steps, "bfloat16"),
@@ -114,22 +116,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.side:
-        print(json.dumps(SIDES[options.side](options.steps)))
+    if options.variant:
+        print(json.dumps(VARIANTS[options.variant](options.steps)))
         return
     print(f"{platform.machine()}, Python {platform.python_version()}, {options.steps} steps")
-    times: dict[str, list[float]] = {side: [] for side in SIDES}
-    for each in range(options.rounds):
-        for side in SIDES:
-            command = [sys.executable, __file__, "--side", side, "--steps", str(options.steps)]
-            done = subprocess.run(
-                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
+    times: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    for number in range(1, options.rounds + 1):
+        for variant, seconds in times.items():
+            command = [sys.executable, __file__, "--variant", variant]
+            ended = subprocess.run(
+                [*command, "--steps", str(options.steps)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                check=True,
             )
-            times[side].append(json.loads(done.stdout.splitlines()[-1]))
-        line = ", ".join(f"{side} {values[-1]:.3f}" for side, values in times.items())
-        print(f"round {each + 1}, s/step: {line}", flush=True)
+            seconds.append(json.loads(ended.stdout.splitlines()[-1]))
+        line = ", ".join(f"{variant} {seconds[-1]:.3f}" for variant, seconds in times.items())
+        print(f"round {number}, s/step: {line}", flush=True)
     for first, second in (
         ("gudi", "plain"), ("original", "gudi"), ("original", "bfloat16"), ("quiet", "gudi"),
     ):  # fmt: skip

@@ -41,6 +41,7 @@ def batch(
     emotions: Sequence[str] = EMOTIONS,
     network: int | None = None,
     device: str = "auto",
+    engine: str = "auto",
     scale_factor: float = SCALE_FACTOR,
     min_neighbors: int = MIN_NEIGHBORS,
     min_face: int = 0,
@@ -79,6 +80,7 @@ def batch(
         emotions: names of the network's outputs, in their order.
         network: which network to use if the checkpoint holds several, from 1.
         device: `auto`, `cpu`, `gpu`, or `gpu:1` for the second GPU.
+        engine: `tensorflow`, `onnx` (faster on CPUs), or `auto`.
         scale_factor, min_neighbors, min_face, max_side: see `gudi.detect`.
         faces: `all`, or `largest` for one face per picture.
         every: process only every Nth frame of a video.
@@ -111,6 +113,7 @@ def batch(
         emotions=tuple(emotions),
         network=network,
         device=device,
+        engine=engine,
         predict_in=predict_in,
         batch_size=batch_size,
         workers=workers,

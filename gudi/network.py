@@ -1,8 +1,8 @@
-"""The network, line by line as the original builds it.
+"""The network, built line by line as the original builds it.
 
-The only file that imports tflearn. tflearn 0.5.0, its last release, takes two names from other
-packages that their current releases no longer have; they are given back here before the import.
-Importing this module switches TensorFlow 2's behaviour off in the whole process: tflearn does.
+This is the only file that imports tflearn. The last release of tflearn, 0.5.0, uses two names that
+current releases of TensorFlow and Pillow no longer have; they are restored before the import. Like
+tflearn, this module disables the behaviour of TensorFlow 2 in the whole process.
 """
 
 from __future__ import annotations
@@ -10,20 +10,47 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+import numpy.typing as npt
 
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import GudiError
 
+__all__ = [
+    "Network",
+    "Trainer",
+    "bfloat16_config",
+    "build",
+    "build_trainer",
+    "load_weights",
+    "open_session",
+    "quiet",
+    "start",
+    "tensorflow_write_errors",
+    "tf",
+    "tflearn",
+]
+
 DEBUG_VARIABLE = "GUDI_DEBUG"
 
 HIDDEN_UNITS = 3072
-KEEP = 0.3  # what TFLearn's dropout is given is the share that is kept
+KEEP = 0.3  # TFLearn's dropout takes the fraction that is kept
+
+# TensorFlow has no type annotations.
+Graph: TypeAlias = Any
+Operation: TypeAlias = Any
+Session: TypeAlias = Any
+SessionConfig: TypeAlias = Any
+TensorNode: TypeAlias = Any
+Variable: TypeAlias = Any
 
 
 @contextlib.contextmanager
@@ -41,8 +68,8 @@ def quiet() -> Iterator[None]:
     _STDERR.hide()
     try:
         yield
-    except (GudiError, KeyboardInterrupt):
-        raise  # they need no further explanation
+    except (GudiError, OSError, KeyboardInterrupt):
+        raise  # these explain themselves
     except BaseException:
         _STDERR.show_hidden()
         raise
@@ -114,17 +141,17 @@ def _redirect_stderr() -> tuple[int, IO[bytes]] | None:
 _STDERR = _Stderr()
 
 
-# By itself TensorFlow takes oneDNN only where it sees AVX512-VNNI or AMX. On processors with AVX2
-# alone a step of training takes 0.6 times as long with it.
+# By default TensorFlow uses oneDNN only on CPUs with AVX512-VNNI or AMX. On CPUs that have AVX2
+# alone, a training step with oneDNN takes 0.6 times as long.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @contextlib.contextmanager
 def _without_keras() -> Iterator[None]:
-    """Keep TensorFlow from loading Keras with itself: nobody here uses it.
+    """Keep TensorFlow from importing Keras, which gudi does not use.
 
-    Told to take the Keras of before, which is not there, it goes without. Keras 3 brings SciPy,
-    scikit-learn and matplotlib along and would take more than a third of the time.
+    Asked for the old Keras 2, which is not installed, TensorFlow imports none. Keras 3 would import
+    SciPy, scikit-learn and matplotlib and take more than a third of the time.
     """
     name = "TF_USE_LEGACY_KERAS"
     before = os.environ.get(name)
@@ -148,7 +175,7 @@ with quiet():
     if not hasattr(nest, "is_sequence"):
         nest.is_sequence = nest.is_nested
     if not hasattr(PIL.Image, "ANTIALIAS"):
-        PIL.Image.ANTIALIAS = PIL.Image.Resampling.LANCZOS
+        PIL.Image.ANTIALIAS = PIL.Image.Resampling.LANCZOS  # type: ignore[attr-defined]
     import tflearn
 
 
@@ -157,49 +184,49 @@ class Network:
     """One network in a graph of its own.
 
     Attributes:
-        graph: the TensorFlow graph that holds it and nothing else.
+        graph: the TensorFlow graph, which contains nothing else.
         faces: placeholder, float32 of shape (n, 48, 48, 1), 0 to 1.
         probabilities: float32 of shape (n, classes).
         weights: the trained variables by name, `Conv2D/W` to `FullyConnected_1/b`.
-        training_mode: the bool variable that switches dropout on.
+        training_mode: the bool variable that enables dropout.
     """
 
-    graph: tf.Graph
-    faces: tf.Tensor
-    probabilities: tf.Tensor
-    weights: dict[str, Any]
-    training_mode: Any
+    graph: Graph
+    faces: TensorNode
+    probabilities: TensorNode
+    weights: dict[str, Variable]
+    training_mode: Variable
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """A network and what trains it.
+    """A network and what is needed to train it.
 
     Attributes:
         network: the network.
         labels: placeholder, float32 of shape (n, classes), rows sum to 1.
         learning_rate: placeholder, a float32.
         step: the operation that learns from one batch.
-        loss: the batch's mean cross-entropy, float32.
-        accuracy: share of the batch whose strongest class is the label's, float32.
-        state: all variables that the training goes on with, by name: weights, and the
-            optimizer's slots and moving averages under the names that TensorFlow gives them.
-        averages: those moving averages by the name of the weight; empty where none are kept.
-        steps: placeholder, a float32: steps done so far, which shorten the averages' memory in
-            the beginning.
-        summaries: serialized histograms for TensorBoard; None where none were asked for.
+        loss: mean cross-entropy of the batch, float32.
+        accuracy: fraction of the batch whose most probable class is the label's, float32.
+        state: all variables that a training needs to continue, by name: the weights, the
+            optimizer's slots and the moving averages, under the names that TensorFlow gives them.
+        averages: the moving averages by the name of the weight; empty if there are none.
+        steps: placeholder, a float32: the number of finished steps. At the start of a training it
+            shortens the memory of the averages.
+        summaries: serialized histograms for TensorBoard; None if there are none.
     """
 
     network: Network
-    labels: tf.Tensor
-    learning_rate: tf.Tensor
-    step: tf.Operation
-    loss: tf.Tensor
-    accuracy: tf.Tensor
-    state: dict[str, Any]
-    averages: dict[str, Any]
-    steps: tf.Tensor
-    summaries: tf.Tensor | None
+    labels: TensorNode
+    learning_rate: TensorNode
+    step: Operation
+    loss: TensorNode
+    accuracy: TensorNode
+    state: dict[str, Variable]
+    averages: dict[str, Variable]
+    steps: TensorNode
+    summaries: TensorNode | None
 
 
 def build(
@@ -212,17 +239,17 @@ def build(
     units: int = HIDDEN_UNITS,
     seed: int | None = None,
 ) -> Network:
-    """Build the original's network in a new graph, where its variables get their own names.
+    """Build the original's network in a new graph, where its variables get their original names.
 
     Args:
         classes: number of outputs.
-        training: add the original's `regression` (momentum, categorical cross-entropy).
-        device: TensorFlow's name of the device that it runs on; None leaves it to TensorFlow.
-        keep: share of the features that dropout keeps in training.
-        keep_hidden: share of the hidden units that dropout keeps in training; the original keeps
-            them all.
+        training: whether to add the original's `regression` (momentum, categorical cross-entropy).
+        device: TensorFlow's name of the device to run on; None lets TensorFlow choose.
+        keep: fraction of the features that dropout keeps in training.
+        keep_hidden: fraction of the hidden units that dropout keeps in training; the original keeps
+            all of them.
         units: width of the hidden layer.
-        seed: of the graph's random numbers; None for others each time.
+        seed: of the graph's random numbers; None for different ones each time.
     """
     graph = tf.Graph()
     with quiet(), graph.as_default(), graph.device(device):
@@ -259,15 +286,15 @@ def build_trainer(
     histograms: int = 0,
     **options: Any,
 ) -> Trainer:
-    """Build the network with what trains it, as TFLearn's `DNN.fit` does.
+    """Build the network and what trains it, as TFLearn's `DNN.fit` does.
 
     Args:
         classes: number of outputs.
         optimizer: `momentum` (0.9, the original's) or `adam`.
-        average: what the weights' moving averages keep of themselves at a step; 0 for none.
-        histograms: what to summarise at each step, TFLearn's `tensorboard_verbose`: 1 gradients,
-            2 weights, too, 3 activations, too.
-        options: as `build` takes them.
+        average: decay of the weights' moving averages per step; 0 for no averages.
+        histograms: what to summarise at each step, TFLearn's `tensorboard_verbose`: 1 for
+            gradients, 2 also for weights, 3 also for activations.
+        options: passed to `build`.
     """
     network = build(classes, **options)
     with quiet(), network.graph.as_default(), network.graph.device(options.get("device")):
@@ -277,7 +304,7 @@ def build_trainer(
         loss = tflearn.objectives.categorical_crossentropy(network.probabilities, labels)
         right = tf.equal(tf.argmax(network.probabilities, 1), tf.argmax(labels, 1))
         weights = list(network.weights.values())
-        # TFLearn's `DNN` clips at this norm unless told otherwise.
+        # TFLearn's `DNN` clips at this norm by default.
         gradients, _ = tf.clip_by_global_norm(tf.gradients(loss, weights), 5.0)
         method = (
             tf.train.MomentumOptimizer(learning_rate, 0.9)
@@ -308,7 +335,7 @@ def build_trainer(
         )
 
 
-def _histograms(level: int, network: Network, gradients: list[tf.Tensor]) -> tf.Tensor | None:
+def _histograms(level: int, network: Network, gradients: list[TensorNode]) -> TensorNode | None:
     """Return the summaries that TFLearn's `tensorboard_verbose` of `level` stands for."""
     if level < 1:
         return None
@@ -329,18 +356,35 @@ def _histograms(level: int, network: Network, gradients: list[tf.Tensor]) -> tf.
     return tf.summary.merge(each)
 
 
-def start(session: tf.Session, variable: Any, value: Any) -> None:
-    """Initialise `variable` with `value`.
+def open_session(
+    graph: Graph | None = None,
+    *,
+    gpu: bool = True,
+    threads: int | None = None,
+    bfloat16: bool = False,
+) -> Session:
+    """Return a session that takes a GPU's memory as needed.
 
-    That spares the random values that it would begin with, and a second copy in the graph.
+    Args:
+        graph: the graph to run; None for the current one.
+        gpu: whether it may use GPUs.
+        threads: CPU threads that it may use; None for one per CPU.
+        bfloat16: whether oneDNN may compute in bfloat16, see `bfloat16_config`.
     """
-    session.run(variable.initializer, {variable.initializer.inputs[1]: value})
+    config = bfloat16_config() if bfloat16 else tf.ConfigProto()
+    config.allow_soft_placement = True
+    config.gpu_options.allow_growth = True
+    if not gpu:
+        config.device_count["GPU"] = 0
+    config.intra_op_parallelism_threads = threads or 0
+    config.inter_op_parallelism_threads = threads or 0
+    return tf.Session(graph=graph, config=config)
 
 
-def bfloat16_config() -> tf.ConfigProto:
+def bfloat16_config() -> SessionConfig:
     """Return a session's settings with which oneDNN computes in bfloat16 where that is safe.
 
-    Variables stay float32. Processors without AVX512-BF16 or AMX go on in float32.
+    Variables stay float32. CPUs without AVX512-BF16 or AMX compute in float32.
     """
     from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
@@ -348,3 +392,39 @@ def bfloat16_config() -> tf.ConfigProto:
     rewriter = config.graph_options.rewrite_options
     rewriter.auto_mixed_precision_onednn_bfloat16 = RewriterConfig.ON
     return config
+
+
+def start(session: Session, variable: Variable, value: npt.ArrayLike) -> None:
+    """Initialise `variable` with `value`.
+
+    This computes no random initial values, and stores no second copy in the graph.
+    """
+    session.run(variable.initializer, {variable.initializer.inputs[1]: value})
+
+
+def load_weights(
+    session: Session, network: Network, values: Mapping[str, npt.NDArray[Any]]
+) -> None:
+    """Initialise the network's weights with `values`, and disable dropout.
+
+    Raises:
+        GudiError: names or shapes of the values are not those of the network's weights.
+    """
+    expected = {name: tuple(map(int, each.shape)) for name, each in network.weights.items()}
+    found = {name: value.shape for name, value in values.items()}
+    if found != expected:
+        raise GudiError(f"the weights do not fit the network: they are {found}, not {expected}")
+    session.run(network.training_mode.initializer)  # False
+    for name, variable in network.weights.items():
+        start(session, variable, values[name])
+
+
+@contextlib.contextmanager
+def tensorflow_write_errors(path: Path) -> Iterator[None]:
+    """Turn TensorFlow's error while it writes `path` into an `OSError` that has only the reason."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # One of several lines: "PATH.data-00000-of-00001.tempstate123; File too large".
+        reason = re.search(rf"{re.escape(str(path))}[^;\n]*; (.*)", error.message)
+        raise OSError(reason[1] if reason else error.message) from error

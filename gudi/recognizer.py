@@ -21,6 +21,9 @@ from gudi.predictor import Predictor
 from gudi.results.records import top_emotion
 from gudi.settings import DetectionSettings, FrameSelection
 
+# Few pictures have more faces. A larger size would take more memory and more time to load.
+BATCH_SIZE = 32
+
 # What a caller may pass as a picture: a path, or pixels.
 Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
 
@@ -80,6 +83,7 @@ class Recognizer:
         network: which network to use if the checkpoint holds several, from 1; the trained one by
             default.
         device: `auto`, `cpu`, `gpu`, or `gpu:1` for the second GPU.
+        engine: `tensorflow`, `onnx` (faster on CPUs), or `auto`.
         scale_factor, min_neighbors, min_face, max_side: see `gudi.detect`.
         faces: `all`, or `largest` for one face per picture.
         color: order of the channels of arrays: `bgr`, OpenCV's, or `rgb`.
@@ -97,6 +101,7 @@ class Recognizer:
         emotions: Sequence[str] | None = None,
         network: int | None = None,
         device: str = "auto",
+        engine: str = "auto",
         scale_factor: float = SCALE_FACTOR,
         min_neighbors: int = MIN_NEIGHBORS,
         min_face: int = 0,
@@ -113,7 +118,9 @@ class Recognizer:
             min_face=min_face,
             max_side=max_side,
         )
-        self._predictor = Predictor(checkpoint, device, emotions=emotions, network=network)
+        self._predictor = Predictor(
+            checkpoint, device, BATCH_SIZE, emotions, network, engine=engine
+        )
         self.emotions = self._predictor.emotions
         self.checkpoint = self._predictor.checkpoint
         self.device: str = self._predictor.device

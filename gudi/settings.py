@@ -99,7 +99,7 @@ class RunSettings:
     """How a run is done.
 
     Attributes:
-        checkpoint, emotions, network, device: see `gudi.predictor.Predictor`.
+        checkpoint, emotions, network, device, engine: see `gudi.predictor.Predictor`.
         predict_in: `parent` for one predictor in this process, `workers` for one in each worker.
         batch_size: number of faces that are predicted together.
         workers: number of worker processes; None for one per CPU.
@@ -120,6 +120,7 @@ class RunSettings:
     emotions: tuple[str, ...] = EMOTIONS
     network: int | None = None
     device: str = "auto"
+    engine: str = "auto"
     predict_in: str = "parent"
     batch_size: int = 256
     workers: int | None = None

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from jobs.errors import WorkerDied, WorkersUnavailable
-from jobs.runner import Outcome, call, cpu_count
+from jobs.outcome import Outcome
+from jobs.runner import cpu_count
+from jobs.worker import call
 
 # Items under way for each thread of the cluster: what waits at a worker hides the network.
 QUEUE_DEPTH = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 NAME = "Gudi_model_100_epochs_20000_faces"
+UNITS = 40  # hidden units of `narrow`
 
 
 def draw_face(size: int = 200, width: int = 300, height: int = 300, x: int = 50, y: int = 50):
@@ -160,6 +163,39 @@ def made(tmp_path_factory):
         expected = np.array(model.predict(faces[..., None] / 255.0))
         model.session.close()
     return prefix, faces, expected
+
+
+@pytest.fixture(scope="session")
+def narrow(made, tmp_path_factory) -> Path:
+    """A packed checkpoint of 0.6 MB: `made` with `UNITS` hidden units and larger weights.
+
+    With those of `made` the predictions for all faces are nearly the same.
+    """
+    from gudi import checkpoint
+
+    values = checkpoint.load(made[0]).values
+    values["FullyConnected/W"] = values["FullyConnected/W"] * 20
+    values["FullyConnected/W"][:, UNITS:] = 0
+    path = tmp_path_factory.mktemp("narrow") / "narrow.gudi"
+    checkpoint.pack(values, path)
+    return path
+
+
+@pytest.fixture
+def small_files():
+    """A function that limits the size of the files that this process can write, in bytes."""
+    resource = pytest.importorskip("resource")
+
+    @contextlib.contextmanager
+    def limited(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
 
 
 @pytest.fixture

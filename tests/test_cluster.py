@@ -162,7 +162,7 @@ class BlindWorkers(list):
             )
             if hide:
                 self.hidden.rename(away)
-            value, error, _ = jobs.runner.call(work, item)
+            value, error, _ = jobs.worker.call(work, item)
             if hide:
                 away.rename(self.hidden)
             yield jobs.Outcome(item, value, error)

@@ -1,61 +1,31 @@
-"""The network and what it predicts."""
+"""What the network predicts, with each engine."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import gudi_environment
 
-from gudi import checkpoint as checkpoints
 from gudi.constants import EMOTIONS
 from gudi.errors import CheckpointError, DeviceError, UsageError
 from gudi.predictor import Predictor
 
+ENGINES = ["tensorflow", "onnx"]
 
-@pytest.fixture(scope="module")
-def predictor(made):
-    with Predictor(made[0], "cpu", batch_size=8) as predictor:
+
+@pytest.fixture(scope="module", params=ENGINES)
+def predictor(request, made):
+    with Predictor(made[0], "cpu", batch_size=8, engine=request.param) as predictor:
         yield predictor
 
 
-def test_variables_are_those_of_every_gudi_checkpoint_whatever_was_built_before():
-    from gudi import network
-
-    for _ in range(2):
-        for training in (False, True):
-            built = network.build(training=training)
-            shapes = {name: tuple(map(int, each.shape)) for name, each in built.weights.items()}
-            assert shapes == checkpoints.weight_shapes()
-            assert built.training_mode.op.name == "is_training"
-
-
-def test_layers_are_those_of_the_original():
-    from gudi import network
-
-    graph = network.build(training=True).graph
-    layers = {}
-    for operation in graph.get_operations():
-        if not operation.name.startswith(("gradients", "Accuracy")):
-            layers.setdefault(operation.type, []).append(operation)
-    assert [each.get_attr("padding") for each in layers["Conv2D"]] == [b"SAME"] * 3
-    assert [each.get_attr("ksize") for each in layers["MaxPool"]] == [[1, 3, 3, 1]] * 2
-    assert [each.get_attr("strides") for each in layers["MaxPool"]] == [[1, 2, 2, 1]] * 2
-    assert len(layers["Relu"]) == 4
-    assert len(layers["Softmax"]) == 1
-    assert graph.get_collection("trainops"), "there is no regression"
-
-
-def test_the_same_as_tflearn_predicts(predictor, made):
+def test_predictions_are_tflearns(predictor, made):
     _, faces, expected = made
     np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
 
 
-def test_probabilities(predictor, made):
+def test_probabilities_are_float32_and_sum_to_one(predictor, made):
     probabilities = predictor.predict(made[1])
     assert (probabilities.shape, probabilities.dtype) == ((20, 7), np.float32)
     assert probabilities.min() >= 0
@@ -63,15 +33,27 @@ def test_probabilities(predictor, made):
     assert predictor.emotions == EMOTIONS
 
 
-def test_no_dropout_so_the_same_each_time(predictor, made):
+def test_predictions_are_the_same_each_time(predictor, made):
     faces = made[1]
     np.testing.assert_array_equal(predictor.predict(faces), predictor.predict(faces))
 
 
-def test_fixed_batches_give_a_face_the_same_bits_in_any_company(made):
-    faces = made[1]
-    with Predictor(made[0], "cpu", fixed_batches=True) as predictor:
-        assert_same_in_any_company(predictor, faces, tolerance=0)
+def test_no_faces_have_no_probabilities(predictor):
+    assert predictor.predict(np.empty((0, 48, 48), np.uint8)).shape == (0, 7)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_legacy_checkpoint_predicts_what_the_original_predicted(legacy, shared, engine):
+    faces = np.load(shared / "oracle" / "faces_u8.npy")
+    expected = np.load(shared / "oracle" / "faces_expected.npy")
+    with Predictor(legacy, engine=engine) as predictor:
+        np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_fixed_batches_give_a_face_the_same_bits_in_any_company(made, engine):
+    with Predictor(made[0], "cpu", engine=engine, fixed_batches=True) as predictor:
+        assert_same_in_any_company(predictor, made[1], tolerance=0)
 
 
 def test_company_hardly_changes_a_face(predictor, made):
@@ -85,64 +67,65 @@ def assert_same_in_any_company(predictor, faces, tolerance):
         np.testing.assert_allclose(found, together[order], rtol=0, atol=tolerance)
 
 
+class Spy:
+    """An engine that records the number of faces in each pass, and may have little memory."""
+
+    def __init__(self, engine, limit=1000):
+        self.engine, self.limit, self.passes = engine, limit, []
+        self.same_bits = engine.same_bits
+
+    def predict(self, faces):
+        if len(faces) > self.limit:
+            raise MemoryError
+        self.passes.append(len(faces))
+        return self.engine.predict(faces)
+
+    def close(self):
+        self.engine.close()
+
+
 @pytest.mark.parametrize(
-    ("device", "fixed_batches", "sizes"),
+    ("engine", "fixed_batches", "passes"),
     [
-        ("/CPU:0", False, [1, 5, 12, 12, 8]),
-        ("/GPU:0", False, [1, 8, 12, 12, 8]),
-        ("/CPU:0", True, [12, 12, 12, 12, 12]),
+        ("tensorflow", False, [1, 5, 12, 12, 8]),
+        ("tensorflow", True, [12, 12, 12, 12, 12]),
+        ("onnx", True, [1, 5, 12, 12, 8]),
     ],
 )
-def test_passes_are_no_larger_than_they_have_to_be(made, monkeypatch, device, fixed_batches, sizes):
-    """Sizes of passes for 1, 5, 12 and 20 faces; a GPU gets powers of two up to `batch_size`."""
-    passes = []
-    with Predictor(made[0], "cpu", 12, fixed_batches=fixed_batches) as predictor:
-        predictor.device = device
-        predict_batch = predictor._predict_batch
-
-        def spy(faces, size):
-            passes.append(size)
-            return predict_batch(faces, size)
-
-        monkeypatch.setattr(predictor, "_predict_batch", spy)
+def test_only_fixed_batches_of_tensorflow_are_padded(narrow, made, engine, fixed_batches, passes):
+    """Numbers of faces in each pass, for 1, 5, 12 and 20 faces."""
+    with Predictor(narrow, "cpu", 12, engine=engine, fixed_batches=fixed_batches) as predictor:
+        spy = predictor._loaded = Spy(predictor._loaded)
         for count in (1, 5, 12, 20):
             predictor.predict(made[1][:count])
-    assert passes == sizes
+    assert spy.passes == passes
 
 
-def test_threads_share_predictors(predictor, made, legacy):
-    """Eight threads use two predictors with different checkpoints at the same time."""
-    faces = made[1]
-    with Predictor(legacy, "cpu", batch_size=4) as other:
-        expected = [each.predict(faces) for each in (predictor, other)]
-
-        def predict(number):
-            return (predictor, other)[number % 2].predict(faces)
-
-        with ThreadPoolExecutor(8) as threads:
-            for number, found in enumerate(threads.map(predict, range(24))):
-                np.testing.assert_allclose(found, expected[number % 2], rtol=0, atol=1e-6)
+def test_batch_that_does_not_fit_into_memory_is_halved(made):
+    prefix, faces, expected = made
+    with Predictor(prefix, "cpu", batch_size=16) as predictor:
+        spy = predictor._loaded = Spy(predictor._loaded, limit=5)
+        np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
+    assert spy.passes == [4, 4, 4, 4, 4]
+    assert predictor.batch_size == 4
 
 
-def test_threads_can_load_predictors_at_the_same_time(made, legacy):
-    """What hides TensorFlow's messages is shared by all threads: stderr has to survive it."""
-    faces = made[1]
-    stderr = os.fstat(2)
+def test_passes_on_a_gpu_are_padded_to_powers_of_two(narrow, made):
+    with Predictor(narrow, "cpu", engine="tensorflow") as predictor:
+        expected = predictor.predict(made[1])
+        engine = predictor._loaded
+        engine.device = "/GPU:0"
+        sizes, run = [], engine._session.run
 
-    def load_and_predict(checkpoint):
-        with Predictor(checkpoint, "cpu", 20) as predictor:
-            return predictor.predict(faces)
+        def record(fetches, feed):
+            sizes.extend(len(value) for value in feed.values())
+            return run(fetches, feed)
 
-    with ThreadPoolExecutor(3) as threads:
-        answers = list(threads.map(load_and_predict, [made[0], legacy, made[0]]))
-    assert os.path.samestat(os.fstat(2), stderr)
-    np.testing.assert_allclose(answers[0], made[2], atol=1e-5, rtol=0)
-    np.testing.assert_allclose(answers[2], made[2], atol=1e-5, rtol=0)
-    assert np.abs(answers[1] - made[2]).max() > 0.01
-
-
-def test_no_faces(predictor):
-    assert predictor.predict(np.empty((0, 48, 48), np.uint8)).shape == (0, 7)
+        engine._session.run = record
+        for count in (1, 2, 5, 16, 20):
+            found = predictor.predict(made[1][:count])
+            np.testing.assert_allclose(found, expected[:count], atol=1e-6, rtol=0)
+    assert sizes == [1, 2, 8, 16, 32]
 
 
 @pytest.mark.parametrize(
@@ -154,100 +137,74 @@ def test_no_faces(predictor):
         np.zeros((2, 48, 48, 1), np.uint8),
         np.zeros(0, np.uint8),
     ],
+    ids=lambda faces: f"{faces.dtype} {faces.shape}",
 )
-def test_anything_else_is_refused(predictor, faces):
-    with pytest.raises(ValueError, match=r"uint8 of shape \(n, 48, 48\)\. Received: "):
+def test_error_about_other_arrays_says_what_was_received(predictor, faces):
+    with pytest.raises(UsageError, match=r"uint8 of shape \(n, 48, 48\)\. Received: ") as caught:
         predictor.predict(faces)
+    assert str(caught.value).endswith(f"{faces.dtype} of shape {faces.shape}")
 
 
-def test_two_live_side_by_side(predictor, made, legacy):
-    _, faces, expected = made
-    with Predictor(legacy, "cpu", batch_size=4) as other:
+def test_threads_share_predictors_of_different_checkpoints(predictor, made, narrow):
+    """Eight threads use two predictors at the same time."""
+    faces = made[1]
+    with Predictor(narrow, "cpu", batch_size=4, engine=predictor.engine) as other:
         assert other.fingerprint != predictor.fingerprint
-        theirs = other.predict(faces)
-        np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
-        np.testing.assert_array_equal(other.predict(faces), theirs)
-        assert np.abs(theirs - expected).max() > 0.01
+        both = predictor, other
+        expected = [each.predict(faces) for each in both]
+        assert np.abs(expected[0] - expected[1]).max() > 0.01
+        with ThreadPoolExecutor(8) as threads:
+            for number, found in enumerate(
+                threads.map(lambda number: both[number % 2].predict(faces), range(24))
+            ):
+                np.testing.assert_allclose(found, expected[number % 2], rtol=0, atol=1e-6)
 
 
-def test_a_closed_one_says_so(made):
-    predictor = Predictor(made[0], "cpu", batch_size=1)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_can_load_predictors_at_the_same_time(made, narrow, engine):
+    def load_and_predict(checkpoint):
+        with Predictor(checkpoint, "cpu", engine=engine) as predictor:
+            return predictor.predict(made[1])
+
+    with ThreadPoolExecutor(3) as threads:
+        first, other, second = threads.map(load_and_predict, [made[0], narrow, made[0]])
+    np.testing.assert_allclose(first, made[2], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(second, made[2], atol=1e-5, rtol=0)
+    assert np.abs(other - made[2]).max() > 0.01
+
+
+def test_closed_predictor_says_so(narrow, made):
+    predictor = Predictor(narrow, "cpu")
     predictor.close()
     predictor.close()
-    with pytest.raises(RuntimeError, match="closed"):
-        predictor.predict(made[1])
+    for count in (0, 1):
+        with pytest.raises(RuntimeError, match="closed"):
+            predictor.predict(made[1][:count])
 
 
-def test_a_gpu_that_is_not_there(made):
+def test_missing_gpu_is_an_error_unless_the_device_is_auto(narrow):
     import tensorflow
 
     if tensorflow.config.list_physical_devices("GPU"):
         pytest.skip("there is a GPU here")
     for device in ("gpu", "gpu:1"):
         with pytest.raises(DeviceError, match=f"{device} was requested, but .* sees no GPU"):
-            Predictor(made[0], device)
-    with Predictor(made[0], "auto", batch_size=1) as predictor:
+            Predictor(narrow, device)
+    with Predictor(narrow, "auto") as predictor:
         assert predictor.device == "/CPU:0"
 
 
 @pytest.mark.parametrize("device", ["tpu", "gpu:x", "GPU", ""])
-def test_a_device_that_is_none(device):
+def test_unknown_device_is_refused(device):
     with pytest.raises(UsageError, match="no such device"):
         Predictor("anything", device)
 
 
-def test_other_emotions_need_another_network(made):
-    with pytest.raises(CheckpointError, match="tells 7 classes apart, not 2"):
+def test_batch_size_must_be_at_least_one():
+    with pytest.raises(UsageError, match=r"batch_size must be at least 1\. Received: 0"):
+        Predictor("anything", batch_size=0)
+
+
+def test_number_of_emotions_must_be_the_networks(made):
+    with pytest.raises(CheckpointError, match="has 7 classes, not 2"):
         Predictor(made[0], emotions=["good", "bad"])
-
-
-def test_tensorflow_and_tflearn_keep_quiet(made):
-    script = (
-        "import sys, numpy\n"
-        "from gudi.predictor import Predictor\n"
-        "with Predictor(sys.argv[1]) as predictor:\n"
-        "    predictor.predict(numpy.zeros((1, 48, 48), numpy.uint8))"
-    )
-    command = [sys.executable, "-c", script, str(made[0])]
-    quiet = subprocess.run(command, env=gudi_environment(), capture_output=True, text=True)
-    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
-    debug = gudi_environment({"GUDI_DEBUG": "1"})
-    loud = subprocess.run(command, env=debug, capture_output=True, text=True)
-    assert loud.returncode == 0
-    assert "oneDNN" in loud.stderr or "tensorflow" in loud.stderr
-
-
-def test_keras_is_for_those_who_use_it():
-    script = (
-        "import sys, gudi.network\n"
-        "assert not {'keras', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
-        "import tensorflow\n"
-        "print(tensorflow.keras.layers.Dense.__name__)"
-    )
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=gudi_environment(), capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "Dense\n"), done.stderr
-
-
-def test_as_the_legacy_network_itself(legacy, shared):
-    faces = np.load(shared / "oracle" / "faces_u8.npy")
-    expected = np.load(shared / "oracle" / "faces_expected.npy")
-    with Predictor(legacy) as predictor:
-        np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
-
-
-def test_a_batch_that_does_not_fit_into_memory_is_halved(made, monkeypatch):
-    from gudi.network import tf
-
-    prefix, faces, expected = made
-    with Predictor(prefix, "cpu", batch_size=16) as predictor:
-        whole = predictor._predict_batch
-
-        def small(batch, size):
-            if size > 5:
-                raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
-            return whole(batch, size)
-
-        monkeypatch.setattr(predictor, "_predict_batch", small)
-        np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-6)
-        assert predictor.batch_size == 4

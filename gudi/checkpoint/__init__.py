@@ -1,40 +1,40 @@
-"""Find, read and write Gudi checkpoints. Nothing in them is executed, no `.meta` graph imported."""
+"""Find, read and write Gudi checkpoints, without executing anything in them.
 
-from gudi.checkpoint.inspect import inspect
-from gudi.checkpoint.locate import Files, find
-from gudi.checkpoint.networks import Layout, find_networks, weight_shapes
-from gudi.checkpoint.opening import open_checkpoint
+`.meta` graphs are never imported, and pickles are never read.
+"""
+
+from gudi.checkpoint.convert import Adopted, adopt, pack_checkpoint
+from gudi.checkpoint.formats import open_checkpoint
+from gudi.checkpoint.inspect import InspectedNetwork, InspectedTensor, Inspection, inspect
+from gudi.checkpoint.locate import CheckpointFiles, find
+from gudi.checkpoint.networks import StoredNetwork, find_networks, weight_shapes
 from gudi.checkpoint.packed import pack
 from gudi.checkpoint.tensors import Tensor, TensorFile
 from gudi.checkpoint.weights import Weights, choose_network, load, read_weights
-from gudi.checkpoint.write import (
-    Adopted,
-    adopt,
-    make_sure_of_room,
-    pack_checkpoint,
-    save,
-    write_bundle,
-)
+from gudi.checkpoint.write import check_free_space, save, write_v2
 
 __all__ = [
     "Adopted",
-    "Files",
-    "Layout",
+    "CheckpointFiles",
+    "InspectedNetwork",
+    "InspectedTensor",
+    "Inspection",
+    "StoredNetwork",
     "Tensor",
     "TensorFile",
     "Weights",
     "adopt",
+    "check_free_space",
     "choose_network",
     "find",
     "find_networks",
     "inspect",
     "load",
-    "make_sure_of_room",
     "open_checkpoint",
     "pack",
     "pack_checkpoint",
     "read_weights",
     "save",
     "weight_shapes",
-    "write_bundle",
+    "write_v2",
 ]

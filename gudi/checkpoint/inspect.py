@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
-from gudi.checkpoint.locate import PACKED, Files, find
-from gudi.checkpoint.networks import Layout, find_networks, trained
-from gudi.checkpoint.opening import open_checkpoint
+from gudi.checkpoint.formats import open_checkpoint
+from gudi.checkpoint.locate import PACKED, CheckpointFiles, find
+from gudi.checkpoint.networks import StoredNetwork, find_networks, trained
 from gudi.checkpoint.tensors import Tensor, TensorFile
 from gudi.checkpoint.v2 import parse_index
 from gudi.checkpoint.weights import choose_network, read_weights
@@ -15,121 +17,185 @@ from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
 
 COUNTERS = ("Global_Step", "Training_step")
 
+# Values of `Inspection.checksums`; `DAMAGED` may be followed by names of variables.
+UNVERIFIED, GOOD, DAMAGED = "not looked at", "good", "damaged"
+
+
+@dataclass(frozen=True)
+class InspectedTensor:
+    """One variable of a checkpoint; its type is NumPy's name, or `type N` for any other."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass
+class InspectedNetwork:
+    """One Gudi network of a checkpoint.
+
+    Attributes:
+        classes: number of outputs.
+        first_layer: the checkpoint's name of its first layer.
+        optimizer: name of the optimizer; None if there are no slots.
+        slots: number of the optimizer's slots.
+        taken: whether gudi uses this network.
+    """
+
+    classes: int
+    first_layer: str
+    optimizer: str | None
+    slots: int
+    taken: bool
+
+
+@dataclass
+class Inspection:
+    """What is known about a checkpoint.
+
+    Attributes:
+        prefix: the path that names it.
+        files: its files: sizes in bytes by name.
+        missing: suffixes of the files that a complete V2 checkpoint has and this one lacks.
+        format: `V2`, `V2 without index`, `V1` or `packed`; None if that is unknown.
+        written_by: the version of TensorFlow that wrote it, as far as that is known.
+        tensors: its variables, sorted by name.
+        networks: its Gudi networks, in the order in which they were built.
+        optimizer: the optimizer that trained the network; None if there are no slots.
+        step: the training step at which it was saved; None if that is unknown.
+        checksums: whether they are right: one of the constants above, or why there are none.
+        recovered: "", or how an incomplete checkpoint was made usable.
+        problem: "", or why gudi cannot use it.
+        usable: whether gudi can use it.
+    """
+
+    prefix: str
+    files: dict[str, int]
+    missing: list[str]
+    format: str | None = None
+    written_by: str | None = None
+    tensors: list[InspectedTensor] = field(default_factory=list)
+    networks: list[InspectedNetwork] = field(default_factory=list)
+    optimizer: str | None = None
+    step: int | None = None
+    checksums: str = UNVERIFIED
+    recovered: str = ""
+    problem: str = ""
+    usable: bool = False
+
+    def as_json(self) -> str:
+        """Return everything as a JSON object, whose keys are the names of the attributes."""
+        return json.dumps(asdict(self), indent=2)
+
 
 def inspect(
-    path: str | os.PathLike | None = None, *, verify: bool = False, number: int | None = None
-) -> dict[str, Any]:
-    """Return what there is to know of the checkpoint that `path` stands for.
+    path: str | os.PathLike[str] | None = None, *, verify: bool = False, number: int | None = None
+) -> Inspection:
+    """Return what is known about the checkpoint at `path`.
 
-    Only directories and counters are read, unless `verify` asks for every byte.
+    Only lists of variables and counters are read, unless `verify` asks for every byte.
 
     Args:
         path: as `gudi.checkpoint.find` takes it.
-        verify: hold all data against its checksums.
-        number: which of several networks, see `choose_network`.
-
-    Returns:
-        A dictionary that JSON can hold: `prefix`, `files` (name and size), `missing`, `format`,
-        `written_by`, `tensors` (name, dtype, shape), `networks`, `optimizer`, `step`,
-        `checksums`, `recovered`, `problem` and `usable`.
+        verify: verify the checksums of all data.
+        number: which network if there are several, see `choose_network`.
 
     Raises:
-        CheckpointError: there is nothing at `path`.
+        CheckpointError: there is no checkpoint at `path`.
     """
     files = find(path)
-    report = {
-        "prefix": str(files.prefix),
-        "files": {each.name: each.stat().st_size for each in files.parts.values()},
-        "missing": _missing(files),
-        "format": None,
-        "written_by": None,
-        "tensors": [],
-        "networks": [],
-        "optimizer": None,
-        "step": None,
-        "checksums": "not looked at",
-        "recovered": "",
-        "problem": "",
-        "usable": False,
-    }
+    found = Inspection(
+        prefix=str(files.prefix),
+        files={each.name: each.stat().st_size for each in files.parts.values()},
+        missing=_missing(files),
+    )
     try:
         file = open_checkpoint(path)
     except CheckpointError as error:
-        report["problem"] = str(error)
-        if isinstance(error, CheckpointCorrupt):
-            report["checksums"] = "damaged"
+        _add_problem(found, error)
         if isinstance(error, CheckpointIncomplete) and "index" in files.parts:
-            # The index still tells what the missing data would hold.
-            _, tensors = parse_index(files.parts["index"])
-            report |= {"format": "V2"} | _described(tensors)
-        return report
-    report |= {"format": file.format, "recovered": file.recovered} | _described(file.tensors)
+            # The index still tells what the missing data would contain.
+            found.format = "V2"
+            _add_tensors(found, parse_index(files.parts["index"])[1])
+        return found
+    found.format, found.recovered = file.format, file.recovered
+    _add_tensors(found, file.tensors)
     if file.format in ("V1", PACKED):
-        report["missing"] = []  # one file is all that there ever was
+        found.missing = []  # these have only one file
     try:
-        report["step"] = _step(file)
+        found.step = _step(file)
         if verify:
-            report["checksums"] = _verified(file)
-        network = choose_network(file, classes=None, number=number)
-        if verify:
-            read_weights(file, network)
-        report["usable"] = True
-        for each, meant in zip(report["networks"], find_networks(file.tensors)):
-            each["taken"] = meant == network
-        report["optimizer"] = network.optimizer or None
-        report["recovered"] = file.recovered
+            found.checksums = _verify(file)
+        _add_network(found, file, number, verify=verify)
     except CheckpointError as error:
-        report["problem"] = str(error)
-        if isinstance(error, CheckpointCorrupt) and report["checksums"] == "not looked at":
-            report["checksums"] = "damaged"
-    return report
+        _add_problem(found, error)
+    return found
 
 
-def _missing(files: Files) -> list[str]:
-    """Return the endings that a complete V2 set has and this one has not."""
-    if set(files.parts) in ({""}, {PACKED}) or set(files.parts) == {"", "meta"}:
-        return []  # one file may be all that there ever was
-    wanted = ("index", "data-00000-of-00001")
-    sharded = any(part.startswith("data-") for part in files.parts)
-    return [f".{part}" for part in wanted if part not in files.parts and not (
-        part.startswith("data") and sharded)]  # fmt: skip
+def _missing(files: CheckpointFiles) -> list[str]:
+    """Return the suffixes that a complete V2 checkpoint has and this one lacks."""
+    if set(files.parts) in ({""}, {PACKED}, {"", "meta"}):
+        return []  # may be a V1 or packed checkpoint, which has only one file
+    missing = [] if "index" in files.parts else [".index"]
+    if not any(part.startswith("data-") for part in files.parts):
+        missing.append(".data-00000-of-00001")
+    return missing
 
 
-def _described(tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _add_problem(found: Inspection, error: CheckpointError) -> None:
+    found.problem = str(error)
+    if isinstance(error, CheckpointCorrupt) and found.checksums == UNVERIFIED:
+        found.checksums = DAMAGED
+
+
+def _add_tensors(found: Inspection, tensors: Mapping[str, Tensor]) -> None:
     networks = find_networks(tensors)
-    meant = trained(networks)
-    return {
-        "written_by": _writer(tensors),
-        "tensors": [
-            {"name": name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
-            for name, tensor in sorted(tensors.items())
-        ],
-        "networks": [_network(each, each is meant) for each in networks],
-        "optimizer": meant.optimizer or None if meant else None,
-    }
+    used = trained(networks)
+    found.written_by = _writer(tensors)
+    found.tensors = [
+        InspectedTensor(name, tensor.dtype, tensor.shape)
+        for name, tensor in sorted(tensors.items())
+    ]
+    found.networks = [
+        InspectedNetwork(
+            classes=network.classes,
+            first_layer=network.names["Conv2D/W"].partition("/")[0],
+            optimizer=network.optimizer or None,
+            slots=len(network.slots),
+            taken=network is used,
+        )
+        for network in networks
+    ]
+    found.optimizer = (used.optimizer or None) if used else None
 
 
-def _network(network: Layout, meant: bool) -> dict[str, Any]:
-    return {
-        "classes": network.classes,
-        "first_layer": network.names["Conv2D/W"].partition("/")[0],
-        "optimizer": network.optimizer or None,
-        "slots": len(network.slots),
-        "taken": meant,
-    }
+def _add_network(found: Inspection, file: TensorFile, number: int | None, *, verify: bool) -> None:
+    """Note which network is used, and whether that is possible.
+
+    Raises:
+        CheckpointError: it cannot be used.
+    """
+    network: StoredNetwork = choose_network(file, classes=None, number=number)
+    if verify:
+        read_weights(file, network)
+    found.usable = True
+    for each, stored in zip(found.networks, find_networks(file.tensors)):
+        each.taken = stored == network
+    found.optimizer = network.optimizer or None
+    found.recovered = file.recovered
 
 
-def _writer(tensors: dict[str, Tensor]) -> str:
-    """Return what the names of the variables tell of the TensorFlow that wrote them."""
+def _writer(tensors: Mapping[str, Tensor]) -> str:
+    """Return the version of TensorFlow that the names of the variables reveal."""
     if any(name.startswith(("Momentum/", "Adam/Conv2D")) for name in tensors):
-        return "TensorFlow 0.12 or older (slots under the optimizer's name)"
+        return "TensorFlow 0.12 or older (slots are named after the optimizer)"
     if any(name.endswith(("/Momentum", "/Adam")) for name in tensors):
-        return "TensorFlow 1.0 or newer (slots beside their weights)"
+        return "TensorFlow 1.0 or newer (slots are named after their weights)"
     return "unknown (no optimizer slots)"
 
 
 def _step(file: TensorFile) -> int | None:
-    """Return the training step that the checkpoint was written at."""
+    """Return the training step at which the checkpoint was saved."""
     for name in COUNTERS:
         tensor = file.tensors.get(name)
         if tensor is not None and (tensor.dtype, tensor.shape) == ("float32", ()):
@@ -139,8 +205,8 @@ def _step(file: TensorFile) -> int | None:
     return None
 
 
-def _verified(file: TensorFile) -> str:
-    """Check every variable and say which are damaged."""
+def _verify(file: TensorFile) -> str:
+    """Verify every variable and return which ones are damaged."""
     if file.format == "V2 without index":
         return "none: they were in the index"
     damaged = []
@@ -149,4 +215,4 @@ def _verified(file: TensorFile) -> str:
             file.verify(name)
         except CheckpointCorrupt:
             damaged.append(name)
-    return f"damaged: {', '.join(damaged)}" if damaged else "good"
+    return f"{DAMAGED}: {', '.join(damaged)}" if damaged else GOOD

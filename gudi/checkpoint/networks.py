@@ -1,28 +1,31 @@
 """Find Gudi networks among the variables of a checkpoint.
 
-The variables are not always called alike. TFLearn numbers layers on when a second network is built
-in the same graph (`Conv2D_3/W`), optimizers keep slots under names of their own that changed with
-TensorFlow 1.0 (`Momentum/Conv2D/W/Momentum`, `Conv2D/W/Momentum`), and forks have other classes.
+Variables do not always have the same names. If a second network is built in the same graph, TFLearn
+continues to number the layers (`Conv2D_3/W`). The names of optimizer slots changed with TensorFlow
+1.0 (from `Momentum/Conv2D/W/Momentum` to `Conv2D/W/Momentum`). Forks have other classes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gudi.checkpoint.tensors import Tensor
 from gudi.constants import EMOTIONS
 
+CONVOLUTIONS = ("Conv2D", "Conv2D_1", "Conv2D_2")
+CONNECTIONS = ("FullyConnected", "FullyConnected_1")
+
 LAYER = re.compile(r"(?P<kind>Conv2D|FullyConnected)(?:_(?P<number>\d{1,6}))?/(?P<part>[Wb])")
 
-# A weight's slot, since TensorFlow 1.0 and before.
+# An optimizer slot of a weight; the first part of the name is from before TensorFlow 1.0.
 SLOT = re.compile(rf"(?:[^/]+/)?(?P<weight>{LAYER.pattern})/(?P<slot>[^/]+)")
 
-# Nobody builds the network dozens of times in a process; a stranger's file may say so all the same.
+# Nobody builds the network dozens of times in one process, but a stranger's file may claim so.
 MAX_LAYERS = 60
 
-# TensorFlow's names of optimizer slots.
+# Optimizers by TensorFlow's names of their slots.
 OPTIMIZERS = {
     "Momentum": "momentum",
     "Adam": "Adam",
@@ -38,14 +41,15 @@ OPTIMIZERS = {
 
 
 @dataclass(frozen=True)
-class Layout:
+class StoredNetwork:
     """One Gudi network in a checkpoint.
 
     Attributes:
-        names: the checkpoint's name of each weight, by the name that the network has for it.
+        names: the checkpoint's name of each weight, by the network's name of it.
         classes: number of outputs.
-        slots: names of the optimizer's slots for it.
-        optimizer: its name, "" where there are no slots: the network was not trained here.
+        slots: names of the optimizer slots of these weights.
+        optimizer: name of the optimizer; "" if there are no slots, because another network of the
+            checkpoint was trained or because the slots were not saved.
     """
 
     names: dict[str, str]
@@ -55,9 +59,9 @@ class Layout:
 
 
 def weight_shapes(classes: int = len(EMOTIONS)) -> dict[str, tuple[int, ...]]:
-    """Return names and shapes of the network's weights, as TFLearn calls them.
+    """Return names and shapes of the network's weights, as TFLearn names them.
 
-    18432 is what 128 channels of 12x12 make when they are flattened.
+    18432 is the number of features after the convolutions: 128 channels of 12x12.
     """
     return {
         "Conv2D/W": (5, 5, 1, 64),
@@ -73,27 +77,24 @@ def weight_shapes(classes: int = len(EMOTIONS)) -> dict[str, tuple[int, ...]]:
     }
 
 
-def find_networks(tensors: Mapping[str, Tensor]) -> list[Layout]:
+def find_networks(tensors: Mapping[str, Tensor]) -> list[StoredNetwork]:
     """Return the Gudi networks among `tensors`, in the order in which they were built."""
     convolutions, connections = _layers(tensors, "Conv2D"), _layers(tensors, "FullyConnected")
     if max(len(convolutions), len(connections)) > MAX_LAYERS:
         return []
     shapes = weight_shapes()
-    wanted = [shapes[f"{layer}/W"] for layer in ("Conv2D", "Conv2D_1", "Conv2D_2")]
-    stems = _runs(tensors, convolutions, wanted)
+    stems = _runs(tensors, convolutions, [shapes[f"{layer}/W"] for layer in CONVOLUTIONS])
     heads = _runs(tensors, connections, [shapes["FullyConnected/W"], None])
-    networks, slots = [], _slots(tensors)
-    for stem, head in zip(stems, heads):
-        layers = dict(zip(("Conv2D", "Conv2D_1", "Conv2D_2"), stem))
-        layers |= dict(zip(("FullyConnected", "FullyConnected_1"), head))
-        network = _network(tensors, layers, slots)
-        if network is not None:
-            networks.append(network)
-    return networks
+    slots = _slots(tensors)
+    networks = (
+        _network(tensors, dict(zip((*CONVOLUTIONS, *CONNECTIONS), (*stem, *head))), slots)
+        for stem, head in zip(stems, heads)
+    )
+    return [network for network in networks if network is not None]
 
 
-def trained(networks: list[Layout]) -> Layout | None:
-    """Return the one network that was trained: the only one, or the only one with slots."""
+def trained(networks: Sequence[StoredNetwork]) -> StoredNetwork | None:
+    """Return the one trained network: the only one, or the only one with slots; else None."""
     candidates = [each for each in networks if each.optimizer] if len(networks) > 1 else networks
     return candidates[0] if len(candidates) == 1 else None
 
@@ -109,9 +110,9 @@ def _layers(tensors: Mapping[str, Tensor], kind: str) -> list[str]:
 
 
 def _runs(
-    tensors: Mapping[str, Tensor], layers: list[str], shapes: list[tuple[int, ...] | None]
-) -> list[list[str]]:
-    """Return the runs of neighbours in `layers` whose weights have `shapes`; None is any."""
+    tensors: Mapping[str, Tensor], layers: Sequence[str], shapes: Sequence[tuple[int, ...] | None]
+) -> list[Sequence[str]]:
+    """Return the runs of neighbours in `layers` whose weights have `shapes`; None fits any."""
     runs, position = [], 0
     while position + len(shapes) <= len(layers):
         run = layers[position : position + len(shapes)]
@@ -127,9 +128,15 @@ def _runs(
 
 
 def _network(
-    tensors: Mapping[str, Tensor], layers: dict[str, str], slots: dict[str, list[str]]
-) -> Layout | None:
-    """Return the network that consists of `layers`, or None where something of it does not fit."""
+    tensors: Mapping[str, Tensor], layers: Mapping[str, str], slots: Mapping[str, Sequence[str]]
+) -> StoredNetwork | None:
+    """Return the network that consists of `layers`; None if a tensor is missing or does not fit.
+
+    Args:
+        tensors: the checkpoint's variables.
+        layers: the checkpoint's name of each layer, by the network's name of it.
+        slots: names of optimizer slots by the checkpoint's name of the weight.
+    """
     last = tensors[f"{layers['FullyConnected_1']}/W"].shape
     classes = last[-1] if last else 0
     if classes < 2:
@@ -141,13 +148,13 @@ def _network(
         tensor = tensors.get(names[name])
         if tensor is None or (tensor.shape, tensor.dtype) != (shape, "float32"):
             return None
-    of_network = [slot for weight in names.values() for slot in slots.get(weight, ())]
-    optimizers = sorted({OPTIMIZERS[slot.rpartition("/")[2]] for slot in of_network})
-    return Layout(names, classes, tuple(of_network), "+".join(optimizers))
+    own_slots = [slot for weight in names.values() for slot in slots.get(weight, ())]
+    optimizers = sorted({OPTIMIZERS[slot.rpartition("/")[2]] for slot in own_slots})
+    return StoredNetwork(names, classes, tuple(own_slots), "+".join(optimizers))
 
 
 def _slots(tensors: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    """Return the names of optimizer slots by the weight that they are for."""
+    """Return the names of optimizer slots by the weight that they belong to."""
     slots: dict[str, list[str]] = {}
     for name in tensors:
         slot = SLOT.fullmatch(name)

@@ -1,7 +1,7 @@
-"""Read the wire format of protocol buffers, as far as checkpoints use it.
+"""Parse the wire format of protocol buffers, as far as checkpoints use it.
 
-https://protobuf.dev/programming-guides/encoding/. Nothing is copied: strings and messages come as
-views of what they were found in, which may hold a quarter of a gigabyte.
+See https://protobuf.dev/programming-guides/encoding/. Nothing is copied: strings and messages are
+returned as views of the data, which may be a quarter of a gigabyte long.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Iterator
 
 Bytes = bytes | memoryview
 
+VARINT, FIXED_64, LENGTH_DELIMITED, FIXED_32 = 0, 1, 2, 5
+
 
 def varint(data: Bytes, position: int) -> tuple[int, int]:
-    """Return the base-128 number at `position` and the position behind it.
+    """Return the base-128 number at `position`, and the position after it.
 
     Raises:
-        ValueError: it runs out of the data or of 64 bits.
+        ValueError: it does not end within the data or within 64 bits.
     """
     number = 0
     for count in range(10):
@@ -25,43 +27,58 @@ def varint(data: Bytes, position: int) -> tuple[int, int]:
         number |= (byte & 0x7F) << (7 * count)
         if byte < 0x80:
             return number, position + count + 1
-    raise ValueError("a number that does not end")
+    raise ValueError("a number does not end")
 
 
 def integer(message: Bytes, wanted: int) -> int:
-    """Return the field `wanted`: its last value where it occurs twice, 0 where it does not."""
-    values = [value for number, value in _fields(message) if number == wanted]
-    if not all(isinstance(value, int) for value in values):
-        raise ValueError(f"field {wanted} is no number")
-    return values[-1] if values else 0
+    """Return the number in field `wanted`: the last one if it is repeated, 0 if it is missing.
+
+    Raises:
+        ValueError: the message is malformed, or the field is not a number.
+    """
+    found = 0
+    for number, value in _fields(message):
+        if number == wanted:
+            if not isinstance(value, int):
+                raise ValueError(f"field {wanted} is not a number")
+            found = value
+    return found
 
 
 def chunks(message: Bytes, wanted: int) -> list[memoryview]:
-    """Return all values of the field `wanted`: strings, messages or packed numbers."""
-    values = [value for number, value in _fields(message) if number == wanted]
-    if not all(isinstance(value, memoryview) for value in values):
-        raise ValueError(f"field {wanted} is a number")
-    return values
+    """Return all values of field `wanted`: strings, messages or packed numbers.
+
+    Raises:
+        ValueError: the message is malformed, or the field is a number.
+    """
+    found = []
+    for number, value in _fields(message):
+        if number == wanted:
+            if isinstance(value, int):
+                raise ValueError(f"field {wanted} is a number")
+            found.append(value)
+    return found
 
 
 def _fields(message: Bytes) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield the numbers and values of a message's fields."""
+    """Yield the number and the value of each field of a message."""
     message = memoryview(message)
     position = 0
     while position < len(message):
         tag, position = varint(message, position)
         number, kind = tag >> 3, tag & 7
-        if kind == 0:
+        value: int | memoryview
+        if kind == VARINT:
             value, position = varint(message, position)
-        elif kind == 2:
+        elif kind == LENGTH_DELIMITED:
             size, position = varint(message, position)
             value, position = message[position : position + size], position + size
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
+        elif kind in (FIXED_64, FIXED_32):
+            size = 8 if kind == FIXED_64 else 4
             value = int.from_bytes(message[position : position + size], "little")
             position += size
         else:
-            raise ValueError(f"a field of unknown type {kind}")
+            raise ValueError(f"a field has the unknown type {kind}")
         if position > len(message):
-            raise ValueError("a field runs out of its message")
+            raise ValueError("a field does not fit into its message")
         yield number, value

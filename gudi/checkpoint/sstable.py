@@ -1,10 +1,10 @@
-"""Read the sorted string tables that TensorFlow keeps checkpoints in.
+"""Read the sorted string tables in which TensorFlow stores checkpoints.
 
-The format is LevelDB's (`doc/table_format.md` there, `tensorflow/core/lib/io/table.cc` here):
-blocks of prefix-compressed key/value pairs, each block followed by a type byte and a masked
-CRC-32C, an index block that names the others, and a footer of 48 bytes. A V2 checkpoint's index is
-such a table, and a V1 checkpoint is one as a whole. Files come from strangers: every length is
-checked against the bytes that are there before it is used.
+The format is LevelDB's (see `doc/table_format.md` there, and `tensorflow/core/lib/io/table.cc`):
+blocks of prefix-compressed key/value pairs, each followed by a type byte and a masked CRC-32C; an
+index block that lists the others; and a footer of 48 bytes. The index of a V2 checkpoint is one of
+these tables, and so is a whole V1 checkpoint. The files may come from strangers: every length is
+checked against the available bytes before it is used.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedReader
 
 import google_crc32c
 import numpy as np
 
-from gudi.checkpoint.protobuf import varint
+from gudi.checkpoint.protobuf import Bytes, varint
 from gudi.checkpoint.tensors import ALIGNMENT
 
 FOOTER_SIZE = 48
@@ -27,23 +27,22 @@ BLOCK_TRAILER_SIZE = 5  # type byte, CRC-32C
 UNCOMPRESSED = 0
 
 CRC_CHUNK = 2**20
-POLYNOMIAL = 0x82F63B78  # of CRC-32C, reflected
 
 HEAD_SIZE = 4096
 
-# Keys share their beginnings, so that a small file can spell out a great many long ones.
+# Keys share prefixes, so a small file could expand to a great many long keys.
 MAX_KEY = 1024
 MAX_ENTRIES = 50_000
-MAX_DIRECTORY = 16 * 2**20
+MAX_INDEX_BLOCK = 16 * 2**20
 
-# A block is read as a whole, and a sparse file can pretend to any size. The largest of a Gudi
+# A block is read as a whole, and a sparse file can claim any size. The largest block of a Gudi
 # checkpoint holds a matrix of 18432 by 3072 floats.
 MAX_BLOCK = 2**28
 
 
 @dataclass(frozen=True)
 class Block:
-    """Where a block lies, and a key that none of its keys lies behind."""
+    """The location of a block, and an upper bound of its keys."""
 
     last_key: bytes
     offset: int
@@ -51,55 +50,40 @@ class Block:
 
 
 class Table:
-    """An open table; blocks are read when they are asked for.
+    """An open table. Blocks are read on demand.
+
+    Attributes:
+        blocks: the blocks, in the order of their keys.
 
     Raises:
-        ValueError: the file is damaged, or no table at all.
+        ValueError: the file is damaged, or is not a table.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BufferedReader) -> None:
         self._file = file
         self._count = 0
         self._size = file.seek(0, os.SEEK_END)
         file.seek(max(0, self._size - FOOTER_SIZE))
         footer = file.read(FOOTER_SIZE)
         if len(footer) < FOOTER_SIZE or not footer.endswith(MAGIC):
-            raise ValueError("it does not end as a table does: cut short, or another kind of file")
-        _, position = _handle(footer, 0)  # the metaindex, empty in TensorFlow's tables
-        (offset, size), _ = _handle(footer, position)
-        if size > MAX_DIRECTORY:
+            raise ValueError("it does not end as a table does: it was cut short, or is another "
+                             "kind of file")  # fmt: skip
+        _, _, position = _location(footer, 0)  # the metaindex, empty in TensorFlow's tables
+        offset, size, _ = _location(footer, position)
+        if size > MAX_INDEX_BLOCK:
             raise ValueError("its list of blocks is too large")
-        self.blocks = [
-            Block(bytes(key), *_handle(value, 0)[0])
-            for key, value in self._entries(Block(b"", offset, size))
-        ]
+        self.blocks: list[Block] = []
+        for key, value in self.entries(Block(b"", offset, size)):
+            offset, size, _ = _location(value, 0)
+            self.blocks.append(Block(key, offset, size))
 
     def entries(self, block: Block) -> Iterator[tuple[bytes, memoryview]]:
         """Yield the keys and values of `block`, in order.
 
         Raises:
-            ValueError: it is damaged.
-        """
-        return self._entries(block)
-
-    def head(self, block: Block) -> memoryview:
-        """Return the beginning of `block`, not verified."""
-        self._file.seek(block.offset)
-        return memoryview(self._file.read(min(block.size, HEAD_SIZE)))
-
-    def part(self, block: Block, offset: int, size: int) -> tuple[memoryview, int]:
-        """Return `size` bytes of `block` from `offset`, and their CRC-32C.
-
-        They start on a multiple of `ALIGNMENT`, so that they need not be copied for that.
-
-        Raises:
             ValueError: the block is damaged.
         """
-        data, crc = self._read(block, offset, size)
-        return data[offset : offset + size], crc
-
-    def _entries(self, block: Block) -> Iterator[tuple[bytes, memoryview]]:
-        data, _ = self._read(block)
+        data = self._read(block)
         size = len(data)
         if size < 4:
             raise ValueError("a block is too short")
@@ -111,7 +95,7 @@ class Table:
             added, position = varint(data, position)
             length, position = varint(data, position)
             if shared > len(key) or position + added + length > stop:
-                raise ValueError("an entry runs out of its block")
+                raise ValueError("an entry does not fit into its block")
             self._count += 1
             if shared + added > MAX_KEY or self._count > MAX_ENTRIES:
                 raise ValueError("it has longer names, or more of them, than any checkpoint")
@@ -120,70 +104,51 @@ class Table:
             yield key, data[position : position + length]
             position += length
 
-    def _read(self, block: Block, offset: int = 0, part: int = 0) -> tuple[memoryview, int]:
-        """Return the contents of a block, its checksum verified, and the CRC of a part of them."""
+    def head(self, block: Block) -> memoryview:
+        """Return the first bytes of `block`, not verified."""
+        self._file.seek(block.offset)
+        return memoryview(self._file.read(min(block.size, HEAD_SIZE)))
+
+    def part(self, block: Block, offset: int, size: int) -> memoryview:
+        """Return `size` bytes of `block` from `offset`.
+
+        They start on a multiple of `ALIGNMENT` in memory, so TensorFlow can use them in place.
+
+        Raises:
+            ValueError: the block is damaged.
+        """
+        return self._read(block, offset)[offset : offset + size]
+
+    def _read(self, block: Block, aligned: int = 0) -> memoryview:
+        """Return a verified block, whose byte `aligned` starts on a multiple of `ALIGNMENT`."""
         size = block.size + BLOCK_TRAILER_SIZE
         if block.offset + size > self._size:
             raise ValueError("a block lies outside the file")
         if size > MAX_BLOCK:
-            raise ValueError("a block is larger than any of a Gudi checkpoint")
+            raise ValueError("a block is larger than any block of a Gudi checkpoint")
         memory = np.empty(size + ALIGNMENT, np.uint8)
-        start = -(memory.ctypes.data + offset) % ALIGNMENT
-        data = memoryview(memory)[start : start + size]
+        start = -(memory.ctypes.data + aligned) % ALIGNMENT
+        data = memory.data[start : start + size]
         self._file.seek(block.offset)
         if self._file.readinto(data) != size:
             raise ValueError("the file became shorter while it was read")
         kind, crc = struct.unpack_from("<BI", data, block.size)
-        # In one pass, since the part may be nearly all of it.
-        before = crc32c(data[:offset])
-        behind = crc32c(data[offset : offset + part], before)
-        if mask(crc32c(data[offset + part : block.size + 1], behind)) != crc:
+        if mask(crc32c(data[: block.size + 1])) != crc:
             raise ValueError("a checksum is wrong")
         if kind != UNCOMPRESSED:
             raise ValueError(f"a block is compressed (type {kind})")
-        if part < CRC_CHUNK:  # quicker to sum it once more
-            own = crc32c(data[offset : offset + part])
-        else:
-            own = behind ^ _zeros_behind(before, part)
-        return data[: block.size].toreadonly(), own
+        return data[: block.size].toreadonly()
 
 
 def crc32c(data: memoryview, crc: int = 0) -> int:
-    """Return the CRC-32C of `data`, or of what had `crc` with `data` behind it."""
+    """Return the CRC-32C of `data`, or of data whose CRC is `crc` followed by `data`."""
     for start in range(0, len(data), CRC_CHUNK):
         crc = google_crc32c.extend(crc, bytes(data[start : start + CRC_CHUNK]))
     return crc
 
 
-def _zeros_behind(crc: int, count: int) -> int:
-    """Return what `crc` contributes to the CRC-32C of data that goes on for `count` more bytes.
-
-    CRCs are linear: that of A and B together is this of A's, xor B's own. A zero byte multiplies
-    by a matrix over GF(2), and powers of it are had by squaring (as zlib's `crc32_combine` does).
-    """
-    # Columns of the matrix for one zero bit, in the reflected order of bits.
-    matrix = [POLYNOMIAL, *(1 << bit for bit in range(31))]
-    bits = 8 * count
-    while bits:
-        if bits & 1:
-            crc = _times(matrix, crc)
-        matrix = [_times(matrix, column) for column in matrix]
-        bits >>= 1
-    return crc
-
-
-def _times(matrix: list[int], vector: int) -> int:
-    """Return `matrix` times `vector` over GF(2); numbers are columns of bits."""
-    product = 0
-    for column in matrix:
-        if vector & 1:
-            product ^= column
-        vector >>= 1
-    return product
-
-
 def mask(crc: int) -> int:
-    """Return `crc` as LevelDB stores it, so that the CRC of data with CRCs is not a trivial one."""
+    """Return `crc` as LevelDB stores it: a CRC of data that contains CRCs would be unreliable."""
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
@@ -193,8 +158,8 @@ def unmask(crc: int) -> int:
     return ((rotated >> 17) | (rotated << 15)) & 0xFFFFFFFF
 
 
-def _handle(data: bytes | memoryview, position: int) -> tuple[tuple[int, int], int]:
-    """Parse where a block lies: offset and size."""
+def _location(data: Bytes, position: int) -> tuple[int, int, int]:
+    """Parse a block's location: return its offset, its size and the position after them."""
     offset, position = varint(data, position)
     size, position = varint(data, position)
-    return (offset, size), position
+    return offset, size, position

@@ -1,4 +1,4 @@
-"""What every format of checkpoint comes down to: named tensors that can be read one by one."""
+"""The common denominator of all checkpoint formats: named tensors that can be read one by one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
+
+# An array of any of the types in `DTYPES`.
+Array = npt.NDArray[Any]
 
 # TensorFlow's DataType numbers (tensorflow/core/framework/types.proto) of the types that occur in
-# Gudi checkpoints; any other is kept as its number.
+# Gudi checkpoints. Any other type is kept as its number.
 DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 9: "int64", 10: "bool"}
 
-# TensorFlow takes an array as it is where it starts on a cache line, and copies it otherwise.
+# TensorFlow uses an array in place if it starts on a cache line, and copies it otherwise.
 ALIGNMENT = 64
 
 
@@ -23,7 +27,7 @@ class Tensor:
     """One variable of a checkpoint.
 
     Attributes:
-        dtype: NumPy's name for it, or `type N` where it is none of `DTYPES`.
+        dtype: NumPy's name of its type, or `type N` if it is not in `DTYPES`.
         shape: its dimensions.
         size: in bytes.
     """
@@ -34,37 +38,55 @@ class Tensor:
 
 
 class TensorFile(Protocol):
-    """An opened checkpoint, whatever its format.
+    """An open checkpoint of any format.
 
     Attributes:
-        prefix: the path that it goes by.
-        format: `V2`, `V1`, or `V2 without index`.
+        prefix: the path that names the checkpoint.
+        format: `V2`, `V2 without index`, `V1` or `packed`.
         files: the files that hold it.
         tensors: its variables by name.
-        recovered: "" or how a damaged set was made whole.
+        recovered: "", or how an incomplete checkpoint was made usable.
     """
 
-    prefix: Path
-    format: str
-    files: tuple[Path, ...]
-    tensors: Mapping[str, Tensor]
     recovered: str
 
-    def read(self, name: str) -> tuple[np.ndarray, int]:
-        """Return the variable `name`, checked as the format allows, and its CRC-32C."""
+    @property
+    def prefix(self) -> Path: ...  # noqa: D102
+
+    @property
+    def format(self) -> str: ...  # noqa: D102
+
+    @property
+    def files(self) -> tuple[Path, ...]: ...  # noqa: D102
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]: ...  # noqa: D102
+
+    def read(self, name: str) -> tuple[Array, int]:
+        """Return the variable `name`, verified as far as the format allows, and its CRC-32C."""
 
     def verify(self, name: str) -> None:
-        """Check the variable `name` as `read` does, without keeping it in memory."""
+        """Verify the variable `name` as `read` does, without returning it."""
 
 
-def aligned(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def aligned(shape: tuple[int, ...], dtype: str) -> Array:
     """Return an uninitialised array that starts on a multiple of `ALIGNMENT`."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
+    size = size_in_bytes(shape, dtype)
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
+def as_bytes(values: Array) -> memoryview:
+    """Return the bytes of `values` in C order, without a copy if it has that order already."""
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+
+
 def size_in_bytes(shape: tuple[int, ...], dtype: str) -> int:
     """Return the size of a tensor of one of `DTYPES`."""
     return math.prod(shape) * np.dtype(dtype).itemsize
+
+
+def join_notes(*notes: str) -> str:
+    """Return the notes that are not empty, joined by semicolons."""
+    return "; ".join(filter(None, notes))

@@ -1,7 +1,8 @@
-"""Read TensorFlow's V1 checkpoints: one file, the default until TensorFlow 1.0.
+"""Read TensorFlow's V1 checkpoints: a single file, the default until TensorFlow 1.0.
 
-The whole file is a table (`tensorflow/core/util/saved_tensor_slice.proto`). "" maps to a list of
-all variables with their shapes; the values of each stand under a key that is made of its name.
+The whole file is a table (`tensorflow/core/util/saved_tensor_slice.proto`). The empty key maps to a
+list of all variables with their shapes; the values of each variable have a key that contains its
+name.
 """
 
 from __future__ import annotations
@@ -13,23 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from gudi.checkpoint import sstable
-from gudi.checkpoint.protobuf import chunks, integer, varint
-from gudi.checkpoint.tensors import DTYPES, Tensor, size_in_bytes
+from gudi.checkpoint.protobuf import LENGTH_DELIMITED, VARINT, chunks, integer, varint
+from gudi.checkpoint.tensors import DTYPES, Array, Tensor, size_in_bytes
 from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointForeign
 
-# Fields of a TensorProto (tensorflow/core/framework/tensor.proto) that values are packed in.
+# Field of a TensorProto (tensorflow/core/framework/tensor.proto) with packed float values.
 FLOAT_VALUES = 5
 
-# The list of variables of a Gudi checkpoint has about 1 kB.
+# The list of variables of a Gudi checkpoint takes about 1 kB.
 MAX_LIST_BLOCK = 16 * 2**20
+
+MAX_SIDE = 2**40
 
 
 @dataclass
-class SliceFile:
-    """An opened V1 checkpoint; see `gudi.checkpoint.tensors.TensorFile`.
+class V1File:
+    """An open V1 checkpoint; see `gudi.checkpoint.tensors.TensorFile`.
 
     Attributes:
-        path: the one file, which is called like the prefix unless somebody has renamed it.
+        path: the file, which is named like the prefix unless somebody renamed it.
     """
 
     prefix: Path
@@ -40,62 +43,63 @@ class SliceFile:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The one file."""
+        """The only file."""
         return (self.path,)
 
-    def read(self, name: str) -> tuple[np.ndarray, int]:
+    def read(self, name: str) -> tuple[Array, int]:
         """Return the float32 variable `name` and its CRC-32C.
 
-        The checksum of the block that it is read from is verified.
+        The checksum of the block that contains it is verified.
 
         Raises:
             CheckpointCorrupt: the file is damaged.
-            CheckpointForeign: it is no float32, or was saved in parts.
+            CheckpointForeign: the variable is not float32.
         """
         tensor = self.tensors[name]
         if tensor.dtype != "float32":
             raise CheckpointForeign(f"{self.prefix}: {name} is {tensor.dtype}, not float32")
         try:
             with self.path.open("rb") as file:
-                packed, crc = _values(sstable.Table(file), name)
+                packed = _packed_values(sstable.Table(file), name)
         except OSError as error:
-            raise CheckpointError(f"{self.path} cannot be read: {error.strerror}") from error
+            raise CheckpointError(f"cannot read {self.path}: {error.strerror}") from error
         except ValueError as error:
-            raise damaged(self.path, error) from error
+            raise _damaged(self.path, error) from error
         if len(packed) != tensor.size:
-            raise damaged(self.path, f"{name} has {len(packed)} bytes, not {tensor.size}")
-        return np.frombuffer(packed, tensor.dtype).reshape(tensor.shape), crc
+            raise _damaged(self.path, f"{name} has {len(packed)} bytes, not {tensor.size}")
+        values = np.frombuffer(packed, tensor.dtype).reshape(tensor.shape)
+        return values, sstable.crc32c(packed)
 
     def verify(self, name: str) -> None:
-        """Check the variable `name` as `read` does; others than float32 cannot be."""
+        """Verify the variable `name` as `read` does, if it is float32."""
         if self.tensors[name].dtype == "float32":
             self.read(name)
 
 
-def open_slices(prefix: Path, path: Path) -> SliceFile:
-    """Open the V1 checkpoint `prefix`, which is in the file at `path`.
+def open_v1(prefix: Path, path: Path) -> V1File:
+    """Open the V1 checkpoint `prefix`, which is the file at `path`.
 
     Raises:
-        CheckpointCorrupt: it is damaged.
+        CheckpointCorrupt: the file is damaged.
     """
     try:
         with path.open("rb") as file:
             table = sstable.Table(file)
             if not table.blocks or table.blocks[0].size > MAX_LIST_BLOCK:
                 raise ValueError("it has no list of variables")
-            listed = next(iter(table.entries(table.blocks[0])), (b"?", b""))
-            if listed[0] != b"":
+            key, variables = next(table.entries(table.blocks[0]), (b"?", memoryview(b"")))
+            if key != b"":
                 raise ValueError("it has no list of variables")
-            renamed = "" if path == prefix else f"{path.name} is a checkpoint of the V1 format"
-            return SliceFile(prefix, path, _tensors(listed[1]), renamed)
+            renamed = "" if path == prefix else f"{path.name} is a checkpoint in the V1 format"
+            return V1File(prefix, path, _tensors(variables), renamed)
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
-        raise damaged(path, error) from error
+        raise _damaged(path, error) from error
 
 
 def is_table(path: Path) -> bool:
-    """Tell whether the file at `path` ends as a table does."""
+    """Return whether the file at `path` ends as a table does."""
     if path.stat().st_size < len(sstable.MAGIC):
         return False
     with path.open("rb") as file:
@@ -103,16 +107,13 @@ def is_table(path: Path) -> bool:
         return file.read() == sstable.MAGIC
 
 
-def damaged(path: Path, why: object) -> CheckpointCorrupt:
-    """Return the error that says that `path` is damaged."""
-    return CheckpointCorrupt(
-        f"{path} is damaged: {why}; copy the file again from where it came from"
-    )
+def _damaged(path: Path, why: object) -> CheckpointCorrupt:
+    return CheckpointCorrupt(f"{path} is damaged: {why}; copy the file again from its source")
 
 
 def _tensors(message: memoryview) -> dict[str, Tensor]:
     """Parse the list of variables: `SavedTensorSlices.meta.tensor`, each a `SavedSliceMeta`."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for meta in chunks(message, 1):
         for variable in chunks(meta, 1):
             name = b"".join(chunks(variable, 1)).decode("utf-8", "replace")
@@ -126,40 +127,39 @@ def _tensors(message: memoryview) -> dict[str, Tensor]:
             size = size_in_bytes(shape, dtype) if number in DTYPES else 0
             if len(tensors) >= sstable.MAX_ENTRIES:
                 raise ValueError("it lists more variables than any checkpoint has")
-            if any(side < 0 or side >= 2**40 for side in shape):
+            if any(not 0 <= side < MAX_SIDE for side in shape):
                 raise ValueError(f"{name} has the shape {list(shape)}")
             tensors[name] = Tensor(dtype, shape, size)
     return tensors
 
 
-def _values(table: sstable.Table, name: str) -> tuple[memoryview, int]:
-    """Return the packed values of the variable `name`, and their CRC-32C."""
-    key = _key(name)
+def _packed_values(table: sstable.Table, name: str) -> memoryview:
+    """Return the packed values of the variable `name`."""
+    # Start of the key in TensorFlow's OrderedCode: the number 0, then the name.
+    key = b"\0" + name.encode() + b"\0\1"
     position = bisect.bisect_left([block.last_key for block in table.blocks], key)
-    for block in table.blocks[position : position + 1]:
+    blocks = table.blocks[position : position + 1]
+    for block in blocks:
         # A large variable has a block of its own.
-        if place := _place(table.head(block), key):
-            return table.part(block, *place)
+        if location := _locate(table.head(block), key):
+            return table.part(block, *location)
     found = [
-        value
-        for block in table.blocks[position : position + 1]
-        for each, value in table.entries(block)
-        if each.startswith(key)
+        value for block in blocks for each, value in table.entries(block) if each.startswith(key)
     ]
     if len(found) != 1:
-        raise ValueError(f"{name} is there {len(found)} times")
+        raise ValueError(f"it holds {name} {len(found)} times")
     # SavedTensorSlices.data.data, a TensorProto.
-    (data,) = chunks(found[0], 2) or [b""]
-    (tensor,) = chunks(data, 3) or [b""]
+    (data,) = chunks(found[0], 2) or [memoryview(b"")]
+    (tensor,) = chunks(data, 3) or [memoryview(b"")]
     (packed,) = chunks(tensor, FLOAT_VALUES) or [memoryview(b"")]
-    return packed, sstable.crc32c(packed)
+    return packed
 
 
-def _place(head: memoryview, key: bytes) -> tuple[int, int] | None:
-    """Return where in a block, which has the beginning `head`, the packed values of `key` lie.
+def _locate(head: memoryview, key: bytes) -> tuple[int, int] | None:
+    """Return the location of the packed values of `key` in a block that starts with `head`.
 
     Returns:
-        Offset and size; None where the block does not begin with them. Not verified yet.
+        Offset and size, not verified; None if the block does not start with these values.
     """
     try:
         shared, position = varint(head, 0)
@@ -174,16 +174,11 @@ def _place(head: memoryview, key: bytes) -> tuple[int, int] | None:
                 position += size
                 tag, position = varint(head, position)
                 number, kind = tag >> 3, tag & 7
-                if kind not in (0, 2):
+                if kind not in (VARINT, LENGTH_DELIMITED):
                     return None
                 size, position = varint(head, position)
-                if kind == 0:
+                if kind == VARINT:
                     number, size = 0, 0
         return position, size
     except ValueError:
         return None
-
-
-def _key(name: str) -> bytes:
-    """Return how the key of a variable begins: number 0, its name (TensorFlow's OrderedCode)."""
-    return b"\0" + name.encode() + b"\0\1"

@@ -1,4 +1,4 @@
-"""The ten tensors that make a Gudi network, taken out of a checkpoint."""
+"""The ten tensors of a Gudi network, read from a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,127 +7,146 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gudi.checkpoint.networks import Layout, find_networks, trained, weight_shapes
-from gudi.checkpoint.opening import open_checkpoint
-from gudi.checkpoint.tensors import Tensor, TensorFile
+from gudi.checkpoint.formats import open_checkpoint
+from gudi.checkpoint.networks import StoredNetwork, find_networks, trained, weight_shapes
+from gudi.checkpoint.packed import PackedFile
+from gudi.checkpoint.tensors import Array, Tensor, TensorFile
 from gudi.constants import EMOTIONS
 from gudi.errors import CheckpointCorrupt, CheckpointForeign
+
+if TYPE_CHECKING:
+    from gudi.progress import Progress
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A trained network.
+    """The weights of a trained network.
 
     Attributes:
         source: the checkpoint's prefix.
-        fingerprint: of names, shapes and checksums, in hexadecimal: the same network has the
-            same, whatever its files are called and whatever else is in them.
-        values: float32 arrays by the network's variable names.
-        recovered: "" or what had to be made up for to read it.
+        fingerprint: a hash of names, shapes and checksums, in hexadecimal. The same network has the
+            same one, whatever its files are named and whatever else they contain.
+        values: float32 arrays by the network's variable names. The last hidden units may be missing
+            if they are never active.
+        recovered: "", or how an incomplete checkpoint was made usable.
     """
 
     source: Path
     fingerprint: str
-    values: dict[str, np.ndarray]
+    values: dict[str, Array]
     recovered: str = ""
+
+    def note_recovery(self, progress: Progress | None) -> None:
+        """Tell the user if an incomplete checkpoint was made usable, and how."""
+        if self.recovered and progress is not None:
+            progress.note(f"{self.source}: {self.recovered}")
 
 
 def load(
-    path: str | os.PathLike | None = None,
+    path: str | os.PathLike[str] | None = None,
     emotions: Sequence[str] = EMOTIONS,
     network: int | None = None,
 ) -> Weights:
-    """Read the network that is meant from the checkpoint that `path` stands for.
+    """Read the weights of a network from the checkpoint at `path`.
 
     Args:
         path: as `gudi.checkpoint.find` takes it.
-        emotions: the names of its classes.
-        network: which one of several, from 1; None for the one that was trained.
+        emotions: the names of the network's classes.
+        network: which network if there are several, see `choose_network`.
 
     Raises:
-        CheckpointError: it cannot be used.
+        CheckpointError: the checkpoint cannot be used.
     """
     file = open_checkpoint(path)
-    return read_weights(file, choose_network(file, len(emotions), network))
+    return read_weights(file, choose_network(file, len(emotions), network), used_units=True)
 
 
 def choose_network(
     file: TensorFile, classes: int | None = len(EMOTIONS), number: int | None = None
-) -> Layout:
-    """Return the network in `file` that is meant.
+) -> StoredNetwork:
+    """Return the network in `file` to use.
 
     Args:
-        file: an opened checkpoint.
-        classes: the number of classes that it has to have; None for any.
-        number: which one, in the order in which they were built, from 1; None for the one that
-            was trained.
+        file: an open checkpoint.
+        classes: the number of classes that it must have; None for any.
+        number: which one, from 1, in the order in which they were built; None for the one that was
+            trained.
 
     Raises:
-        CheckpointForeign: there is none, or no telling which is meant.
+        CheckpointForeign: there is none, or it is unclear which one was trained.
     """
     networks = find_networks(file.tensors)
     if not networks:
-        raise CheckpointForeign(f"{file.prefix} is not a checkpoint of the Gudi network: "
-                                f"{_why_none(file.tensors)}")  # fmt: skip
+        raise CheckpointForeign(
+            f"{file.prefix} is not a checkpoint of the Gudi network: {_mismatch(file.tensors)}"
+        )
     if number is not None and not 1 <= number <= len(networks):
         raise CheckpointForeign(
-            f"{file.prefix} holds {len(networks)} network(s), no number {number}"
+            f"{file.prefix} contains {len(networks)} network(s); there is no number {number}"
         )
     network = trained(networks) if number is None else networks[number - 1]
     if network is None:
         raise CheckpointForeign(
-            f"{file.prefix} holds {len(networks)} networks, and which one was trained cannot be "
-            f"told; --network 1 to --network {len(networks)} chooses"
+            f"{file.prefix} contains {len(networks)} networks, and it is unclear which one was "
+            f"trained; choose one with --network 1 to --network {len(networks)}"
         )
     if classes not in (None, network.classes):
         raise CheckpointForeign(
-            f"{file.prefix} tells {network.classes} classes apart, not {classes}; --emotions with "
-            f"{network.classes} names, separated by commas, says what they are called"
+            f"{file.prefix} has {network.classes} classes, not {classes}; name them with "
+            f"--emotions: {network.classes} names, separated by commas"
         )
     return network
 
 
-def read_weights(file: TensorFile, network: Layout) -> Weights:
-    """Read the weights of `network`, and nothing else: no optimizer slots, no counters.
+def read_weights(file: TensorFile, network: StoredNetwork, *, used_units: bool = False) -> Weights:
+    """Read the weights of `network` and nothing else: no optimizer slots, no counters.
+
+    Args:
+        file: an open checkpoint.
+        network: a network in it.
+        used_units: the last hidden units may be missing if they are never active.
 
     Raises:
-        CheckpointCorrupt: a checksum is wrong, or values are no numbers.
+        CheckpointCorrupt: a checksum is wrong, or values are not finite.
     """
+    packed = file if used_units and isinstance(file, PackedFile) else None
+    used = packed.read_used_units() if packed else {}
     values, digest = {}, hashlib.sha256()
     for name, stored in network.names.items():
-        tensor, crc = file.read(stored)
-        # One NaN or infinity makes the sum one, and weights that add up to 1e38 are none.
+        tensor, crc = (used[stored], packed.checksums[stored]) if packed else file.read(stored)
+        # A single NaN or infinity makes the sum non-finite, and real weights do not add up to 1e38.
         with np.errstate(invalid="ignore", over="ignore"):
             total = tensor.sum()
         if not np.isfinite(total):
             raise CheckpointCorrupt(
-                f"{file.prefix}: {stored} holds values that are no numbers (NaN or infinite); its "
-                "training diverged, an earlier checkpoint is needed"
+                f"{file.prefix}: {stored} contains NaN or infinite values, so its training "
+                "diverged; use an earlier checkpoint"
             )
-        digest.update(f"{name} {tensor.shape} {crc:08x}\n".encode())
+        digest.update(f"{name} {file.tensors[stored].shape} {crc:08x}\n".encode())
         values[name] = tensor
     return Weights(file.prefix, digest.hexdigest(), values, file.recovered)
 
 
-def _why_none(tensors: Mapping[str, Tensor]) -> str:
-    """Say what is missing for a Gudi network, or does not fit."""
+def _mismatch(tensors: Mapping[str, Tensor]) -> str:
+    """Return what is missing from a Gudi network, or does not fit."""
     shapes = weight_shapes()
     missing = [name for name in shapes if name not in tensors]
     if missing:
-        return f"it has no {_some(missing)}, but {_some(tensors) or 'nothing at all'}"
+        return f"it has no {_first_few(missing)}, but {_first_few(tensors) or 'nothing at all'}"
     for name, shape in shapes.items():
         tensor = tensors[name]
         if (tensor.shape[:-1], tensor.dtype) != (shape[:-1], "float32") or (
             tensor.shape != shape and not name.startswith("FullyConnected_1/")
         ):
             return f"{name} is {tensor.dtype} {list(tensor.shape)}, not float32 {list(shape)}"
-    return "its last layer has as many biases as it has no weights for"
+    return "the numbers of weights and biases of its last layer differ"
 
 
-def _some(names: Iterable[str]) -> str:
-    """Return the first few of `names` and how many more there are."""
+def _first_few(names: Iterable[str]) -> str:
+    """Return the first four of `names`, and how many more there are."""
     names = list(names)
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

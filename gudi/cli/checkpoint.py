@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -51,10 +50,10 @@ def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: i
 
     report = inspect(path, verify=verify, number=network)
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        click.echo(report.as_json())
     else:
         click.echo(describe_checkpoint(report, verified=verify))
-    sys.exit(ExitCode.FINISHED if report["usable"] else ExitCode.COULD_NOT_RUN)
+    sys.exit(ExitCode.FINISHED if report.usable else ExitCode.COULD_NOT_RUN)
 
 
 @checkpoint.command(epilog=exit_codes(finished="written"))

@@ -80,7 +80,8 @@ def _open_standard_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor
+            # The lowest free descriptor. Workers inherit standard streams, but not other files.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     # multiprocessing flushes both before it starts a process.
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gudi.live import LiveFace
     from gudi.media.video import Frame
 
-# gudi predict fills up its batches, so that a few faces are predicted sooner in a small one.
+# Photos show few faces, and small batches need little memory.
 PREDICT_BATCH_SIZE = 32
 
 
@@ -103,7 +103,7 @@ def predict(
     default=True,
     help="Show a window. Without it, print one line per frame that shows a face.",
 )
-@predictor_options
+@predictor_options()
 @search_options("frame")
 def live(source: str, save: Path | None, overwrite: bool, window: bool, **options: Any) -> None:
     """Recognise expressions live, from a camera or a video.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,19 @@ from gudi.errors import one_line
 from gudi.progress import format_duration
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from gudi import live
+    from gudi.checkpoint import InspectedNetwork, Inspection
+    from gudi.detection import Box
     from gudi.export import Exported
     from gudi.media.video import Frame
     from gudi.pipeline.dry_run import Estimate
     from gudi.pipeline.merge import MergeReport
     from gudi.pipeline.run import RunReport
     from gudi.results.records import SourceResult
-    from gudi.training.prepare import Prepared
+    from gudi.training.prepare import RowCounts
 
 # Skipped rows that are printed with their reason.
 MAX_REASONS = 10
@@ -33,30 +38,36 @@ def describe_run(report: RunReport, out: Path) -> str:
     pictures = count(report.photos, "photo")
     if report.videos:
         pictures += f" and {count(report.videos, 'video')} ({count(report.frames, 'frame')})"
-    seconds = report.seconds.get("inputs", 0)
-    speed = f" in {seconds:.1f} s ({report.processed / seconds:.1f} per second)" if seconds else ""
-    lines = [f"{pictures}, {count(report.emotions.total(), 'face')}{speed}"]
+    # The speed is that of this run, and the counts are those of all runs together.
+    speed = _describe_speed(report)
+    lines = [f"{pictures}, {count(report.emotions.total(), 'face')}"]
+    if speed and not report.earlier:
+        lines[0] += f" in {speed}"
     if report.emotions:
         emotions = report.emotions.most_common()
         lines.append("  " + ", ".join(f"{name} {number:,}" for name, number in emotions))
     if report.earlier:
         lines.append(f"  {count(report.earlier, noun)} finished by earlier runs")
+        if speed:
+            lines[-1] += f", {count(report.processed, 'picture')} processed now in {speed}"
     if statuses["no_face"]:
         lines.append(f"  {count(statuses['no_face'], noun)} without a face")
     if statuses["failed"]:
         lines.append(
-            f"  {count(statuses['failed'], 'input')} failed, for the reasons in files.csv; to "
-            "retry, repeat the command with --retry-failed"
+            f"  {count(statuses['failed'], 'input')} failed: see files.csv; to retry, repeat the "
+            "command with --retry-failed"
         )
     lines.append(f"results: {out}")
     if report.interrupted:
-        left = (
-            f"{count(report.not_reached, 'input')} left"
-            if report.not_reached
-            else "some pictures not drawn"
-        )
-        lines.append(f"interrupted: {left}; to resume, repeat the command")
+        left = report.not_reached
+        missing = f"{count(left, 'input')} left" if left else "some pictures not drawn"
+        lines.append(f"interrupted: {missing}; to resume, repeat the command")
     return "\n".join(lines)
+
+
+def _describe_speed(report: RunReport) -> str:
+    seconds = report.seconds.get("inputs", 0)
+    return f"{seconds:.1f} s ({report.processed / seconds:.1f} per second)" if seconds else ""
 
 
 def describe_merge(report: MergeReport, out: Path) -> str:
@@ -69,7 +80,7 @@ def describe_merge(report: MergeReport, out: Path) -> str:
     inputs, faces = report.statuses.total(), report.emotions.total()
     lines = [f"{count(inputs, 'input')}, {count(faces, 'face')}"]
     if failed := report.statuses["failed"]:
-        lines.append(f"  {count(failed, 'input')} failed, for the reasons in files.csv")
+        lines.append(f"  {count(failed, 'input')} failed: see files.csv")
     return "\n".join([*lines, f"results: {out}"])
 
 
@@ -99,15 +110,12 @@ def describe_dry_run(found: Estimate, out: Path) -> str:
 
 def faces_as_lines(results: Sequence[SourceResult], emotions: Sequence[str]) -> str:
     """Return one line per face: photo, box, top emotion and its probability."""
-    from gudi.results.records import top_emotion
-
-    rows = (
-        (one_line(result.source.name), *box, emotion, f"{probability:.3f}")
+    return "".join(
+        _tabbed(one_line(result.source.name), *_box_and_emotion(box, probabilities, emotions))
+        + "\n"
         for result in results
         for box, probabilities in result.faces
-        for emotion, probability in [top_emotion(probabilities, emotions)]
     )
-    return "".join("\t".join(map(str, row)) + "\n" for row in rows)
 
 
 def faces_as_json(results: Sequence[SourceResult], emotions: Sequence[str]) -> str:
@@ -128,8 +136,6 @@ def faces_as_json(results: Sequence[SourceResult], emotions: Sequence[str]) -> s
 
 def _faces(result: SourceResult, emotions: Sequence[str]) -> list[dict[str, Any]]:
     """Return the faces of a photo as JSON has them."""
-    from gudi.results.records import top_emotion
-
     return [
         {
             **box._asdict(),
@@ -140,15 +146,34 @@ def _faces(result: SourceResult, emotions: Sequence[str]) -> list[dict[str, Any]
             },
         }
         for box, probabilities in result.faces
-        for emotion, probability in [top_emotion(probabilities, emotions)]
+        for emotion, probability in [_top_emotion(probabilities, emotions)]
     ]
 
 
 def live_line(frame: Frame, face: live.LiveFace, emotions: Sequence[str]) -> str:
     """Return the line of a frame: number, time, box, top emotion and its probability."""
-    top = int(face.probabilities.argmax())
-    row = (frame.number, f"{frame.time:.3f}", *face.box, emotions[top])
-    return "\t".join(map(str, (*row, f"{face.probabilities[top]:.3f}")))
+    time = f"{frame.time:.3f}"
+    return _tabbed(frame.number, time, *_box_and_emotion(face.box, face.probabilities, emotions))
+
+
+def _box_and_emotion(
+    box: Box, probabilities: npt.NDArray[np.float32], emotions: Sequence[str]
+) -> tuple[object, ...]:
+    """Return the columns of a face: its box, its top emotion and the probability of that."""
+    emotion, probability = _top_emotion(probabilities, emotions)
+    return (*box, emotion, f"{probability:.3f}")
+
+
+def _top_emotion(
+    probabilities: npt.NDArray[np.float32], emotions: Sequence[str]
+) -> tuple[str, float]:
+    from gudi.results.records import top_emotion  # which imports NumPy
+
+    return top_emotion(probabilities, emotions)
+
+
+def _tabbed(*columns: object) -> str:
+    return "\t".join(map(str, columns))
 
 
 def describe_live(report: live.LiveReport, save: Path | None) -> str:
@@ -161,7 +186,7 @@ def describe_live(report: live.LiveReport, save: Path | None) -> str:
     return "\n".join(lines)
 
 
-def describe_prepared(prefix: Path, found: Prepared) -> str:
+def describe_prepared(prefix: Path, found: RowCounts) -> str:
     """Return what became of the rows of a data set.
 
     Args:
@@ -187,7 +212,7 @@ def describe_export(exported: Exported) -> str:
     """Return what was exported and how it was checked."""
     lines = [one_line(f"emotions: {', '.join(exported.emotions)}")]
     if exported.idle_units:
-        lines.append(f"left out: {count(exported.idle_units, 'hidden unit')} without any effect")
+        lines.append(f"left out: {count(exported.idle_units, 'hidden unit')} that have no effect")
     lines.append(
         f"checked with {exported.checked_with}: on {count(exported.faces, 'picture')} the "
         f"probabilities are within {exported.difference:.2g} of gudi's own"
@@ -195,38 +220,35 @@ def describe_export(exported: Exported) -> str:
     return "\n".join(lines)
 
 
-def describe_checkpoint(report: Mapping[str, Any], *, verified: bool) -> str:
+def describe_checkpoint(found: Inspection, *, verified: bool) -> str:
     """Return what `gudi.checkpoint.inspect` found, one aligned line per item.
 
     Args:
-        report: what it returned.
+        found: what it returned.
         verified: whether it has read all data.
     """
     lines = [
-        ("checkpoint", report["prefix"]),
-        *(("file", f"{name}  {size:,} bytes") for name, size in report["files"].items()),
-        ("missing", ", ".join(report["missing"])),
-        ("format", report["format"]),
-        ("written by", report["written_by"]),
-        *(
-            ("variable", f"{each['name']}  {each['dtype']} {each['shape']}")
-            for each in report["tensors"]
-        ),
-        *(("network", text) for text in _describe_networks(report["networks"])),
-        ("step", None if report["step"] is None else f"{report['step']:,}"),
-        ("checksums", report["checksums"]),
-        ("recovered", report["recovered"]),
-        ("problem", report["problem"]),
-        ("gudi", _describe_use(usable=report["usable"], verified=verified)),
+        ("checkpoint", found.prefix),
+        *(("file", f"{name}  {size:,} bytes") for name, size in found.files.items()),
+        ("missing", ", ".join(found.missing)),
+        ("format", found.format),
+        ("written by", found.written_by),
+        *(("variable", f"{each.name}  {each.dtype} {list(each.shape)}") for each in found.tensors),
+        *(("network", text) for text in _describe_networks(found.networks)),
+        ("step", None if found.step is None else f"{found.step:,}"),
+        ("checksums", found.checksums),
+        ("recovered", found.recovered),
+        ("problem", found.problem),
+        ("gudi", _describe_use(usable=found.usable, verified=verified)),
     ]
     return _align([(key, one_line(value)) for key, value in lines if value])
 
 
-def _describe_networks(networks: Sequence[Mapping[str, Any]]) -> list[str]:
+def _describe_networks(networks: Sequence[InspectedNetwork]) -> list[str]:
     return [
-        f"{number}: {each['classes']} classes, from layer {each['first_layer']}, "
-        + (f"trained with {each['optimizer']}" if each["optimizer"] else "no optimizer slots")
-        + (" (the one that gudi uses)" if each["taken"] and len(networks) > 1 else "")
+        f"{number}: {each.classes} classes, from layer {each.first_layer}, "
+        + (f"trained with {each.optimizer}" if each.optimizer else "no optimizer slots")
+        + (" (the one that gudi uses)" if each.taken and len(networks) > 1 else "")
         for number, each in enumerate(networks, start=1)
     ]
 
@@ -234,7 +256,7 @@ def _describe_networks(networks: Sequence[Mapping[str, Any]]) -> list[str]:
 def _describe_use(*, usable: bool, verified: bool) -> str:
     if not usable:
         return "cannot use it"
-    return "can use it" if verified else "can use it (its data is unread; --verify reads it)"
+    return "can use it" if verified else "can use it (data not verified; --verify reads all of it)"
 
 
 def count(number: int, noun: str) -> str:

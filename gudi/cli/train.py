@@ -215,6 +215,7 @@ def train(
     """
     from gudi.training import dataset
     from gudi.training import train as trainer
+    from gudi.training.settings import settings_for
 
     if resume and overwrite:
         raise click.UsageError(
@@ -229,7 +230,7 @@ def train(
     if resume:
         trained = trainer.resume(faces, out, {"recipe": recipe, **changes}, **common)
     else:
-        settings = trainer.settings_for(recipe or "original", changes)
+        settings = settings_for(recipe or "original", changes)
         trained = trainer.train(faces, out, settings, overwrite=overwrite, **common)
     if trained.prefix is None:
         print_message(f"interrupted; to resume, repeat the command with --resume (--out {out})")
@@ -277,7 +278,7 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
     from gudi.training.evaluate import as_record, as_text, evaluate_source, is_csv, write_all
 
     if not is_csv(source):
-        refuse_given("usage", "faces", "scale_factor", "workers", why="requires a csv as SOURCE")
+        refuse_given("usage", "faces", "scale_factor", "workers", why="is for a csv file only")
     if out is not None:
         check_writable(out)
     evaluations = evaluate_source(source, progress=terminal_progress(), **options)

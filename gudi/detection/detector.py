@@ -11,16 +11,16 @@ import numpy.typing as npt
 from cv2.data import haarcascades
 
 from gudi.constants import MIN_NEIGHBORS, SCALE_FACTOR
-from gudi.detection import haar
 from gudi.detection.boxes import Box
 from gudi.detection.crops import grey
+from gudi.detection.haar import search
 from gudi.errors import PhotoError
 
 EYE_CASCADE = "haarcascade_eye_tree_eyeglasses.xml"
 
-# OpenCV's cascade needs about 48 bytes of memory per pixel that it searches, and its 32-bit offsets
-# overflow (a segmentation fault) somewhere between 256 and 324 megapixels. At this limit a worker
-# needs 6 GB. Pictures from today's cameras are smaller.
+# OpenCV's own search, without the compiled one, needs about 48 bytes of memory per pixel, and
+# its 32-bit offsets overflow (a segmentation fault) between 256 and 324 megapixels. At this
+# limit a worker needs 6 GB. Pictures from today's cameras are smaller.
 MAX_SEARCHED_PIXELS = 120_000_000
 
 
@@ -68,7 +68,7 @@ def detect(
             f"{MAX_SEARCHED_PIXELS // 10**6} million); --max-side 4000 searches a smaller copy"
         )
     smallest = round(min_face * ratio)
-    boxes = [Box(*box) for box in haar.search(searched, scale_factor, min_neighbors, smallest)]
+    boxes = [Box(*box) for box in search(searched, scale_factor, min_neighbors, smallest)]
     if ratio != 1:
         height, width = image.shape[:2]
         boxes = [_enlarged(box, 1 / ratio, width, height) for box in boxes]

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import numpy.typing as npt
+from cv2.data import haarcascades
 
 try:
     from gudi.detection import _haar
@@ -212,8 +213,7 @@ _opencv = _OpenCV()
 
 def _cascade_xml() -> ElementTree.Element:
     """Return OpenCV's cascade, its stages in the order `STAGES`."""
-    folder: str = cv2.data.haarcascades  # type: ignore[attr-defined]  # OpenCV's types lack it
-    root = ElementTree.parse(folder + CASCADE).getroot()
+    root = ElementTree.parse(haarcascades + CASCADE).getroot()
     stages = _child(root, "cascade/stages")
     stages[:] = [stages[number] for number in STAGES]
     return root

@@ -26,7 +26,7 @@ def draw_face(image: npt.NDArray[np.uint8], face: LiveFace, emotions: Sequence[s
     """Draw `face`, its eyes, a bar per emotion and the top emotion's emoji onto `image` in place.
 
     Args:
-        image: uint8 of shape (h, w, 3), BGR, of any size. What does not fit is left out.
+        image: uint8 of shape (h, w, 3), BGR, of any size. What does not fit is omitted.
         face: a face in `image`.
         emotions: the names of the network's outputs.
     """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gudi import checkpoint
+from gudi.engines import engine_for
 from gudi.errors import ExitCode, VideoError
 from gudi.live.faces import LiveFace, recognize_largest
 from gudi.live.frames import is_camera, open_frames, source_name
@@ -16,7 +17,7 @@ from gudi.live.overlay import draw_face
 from gudi.live.window import Window, check_display
 from gudi.media.recording import Recording, check_recording
 from gudi.media.video import Frame
-from gudi.predictor import Predictor, check_device
+from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.settings import RunSettings
 from gudi.signals import stop_requested
@@ -80,15 +81,16 @@ def run(
     """
     if save is not None:
         check_recording(save, overwrite=overwrite, source=source)
-    check_device(settings.device)
+    engine_for(settings.engine, settings.device)  # raises before the checkpoint is read
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
-    if weights.recovered and progress is not None:
-        progress.note(f"{weights.source}: {weights.recovered}")
+    weights.note_recovery(progress)
     if window:
         check_display()
     with (
         open_frames(source, debug=settings.debug) as frames,
-        Predictor(weights, settings.device, settings.batch_size, settings.emotions) as predictor,
+        Predictor(
+            weights, settings.device, settings.batch_size, settings.emotions, engine=settings.engine
+        ) as predictor,
         stop_requested() as stop,
         contextlib.ExitStack() as outputs,
     ):

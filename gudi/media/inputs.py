@@ -29,7 +29,7 @@ def expand(inputs: Iterable[str], stdin: BinaryIO | None = None) -> Iterator[Inp
 
     Args:
         inputs: paths, glob patterns, `@FILE` for a list of paths, `-` for a list on standard input.
-            What exists under such a name is taken as a path.
+            If a file of that name exists, it is taken as a path.
         stdin: what `-` reads; standard input by default.
 
     Raises:

@@ -24,7 +24,7 @@ from gudi.files import nearest_folder
 from gudi.media import video
 from gudi.media.photo import read_photo
 from gudi.media.sources import IMAGE, VIDEO, Source
-from gudi.pipeline.identity import check_resumable, run_identity
+from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
 from gudi.pipeline.listing import Shard, describe_skipped, in_shard, list_sources
 from gudi.results.folder import ResultFolder
 from gudi.results.ledger import Ledger
@@ -133,6 +133,7 @@ def dry_run(
         GudiError: there is nothing to process, or the run would refuse the checkpoint or `out`.
     """
     folder, estimate, sample = ResultFolder(out), Estimate(), _Sample()
+    settings = choose_engine(settings, folder, restart=restart)
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
     resumes = folder.used and not restart
     if resumes:

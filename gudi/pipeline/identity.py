@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from gudi.checkpoint import Weights
+from gudi.engines.engine import AUTO, TENSORFLOW, engine_for
 from gudi.errors import OutputError
 from gudi.pipeline.listing import Shard
 from gudi.results.folder import FILES, LEDGER, ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.settings import RunSettings
 
+# Folders of earlier versions do not tell the engine.
+EARLIER = {"engine": TENSORFLOW}
+
+
+def choose_engine(settings: RunSettings, folder: ResultFolder, *, restart: bool) -> RunSettings:
+    """Return the settings with the engine that `auto` stands for.
+
+    A run that resumes another one uses the engine of that one.
+
+    Raises:
+        UsageError: the engine or the device is not available.
+    """
+    engine = engine_for(settings.engine, settings.device)
+    if settings.engine == AUTO and folder.used and not restart and folder.ledger.exists():
+        with Ledger(folder.ledger, len(settings.emotions), crops=settings.crops) as ledger:
+            before = ledger.settings
+        if before:
+            engine = engine_for(str(before.get("engine", TENSORFLOW)), settings.device)
+    return replace(settings, engine=engine)
+
 
 def run_identity(settings: RunSettings, weights: Weights, shard: Shard | None) -> dict[str, Any]:
     """Return what results depend on, by the names of the options; it survives JSON unchanged."""
     return {
         "checkpoint": weights.fingerprint,
+        "engine": settings.engine,
         "emotions": list(settings.emotions),
         **asdict(settings.detection),
         **asdict(settings.frames),
@@ -44,6 +66,7 @@ def check_resumable(
         )
     with Ledger(folder.ledger, len(settings.emotions), crops=settings.crops) as ledger:
         before = ledger.settings
+    before = EARLIER | before if before else {}
     changed = [name for name in identity if before and before.get(name) != identity[name]]
     if changed:
         changes = "; ".join(f"{n} was {before.get(n)}, now {identity[n]}" for n in changed)

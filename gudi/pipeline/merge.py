@@ -14,6 +14,7 @@ from typing import Any
 from gudi.errors import ExitCode, InputError, OutputError
 from gudi.files import folder_lock
 from gudi.media.sources import printable_path
+from gudi.pipeline.identity import EARLIER
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.progress import Progress
 from gudi.results.folder import ANNOTATED, LEDGER, ResultFolder, thumbnail_path
@@ -85,7 +86,7 @@ def merge(
     target = ResultFolder(out)
     if target.used:
         raise OutputError(
-            f"--out {out} holds results already, or the remains of an interrupted merge; choose a "
+            f"--out {out} already holds results, or the remains of an interrupted merge; choose a "
             "new or an empty folder"
         )
     if len({os.path.realpath(each) for each in [*folders, out]}) <= len(folders):
@@ -191,7 +192,7 @@ def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
             settings = ledger.settings
         if not settings:
             raise InputError(f"{each} holds no results yet")
-        settings["shard"] = "1/1"  # together they are the whole
+        settings = EARLIER | settings | {"shard": "1/1"}  # together they are the whole
         common = common or settings
         if changed := [name for name in common if settings.get(name) != common[name]]:
             changes = "; ".join(f"{n} is {settings.get(n)}, not {common[n]}" for n in changed)

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gudi import checkpoint
+from gudi.engines import engine_for
 from gudi.files import check_writable
 from gudi.media.sources import VIDEO, Source
 from gudi.pipeline.annotate import draw_photos
 from gudi.pipeline.listing import list_sources
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.workers import start_workers
-from gudi.predictor import Predictor, check_device
+from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.results.paths import MAX_NAME, UniquePaths
 from gudi.results.records import SourceResult
@@ -48,17 +49,18 @@ def predict_photos(
     """
     if out is not None:
         check_writable(out)
-    check_device(settings.device)
+    engine_for(settings.engine, settings.device)  # raises before the checkpoint is read
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
     sources = [source for source in map(_refuse_video, list_sources(inputs))
                if source.path in inputs or not _is_annotated(source)]  # fmt: skip
     sink = _ResultList()
     with (
         start_workers(settings, len(sources)) as workers,
-        Predictor(weights, settings.device, settings.batch_size, settings.emotions) as predictor,
+        Predictor(
+            weights, settings.device, settings.batch_size, settings.emotions, engine=settings.engine
+        ) as predictor,
     ):
-        if weights.recovered and progress is not None:
-            progress.note(f"{weights.source}: {weights.recovered}")
+        weights.note_recovery(progress)
         recognize(sources, settings, predictor, workers, sink)
         order = {source.path: position for position, source in enumerate(sources)}
         results = sorted(sink.results, key=lambda result: order[result.source.path])

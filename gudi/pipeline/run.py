@@ -17,11 +17,12 @@ from typing import Any
 
 import jobs
 from gudi import checkpoint
+from gudi.detection.haar import implementation
 from gudi.errors import ExitCode, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, folder_lock
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
-from gudi.pipeline.identity import check_resumable, run_identity
+from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
 from gudi.pipeline.listing import (
     Shard,
     check_outside,
@@ -32,7 +33,7 @@ from gudi.pipeline.listing import (
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.workers import start_cluster, start_workers, worker_prediction
-from gudi.predictor import Predictor, check_device
+from gudi.predictor import Predictor
 from gudi.progress import FinishedItem, Progress
 from gudi.results.folder import LEDGER, REPORT, ResultFolder
 from gudi.results.ledger import Ledger
@@ -145,7 +146,7 @@ def run(
     """
     check_format(output.format)
     folder = ResultFolder(out)
-    check_device(settings.device)
+    settings = choose_engine(settings, folder, restart=restart)
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
     progress, start = progress or Progress(), time.monotonic()
     with folder_lock(out, "another run"):
@@ -325,6 +326,12 @@ class _Run:
         if not pending:
             return
         self.record.device = None  # was that of an earlier run
+        self.record.face_search = implementation()
+        if self.settings.debug:
+            self.progress.note(
+                f"faces are detected by {self.record.face_search}, and predicted by "
+                f"{self.settings.engine}"
+            )
         with (
             self._workers(pending) as workers,
             self._predictor() as predictor,
@@ -354,8 +361,7 @@ class _Run:
     def _predictor(self) -> Iterator[Predictor | None]:
         """Open the predictor of this process, unless workers predict."""
         settings = self.settings
-        if self.weights.recovered:
-            self.progress.note(f"{self.weights.source}: {self.weights.recovered}")
+        self.weights.note_recovery(self.progress)
         if self.prediction is not None:
             yield None
             return
@@ -364,6 +370,7 @@ class _Run:
             settings.device,
             settings.batch_size,
             settings.emotions,
+            engine=settings.engine,
             fixed_batches=True,  # the same bytes for any number of workers
         ) as predictor:
             self.weights = replace(self.weights, values={})  # the network has them now

@@ -26,7 +26,7 @@ class WorkerPrediction:
         checkpoint: absolute path, the same for all workers; None for the checkpoint that gudi
             ships.
         fingerprint: of its weights, which must be the same on all workers.
-        emotions, network, device, batch_size: see `gudi.predictor.Predictor`.
+        emotions, network, device, engine, batch_size: see `gudi.predictor.Predictor`.
         crops: whether workers also return the crops.
     """
 
@@ -35,6 +35,7 @@ class WorkerPrediction:
     emotions: tuple[str, ...]
     network: int | None
     device: str
+    engine: str
     batch_size: int
     crops: bool
 
@@ -49,6 +50,7 @@ def worker_prediction(settings: RunSettings, weights: Weights) -> WorkerPredicti
         settings.emotions,
         settings.network,
         settings.device,
+        settings.engine,
         settings.batch_size,
         settings.crops,
     )
@@ -159,6 +161,7 @@ def _load_predictor(prediction: WorkerPrediction) -> Predictor:
         prediction.batch_size,
         prediction.emotions,
         prediction.network,
+        engine=prediction.engine,
         threads=1,
     )
     if predictor.fingerprint != prediction.fingerprint:

@@ -123,9 +123,9 @@ def _summarize_faces(entry: ReportEntry, totals: Totals) -> tuple[list[int], lis
     """Count the faces of `entry`.
 
     Returns:
-        Three numbers for each top emotion of a face: its index, the number of those faces, and
-        their highest probability in thousandths, which the emotions are sorted by, in descending
-        order. And the timeline of a video.
+        A flat list with three numbers for each top emotion: its index, the number of faces with
+        it, and their highest probability in thousandths. The emotions are sorted by this
+        probability, highest first. And the timeline if the entry is a video with faces.
     """
     with_timeline = entry.kind == "video" and totals.timelines < MAX_TIMELINES
     timeline = Timeline(totals.classes) if with_timeline else None

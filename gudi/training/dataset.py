@@ -1,4 +1,4 @@
-"""Faces with labels, as the npy files in which the original kept them."""
+"""Faces with labels, in the npy files that the original uses."""
 
 from __future__ import annotations
 
@@ -6,28 +6,38 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
 from gudi.errors import DatasetError, one_line
 from gudi.predictor import UNIT
 
+IMAGES, LABELS = "_images.npy", "_labels.npy"
+
 CHUNK = 4096  # faces that are converted at a time
+
+# Values that differ by less than this from whole grey levels count as these.
+MAX_ROUNDING = 1e-3
+
+Indices = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Faces and what they show.
+    """Faces and their emotions.
 
     Attributes:
-        faces: uint8 of shape (n, 48, 48), 0-255; or float32, 0 to 1, where the source holds values
-            that are no 255ths.
-        labels: int64 of shape (n,), places in the list of classes.
+        faces: uint8 of shape (n, 48, 48), 0-255; or float32, 0 to 1, if the file has values that
+            are not multiples of 1/255.
+        labels: int64 of shape (n,), indices of classes.
     """
 
-    faces: np.ndarray
-    labels: np.ndarray
+    faces: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    labels: Labels
 
     @property
     def fingerprint(self) -> str:
@@ -37,64 +47,48 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
         return digest.hexdigest()
 
-    def unit(self, chosen: np.ndarray) -> np.ndarray:
-        """Return the faces with the numbers `chosen`, float32 of shape (n, 48, 48), 0 to 1."""
-        chosen_faces = self.faces[chosen]
-        return UNIT[chosen_faces] if chosen_faces.dtype == np.uint8 else chosen_faces
+    def unit(self, chosen: Indices) -> npt.NDArray[np.float32]:
+        """Return the faces with the indices `chosen`, float32 of shape (n, 48, 48), 0 to 1."""
+        faces = self.faces[chosen]
+        return (UNIT[faces] if faces.dtype == np.uint8 else faces).astype(np.float32, copy=False)
 
-    def grey(self, chosen: np.ndarray | slice) -> np.ndarray:
+    def grey(self, chosen: Indices | slice) -> npt.NDArray[np.uint8]:
         """Return the faces `chosen` as grey levels, uint8 of shape (n, 48, 48)."""
-        chosen_faces = self.faces[chosen]
-        if chosen_faces.dtype == np.uint8:
-            return chosen_faces
-        return np.rint(chosen_faces * 255).astype(np.uint8)
+        faces = self.faces[chosen]
+        return (faces if faces.dtype == np.uint8 else np.rint(faces * 255)).astype(
+            np.uint8, copy=False
+        )
 
 
 def load(path: Path, classes: int = len(EMOTIONS)) -> Dataset:
-    """Read the data set at `path`: a folder, or what the names of the two files begin with.
+    """Read the data set at `path`.
 
-    In a folder `sf=1.1_data_images.npy` and `sf=1.1_data_labels.npy` are meant, or the only set
-    that is there.
+    Args:
+        path: a folder, one of the two files, or the start of their paths. Of a folder, the set
+            `sf=1.1_data` is read, or the only one in it.
+        classes: number of columns that the labels must have.
 
     Raises:
-        DatasetError: it is not there, or not a data set.
+        DatasetError: there is no data set, or it cannot be used.
     """
-    given = path
-    if path.is_dir():
-        path = path / _set_in(path)
-    elif path.name.endswith(("_images.npy", "_labels.npy")):
-        path = path.with_name(path.name[: -len("_images.npy")])
-    images_path, labels_path = file_names(path)
+    prefix = _prefix(path)
+    images_path, labels_path = npy_paths(prefix)
     if not images_path.parent.is_dir() or not (images_path.exists() or labels_path.exists()):
+        missing = "the folder has no" if path.is_dir() else "there is neither a folder nor"
         raise DatasetError(
-            f"no data set at {given}: "
-            + ("the folder has no " if given.is_dir() else "neither a folder nor ")
-            + f"{images_path.name}; gudi prepare makes one, from fer2013.csv or RAF-DB"
+            f"no data set at {path}: {missing} {images_path.name}; create one from fer2013.csv or "
+            "RAF-DB with gudi prepare"
         )
-    images, labels = _array(images_path), _array(labels_path)
+    images, labels = _map(images_path), _map(labels_path)
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
-    size = (FACE_SIZE, FACE_SIZE)
-    if images.ndim != 3 or images.shape[1:] != size or images.dtype.kind not in "fu":
-        raise DatasetError(
-            f"{images_path} holds {images.dtype} of shape {images.shape}, not (n, 48, 48) faces"
-        )
-    if len(images) == 0:
-        raise DatasetError(f"{images_path} holds no faces")
-    if labels.shape != (len(images), classes):
-        raise DatasetError(
-            f"{labels_path} has the shape {labels.shape}, not ({len(images)}, {classes}): a "
-            "row for each face, a column for each emotion"
-        )
-    if labels.dtype.kind not in "fuib" or not (
-        np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()
-    ):
-        raise DatasetError(f"{labels_path} is not one-hot: one 1 a row, everything else 0")
+    _check_images(images, images_path)
+    _check_labels(labels, (len(images), classes), labels_path)
     return Dataset(_compact(images, images_path), np.argmax(labels, axis=1).astype(np.int64))
 
 
 def join(sets: Sequence[Dataset]) -> Dataset:
-    """Return the faces of all `sets`, one after the other."""
+    """Return the faces of all `sets`, in this order."""
     if len(sets) == 1:
         return sets[0]
     if len({each.faces.dtype for each in sets}) > 1:
@@ -106,38 +100,52 @@ def join(sets: Sequence[Dataset]) -> Dataset:
 
 
 def split(data: Dataset) -> tuple[Dataset, Dataset]:
-    """Return training and validation faces, a tenth for the latter, as the original splits them."""
+    """Return training and validation faces: nine tenths and one tenth, split as the original does.
+
+    Raises:
+        DatasetError: there are fewer than 10 faces.
+    """
     from sklearn.model_selection import train_test_split
 
-    if len(data.labels) < 10:
-        raise DatasetError(f"{len(data.labels)} faces are too few to hold a tenth of them back")
-    kept, held_back = train_test_split(np.arange(len(data.labels)), test_size=0.1, random_state=42)
+    count = len(data.labels)
+    if count < 10:
+        raise DatasetError(f"{count} faces are too few: a tenth of them must be held back")
+    kept, held_back = train_test_split(np.arange(count), test_size=0.1, random_state=42)
     return Dataset(data.faces[kept], data.labels[kept]), Dataset(
         data.faces[held_back], data.labels[held_back]
     )
 
 
+def npy_paths(prefix: Path) -> tuple[Path, Path]:
+    """Return the paths of the faces and of the labels of the data set `prefix`."""
+    return prefix.with_name(prefix.name + IMAGES), prefix.with_name(prefix.name + LABELS)
+
+
+def _prefix(path: Path) -> Path:
+    """Return the start of the paths of the two files that `path` stands for."""
+    if path.is_dir():
+        return path / _set_in(path)
+    if path.name.endswith((IMAGES, LABELS)):
+        return path.with_name(path.name[: -len(IMAGES)])
+    return path
+
+
 def _set_in(folder: Path) -> str:
-    """Return what the names of the files of the data set in `folder` begin with."""
+    """Return the start of the file names of the data set in `folder`."""
     usual = f"sf={SCALE_FACTOR}_data"
-    there = sorted(path.name[: -len("_images.npy")] for path in folder.glob("*_images.npy"))
-    if usual in there or not there:
+    names = sorted(path.name[: -len(IMAGES)] for path in folder.glob(f"*{IMAGES}"))
+    if usual in names or not names:
         return usual
-    if len(there) > 1:
+    if len(names) > 1:
         raise DatasetError(
-            f"{folder} holds several data sets: name one of them, {folder / there[0]} say, or "
-            + ", ".join(there[1:4])
+            f"{folder} holds several data sets; name one of them, such as {folder / names[0]} (or "
+            f"{', '.join(names[1:4])})"
         )
-    return there[0]
+    return names[0]
 
 
-def file_names(prefix: Path) -> tuple[Path, Path]:
-    """Return where the faces and the labels of the data set `prefix` are."""
-    return tuple(prefix.with_name(f"{prefix.name}_{part}.npy") for part in ("images", "labels"))
-
-
-def _array(path: Path) -> np.ndarray:
-    """Map the npy file at `path`; objects in it, which would have to be unpickled, are refused."""
+def _map(path: Path) -> npt.NDArray[Any]:
+    """Map the npy file at `path`. Objects in it, which would have to be unpickled, are refused."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray):
@@ -145,12 +153,36 @@ def _array(path: Path) -> np.ndarray:
         return array
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing; gudi prepare writes both files") from None
-    except Exception as error:  # whatever NumPy makes of a header that means nothing
-        raise DatasetError(f"{path} cannot be read as an npy file: {one_line(error)}") from error
+    except Exception as error:  # NumPy raises many types for a damaged header
+        raise DatasetError(f"cannot read {path} as an npy file: {one_line(error)}") from error
 
 
-def _compact(images: np.ndarray, path: Path) -> np.ndarray:
-    """Return `images` as uint8 where that loses nothing, else as float32."""
+def _check_images(images: npt.NDArray[Any], path: Path) -> None:
+    size = (FACE_SIZE, FACE_SIZE)
+    if images.ndim != 3 or images.shape[1:] != size or images.dtype.kind not in "fu":
+        raise DatasetError(
+            f"{path} holds {images.dtype} of shape {images.shape}, not (n, 48, 48) faces"
+        )
+    if len(images) == 0:
+        raise DatasetError(f"{path} holds no faces")
+
+
+def _check_labels(labels: npt.NDArray[Any], shape: tuple[int, int], path: Path) -> None:
+    if labels.shape != shape:
+        raise DatasetError(
+            f"{path} has the shape {labels.shape}, not {shape}: one row per face, one column per "
+            "emotion"
+        )
+    if labels.dtype.kind not in "fuib" or not (
+        np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()
+    ):
+        raise DatasetError(f"{path} is not one-hot: each row must have one 1 and otherwise 0")
+
+
+def _compact(
+    images: npt.NDArray[Any], path: Path
+) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    """Return `images` as uint8 if that loses nothing, else as float32."""
     if images.dtype == np.uint8:
         return np.array(images)
     exact, compact = True, np.empty(images.shape, np.uint8)
@@ -159,5 +191,6 @@ def _compact(images: np.ndarray, path: Path) -> np.ndarray:
         if not (np.isfinite(part).all() and part.min() > -0.5 and part.max() < 255.5):
             raise DatasetError(f"{path} holds values that are not between 0 and 1")
         compact[start : start + CHUNK] = np.rint(part)
-        exact = exact and np.abs(part - compact[start : start + CHUNK]).max() < 1e-3
+        rounding = np.abs(part - compact[start : start + CHUNK]).max()
+        exact = exact and bool(rounding < MAX_ROUNDING)
     return compact if exact else np.array(images, np.float32)

@@ -1,4 +1,4 @@
-"""Measure a checkpoint by faces whose expression is known: the original's `plot_emotion_matrix`."""
+"""Measure a checkpoint on faces with known emotions, as the original's `plot_emotion_matrix`."""
 
 from __future__ import annotations
 
@@ -8,30 +8,36 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
+from gudi.checkpoint import load as load_weights
 from gudi.constants import EMOTIONS, SCALE_FACTOR
-from gudi.errors import DatasetError, OutputError
-from gudi.files import atomic_write
+from gudi.errors import DatasetError
+from gudi.files import atomic_write, write_errors
 from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.training.dataset import Dataset, load
-from gudi.training.prepare import Prepared, collect, fer_faces
+from gudi.training.prepare import RowCounts, collect, fer_faces
 
-BATCHES_A_STEP = 4  # between two signs of progress
+# Probabilities below this count as this much, as in TFLearn's cross-entropy.
+MIN_PROBABILITY = 1e-10
+
+BATCHES_PER_STEP = 4  # a step advances the progress by one
 
 
 @dataclass(frozen=True)
-class Class:
-    """How well one emotion is recognised; shares are NaN where there is nothing to take them of.
+class EmotionScores:
+    """How well one emotion is recognised. A score is NaN if there are no faces to divide by.
 
     Attributes:
         name: the emotion.
-        count: faces that are labelled so.
-        precision: share of the faces recognised as it that are labelled so.
-        recall: share of the faces labelled so that are recognised as it.
-        f1: harmonic mean of the two.
+        count: faces that are labelled as it.
+        precision: fraction of the faces recognised as it that are labelled as it.
+        recall: fraction of the faces labelled as it that are recognised as it.
+        f1: harmonic mean of precision and recall.
     """
 
     name: str
@@ -46,13 +52,16 @@ class Evaluation:
     """How well a checkpoint recognises the faces of one data set.
 
     Attributes:
-        emotions: names of the classes.
-        confusion: int64 of shape (classes, classes): labelled as the row, recognised as the column.
-        loss: mean cross-entropy of the probabilities that the labels got.
+        scores: of each emotion.
+        confusion: int64 of shape (classes, classes): number of faces that are labelled as the row
+            and recognised as the column.
+        accuracy: fraction of the faces that are recognised as labelled.
+        loss: mean cross-entropy.
     """
 
-    emotions: tuple[str, ...]
-    confusion: np.ndarray
+    scores: tuple[EmotionScores, ...]
+    confusion: npt.NDArray[np.int64]
+    accuracy: float
     loss: float
 
     @property
@@ -61,52 +70,62 @@ class Evaluation:
         return int(self.confusion.sum())
 
     @property
-    def accuracy(self) -> float:
-        """Share of the faces that are recognised as labelled."""
-        return float(np.trace(self.confusion) / self.count)
+    def names(self) -> list[str]:
+        """Names of the emotions."""
+        return [each.name for each in self.scores]
 
     @property
-    def classes(self) -> list[Class]:
-        """Precision, recall and F1 of each emotion."""
-        right = np.diag(self.confusion).astype(float)
-        labelled, recognised = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
-        with np.errstate(invalid="ignore"):
-            precision, recall = right / recognised, right / labelled
-            f1 = 2 * right / (labelled + recognised)
-        return [
-            Class(name, int(labelled[i]), float(precision[i]), float(recall[i]), float(f1[i]))
-            for i, name in enumerate(self.emotions)
-        ]
-
-    @property
-    def shares(self) -> np.ndarray:
-        """The confusion matrix with rows that sum to 1; NaN where nothing is labelled so."""
-        with np.errstate(invalid="ignore"):
-            return self.confusion / self.confusion.sum(axis=1, keepdims=True)
+    def fractions(self) -> npt.NDArray[np.float64]:
+        """The confusion matrix with rows that sum to 1; NaN in rows without faces."""
+        labelled = self.confusion.sum(axis=1, keepdims=True)
+        fractions = np.full(self.confusion.shape, np.nan)
+        np.divide(self.confusion, labelled, out=fractions, where=labelled > 0)
+        return fractions
 
 
 def evaluate(predictor: Predictor, data: Dataset, progress: Progress | None = None) -> Evaluation:
-    """Predict the faces of `data` and hold the strongest emotions against the labels."""
-    progress = progress or Progress()
-    classes = len(predictor.emotions)
-    confusion, loss = np.zeros((classes, classes), np.int64), 0.0
-    step = predictor.batch_size * BATCHES_A_STEP
-    starts = range(0, len(data.labels), step)
+    """Predict the faces of `data` and compare the top emotions with the labels."""
+    from sklearn.metrics import (
+        accuracy_score,
+        confusion_matrix,
+        precision_recall_fscore_support,
+    )
+
+    probabilities = _predict(predictor, data, progress or Progress())
+    recognised, classes = probabilities.argmax(axis=1), range(len(predictor.emotions))
+    scores = precision_recall_fscore_support(
+        data.labels, recognised, labels=classes, zero_division=np.nan
+    )
+    likelihood = probabilities[np.arange(len(data.labels)), data.labels].astype(float)
+    return Evaluation(
+        scores=tuple(
+            EmotionScores(name, int(count), float(precision), float(recall), float(f1))
+            for name, precision, recall, f1, count in zip(predictor.emotions, *scores)
+        ),
+        confusion=confusion_matrix(data.labels, recognised, labels=classes),
+        accuracy=float(accuracy_score(data.labels, recognised)),
+        loss=float(-np.log(np.maximum(likelihood, MIN_PROBABILITY)).mean()),
+    )
+
+
+def _predict(predictor: Predictor, data: Dataset, progress: Progress) -> npt.NDArray[np.float32]:
+    """Return the probabilities of all faces, float32 of shape (n, classes)."""
+    probabilities = np.empty((len(data.labels), len(predictor.emotions)), np.float32)
+    step = predictor.batch_size * BATCHES_PER_STEP
+    starts = range(0, len(probabilities), step)
     progress.start("batches", len(starts))
     for start in starts:
-        labels = data.labels[start : start + step]
-        probabilities = predictor.predict(data.grey(slice(start, start + step)))
-        np.add.at(confusion, (labels, probabilities.argmax(axis=1)), 1)
-        likely = probabilities[np.arange(len(labels)), labels].astype(float)
-        loss -= np.log(np.maximum(likely, 1e-10)).sum()
+        part = slice(start, start + step)
+        probabilities[part] = predictor.predict(data.grey(part))
         progress.advance()
     progress.finish()
-    return Evaluation(predictor.emotions, confusion, float(loss / len(data.labels)))
+    return probabilities
 
 
 def as_text(evaluation: Evaluation) -> str:
     """Return the figures as a table for people."""
-    width = max(map(len, evaluation.emotions))
+    names = evaluation.names
+    width = max(map(len, names))
     lines = [
         f"accuracy {evaluation.accuracy:.4f} (n={evaluation.count:,}), "
         f"cross-entropy {evaluation.loss:.4f}",
@@ -114,27 +133,29 @@ def as_text(evaluation: Evaluation) -> str:
         f"{'':{width}}  precision  recall      f1       n",
     ]
     lines += [
-        f"{each.name:{width}}  {_share(each.precision):>9}  {_share(each.recall):>6}  "
-        f"{_share(each.f1):>6}  {each.count:6,}"
-        for each in evaluation.classes
+        f"{each.name:{width}}  {_score(each.precision):>9}  {_score(each.recall):>6}  "
+        f"{_score(each.f1):>6}  {each.count:6,}"
+        for each in evaluation.scores
     ]
-    lines += ["", "labelled as the row, recognised as the column, per cent of the row:"]
-    names = [name[:6] for name in evaluation.emotions]
-    lines.append(f"{'':{width}}  " + "  ".join(f"{name:>6}" for name in names))
+    lines += ["", "row: labelled as, column: recognised as, in per cent of the row:"]
+    lines.append(f"{'':{width}}  " + "  ".join(f"{name[:6]:>6}" for name in names))
     lines += [
-        f"{name:{width}}  "
-        + "  ".join(f"{'-' if np.isnan(share) else f'{100 * share:.1f}':>6}" for share in row)
-        for name, row in zip(evaluation.emotions, evaluation.shares)
+        f"{name:{width}}  " + "  ".join(f"{_per_cent(fraction):>6}" for fraction in row)
+        for name, row in zip(names, evaluation.fractions)
     ]
     return "\n".join(lines)
 
 
-def _share(value: float) -> str:
+def _score(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.4f}"
 
 
-def as_record(evaluation: Evaluation) -> dict:
-    """Return the figures as JSON can hold them; None where there are none."""
+def _per_cent(fraction: float) -> str:
+    return "-" if np.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def as_record(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the figures for a JSON file; None in place of NaN."""
 
     def known(value: float) -> float | None:
         return None if np.isnan(value) else round(value, 6)
@@ -150,14 +171,14 @@ def as_record(evaluation: Evaluation) -> dict:
                 "recall": known(each.recall),
                 "f1": known(each.f1),
             }
-            for each in evaluation.classes
+            for each in evaluation.scores
         },
         "confusion": evaluation.confusion.tolist(),
     }
 
 
 def is_csv(source: Path) -> bool:
-    """Tell whether `source` is a file with rows, not a prepared data set."""
+    """Return whether `source` is a csv file rather than a prepared data set."""
     return source.is_file() and source.suffix != ".npy"
 
 
@@ -174,62 +195,76 @@ def evaluate_source(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Evaluation]:
-    """Evaluate a checkpoint on a prepared data set, or straight on FER2013's csv.
+    """Evaluate a checkpoint on a prepared data set or on FER2013's csv file.
 
     Args:
-        source: as `gudi.dataset.load` takes it, or a csv.
+        source: a csv file, or a data set as `gudi.training.dataset.load` takes it.
         checkpoint, network, device, emotions: as `gudi.predictor.Predictor` takes them.
-        usage, scale_factor, workers: as `gudi.prepare.prepare_fer` takes them; for a csv.
-        faces: of a csv's pictures `whole` or `detected` ones, or `both`.
-        progress: is told how far it is.
+        usage, scale_factor, workers: for a csv file, as `gudi.training.prepare.prepare_fer` takes
+            them.
+        faces: for a csv file: `whole` pictures, `detected` faces, or `both`.
+        progress: reports progress.
 
     Returns:
-        Evaluations by what they were made on.
+        Evaluations by name: `faces` for a prepared data set, else `whole` and `detected`.
 
     Raises:
-        DatasetError, CheckpointError, DeviceError: as those it calls.
+        DatasetError: there are no faces.
+        CheckpointError, DeviceError: as for `Predictor`.
     """
     progress = progress or Progress()
-    if not is_csv(source):
-        sets = {"faces": load(source, len(emotions))}
+    if is_csv(source):
+        factors = {"whole": None, "detected": scale_factor}
+        chosen = {name: factor for name, factor in factors.items() if faces in (name, "both")}
+        sets = _read_csv(source, chosen, usage, workers, progress)
     else:
-        sets = {}
-        for name, factor in (("whole", None), ("detected", scale_factor)):
-            if faces in (name, "both"):
-                found = Prepared()
-                rows = fer_faces(
-                    source,
-                    found,
-                    scale_factor=factor,
-                    usage=usage,
-                    workers=workers,
-                    progress=progress,
-                )
-                sets[name] = collect(rows)
-        if found.rejected:
-            progress.note(
-                f"{found.rejected:,} of {found.rows:,} rows of {source} cannot be used, the first: "
-                f"{found.reasons[0]}"
-            )
-        for name, data in sets.items():
-            if len(data.labels) == 0:
-                raise DatasetError(f"{source} shows no faces ({name})")
-    with Predictor(
-        checkpoint, device, emotions=emotions, network=network, fixed_batches=True
-    ) as predictor:
-        if predictor.recovered:
-            progress.note(f"{predictor.checkpoint}: {predictor.recovered}")
+        sets = {"faces": load(source, len(emotions))}
+    weights = load_weights(checkpoint, emotions, network)
+    weights.note_recovery(progress)
+    with Predictor(weights, device, emotions=emotions, fixed_batches=True) as predictor:
         return {name: evaluate(predictor, data, progress) for name, data in sets.items()}
 
 
+def _read_csv(
+    source: Path,
+    scale_factors: Mapping[str, float | None],
+    usage: Sequence[str],
+    workers: int | None,
+    progress: Progress,
+) -> dict[str, Dataset]:
+    """Return the faces of FER2013's csv file, for each of `scale_factors` as `fer_faces` does."""
+    sets = {}
+    for name, factor in scale_factors.items():
+        counts = RowCounts()
+        sets[name] = collect(
+            fer_faces(
+                source,
+                counts,
+                scale_factor=factor,
+                usage=usage,
+                workers=workers,
+                progress=progress,
+            )
+        )
+    if counts.rejected:
+        progress.note(
+            f"{counts.rejected:,} of {counts.rows:,} rows of {source} are unusable; the first is "
+            f"{counts.reasons[0]}"
+        )
+    for name, data in sets.items():
+        if len(data.labels) == 0:
+            raise DatasetError(f"{source} has no faces ({name})")
+    return sets
+
+
 def write_all(evaluations: Mapping[str, Evaluation], folder: Path) -> None:
-    """Write `evaluation.json`, and `confusion-NAME.csv` and `.png` for each, into `folder`.
+    """Write `evaluation.json`, and for each evaluation `confusion-NAME.csv` and `.png`.
 
     Raises:
         OutputError: they cannot be written.
     """
     records = {name: as_record(each) for name, each in evaluations.items()}
-    try:
+    with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / "evaluation.json") as file:
             file.write((json.dumps(records, indent=2) + "\n").encode())
@@ -238,35 +273,34 @@ def write_all(evaluations: Mapping[str, Evaluation], folder: Path) -> None:
                 file.write(_confusion_as_csv(evaluation).encode())
             title = f"{name}: accuracy {evaluation.accuracy:.4f} (n={evaluation.count:,})"
             with atomic_write(folder / f"confusion-{name}.png") as file:
-                _draw(evaluation.emotions, evaluation.shares, title, file)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from error
+                _draw(evaluation, title, file)
 
 
 def _confusion_as_csv(evaluation: Evaluation) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["labelled", *evaluation.emotions])
-    for emotion, row in zip(evaluation.emotions, evaluation.confusion):
+    rows.writerow(["labelled", *evaluation.names])
+    for emotion, row in zip(evaluation.names, evaluation.confusion):
         rows.writerow([emotion, *row])
     return text.getvalue()
 
 
-def _draw(emotions: Sequence[str], shares: np.ndarray, title: str, file: io.IOBase) -> None:
-    """Draw the confusion matrix, rows normalised, as the original does."""
+def _draw(evaluation: Evaluation, title: str, file: IO[bytes]) -> None:
+    """Draw the confusion matrix with normalised rows, as the original does."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    names, fractions = evaluation.names, evaluation.fractions
     figure = Figure(figsize=(7, 6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image)
     axes.set(xlabel="recognised as", ylabel="labelled as", title=title)
-    axes.set_xticks(range(len(emotions)), emotions, rotation=45, ha="right")
-    axes.set_yticks(range(len(emotions)), emotions)
-    for (row, column), share in np.ndenumerate(shares):
-        if not np.isnan(share):
-            colour = "white" if share > 0.5 else "black"
-            axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    for (row, column), fraction in np.ndenumerate(fractions):
+        if not np.isnan(fraction):
+            colour = "white" if fraction > 0.5 else "black"
+            axes.text(column, row, f"{fraction:.2f}", ha="center", va="center", color=colour)
     figure.savefig(file, format="png", dpi=100)

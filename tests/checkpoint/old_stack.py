@@ -1,12 +1,12 @@
 """Load a checkpoint the way the original's scripts do, under the TensorFlow of their time.
 
-    python tests/old_stack.py install PYTHON VENV     a venv with TensorFlow 1.4 (PYTHON is 3.6) or
-                                                      1.15 (3.7), and tflearn 0.3.2
-    VENV/bin/python tests/old_stack.py predict FACES.npy ANSWERS.npy
-                                                      in a folder with data/Gudi_model…
+    python tests/checkpoint/old_stack.py install PYTHON VENV
+        create a venv with tflearn 0.3.2 and TensorFlow 1.4 (if PYTHON is 3.6) or 1.15 (if 3.7)
+    VENV/bin/python tests/checkpoint/old_stack.py predict FACES.npy PROBABILITIES.npy
+        predict, in a folder that contains data/Gudi_model_100_epochs_20000_faces
 
-`install` runs under any Python; `predict` keeps to the original's code path: the network line by
-line, `isfile` of the bare name, `model.load` of the prefix, 48x48 faces divided by 255.
+`install` runs under any Python. `predict` follows the original's code: the network line by line,
+`isfile` of the bare name, `model.load` of the prefix, 48x48 faces divided by 255.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ from os.path import isfile, join
 SAVE_DIRECTORY = "data"
 SAVE_MODEL_FILENAME = "Gudi_model_100_epochs_20000_faces"
 
-# The newest releases that these Pythons run; pip of that time does not find them by itself.
+# The newest releases for these Pythons, whose pip does not find them by itself.
 PINS = {
     "3.6": ["tensorflow==1.4.0", "markdown==3.1.1", "werkzeug==1.0.1", "protobuf==3.17.3"],
     "3.7": ["tensorflow==1.15.5", "markdown==3.1.1", "werkzeug==1.0.1", "protobuf==3.17.3"],
@@ -31,14 +31,14 @@ def install(python, venv):
     subprocess.check_call([python, "-m", "venv", venv])
     pip = [join(venv, "bin", "python"), "-m", "pip", "install", "-q"]
     first, *others = PINS[version.decode().strip()]
-    # What others ask for without a limit comes first, in a release that is old enough.
+    # First what other packages require without an upper limit, in a release that is old enough.
     subprocess.check_call(pip + COMMON)
     subprocess.check_call(pip + others)
     subprocess.check_call(pip + [first])
     subprocess.check_call(pip + ["tflearn==0.3.2"])
 
 
-def predict(faces, answers):
+def predict(faces, probabilities):
     import numpy as np
     import tflearn
     from tflearn.layers.conv import conv_2d, max_pool_2d
@@ -62,10 +62,10 @@ def predict(faces, answers):
         tensorboard_verbose=2,
     )
     if not isfile(join(SAVE_DIRECTORY, SAVE_MODEL_FILENAME)):
-        sys.exit("the original goes on with random weights here")
+        sys.exit("the original would now run with random weights")
     model.load(join(SAVE_DIRECTORY, SAVE_MODEL_FILENAME))
     images = np.load(faces).reshape([-1, 48, 48, 1]) / 255.0
-    np.save(answers, np.array(model.predict(images)))
+    np.save(probabilities, np.array(model.predict(images)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Figures of a checkpoint on faces whose expression is known."""
+"""Figures of a checkpoint on faces with known emotions."""
 
 from __future__ import annotations
 
@@ -8,48 +8,55 @@ import json
 import cv2
 import numpy as np
 import pytest
-from conftest import fer_row, run_gudi, small_face, write_fer
+from conftest import call_gudi, fer_row, small_face, write_fer
 from sklearn import metrics
 
 from gudi.constants import EMOTIONS
 from gudi.predictor import Predictor
+from gudi.training.evaluate import EmotionScores, Evaluation, as_record, as_text
 
 
 @pytest.fixture
 def faces(tmp_path):
-    """Some faces with labels, as `gudi prepare` writes them, in `faces/`."""
+    """50 faces in `faces/`, as `gudi prepare` writes them; none of them is labelled neutral."""
     random = np.random.default_rng(5)
     images = random.integers(0, 256, (50, 48, 48), np.uint8)
-    labels = random.integers(0, 6, 50)  # nobody is neutral
+    labels = random.integers(0, 6, 50)
     (tmp_path / "faces").mkdir()
     np.save(tmp_path / "faces" / "sf=1.1_data_images.npy", images / 255.0)
     np.save(tmp_path / "faces" / "sf=1.1_data_labels.npy", np.eye(7)[labels])
     return images, labels
 
 
-def test_the_figures_are_scikit_learns(made, faces, tmp_path):
+def test_figures_are_those_of_the_predictions(made, faces, tmp_path):
     images, labels = faces
-    done = run_gudi(
+    ended = call_gudi(
         "evaluate", "faces", "--checkpoint", made[0], "--json", "--out", "out", cwd=tmp_path
     )
-    assert done.returncode == 0, done.stderr
+    assert ended.returncode == 0, ended.stderr
     with Predictor(made[0], "cpu") as predictor:
         probabilities = predictor.predict(images)
-    found = probabilities.argmax(axis=1)
-    figures = json.loads(done.stdout)["faces"]
+    recognised = probabilities.argmax(axis=1)
+    figures = json.loads(ended.stdout)["faces"]
     assert figures["faces"] == 50
-    assert figures["accuracy"] == pytest.approx(metrics.accuracy_score(labels, found))
+    assert figures["accuracy"] == pytest.approx((recognised == labels).mean())
     loss = metrics.log_loss(labels, probabilities, labels=range(7))
     assert figures["cross_entropy"] == pytest.approx(loss, abs=1e-5)
-    confusion = metrics.confusion_matrix(labels, found, labels=range(7))
+    confusion = np.zeros((7, 7), int)
+    for label, found in zip(labels, recognised):
+        confusion[label, found] += 1
     assert figures["confusion"] == confusion.tolist()
-    expected = metrics.precision_recall_fscore_support(
-        labels, found, labels=range(7), zero_division=np.nan
-    )
     for number, name in enumerate(EMOTIONS):
-        ours = [figures["classes"][name][key] for key in ("precision", "recall", "f1", "faces")]
-        theirs = [values[number] for values in expected]
-        np.testing.assert_allclose(np.array(ours, float), np.array(theirs, float), atol=1e-6)
+        right = confusion[number, number]
+        labelled, found = confusion[number].sum(), confusion[:, number].sum()
+        scores = figures["classes"][name]
+        assert scores["faces"] == labelled
+        for key, count, total in (
+            ("precision", right, found),
+            ("recall", right, labelled),
+            ("f1", 2 * right, labelled + found),
+        ):
+            assert scores[key] == (pytest.approx(count / total, abs=1e-6) if total else None)
     assert figures["classes"]["neutral"]["recall"] is None
 
     out = tmp_path / "out"
@@ -65,10 +72,10 @@ def test_the_figures_are_scikit_learns(made, faces, tmp_path):
     assert cv2.imread(str(out / "confusion-faces.png")).std() > 0
 
 
-def test_the_table_states_n(made, faces, tmp_path):
-    done = run_gudi("evaluate", "faces/sf=1.1_data", "--checkpoint", made[0], cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+def test_text_states_n_and_shows_a_dash_for_what_is_undefined(made, faces, tmp_path):
+    ended = call_gudi("evaluate", "faces/sf=1.1_data", "--checkpoint", made[0], cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
     assert lines[0].startswith("faces: accuracy 0.")
     assert "(n=50)" in lines[0]
     (angry,) = (line for line in lines[:12] if line.startswith("angry"))
@@ -78,35 +85,72 @@ def test_the_table_states_n(made, faces, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["faces"]
 
 
-def test_a_csv_is_taken_whole_and_by_its_faces(made, tmp_path):
+def test_table_and_record_of_known_figures():
+    nan = float("nan")
+    evaluation = Evaluation(
+        scores=(
+            EmotionScores("happy", 1200, 0.75, 0.5, 0.6),
+            EmotionScores("sad", 0, 0.0, nan, 0.0),
+            EmotionScores("neutral", 0, nan, nan, nan),
+        ),
+        confusion=np.array([[600, 600, 0], [0, 0, 0], [0, 0, 0]]),
+        accuracy=0.5,
+        loss=1.25,
+    )
+    assert as_text(evaluation).splitlines() == [
+        "accuracy 0.5000 (n=1,200), cross-entropy 1.2500",
+        "",
+        "         precision  recall      f1       n",
+        "happy       0.7500  0.5000  0.6000   1,200",
+        "sad         0.0000       -  0.0000       0",
+        "neutral          -       -       -       0",
+        "",
+        "row: labelled as, column: recognised as, in per cent of the row:",
+        "          happy     sad  neutra",
+        "happy      50.0    50.0     0.0",
+        "sad           -       -       -",
+        "neutral       -       -       -",
+    ]
+    record = as_record(evaluation)
+    expected = {"faces": 0, "precision": None, "recall": None, "f1": None}
+    assert record["classes"]["neutral"] == expected
+    json.dumps(record, allow_nan=False)
+
+
+def test_csv_is_evaluated_as_whole_pictures_and_as_detected_faces(made, tmp_path):
     rows = [fer_row(n % 7, small_face(n), "PublicTest") for n in range(10)]
     rows += [fer_row(3, np.full((48, 48), 90), "PublicTest"), fer_row(1, small_face(), "Training")]
     write_fer(tmp_path / "fer2013.csv", [*rows, "3,1 2 3,PublicTest"])
-    command = ("evaluate", "fer2013.csv", "--usage", "PublicTest", "--checkpoint", made[0])
-    done = run_gudi(*command, "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
+    options = ("--usage", "PublicTest", "--workers", "1", "--checkpoint", made[0])
+    command = ("evaluate", "fer2013.csv", *options)
+    ended = call_gudi(*command, "--json", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    figures = json.loads(ended.stdout)
     assert {name: each["faces"] for name, each in figures.items()} == {"whole": 11, "detected": 10}
-    assert "1 of 12 rows of fer2013.csv cannot be used, the first: row 14: it has 3" in done.stderr
-    done = run_gudi(*command, "--faces", "whole", cwd=tmp_path)
-    assert done.stdout.startswith("whole: accuracy")
-    assert "detected" not in done.stdout
+    unusable = "1 of 12 rows of fer2013.csv are unusable; the first is row 14: it has 3 pixels"
+    assert unusable in ended.stderr
+    ended = call_gudi(*command, "--faces", "whole", cwd=tmp_path)
+    assert ended.stdout.startswith("whole: accuracy")
+    assert "detected" not in ended.stdout
 
 
-def test_what_cannot_be_evaluated(made, faces, tmp_path):
+def test_unusable_sources_and_folders_are_errors(made, faces, tmp_path):
     write_fer(tmp_path / "none.csv", [fer_row(3, np.full((48, 48), 90))])
     for source, message in (
         ("nowhere", "no data set at nowhere"),
-        ("none.csv", "shows no faces"),
+        ("none.csv", "has no faces (detected)"),
     ):
-        done = run_gudi("evaluate", source, "--checkpoint", made[0], cwd=tmp_path)
-        assert (done.returncode, done.stdout) == (1, ""), done.stderr
-        assert message in done.stderr
-    done = run_gudi("evaluate", "faces", "--usage", "PublicTest", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "--usage is for a csv" in done.stderr
+        ended = call_gudi("evaluate", source, "--checkpoint", made[0], cwd=tmp_path)
+        assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
+        assert message in ended.stderr
     (tmp_path / "file").touch()
-    done = run_gudi("evaluate", "faces", "--out", "file/out", cwd=tmp_path)
-    assert (done.returncode, "file is a file, not a folder" in done.stderr) == (1, True)
-    done = run_gudi("evaluate", "faces", "--emotions", "a,b", cwd=tmp_path)
-    assert "not (50, 2)" in done.stderr
+    ended = call_gudi("evaluate", "faces", "--out", "file/out", cwd=tmp_path)
+    assert (ended.returncode, "file is a file, not a folder" in ended.stderr) == (1, True)
+    ended = call_gudi("evaluate", "faces", "--emotions", "a,b", cwd=tmp_path)
+    assert "not (50, 2)" in ended.stderr
+
+
+def test_options_for_a_csv_are_refused_for_a_data_set(faces, tmp_path):
+    ended = call_gudi("evaluate", "faces", "--usage", "PublicTest", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert "--usage requires a csv as SOURCE" in ended.stderr

@@ -97,8 +97,8 @@ struct search {
     const uint8_t *pixels; /* row after row, without gaps */
     int32_t width, height;
 
-    /* Integral images of a band of rows. Where windows are two pixels apart, even and odd columns
-     * lie in two planes, so that neighbouring windows always read neighbouring entries. */
+    /* Integral images of a band of rows. If windows are two pixels apart, even and odd columns
+     * are in two planes, so that neighbouring windows always read neighbouring entries. */
     int32_t stride, plane;   /* entries from row to row, and from the even to the odd plane */
     int32_t capacity;        /* rows in memory */
     int32_t first_row, rows; /* the first one in memory, and one past the last */

@@ -1,22 +1,21 @@
 /* The inner loops of the search. Each variant (baseline.c, avx2.c, …) includes this file once.
  *
  * A vector holds one 16-bit entry for each of LANES windows. Integral images are kept modulo
- * 2**16: the value of a feature is right as long as it fits into 16 bits itself, and features for
- * which it may not come in several parts. Values are widened to 32 bits in two halves: those of
- * the even lanes and those of the odd lanes, because on a little-endian machine this takes a shift
- * and a mask instead of shuffles.
+ * 2**16. The value of a feature is still exact if the value itself fits into 16 bits; features
+ * whose values may not fit come in several parts. Values are widened to 32 bits in two halves, the
+ * even lanes and the odd lanes. On a little-endian machine, this takes a shift and a mask instead of
+ * shuffles.
  */
 
 #include <math.h>
 #include <string.h>
 
 #include "haar.h"
+#include "integrals.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "lanes are split into even and odd ones as a little-endian machine lays them out"
 #endif
-
-#define INLINE static inline __attribute__((always_inline))
 
 typedef uint16_t shorts __attribute__((vector_size(2 * LANES)));
 typedef uint16_t loose_shorts __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
@@ -127,10 +126,10 @@ INLINE float lane_norm(const float *norms, int lane)
     return norms[(lane & 1) * (LANES / 2) + lane / 2];
 }
 
-/* Which of the windows that are `alive` pass a stage.
+/* Return which of the windows that are `alive` pass a stage.
  *
- * `norms` holds those of the even lanes and then those of the odd ones. Sums are taken in whole quanta; windows that are too close to the stage's
- * threshold for that are added up once more as OpenCV does it. */
+ * `norms` holds those of the even lanes and then those of the odd ones. Sums are in whole quanta.
+ * For windows too close to the stage's threshold to decide that way, add up as OpenCV does. */
 INLINE uint32_t pass(const struct cascade *cascade, int32_t number, const struct points *points,
                      const uint16_t *window, const float *norms, uint32_t alive)
 {
@@ -162,7 +161,8 @@ INLINE uint32_t pass(const struct cascade *cascade, int32_t number, const struct
     return passed;
 }
 
-/* Collected windows: copy them into a patch, in which the same entries of all lie together. */
+/* Few windows survive the dense stages. They are collected, and their integral images are copied
+ * into a patch in which the same entry of all windows lies in one vector. */
 
 typedef uint16_t eight __attribute__((vector_size(16)));
 typedef uint16_t loose_eight __attribute__((vector_size(16), aligned(2), may_alias));
@@ -181,8 +181,8 @@ typedef uint64_t two __attribute__((vector_size(16)));
 #define LOW_HALVES(a, b) SHUFFLE(two, a, b, 0, 2)
 #define HIGH_HALVES(a, b) SHUFFLE(two, a, b, 1, 3)
 
-/* Write eight entries of eight windows, `offset` behind their first ones, as eight columns of the
- * patch, which are `apart`; of the columns, only the first `count` are wanted. */
+/* Copy entries from `offset` on of eight windows to the first `count` of eight columns of the patch.
+ * The columns are `apart` from each other. */
 INLINE void transpose(const struct candidate *windows, ptrdiff_t offset, uint16_t *patch,
                       int apart, int count)
 {
@@ -210,7 +210,7 @@ INLINE void transpose(const struct candidate *windows, ptrdiff_t offset, uint16_
     }
 }
 
-/* Columns 0 to 24 lie together where windows are one pixel apart, else in two planes. */
+/* Columns 0 to 24 lie together if windows are one pixel apart, otherwise in two planes. */
 static void fill_patch(struct search *search, const struct queue *queue, int32_t step)
 {
     for (int lane = 0; lane < queue->count; lane += 8) {
@@ -233,9 +233,9 @@ static void fill_patch(struct search *search, const struct queue *queue, int32_t
     }
 }
 
-/* Each queue has stages of its own; the windows that pass them move on to the next queue. */
-static const int32_t queue_stages[QUEUES + 1] = {
-    DENSE_STAGES, DENSE_STAGES + 2, INT32_MAX};
+/* Where each queue's stages start. Windows that pass them move on to the next queue, so that the
+ * vectors are full again. One queue takes 3% longer; a third one gains nothing. */
+static const int32_t queue_stages[QUEUES + 1] = {DENSE_STAGES, DENSE_STAGES + 2, INT32_MAX};
 
 static void drain(struct search *, const struct scale *, int queue);
 
@@ -282,143 +282,23 @@ static void drain_all(struct search *search, const struct scale *scale)
             drain(search, scale, queue);
 }
 
-/* Resizing, as cv2.resize does it with INTER_LINEAR_EXACT, and integral images.
- *
- * OpenCV mixes columns before rows. All products are exact and only the result is rounded, so
- * rows can come first, where they are vectorised best. */
-
-static void blend_rows(struct search *search, const struct scale *scale, int32_t y)
-{
-    const struct source source = search_source(scale->ratio, search->height, y);
-    const uint8_t *above = search->pixels + (ptrdiff_t)source.at * search->width;
-    const uint8_t *below = source.weight ? above + search->width : above;
-    uint16_t *restrict blended = search->blended;
-    const uint16_t weight = source.weight, rest = 256 - weight;
-    const int32_t width = search->width;
-
-    for (int32_t x = 0; x < width; x++)
-        blended[x] = (uint16_t)(above[x] * rest + below[x] * weight);
-}
-
-/* Add a row of the shrunk picture to the sums of its columns. */
-static void add_pixels(struct search *search, const struct scale *scale, int32_t y)
-{
-    const uint16_t *blended = search->blended;
-    const int32_t *source_column = search->source_column;
-    const uint32_t *weight = search->column_weight;
-    const int32_t width = scale->width;
-    uint32_t *restrict pairs = search->pairs;
-    uint32_t *restrict sums = search->column_sums;
-    uint32_t *restrict squares = search->column_squares;
-
-    blend_rows(search, scale, y);
-    for (int32_t x = 0; x < width; x++)
-        memcpy(&pairs[x], blended + source_column[x], sizeof *pairs);
-    for (int32_t x = 0; x < width; x++) {
-        uint32_t left = pairs[x] & 0xFFFF, right = pairs[x] >> 16;
-        uint32_t pixel = ((left << 8) + (right - left) * weight[x] + 0x8000) >> 16;
-        sums[x] += pixel;
-        squares[x] += pixel * pixel;
-    }
-}
-
-INLINE uint16_t *sums_row(const struct search *search, int32_t row)
-{
-    return search->sums + (ptrdiff_t)(row - search->first_row) * search->stride;
-}
-
-INLINE uint32_t *squares_row(const struct search *search, int32_t row)
-{
-    return search->squares + (ptrdiff_t)(row - search->first_row) * search->stride;
-}
-
-/* Add a row to the integral images of a scale with windows at every pixel. */
-static void integrate(struct search *search, const struct scale *scale)
-{
-    const uint32_t *column_sums = search->column_sums;
-    const uint32_t *column_squares = search->column_squares;
-    uint16_t *restrict sums = sums_row(search, search->rows);
-    uint32_t *restrict squares = squares_row(search, search->rows);
-    const int32_t width = scale->width;
-    uint32_t sum = 0, square = 0;
-
-    sums[0] = 0;
-    squares[0] = 0;
-    for (int32_t x = 0; x < width; x++) {
-        sums[x + 1] = (uint16_t)(sum += column_sums[x]);
-        squares[x + 1] = square += column_squares[x];
-    }
-}
-
-/* Add a row to the integral images of a scale with windows at every other pixel. Squares are only
- * read in odd columns of odd rows: those around the window's inner 22 × 22 pixels. */
-static void integrate_planes(struct search *search, const struct scale *scale)
-{
-    const uint32_t *column_sums = search->column_sums;
-    const uint32_t *column_squares = search->column_squares;
-    uint16_t *restrict even = sums_row(search, search->rows);
-    uint16_t *restrict odd = even + search->plane;
-    uint32_t *restrict squares = squares_row(search, search->rows);
-    const int32_t width = scale->width;
-    uint32_t sum = 0, square = 0;
-    int32_t x = 0;
-
-    even[0] = 0;
-    for (; x + 1 < width; x += 2) {
-        odd[x / 2] = (uint16_t)(sum += column_sums[x]);
-        even[x / 2 + 1] = (uint16_t)(sum += column_sums[x + 1]);
-    }
-    if (x < width)
-        odd[x / 2] = (uint16_t)(sum + column_sums[x]);
-    if (search->rows % 2 == 0)
-        return;
-    square = squares[0] = column_squares[0];
-    for (x = 2; x < width; x += 2)
-        squares[x / 2] = square += column_squares[x - 1] + column_squares[x];
-}
-
-/* Forget the rows above `row` to make room for others. */
-static void discard_rows(struct search *search, int32_t row)
-{
-    size_t kept = (size_t)(search->rows - row) * search->stride;
-    memmove(search->sums, sums_row(search, row), kept * sizeof *search->sums);
-    memmove(search->squares, squares_row(search, row), kept * sizeof *search->squares);
-    search->first_row = row;
-}
-
 /* Compute the integral images as far as the windows in row `y` read them. */
 static void integrate_until(struct search *search, const struct scale *scale, int32_t y)
 {
     for (; search->rows <= y + WINDOW; search->rows++) {
         if (search->rows - search->first_row == search->capacity) {
-            drain_all(search, scale); /* candidates point to rows that go or move */
+            drain_all(search, scale); /* candidates point into rows that are about to move */
             discard_rows(search, y);
         }
-        add_pixels(search, scale, search->rows - 1);
-        if (scale->step == 1)
-            integrate(search, scale);
-        else
-            integrate_planes(search, scale);
+        add_row(search, scale);
     }
 }
 
-/* Set the integral images to their row 0, which is all zero. */
-static void start_integrals(struct search *search, const struct scale *scale)
-{
-    memset(search->sums, 0, search->stride * sizeof *search->sums);
-    memset(search->squares, 0, search->stride * sizeof *search->squares);
-    memset(search->column_sums, 0, scale->width * sizeof *search->column_sums);
-    memset(search->column_squares, 0, scale->width * sizeof *search->column_squares);
-    search->first_row = 0;
-    search->rows = 1;
-}
-
-/* Windows. */
-
-/* The largest norm with 484 * norm < 0.1: OpenCV leaves out windows with less contrast. */
+/* The largest norm with 484 * norm < 0.1: OpenCV skips windows with less contrast. */
 #define LARGEST_NORM 0x1.b14bbcp-13f
 
-/* Compute `search->norms` for the windows from `first` on in row `y`; return which are valid. */
+/* Compute the norms of LANES windows of row `y`, starting with window `first`; return which windows
+ * have enough contrast to be searched. */
 static uint32_t measure(const struct search *search, const struct scale *scale, int32_t y,
                         int32_t first, float *norms)
 {
@@ -450,11 +330,11 @@ static uint32_t measure(const struct search *search, const struct scale *scale, 
     return lane_bits(n.even <= LARGEST_NORM, n.odd <= LARGEST_NORM);
 }
 
-/* Return which windows of a run OpenCV leaves out because the one before failed the first stage.
+/* Return which windows of a run OpenCV skips because the one before failed the first stage.
  *
- * Of neighbouring windows that all fail, the first, third, … are looked at, and the windows right
- * of those are left out. `skip` says whether the run's first window is left out, and then whether
- * the next run's is. */
+ * In a series of windows that all fail, OpenCV evaluates the first, third, … and skips the window
+ * right of each. `skip` says whether the run's first window is skipped; it is set for the next
+ * run. */
 INLINE uint32_t skipped_windows(uint32_t failed, int *skip)
 {
     const uint64_t even = 0x5555555555555555;
@@ -462,13 +342,13 @@ INLINE uint32_t skipped_windows(uint32_t failed, int *skip)
     uint64_t starts = f & ~(f << 1);
     /* Adding a 1 where a series begins carries through all of it. */
     uint64_t from_even = f & ~(f + (starts & even));
-    uint64_t seen = (from_even & even) | (f & ~from_even & ~even);
-    uint64_t skipped = seen << 1 | (uint64_t)*skip;
+    uint64_t evaluated = (from_even & even) | (f & ~from_even & ~even);
+    uint64_t skipped = evaluated << 1 | (uint64_t)*skip;
     *skip = skipped >> LANES & 1;
     return (uint32_t)skipped;
 }
 
-/* Put the windows of row `y` through the first stage; return the number of runs that go on. */
+/* Put the windows of row `y` through the first stage; return the number of runs that survive. */
 static int32_t first_stage(struct search *search, const struct scale *scale, int32_t y)
 {
     const struct points *points = search->points[scale->step - 1];

@@ -5,8 +5,8 @@
 
 #include "haar.h"
 
-/* Rows of integral images in memory: the 25 that windows read, and some to go on with before they
- * have to be moved. */
+/* Rows of integral images in memory: the 25 that windows read, and enough others that moving the
+ * 25 to the front is rare. */
 enum { ROWS = 128 };
 
 /* Return which two columns (or rows) become number `index` where a side shrinks by `ratio`.
@@ -35,8 +35,8 @@ static int start(struct search *search)
     int32_t dense = DENSE_STAGES < cascade->stages ? cascade->stage[DENSE_STAGES].first_part
                                                    : cascade->parts;
 
-    /* Strides are odd multiples of 64 bytes: of rows whose distance is a large power of two, only
-     * a few fit into a cache together. */
+    /* Strides are odd multiples of 64 bytes. If they were large powers of two, a cache could hold
+     * only a few rows at a time. */
     search->stride = ((search->width + 1 + ROW_PADDING) / 32 + 1) * 32;
     search->stride |= 32;
     search->plane = search->stride / 2;
@@ -103,9 +103,9 @@ void search_add_hit(struct search *search, const struct scale *scale, int32_t x,
         (struct hit){scale->index, x * scale->step, y};
 }
 
-/* Return where OpenCV stops among the `rows` where windows may begin. To search with several
- * threads, it cuts each pass into as many stripes as the first pass is wide in units of 32 windows;
- * where that leaves a rest, it does not search the last rows. */
+/* Return where OpenCV stops among the `rows` where windows may start. To search with several
+ * threads, it cuts each pass into stripes, one for every 32 columns of the first pass. If the
+ * stripes do not cover all rows, OpenCV never searches the last ones. */
 static int32_t end_of_rows(int32_t rows, int32_t step, int32_t stripes)
 {
     int32_t height = stripes ? (rows / step + stripes - 1) / stripes : 0;
@@ -146,6 +146,8 @@ static void find_source_columns(struct search *search, const struct scale *scale
 int search_picture(struct search *search, const float *factors, int32_t count)
 {
     int32_t stripes = 0;
+    if (search->width < WINDOW || search->height < WINDOW)
+        return 0;
     if (start(search) < 0)
         return -1;
     for (int32_t i = 0; i < count && !search->out_of_memory; i++) {

@@ -1,0 +1,185 @@
+"""Build the network as an ONNX model, without TensorFlow and without the package onnx.
+
+An ONNX model is a protocol buffer (`onnx/onnx.proto`). This module encodes the few messages that
+the network needs. The network stands in `gudi.network`, line by line as the original builds it; a
+test compares the probabilities of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gudi.constants import FACE_SIZE
+from gudi.version import __version__
+
+# ONNX 1.6 of 2019: old runtimes load it, and the network needs nothing newer.
+OPSET, IR_VERSION = 11, 6
+
+# Names of input and output. The names of inputs tell the range of values wherever they are shown.
+INPUTS = {"uint8": "faces_0_to_255", "float32": "faces_0_to_1"}
+OUTPUT = "probabilities"
+
+# TensorFlow's SAME padding for the kernels of each layer: top, left, bottom, right.
+PADDINGS = {"Conv2D": (2, 2, 2, 2), "Conv2D_1": (2, 2, 2, 2), "Conv2D_2": (1, 1, 2, 2)}
+POOL_PADDING = (0, 0, 1, 1)
+
+# TensorProto.DataType.
+ELEMENT_TYPES = {"float32": 1, "uint8": 2}
+INT32 = 6
+
+# AttributeProto.AttributeType.
+INT, INTS = 2, 7
+
+EXTERNAL = 1  # TensorProto.DataLocation
+
+Tensors = Mapping[str, npt.NDArray[np.float32]]
+
+
+def network_tensors(weights: Tensors) -> dict[str, npt.NDArray[np.float32]]:
+    """Return the constants of the model: kernels in ONNX's order, everything else as it is."""
+    return {
+        name: np.ascontiguousarray(value.transpose(3, 2, 0, 1) if value.ndim == 4 else value)
+        for name, value in weights.items()
+    }
+
+
+def build_model(
+    tensors: Tensors,
+    classes: int,
+    dtype: str = "float32",
+    *,
+    unit: npt.NDArray[np.float32] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    external: bool = False,
+) -> bytes:
+    """Return the network as the content of an ONNX file.
+
+    Pictures are transposed to ONNX's order, channels first, and features back, so that the weights
+    of the hidden layer are the checkpoint's.
+
+    Args:
+        tensors: what `network_tensors` returns.
+        classes: number of probabilities.
+        dtype: of the input, `float32` (0 to 1) or `uint8` (grey levels, 0 to 255).
+        unit: float32 of shape (256,), the value of each grey level; for uint8.
+        metadata: properties of the model: what a person who finds the file wants to know. Those
+            called `input` and `output` also describe input and output.
+        external: leave the values of the constants out; the session gets them separately.
+    """
+    constants, about = dict(tensors), metadata or {}
+    if dtype == "uint8" and unit is not None:
+        constants["unit"] = unit
+    shape = ("n", FACE_SIZE, FACE_SIZE, 1)
+    graph = _message(
+        *(_chunk(1, node) for node in _nodes(tensors, dtype)),
+        _text(2, "gudi"),
+        *(_chunk(5, _tensor(name, value, external)) for name, value in constants.items()),
+        _chunk(11, _value_info(INPUTS[dtype], dtype, shape, about.get("input", ""))),
+        _chunk(12, _value_info(OUTPUT, "float32", ("n", classes), about.get("output", ""))),
+    )
+    properties = (_chunk(14, _text(1, name) + _text(2, text)) for name, text in about.items())
+    return _message(
+        _integer(1, IR_VERSION),
+        _text(2, "gudi"),
+        _text(3, __version__),
+        _chunk(7, graph),
+        _chunk(8, _text(1, "") + _integer(2, OPSET)),
+        *properties,
+    )
+
+
+def _nodes(tensors: Tensors, dtype: str) -> list[bytes]:
+    """Return the operations of the network in order."""
+    nodes: list[bytes] = []
+
+    def add(
+        operator: str, *inputs: str, output: str = "", **attributes: int | Sequence[int]
+    ) -> str:
+        output = output or f"{operator}_{len(nodes)}"
+        nodes.append(_node(operator, inputs, output, attributes))
+        return output
+
+    data = INPUTS[dtype]
+    if dtype == "uint8":
+        data = add("Gather", "unit", add("Cast", data, to=INT32))
+    data = add("Transpose", data, perm=(0, 3, 1, 2))
+    for name, padding in PADDINGS.items():
+        kernel = tensors[f"{name}/W"].shape[2:]
+        data = add("Conv", data, f"{name}/W", f"{name}/b", kernel_shape=kernel, pads=padding)
+        data = add("Relu", data)
+        if name != "Conv2D_2":
+            data = add("MaxPool", data, kernel_shape=(3, 3), strides=(2, 2), pads=POOL_PADDING)
+    data = add("Flatten", add("Transpose", data, perm=(0, 2, 3, 1)))
+    data = add("Relu", add("Gemm", data, "FullyConnected/W", "FullyConnected/b"))
+    data = add("Gemm", data, "FullyConnected_1/W", "FullyConnected_1/b")
+    add("Softmax", data, axis=1, output=OUTPUT)
+    return nodes
+
+
+def _node(
+    operator: str, inputs: Iterable[str], output: str, attributes: Mapping[str, int | Sequence[int]]
+) -> bytes:
+    return _message(
+        *(_text(1, each) for each in inputs),
+        _text(2, output),
+        _text(4, operator),
+        *(_chunk(5, _attribute(name, value)) for name, value in attributes.items()),
+    )
+
+
+def _attribute(name: str, value: int | Sequence[int]) -> bytes:
+    if isinstance(value, int):
+        return _message(_text(1, name), _integer(3, value), _integer(20, INT))
+    numbers = (_integer(8, each) for each in value)
+    return _message(_text(1, name), *numbers, _integer(20, INTS))
+
+
+def _tensor(name: str, value: npt.NDArray[np.float32], external: bool) -> bytes:
+    head = _message(
+        *(_integer(1, side) for side in value.shape),
+        _integer(2, ELEMENT_TYPES["float32"]),
+        _text(8, name),
+    )
+    if external:
+        location = _text(1, "location") + _text(2, name)
+        return _message(head, _chunk(13, location), _integer(14, EXTERNAL))
+    return _message(head, _chunk(9, value.astype("<f4").tobytes()))
+
+
+def _value_info(name: str, dtype: str, shape: Sequence[int | str], description: str) -> bytes:
+    sides = (
+        _chunk(1, _text(2, side) if isinstance(side, str) else _integer(1, side)) for side in shape
+    )
+    tensor = _message(_integer(1, ELEMENT_TYPES[dtype]), _chunk(2, _message(*sides)))
+    return _message(_text(1, name), _chunk(2, _chunk(1, tensor)), _text(3, description))
+
+
+# Protocol buffers: a field is its number and kind, then a number, or a length and bytes.
+
+
+def _message(*fields: bytes) -> bytes:
+    return b"".join(fields)
+
+
+def _integer(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _chunk(field: int, content: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(content)) + content
+
+
+def _text(field: int, text: str) -> bytes:
+    return _chunk(field, text.encode())
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

@@ -1,0 +1,123 @@
+"""The batches that the network is trained with: faces and targets."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from gudi.constants import EMOTIONS
+from gudi.predictor import Predictor
+from gudi.progress import Progress
+from gudi.training.augment import augment
+from gudi.training.dataset import Dataset
+from gudi.training.settings import TrainingSettings
+
+# Batches that are prepared while the network works on another one.
+BATCHES_AHEAD = 4
+
+Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+
+def epoch_order(
+    labels: npt.NDArray[np.int64], settings: TrainingSettings, epoch: int
+) -> npt.NDArray[np.int64]:
+    """Return the indices of the faces in the order in which `epoch` shows them."""
+    random = np.random.default_rng((settings.seed, epoch))
+    counts = np.bincount(labels)
+    wanted = (counts.max() / np.maximum(counts, 1)) ** settings.balance
+    copies = np.floor(wanted[labels] + random.random(len(labels))).astype(int)
+    return random.permutation(np.repeat(np.arange(len(labels)), copies))
+
+
+def teacher_predictions(
+    teacher: str, data: Dataset, device: str, progress: Progress
+) -> npt.NDArray[np.float32]:
+    """Return what the checkpoint `teacher` predicts for each face.
+
+    Returns:
+        Probabilities, float32 of shape (n, classes): the mean of the predictions for the face and
+        for its mirror image.
+    """
+    predictions = np.empty((len(data.labels), len(EMOTIONS)), np.float32)
+    with Predictor(teacher, device, fixed_batches=True) as predictor:
+        starts = range(0, len(predictions), predictor.batch_size)
+        progress.start("teacher's batches", len(starts))
+        for start in starts:
+            part = slice(start, start + predictor.batch_size)
+            faces = data.grey(part)
+            mirrored = faces[:, :, ::-1]
+            predictions[part] = (predictor.predict(faces) + predictor.predict(mirrored)) / 2
+            progress.advance()
+        progress.finish()
+    return predictions
+
+
+def face_targets(
+    labels: npt.NDArray[np.int64],
+    smoothing: float,
+    predictions: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return what the network should predict for each face.
+
+    Args:
+        labels: int64 of shape (n,), indices of classes.
+        smoothing: fraction of each label that is spread over all classes.
+        predictions: of a teacher; they are half of the targets.
+
+    Returns:
+        Float32 of shape (n, classes); rows sum to 1.
+    """
+    classes = len(EMOTIONS)
+    targets = np.eye(classes, dtype=np.float32)[labels] * (1 - smoothing) + smoothing / classes
+    if predictions is not None:
+        targets = (targets + predictions) / 2
+    return targets.astype(np.float32, copy=False)
+
+
+def count_batches(order: npt.NDArray[np.int64], settings: TrainingSettings) -> int:
+    """Return the number of batches of an epoch that shows the faces `order`."""
+    return math.ceil(len(order) / settings.batch_size)
+
+
+def batches(
+    data: Dataset,
+    targets: npt.NDArray[np.float32],
+    order: npt.NDArray[np.int64],
+    settings: TrainingSettings,
+    *,
+    epoch: int,
+    first: int = 0,
+) -> Iterator[Batch]:
+    """Yield the batches of `epoch` from number `first`.
+
+    A batch depends only on the seed, the epoch and its number, so that a resumed epoch continues
+    as if it had not been interrupted.
+
+    Yields:
+        Faces, float32 of shape (n, 48, 48, 1), and targets, float32 of shape (n, classes).
+    """
+
+    def batch(number: int) -> Batch:
+        chosen = order[number * settings.batch_size : (number + 1) * settings.batch_size]
+        faces = data.unit(chosen)
+        if settings.variation:
+            random = np.random.default_rng((settings.seed, epoch, number))
+            faces = augment(faces, random, settings.variation)
+        return faces[..., None], targets[chosen]
+
+    with ThreadPoolExecutor(1, "batches") as thread:
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for number in range(first, count_batches(order, settings)):
+                waiting.append(thread.submit(batch, number))
+                if len(waiting) > BATCHES_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            thread.shutdown(cancel_futures=True)

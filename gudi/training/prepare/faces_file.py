@@ -1,0 +1,89 @@
+"""Write labelled faces to the original's two npy files, or collect them in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gudi.constants import EMOTIONS, FACE_SIZE
+from gudi.errors import DatasetError, OutputError
+from gudi.files import NpyWriter, atomic_write, check_writable, write_errors
+from gudi.training.dataset import Dataset, npy_paths
+from gudi.training.prepare.rows import LabelledFace, RowCounts
+
+
+def write_faces(
+    prefix: Path,
+    faces: Iterable[LabelledFace],
+    counts: RowCounts,
+    settings: dict[str, Any],
+    *,
+    overwrite: bool,
+) -> None:
+    """Write `faces` as they come to npy files, and a summary to a JSON file.
+
+    All three files appear complete, or none of them.
+
+    Args:
+        prefix: start of the files' paths.
+        faces: the faces.
+        counts: filled while `faces` is consumed.
+        settings: what the summary starts with; `source` names the data set.
+        overwrite: replace files of these names.
+
+    Raises:
+        DatasetError: there are no faces.
+        OutputError: the files exist already, or cannot be written.
+    """
+    check_writable(prefix.parent)
+    paths = npy_paths(prefix)
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise OutputError(f"{existing[0]} already exists; replace it with --overwrite")
+    one_hot = np.eye(len(EMOTIONS))
+    with write_errors(prefix):
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            images, labels = (
+                stack.enter_context(NpyWriter(path, shape))
+                for path, shape in zip(paths, ((FACE_SIZE, FACE_SIZE), (len(EMOTIONS),)))
+            )
+            for label, face in faces:
+                images.append(face / 255.0)
+                labels.append(one_hot[label])
+            if not counts.faces:
+                raise _no_faces(settings["source"], counts)
+        summary = settings | {
+            "rows": counts.rows,
+            "faces": counts.faces,
+            "no_face": counts.no_face,
+            "rejected": counts.rejected,
+            "classes": {name: counts.classes[name] for name in EMOTIONS},
+            "reasons": counts.reasons,
+        }
+        with atomic_write(prefix.with_name(f"{prefix.name}.json")) as file:
+            file.write((json.dumps(summary, indent=2) + "\n").encode())
+
+
+def _no_faces(source: str, counts: RowCounts) -> DatasetError:
+    first = f" (first: {counts.reasons[0]})" if counts.reasons else ""
+    return DatasetError(
+        f"{source} has no usable rows with a face: {counts.no_face} show no face, "
+        f"{counts.rejected} are unusable{first}"
+    )
+
+
+def collect(faces: Iterable[LabelledFace]) -> Dataset:
+    """Return `faces` as a data set in memory, about 2 kB per face."""
+    labels, images = [], []
+    for label, face in faces:
+        labels.append(label)
+        images.append(face)
+    return Dataset(
+        np.array(images, np.uint8).reshape(-1, FACE_SIZE, FACE_SIZE), np.array(labels, np.int64)
+    )

@@ -1,0 +1,150 @@
+"""RAF-DB's basic set: picture files and a list of labels."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gudi import detection
+from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
+from gudi.errors import DatasetError, one_line
+from gudi.media.photo import read_photo
+from gudi.progress import Progress
+from gudi.training.prepare.faces_file import write_faces
+from gudi.training.prepare.rows import (
+    MAX_LINE,
+    DatasetRow,
+    LabelledFace,
+    RowCounts,
+    UnusableRow,
+    check_usage,
+    convert,
+    largest_face,
+    read_line,
+)
+
+# RAF-DB's labels count from 1: surprise, fear, disgust, happiness, sadness, anger, neutral.
+RAF_LABELS = tuple(
+    EMOTIONS.index(name)
+    for name in ("surprised", "fearful", "disgusted", "happy", "sad", "angry", "neutral")
+)
+RAF_LIST = "list_patition_label.txt"  # the data set's own spelling
+
+
+def prepare_raf(
+    folder: Path,
+    out: Path,
+    *,
+    aligned: bool,
+    scale_factor: float = SCALE_FACTOR,
+    usage: Sequence[str] = (),
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Path, RowCounts]:
+    """Turn RAF-DB's basic set into the original's npy files.
+
+    Args:
+        folder: the set: `list_patition_label.txt` and the pictures, side by side or in `EmoLabel/`
+            and `Image/`, as they are unpacked.
+        out: folder for the files.
+        aligned: take the pictures of `aligned/`, which are cropped to the face, as they are.
+            Otherwise detect the largest face in those of `original/`.
+        scale_factor: of the face detection. It is part of the file names.
+        usage: which of `train` and `test` to take; both by default.
+        workers, overwrite, progress: as for `prepare_fer`.
+
+    Returns:
+        The start of the files' paths, and what became of the pictures.
+
+    Raises:
+        DatasetError: the folder is not RAF-DB's, or has no picture with a face.
+        OutputError: `out` cannot be written to.
+    """
+    name = "raf_aligned_data" if aligned else f"sf={scale_factor}_raf_origin_data"
+    detection_scale = None if aligned else scale_factor
+    listed, pictures = _locate(folder, "aligned" if aligned else "original")
+    counts = RowCounts()
+    rows = list(_read_rows(listed, pictures, "_aligned" if aligned else "", usage, counts.usages))
+    check_usage(listed, usage, counts.usages)
+    counts.rows = len(rows)
+    converter = functools.partial(_convert_row, detection_scale)
+    faces = convert(rows, len(rows), converter, counts, workers, progress or Progress())
+    settings = {"source": str(folder), "scale_factor": detection_scale, "usage": list(usage)}
+    write_faces(out / name, faces, counts, settings, overwrite=overwrite)
+    return out / name, counts
+
+
+def _locate(folder: Path, pictures: str) -> tuple[Path, Path]:
+    """Return the paths of the list and of the folder `pictures` of RAF-DB's basic set."""
+    return (
+        _locate_part(folder, RAF_LIST, "EmoLabel", Path.is_file),
+        _locate_part(folder, f"{pictures}/", "Image", Path.is_dir),
+    )
+
+
+def _locate_part(folder: Path, name: str, parent: str, is_part: Callable[[Path], bool]) -> Path:
+    for root in (folder, folder / "basic"):
+        for candidate in (root / name, root / parent / name):
+            if is_part(candidate):
+                return candidate
+    raise DatasetError(
+        f"{folder} is not RAF-DB's basic set as it is unpacked: there is no {name} in it or in "
+        f"{parent}/"
+    )
+
+
+def _read_rows(
+    listed: Path, pictures: Path, suffix: str, usage: Sequence[str], usages: Counter[str]
+) -> Iterator[DatasetRow]:
+    """Yield the rows of RAF-DB's list, which has lines such as "train_00001.jpg 5".
+
+    Args:
+        listed: the list.
+        pictures: the folder of the pictures.
+        suffix: what the names of the picture files have in addition, before their extension.
+        usage: the parts of the set to yield; all if it is empty.
+        usages: counts the lines by usage.
+    """
+    with listed.open("rb") as file:
+        number = 0
+        while line := read_line(file):
+            number += 1
+            cells = line.split()
+            where = f"{RAF_LIST}, line {number}"
+            if not cells:
+                continue
+            if len(cells) != 2 or len(line) >= MAX_LINE:
+                yield DatasetRow(where, problem="it is not a file name and a number")
+                continue
+            if "/" in cells[0] or "\\" in cells[0]:
+                yield DatasetRow(where, problem="it names a path, not a file")
+                continue
+            part = cells[0].partition("_")[0]
+            usages[part] += 1
+            if not usage or part in usage:
+                name = Path(cells[0])
+                path = pictures / f"{name.stem}{suffix}{name.suffix}"
+                yield DatasetRow(cells[0], cells[1], str(path))
+
+
+def _convert_row(scale_factor: float | None, row: DatasetRow) -> LabelledFace | None:
+    """Return the labelled face of a picture; runs in a worker."""
+    if row.label not in map(str, range(1, len(RAF_LABELS) + 1)):
+        raise UnusableRow(f"the label {row.label[:20]!r} is not one of 1 to {len(RAF_LABELS)}")
+    label = RAF_LABELS[int(row.label) - 1]
+    try:
+        image = detection.grey(read_photo(row.picture))
+        if scale_factor is None:
+            size = (FACE_SIZE, FACE_SIZE)
+            resized = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+            return LabelledFace(label, resized.astype(np.uint8, copy=False))
+        face = largest_face(image, scale_factor)
+    except Exception as error:  # whatever a damaged picture causes
+        raise UnusableRow(one_line(error)) from error
+    return None if face is None else LabelledFace(label, face)

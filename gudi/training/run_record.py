@@ -1,0 +1,163 @@
+"""`run.json`: what a training does, on what, and how far it is."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from gudi.errors import TrainingError
+from gudi.files import atomic_write, write_errors
+from gudi.training.curve import EpochMetrics
+from gudi.training.settings import TrainingSettings
+from gudi.version import __version__
+
+RUN = "run.json"
+
+RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
+FAILED, DIVERGED = "failed", "diverged"
+
+
+@dataclass(frozen=True)
+class FaceFingerprints:
+    """SHA-256 of the faces and labels that a training is given, see `Dataset.fingerprint`.
+
+    Attributes:
+        data: of the training faces, before a tenth of them is held back.
+        validation: of the validation faces; None if they are that tenth.
+    """
+
+    data: str
+    validation: str | None
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """One time that a training was resumed.
+
+    Attributes:
+        step: batches trained before.
+        changes: settings that changed, with their new values.
+    """
+
+    step: int
+    changes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What `run.json` says.
+
+    Attributes:
+        settings: how the network is trained.
+        fingerprints: of the faces.
+        faces, validation_faces: number of faces to train with and to validate with.
+        started: date and time in ISO 8601, UTC.
+        resumed: each time that the training was resumed.
+        state: `running`, `finished`, `interrupted`, `failed` or `diverged`.
+        epochs_done: complete epochs.
+        last_epoch: metrics of the last complete epoch; None before the first.
+        seconds: time spent on complete epochs.
+    """
+
+    settings: TrainingSettings
+    fingerprints: FaceFingerprints
+    faces: int
+    validation_faces: int
+    started: str
+    resumed: tuple[Resumption, ...] = ()
+    state: str = RUNNING
+    epochs_done: int = 0
+    last_epoch: EpochMetrics | None = None
+    seconds: float = 0.0
+
+    @classmethod
+    def from_json(cls, values: Any) -> TrainingRecord:
+        """Return the record that `to_json` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: something that is needed to resume is missing or
+                wrong.
+        """
+        settings = TrainingSettings.from_json(values["settings"])
+        epochs_done = values["epochs_done"]
+        if not isinstance(epochs_done, int):
+            raise ValueError(f"epochs_done is {epochs_done!r}")
+        last = values.get("last_epoch")
+        return cls(
+            settings=settings,
+            fingerprints=FaceFingerprints(**values["fingerprints"]),
+            faces=values.get("faces", 0),
+            validation_faces=values.get("validation_faces", 0),
+            # Earlier runs wrote `began`.
+            started=values["started"] if "started" in values else values["began"],
+            resumed=tuple(Resumption(**each) for each in values.get("resumed", ())),
+            state=values.get("state", RUNNING),
+            epochs_done=epochs_done,
+            last_epoch=EpochMetrics(**last) if last else None,
+            seconds=values.get("seconds", 0.0),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `run.json`, including the versions of the software that runs."""
+        return {
+            "gudi": __version__,
+            "state": self.state,
+            "started": self.started,
+            "settings": self.settings.to_json(),
+            "resumed": [asdict(each) for each in self.resumed],
+            "fingerprints": asdict(self.fingerprints),
+            "faces": self.faces,
+            "validation_faces": self.validation_faces,
+            "epochs_done": self.epochs_done,
+            "last_epoch": asdict(self.last_epoch) if self.last_epoch else None,
+            "seconds": self.seconds,
+            "versions": {"python": platform.python_version()}
+            | {name: metadata.version(name) for name in ("tensorflow", "tflearn", "numpy")},
+        }
+
+    def updated(self, state: str, history: Sequence[EpochMetrics]) -> TrainingRecord:
+        """Return this record in another state, after the epochs in `history`."""
+        return replace(
+            self,
+            state=state,
+            epochs_done=len(history),
+            last_epoch=history[-1] if history else None,
+            seconds=round(sum(row.seconds for row in history), 1),
+        )
+
+
+def now() -> str:
+    """Return the current date and time in ISO 8601, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def read_record(folder: Path) -> TrainingRecord:
+    """Return the record of the training in `folder`.
+
+    Raises:
+        TrainingError: there is none, or it cannot be read.
+    """
+    path = folder / RUN
+    try:
+        return TrainingRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise TrainingError(f"{folder} holds no training to resume: it has no {RUN}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(f"cannot read {path}: {error}") from error
+
+
+def write_record(record: TrainingRecord, folder: Path) -> None:
+    """Write `record` to `folder`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = folder / RUN
+    with write_errors(path), atomic_write(path) as file:
+        file.write((json.dumps(record.to_json(), indent=2) + "\n").encode())

@@ -1,0 +1,178 @@
+"""A TensorFlow session that trains and validates the network."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gudi import checkpoint
+from gudi.constants import EMOTIONS
+from gudi.errors import TrainingError
+from gudi.training.batches import Batch
+from gudi.training.dataset import Dataset
+from gudi.training.settings import TrainingSettings
+from gudi.training.snapshots import Variables
+
+VALIDATION_BATCH = 256
+
+
+class TrainingSession:
+    """The network in a TensorFlow session with everything that trains it; a context manager.
+
+    Args:
+        settings: how the network is trained.
+        values: first values of variables, by name. The dictionary is emptied, so that the values
+            do not stay in memory twice.
+        device: TensorFlow's name of the device, see `gudi.engines.tensorflow`.
+        complete: `values` must hold all variables. Otherwise the missing ones get random values,
+            or 0 if they are not weights.
+
+    Raises:
+        TrainingError: a variable is missing from `values`.
+    """
+
+    def __init__(
+        self, settings: TrainingSettings, values: Variables, device: str, *, complete: bool
+    ) -> None:
+        from gudi.network import build_trainer, open_session, quiet
+
+        with quiet():
+            self._trainer = build_trainer(
+                len(EMOTIONS),
+                optimizer=settings.optimizer,
+                average=settings.average,
+                histograms=settings.tensorboard_verbose,
+                device=device,
+                keep=settings.keep,
+                keep_hidden=settings.keep_hidden,
+                units=settings.units,
+                seed=settings.seed,
+            )
+            self._session: Any = open_session(
+                self._trainer.network.graph, bfloat16=settings.precision == "bfloat16"
+            )
+            try:
+                self._initialize(values, complete=complete)
+            except BaseException:
+                self._session.close()
+                raise
+
+    def __enter__(self) -> TrainingSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._session.close()
+
+    def _initialize(self, values: Variables, *, complete: bool) -> None:
+        from gudi.network import start
+
+        self._session.run(self._trainer.network.training_mode.initializer)
+        for name, variable in self._trainer.state.items():
+            if name in values:
+                start(self._session, variable, values.pop(name))
+            elif complete:
+                raise TrainingError(f"the snapshot has no variable {name}")
+            else:
+                self._session.run(variable.initializer)
+        values.clear()
+
+    def set_training(self, training: bool) -> None:
+        """Switch dropout on or off."""
+        self._session.run(self._trainer.network.training_mode.assign(training))
+
+    def train_batch(
+        self, batch: Batch, learning_rate: float, step: int
+    ) -> tuple[float, float, list[bytes]]:
+        """Train one step.
+
+        Args:
+            batch: faces and targets.
+            learning_rate: of this step.
+            step: batches trained before.
+
+        Returns:
+            The batch's mean loss and accuracy, and serialized summaries for TensorBoard.
+        """
+        trainer = self._trainer
+        fetches = [trainer.step, trainer.loss, trainer.accuracy]
+        if trainer.summaries is not None:
+            fetches.append(trainer.summaries)
+        feed = {
+            trainer.network.faces: batch[0],
+            trainer.labels: batch[1],
+            trainer.learning_rate: learning_rate,
+            trainer.steps: step,
+        }
+        _, loss, accuracy, *summaries = self._session.run(fetches, feed)
+        return float(loss), float(accuracy), summaries
+
+    def validate(self, data: Dataset) -> tuple[float, float]:
+        """Return mean loss and accuracy over `data`, without dropout.
+
+        If averages of the weights are kept, they are what is measured.
+        """
+        self.set_training(False)
+        trainer, count = self._trainer, len(data.labels)
+        loss = accuracy = 0.0
+        with self._averages_in_use():
+            for first in range(0, count, VALIDATION_BATCH):
+                chosen = np.arange(first, min(first + VALIDATION_BATCH, count))
+                labels = np.eye(len(EMOTIONS), dtype=np.float32)[data.labels[chosen]]
+                feed = {trainer.network.faces: data.unit(chosen)[..., None], trainer.labels: labels}
+                means = self._session.run([trainer.loss, trainer.accuracy], feed)
+                loss += float(means[0]) * len(chosen)
+                accuracy += float(means[1]) * len(chosen)
+        return loss / count, accuracy / count
+
+    @contextlib.contextmanager
+    def _averages_in_use(self) -> Iterator[None]:
+        """Give the weights the values of their averages for a while, if averages are kept."""
+        from gudi.network import start
+
+        trainer, session = self._trainer, self._session
+        if not trainer.averages:
+            yield
+            return
+        trained = session.run(trainer.network.weights)
+        averages = session.run(trainer.averages)
+        for name, variable in trainer.network.weights.items():
+            start(session, variable, averages[name])
+        yield
+        for name, variable in trainer.network.weights.items():
+            start(session, variable, trained[name])
+
+    def variables(self) -> Variables:
+        """Return all variables that a training needs to continue, by name."""
+        values: Variables = self._session.run(self._trainer.state)
+        return values
+
+    def checkpoint_variables(self) -> Variables:
+        """Return the weights, or their averages, and their momentum as the original saves them.
+
+        Hidden units that are not in use are 0, and so is momentum if the optimizer has none.
+        """
+        trainer, trained = self._trainer, self.variables()
+        values: Variables = {}
+        for name, shape in checkpoint.weight_shapes().items():
+            weight: Any = trainer.averages.get(name, trainer.state[name])
+            values[name] = _padded(trained[weight.op.name], shape)
+            momentum = trained.get(f"{name}/Momentum")
+            values[f"{name}/Momentum"] = (
+                np.zeros(shape, np.float32) if momentum is None else _padded(momentum, shape)
+            )
+        return values
+
+
+def _padded(values: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return `values` with zeros appended to each axis up to `shape`."""
+    return np.pad(values, [(0, wanted - size) for wanted, size in zip(shape, values.shape)])

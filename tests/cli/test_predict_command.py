@@ -1,0 +1,83 @@
+"""`gudi predict`, from photos to lines, JSON and annotated copies."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import pytest
+from conftest import call_gudi
+
+
+@pytest.fixture(autouse=True)
+def _the_checkpoint_that_comes_with_gudi(monkeypatch):
+    """Keep the tests from loading a large one: they are about photos, not about networks."""
+    monkeypatch.delenv("GUDI_CHECKPOINT", raising=False)
+
+
+def contents(folder):
+    """Return the content of all files below a folder by their paths."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_each_face_is_a_line_and_each_photo_an_annotated_copy(photos, tmp_path):
+    (photos / "bad.jpg").write_text("no picture")
+    (photos / "one.jpg").rename(photos / f"{'ü' * 125}.jpg")
+    before = contents(photos)
+    done = call_gudi("predict", "photos", cwd=tmp_path)
+    assert done.returncode == 3
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    names = ["photos/below/one.png", *["photos/two.bmp"] * 2, f"photos/{'ü' * 125}.jpg"]
+    assert [line[0] for line in lines] == names
+    for _, *box, emotion, probability in lines:
+        assert all(value.isdigit() for value in box)
+        assert emotion.isalpha()
+        assert 1 / 7 < float(probability) <= 1
+    no_face, failed, annotated = done.stderr.splitlines()
+    assert no_face == "photos/none.jpg: no face"
+    assert failed.startswith("gudi: error: photos/bad.jpg: ")
+    assert annotated == "annotated photos: predicted"
+    copies = sorted(path.name for path in (tmp_path / "predicted").iterdir())
+    assert copies[:2] == ["one.emotions.png", "two.emotions.bmp"]
+    assert len(copies) == 3
+    copy = cv2.imread(str(tmp_path / "predicted" / "two.emotions.bmp"))
+    assert (copy == (255, 0, 0)).all(axis=2).any(), "no box is drawn"
+    assert contents(photos) == before
+
+
+def test_json_has_all_probabilities(photos, tmp_path):
+    done = call_gudi(
+        "predict", "--json", "--no-annotate", "photos/two.bmp", "photos/none.jpg", cwd=tmp_path
+    )
+    two, none = json.loads(done.stdout)
+    assert (two["source"], two["status"], two["width"]) == ("photos/two.bmp", "ok", 500)
+    assert len(two["faces"]) == 2
+    for face in two["faces"]:
+        assert face["confidence"] == max(face["probabilities"].values())
+        assert next(iter(face["probabilities"])) == "angry"
+    assert (none["status"], none["faces"], none["error"]) == ("no_face", [], None)
+    assert not (tmp_path / "predicted").exists()
+
+
+def test_annotated_copies_beside_the_photos_are_predicted_only_by_name(photos):
+    before = contents(photos)
+    for _ in range(2):
+        done = call_gudi("predict", ".", "--out", ".", cwd=photos)
+        assert len(done.stdout.splitlines()) == 4, done.stderr
+    after = contents(photos)
+    assert {path: after[path] for path in before} == before
+    # Two of the photos are called one.
+    assert sorted(path.name for path in after.keys() - before.keys()) == [
+        "one.emotions.jpg", "one.emotions.png", "two.emotions.bmp",
+    ]  # fmt: skip
+    done = call_gudi("predict", "one.emotions.jpg", "--no-annotate", cwd=photos)
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_the_largest_face_is_that_of_batch(photos, tmp_path):
+    arguments = ("photos/two.bmp", "--faces", "largest", "--no-annotate")
+    predicted = call_gudi("predict", *arguments, cwd=tmp_path)
+    call_gudi("batch", *arguments, "--no-report", "--out", "out", cwd=tmp_path)
+    (line,) = predicted.stdout.splitlines()
+    row = (tmp_path / "out" / "faces.csv").read_text().splitlines()[1].split(",")
+    assert line.split("\t")[1:6] == row[5:10]

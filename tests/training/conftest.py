@@ -1,0 +1,51 @@
+"""Data sets and trainings that several tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import call_gudi
+
+from training.helpers import QUICK, link_training, train_an_epoch, write_data
+
+
+@pytest.fixture
+def work(tmp_path) -> Path:
+    """A folder with a data set of 60 faces in `data/`."""
+    write_data(tmp_path / "data" / "sf=1.1_data")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished_training(tmp_path_factory) -> SimpleNamespace:
+    """A finished training: its folder, its 60 faces in `data`, and how the command ended."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_data(folder / "data" / "sf=1.1_data")
+    command = ("train", "--recipe", "augmented", *QUICK, "--epochs", "12")
+    ended = call_gudi(*command, cwd=folder)
+    assert ended.returncode == 0, ended.stderr
+    return SimpleNamespace(ended=ended, data=folder / "data", out=folder / "checkpoints")
+
+
+@pytest.fixture
+def finished(finished_training, work) -> Path:
+    """A copy of the finished training, in `checkpoints/` beside its faces in `data/`."""
+    return link_training(finished_training.out, work / "checkpoints")
+
+
+@pytest.fixture(scope="session")
+def interrupted_training(tmp_path_factory) -> Path:
+    """A training with the original's recipe that was interrupted after at least an epoch."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    write_data(folder / "data" / "sf=1.1_data")
+    ended = train_an_epoch(folder, "checkpoints", *QUICK)
+    assert ended.returncode == 130, ended.stderr
+    return folder / "checkpoints"
+
+
+@pytest.fixture
+def interrupted(interrupted_training, work) -> Path:
+    """A copy of the interrupted training, in `checkpoints/` beside its faces in `data/`."""
+    return link_training(interrupted_training, work / "checkpoints")

@@ -1,0 +1,58 @@
+"""Order, targets and batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gudi.predictor import Predictor
+from gudi.progress import Progress
+from gudi.training.batches import batches, epoch_order, face_targets, teacher_predictions
+from gudi.training.dataset import load
+from gudi.training.settings import settings_for
+
+
+def test_each_epoch_shows_all_faces_in_another_order():
+    labels, settings = np.arange(50) % 7, settings_for("original", {})
+    first, second = (epoch_order(labels, settings, epoch) for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert list(first) != list(second)
+    np.testing.assert_array_equal(first, epoch_order(labels, settings, 0))
+
+
+def test_balanced_order_shows_rare_classes_as_often_as_the_most_frequent():
+    labels = np.repeat([0, 1], [40, 10])
+    order = epoch_order(labels, settings_for("original", {"balance": 1.0}), 0)
+    np.testing.assert_array_equal(np.bincount(labels[order]), [40, 40])
+
+
+@pytest.mark.parametrize("variation", [0.0, 1.0])
+def test_resumed_epoch_continues_with_the_same_batches(work, variation):
+    data = load(work / "data")
+    settings = settings_for("original", {"batch_size": 8, "variation": variation})
+    order = epoch_order(data.labels, settings, 3)
+    targets = face_targets(data.labels, 0.0)
+    every = list(batches(data, targets, order, settings, epoch=3))
+    rest = list(batches(data, targets, order, settings, epoch=3, first=5))
+    assert [len(faces) for faces, _ in every] == [8] * 7 + [4]
+    assert len(rest) == 3
+    for (faces, labels), (again, labels_again) in zip(every[5:], rest):
+        np.testing.assert_array_equal(faces, again)
+        np.testing.assert_array_equal(labels, labels_again)
+    faces, labels = every[0]
+    assert (faces.dtype, faces.shape) == (np.float32, (8, 48, 48, 1))
+    np.testing.assert_array_equal(labels.argmax(axis=1), data.labels[order[:8]])
+
+
+def test_teachers_predictions_are_half_of_each_label(work, made):
+    data = load(work / "data")
+    predictions = teacher_predictions(str(made[0]), data, "cpu", Progress())
+    with Predictor(made[0], "cpu") as predictor:
+        mirrored = np.ascontiguousarray(data.faces[:, :, ::-1])
+        expected = (predictor.predict(data.faces) + predictor.predict(mirrored)) / 2
+    np.testing.assert_allclose(predictions, expected, atol=1e-6)
+    targets = face_targets(data.labels, 0.07, predictions)
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(
+        targets[1], 0.5 * predictions[1] + 0.005 + 0.465 * np.eye(7)[1], 1e-5
+    )
