@@ -5,13 +5,13 @@
     python benchmarks/faults.py poison [--items 5000] [--rounds 3]
     python benchmarks/faults.py signals --inputs DIR [--count 200]
 
-kills   Runs are killed (SIGKILL, parent and workers) at random moments and begun again until
-        --count were killed; whenever one gets to its end, the folder is begun anew. Each time it
-        ends its tables have to be those of a run that nobody disturbed. Prints how many inputs
-        were reported done more than once, too.
-damage  Photos and videos of DIR are damaged at random (bytes changed, cut out, put in, repeated,
-        the end cut off) and laid among 200 good photos. All good ones have to keep their rows, all
-        damaged ones to be accounted for, and the run to end with exit code 0 or 3.
+kills   Runs are killed (SIGKILL, parent and workers) at random moments and resumed, until --count
+        runs have been killed. Whenever a run finishes, its tables must equal those of an
+        undisturbed run, and the next run starts in a new folder. Also prints how many inputs were
+        processed more than once.
+damage  Photos and videos of DIR are damaged at random (bytes changed, removed, inserted, repeated,
+        the end cut off) and put among 200 good photos. All good photos must keep their rows, all
+        damaged inputs must have a row, and the run must end with exit code 0 or 3.
 poison  --items items of 10 ms of processor time each go through two workers, and then, in turn,
         once more with one in a hundred that kills its worker. Those have to fail, all others to
         come back with their values. Prints what the deaths cost.
@@ -81,9 +81,9 @@ def kills(options: argparse.Namespace) -> None:
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         whole, out = Path(folder, "whole"), Path(folder, "out")
-        began = time.monotonic()
+        started = time.monotonic()
         run(options.inputs, whole)
-        length = time.monotonic() - began
+        length = time.monotonic() - started
         log, logged = Path(folder, "log"), ("--log-json", Path(folder, "log"))
         killed = finished = 0
         while killed < options.count:
@@ -104,40 +104,40 @@ def kills(options: argparse.Namespace) -> None:
             check(whole, out)
         inputs = len(rows(whole / "files.csv"))
         print(
-            f"{killed} runs killed, {finished} times to the end: tables and {pictures(whole)} "
-            f"pictures those of an undisturbed run ({length:.0f} s); of {finished * inputs} inputs "
-            f"{done(log) - finished * inputs} were looked at again"
+            f"{killed} runs killed, {finished} finished: tables and {pictures(whole)} pictures "
+            f"equal those of an undisturbed run ({length:.0f} s); of {finished * inputs} inputs, "
+            f"{count_finished(log) - finished * inputs} were processed again"
         )
 
 
-def done(log: Path) -> int:
-    """Return how often an input was reported done; a line that a kill has cut tells of none."""
+def count_finished(log: Path) -> int:
+    """Return how often an input was reported finished. A line cut off by a kill does not count."""
     events = [line for line in log.read_text().splitlines() if line.endswith("}")]
     return sum('"item", "stage": "inputs"' in event for event in events)
 
 
 def check(whole: Path, out: Path) -> None:
     if tables(whole) != tables(out) or pictures(whole) != pictures(out):
-        sys.exit(f"the results in {out} are not those of an undisturbed run")
+        sys.exit(f"the results in {out} differ from those of an undisturbed run")
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:
-    """Return `content` with one to four things done to it."""
+    """Return `content` with one to four random changes."""
     data = bytearray(content)
     for _ in range(chance.randint(1, 4)):
-        at, length = chance.randrange(len(data)), chance.randint(1, 2 ** chance.randint(0, 12))
+        start, length = chance.randrange(len(data)), chance.randint(1, 2 ** chance.randint(0, 12))
         kind = chance.randrange(5)
         if kind == 0:
-            for place in range(at, min(at + length, len(data))):
-                data[place] ^= chance.randrange(256)
+            for position in range(start, min(start + length, len(data))):
+                data[position] ^= chance.randrange(256)
         elif kind == 1:
-            del data[at : at + length]
+            del data[start : start + length]
         elif kind == 2:
-            data[at:at] = chance.randbytes(length)
+            data[start:start] = chance.randbytes(length)
         elif kind == 3:
-            data[at:at] = data[max(0, at - length) : at]
-        elif at > 0:
-            del data[at:]
+            data[start:start] = data[max(0, start - length) : start]
+        elif start > 0:
+            del data[start:]
     return bytes(data) or b"\0"
 
 
@@ -161,16 +161,16 @@ def damage(options: argparse.Namespace) -> None:
                 (mixed / "bad" / f"{number:05}{path.suffix}").write_bytes(content)
         plain = ("--no-annotate", "--no-report", "--timeout", "60", "--every", "5")
         run(good, Path(folder, "alone"), *plain)
-        began = time.monotonic()
+        started = time.monotonic()
         code = run(mixed, Path(folder, "out"), *plain)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - started
         for name in TABLES:
             alone, found = (
                 [row for row in rows(Path(folder, out, name)) if "/good/" in row["source"]]
                 for out in ("alone", "out")
             )
             if alone != found:
-                sys.exit(f"rows of good photos in {name} have changed")
+                sys.exit(f"rows of good photos changed in {name}")
         table = [row for row in rows(Path(folder, "out", "files.csv")) if "/bad/" in row["source"]]
         if len(table) != len(list((mixed / "bad").iterdir())):
             sys.exit("damaged inputs are missing in files.csv")
