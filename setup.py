@@ -38,6 +38,7 @@ setup(
         "gudi": ["py.typed"],
         "gudi.checkpoint": ["default.gudi"],
         "gudi.drawing.emoji": ["*.png"],
+        "gudi.detection": ["*.pyi"],
         "gudi.report": ["page.*"],
     },
     python_requires=">=3.10,<3.14",
@@ -49,6 +50,7 @@ setup(
         "joblib>=1.4",
         "matplotlib>=3.8",
         "numpy>=2.0",
+        "onnxruntime>=1.19",  # predicts on CPUs
         # Until 4.10 a photo that is cut short counts as whole; 5.0 has no CascadeClassifier.
         "opencv-python>=4.11,<5",
         "psutil>=5.9",  # ends worker processes with all that they started
@@ -70,9 +72,9 @@ setup(
         "parquet": ["pyarrow>=17"],
         "test": [
             "distributed>=2024.8",
+            "import-linter>=2.1",
             "mypy>=1.15",
             "onnx>=1.17",
-            "onnxruntime>=1.19",
             "pandas>=2.2",
             "pandas-stubs>=2.2",
             "pyarrow>=17",

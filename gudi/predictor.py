@@ -80,7 +80,9 @@ class Predictor:
         self.checkpoint = checkpoint.source
         self.recovered = checkpoint.recovered
         self.fingerprint = checkpoint.fingerprint
-        self._loaded: Engine | None = open_engine(self.engine, checkpoint.values, device, threads)
+        self._loaded: Engine | None = open_engine(
+            self.engine, checkpoint.values, device, threads, batch_size
+        )
         self.device: str = self._loaded.device
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -21,6 +21,9 @@ from gudi.predictor import Predictor
 from gudi.results.records import top_emotion
 from gudi.settings import DetectionSettings, FrameSelection
 
+# Few pictures have more faces. A larger size would take more memory and more time to load.
+BATCH_SIZE = 32
+
 # What a caller may pass as a picture: a path, or pixels.
 Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
 
@@ -116,7 +119,7 @@ class Recognizer:
             max_side=max_side,
         )
         self._predictor = Predictor(
-            checkpoint, device, emotions=emotions, network=network, engine=engine
+            checkpoint, device, BATCH_SIZE, emotions, network, engine=engine
         )
         self.emotions = self._predictor.emotions
         self.checkpoint = self._predictor.checkpoint

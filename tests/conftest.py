@@ -12,6 +12,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -207,16 +208,52 @@ def checkpoint(made, tmp_path) -> Path:
     return folder / NAME
 
 
-@pytest.fixture
-def photos(tmp_path) -> Path:
-    """A folder with four good photos: one face, one face in a folder below, two faces, none."""
-    folder = tmp_path / "photos"
+def make_photos(folder: Path) -> Path:
+    """Make a folder of four photos: one face, one face in a folder below, two faces, none."""
     save(folder / "one.jpg", draw_face())
     save(folder / "below" / "one.png", draw_face(120, 200, 260, 30, 60))
     two = np.hstack([draw_face(120, 250, 300, 40, 60), draw_face(120, 250, 300, 60, 80)])
     save(folder / "two.bmp", two)
     save(folder / "none.jpg", np.full((100, 120, 3), 128, np.uint8))
     return folder
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """The folder that `make_photos` makes."""
+    return make_photos(tmp_path / "photos")
+
+
+class FinishedRun(NamedTuple):
+    """A finished run of `gudi batch photos --out results --crops` with gudi's own checkpoint.
+
+    Attributes:
+        photos: the folder that `make_photos` makes; the command ran in its parent.
+        out: the result folder. Tests only read it.
+        done: what the command printed.
+    """
+
+    photos: Path
+    out: Path
+    done: subprocess.CompletedProcess
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> FinishedRun:
+    """A finished run that tests only read."""
+    folder = tmp_path_factory.mktemp("finished")
+    photos = make_photos(folder / "photos")
+    done = call_gudi("batch", "photos", "--out", "results", "--crops", cwd=folder)
+    return FinishedRun(photos, folder / "results", done)
+
+
+@pytest.fixture(scope="session")
+def predictor():
+    """gudi's own network on the CPU, in batches of eight faces."""
+    from gudi.predictor import Predictor
+
+    with Predictor(device="cpu", batch_size=8) as opened:
+        yield opened
 
 
 def small_face(seed: int = 0) -> np.ndarray:
@@ -254,3 +291,17 @@ def browser():
     browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
     yield browser
     browser.quit()
+
+
+@pytest.fixture
+def make_files(tmp_path):
+    """A function that makes this many small files, `photos/00.jpg` and so on, and returns them."""
+
+    def make(count: int) -> list[Path]:
+        paths = [tmp_path / "photos" / f"{number:02}.jpg" for number in range(count)]
+        for path in paths:
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(path.name.encode())
+        return paths
+
+    return make

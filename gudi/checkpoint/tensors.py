@@ -69,10 +69,10 @@ class TensorFile(Protocol):
         """Verify the variable `name` as `read` does, without returning it."""
 
 
-def aligned(shape: tuple[int, ...], dtype: str, *, zeros: bool = False) -> Array:
-    """Return an array that starts on a multiple of `ALIGNMENT`: uninitialised, or of `zeros`."""
+def aligned(shape: tuple[int, ...], dtype: str) -> Array:
+    """Return an uninitialised array that starts on a multiple of `ALIGNMENT`."""
     size = size_in_bytes(shape, dtype)
-    memory = (np.zeros if zeros else np.empty)(size + ALIGNMENT, np.uint8)
+    memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size].view(dtype).reshape(shape)
 

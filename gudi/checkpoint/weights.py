@@ -13,6 +13,7 @@ import numpy as np
 
 from gudi.checkpoint.formats import open_checkpoint
 from gudi.checkpoint.networks import StoredNetwork, find_networks, trained, weight_shapes
+from gudi.checkpoint.packed import PackedFile
 from gudi.checkpoint.tensors import Array, Tensor, TensorFile
 from gudi.constants import EMOTIONS
 from gudi.errors import CheckpointCorrupt, CheckpointForeign
@@ -29,7 +30,8 @@ class Weights:
         source: the checkpoint's prefix.
         fingerprint: a hash of names, shapes and checksums, in hexadecimal. The same network has the
             same one, whatever its files are named and whatever else they contain.
-        values: float32 arrays by the network's variable names.
+        values: float32 arrays by the network's variable names. The last hidden units may be missing
+            if they are never active.
         recovered: "", or how an incomplete checkpoint was made usable.
     """
 
@@ -60,7 +62,7 @@ def load(
         CheckpointError: the checkpoint cannot be used.
     """
     file = open_checkpoint(path)
-    return read_weights(file, choose_network(file, len(emotions), network))
+    return read_weights(file, choose_network(file, len(emotions), network), used_units=True)
 
 
 def choose_network(
@@ -100,15 +102,22 @@ def choose_network(
     return network
 
 
-def read_weights(file: TensorFile, network: StoredNetwork) -> Weights:
+def read_weights(file: TensorFile, network: StoredNetwork, *, used_units: bool = False) -> Weights:
     """Read the weights of `network` and nothing else: no optimizer slots, no counters.
+
+    Args:
+        file: an open checkpoint.
+        network: a network in it.
+        used_units: the last hidden units may be missing if they are never active.
 
     Raises:
         CheckpointCorrupt: a checksum is wrong, or values are not finite.
     """
+    packed = file if used_units and isinstance(file, PackedFile) else None
+    used = packed.read_used_units() if packed else {}
     values, digest = {}, hashlib.sha256()
     for name, stored in network.names.items():
-        tensor, crc = file.read(stored)
+        tensor, crc = (used[stored], packed.checksums[stored]) if packed else file.read(stored)
         # A single NaN or infinity makes the sum non-finite, and real weights do not add up to 1e38.
         with np.errstate(invalid="ignore", over="ignore"):
             total = tensor.sum()
@@ -117,7 +126,7 @@ def read_weights(file: TensorFile, network: StoredNetwork) -> Weights:
                 f"{file.prefix}: {stored} contains NaN or infinite values, so its training "
                 "diverged; use an earlier checkpoint"
             )
-        digest.update(f"{name} {tensor.shape} {crc:08x}\n".encode())
+        digest.update(f"{name} {file.tensors[stored].shape} {crc:08x}\n".encode())
         values[name] = tensor
     return Weights(file.prefix, digest.hexdigest(), values, file.recovered)
 

@@ -256,7 +256,7 @@ def _describe_networks(networks: Sequence[InspectedNetwork]) -> list[str]:
 def _describe_use(*, usable: bool, verified: bool) -> str:
     if not usable:
         return "cannot use it"
-    return "can use it" if verified else "can use it (its data is unread; --verify reads it)"
+    return "can use it" if verified else "can use it (data not verified; --verify reads all of it)"
 
 
 def count(number: int, noun: str) -> str:

@@ -18,9 +18,9 @@ from gudi.errors import PhotoError
 
 EYE_CASCADE = "haarcascade_eye_tree_eyeglasses.xml"
 
-# OpenCV's cascade needs about 48 bytes of memory per pixel that it searches, and its 32-bit offsets
-# overflow (a segmentation fault) somewhere between 256 and 324 megapixels. At this limit a worker
-# needs 6 GB. Pictures from today's cameras are smaller.
+# OpenCV's own search, without the compiled one, needs about 48 bytes of memory per pixel, and
+# its 32-bit offsets overflow (a segmentation fault) between 256 and 324 megapixels. At this
+# limit a worker needs 6 GB. Pictures from today's cameras are smaller.
 MAX_SEARCHED_PIXELS = 120_000_000
 
 

@@ -84,6 +84,7 @@ def open_engine(
     weights: Mapping[str, npt.NDArray[np.float32]],
     device: str = "auto",
     threads: int | None = None,
+    batch_size: int = 256,
 ) -> Engine:
     """Return an engine with the network that has these weights.
 
@@ -92,6 +93,7 @@ def open_engine(
         weights: by their names in the network; hidden units that are never active are removed.
         device: `auto`, `cpu`, `gpu` or `gpu:N`.
         threads: CPU threads to use; None for one per CPU.
+        batch_size: how many faces the engine usually gets at a time.
 
     Raises:
         DeviceError: the device is not available.
@@ -101,7 +103,7 @@ def open_engine(
     if name == ONNX:
         from gudi.engines.onnx import OnnxEngine
 
-        return OnnxEngine(active, threads)
+        return OnnxEngine(active, threads, batch_size)
     from gudi.engines.tensorflow import TensorFlowEngine
 
     return TensorFlowEngine(active, device, threads)

@@ -12,6 +12,13 @@ from gudi.engines.onnx_model import INPUTS, OUTPUT, build_model, network_tensors
 
 ERRORS_ONLY = 3  # ONNX Runtime's level of messages
 
+# Faces in one pass. More are no faster, and each takes about 1 MB.
+PASS_SIZE = 64
+
+# From this batch size it pays to store the large matrix once more, in the order of the computation:
+# batches take 10% less time, but loading takes longer and 75 MB more for the shipped checkpoint.
+PREPACKED_BATCH = 64
+
 
 class OnnxEngine:
     """The network in ONNX Runtime.
@@ -22,16 +29,21 @@ class OnnxEngine:
     Args:
         weights: by their names in the network.
         threads: CPU threads to use; None for one per CPU.
+        batch_size: how many faces `predict` usually gets.
     """
 
     name, device, same_bits = "onnx", "/CPU:0", True
 
-    def __init__(self, weights: Mapping[str, npt.NDArray[np.float32]], threads: int | None) -> None:
+    def __init__(
+        self, weights: Mapping[str, npt.NDArray[np.float32]], threads: int | None, batch_size: int
+    ) -> None:
         # The session keeps the arrays that it is given. Inside the model they would be copied.
         tensors = network_tensors(weights)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = threads or 0
+        if batch_size < PREPACKED_BATCH:
+            options.add_session_config_entry("session.disable_prepacking", "1")
         options.add_external_initializers(
             list(tensors),
             [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in tensors.values()],
@@ -45,8 +57,11 @@ class OnnxEngine:
         """Return the probabilities of `faces`, see `gudi.engines.Engine`."""
         if self._session is None:
             raise RuntimeError("this engine is closed")
-        (probabilities,) = self._session.run([OUTPUT], {INPUTS["float32"]: faces})
-        return np.asarray(probabilities, np.float32)
+        passes = [
+            self._session.run([OUTPUT], {INPUTS["float32"]: faces[start : start + PASS_SIZE]})[0]
+            for start in range(0, len(faces), PASS_SIZE)
+        ]
+        return np.concatenate(passes, dtype=np.float32)
 
     def close(self) -> None:
         """Release the memory."""

@@ -152,8 +152,8 @@ class _Merge:
             counts = other.sources.status_counts()
             if unfinished := counts.pop(None, 0):
                 self._progress.note(
-                    f"{folder} is not finished: {unfinished} of its inputs are missing from "
-                    "the merged folder"
+                    f"{folder} is not finished: the merged folder lacks {unfinished:,} of its "
+                    "inputs"
                 )
             self._progress.start(str(folder), counts.total())
             for record in other.sources.finished():

@@ -17,6 +17,7 @@ from typing import Any
 
 import jobs
 from gudi import checkpoint
+from gudi.detection.haar import implementation
 from gudi.errors import ExitCode, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, folder_lock
 from gudi.media.sources import Source
@@ -228,9 +229,8 @@ class _Listing:
         ledger = self._open(folder.ledger)
         if excluded := ledger.sources.count_excluded():
             self._progress.note(
-                f"{excluded:,} inputs that earlier runs finished are not among the inputs any "
-                "more: tables and pictures no longer include them (the ledger keeps them in case "
-                "they come back)"
+                f"finished by earlier runs but no longer among the inputs: {excluded:,}; tables "
+                "and pictures no longer include them (the ledger keeps them in case they come back)"
             )
         return ledger
 
@@ -326,6 +326,12 @@ class _Run:
         if not pending:
             return
         self.record.device = None  # was that of an earlier run
+        self.record.face_search = implementation()
+        if self.settings.debug:
+            self.progress.note(
+                f"faces are detected by {self.record.face_search}, and predicted by "
+                f"{self.settings.engine}"
+            )
         with (
             self._workers(pending) as workers,
             self._predictor() as predictor,

@@ -101,6 +101,7 @@ class RunRecord:
         checkpoint: what predicted.
         versions: of Python and of the packages that results depend on.
         device: TensorFlow's name of the device; None if workers predicted or nothing was.
+        face_search: what searched for faces: gudi's compiled search, or OpenCV's classifier.
         counts: None until the run ends.
         emotion_counts: number of faces by top emotion; None until the run ends.
         seconds: wall-clock time by stage (`startup`, `inputs`, `pictures`); None until known.
@@ -118,6 +119,7 @@ class RunRecord:
     checkpoint: CheckpointRecord
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str | None = None
+    face_search: str | None = None
     counts: RunCounts | None = None
     emotion_counts: Mapping[str, int] | None = None
     seconds: Mapping[str, float] | None = None
@@ -136,8 +138,8 @@ class RunRecord:
         return content
 
     def keep_last_work(self, earlier: RunRecord) -> None:
-        """Keep device and times of an earlier run until this one processes something."""
-        self.device = earlier.device
+        """Keep what did the work of an earlier run, and its times, until this one does some."""
+        self.device, self.face_search = earlier.device, earlier.face_search
         self.seconds, self.processor_seconds = earlier.seconds, earlier.processor_seconds
 
 
@@ -186,6 +188,7 @@ def read_run_record(folder: Path) -> RunRecord | None:
         failure=_text(content.get("failure")) or "",
         started=_text(content.get("started")) or "",
         device=_text(content.get("device")),
+        face_search=_text(content.get("face_search")),
         counts=_counts(content.get("counts")),
         emotion_counts=_values(content.get("emotion_counts"), int) or None,
         seconds=_values(content.get("seconds"), float) or None,

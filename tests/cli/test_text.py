@@ -10,7 +10,7 @@ import pytest
 from gudi.cli.text import count, describe_merge, describe_prepared, describe_run
 from gudi.pipeline.merge import MergeReport
 from gudi.pipeline.run import RunReport
-from gudi.training.prepare import Prepared
+from gudi.training.prepare import RowCounts
 
 OUT = Path("results")
 
@@ -90,7 +90,7 @@ def test_summary_of_a_merge():
 
 
 def test_summary_of_a_data_set_lists_ten_of_the_skipped_rows():
-    found = Prepared(
+    found = RowCounts(
         rows=20,
         faces=7,
         no_face=1,

@@ -32,8 +32,8 @@ def test_faces_and_labels_are_the_originals_in_the_order_of_the_rows(tmp_path):
     write_fer(tmp_path / "fer2013.csv", rows)
     ended = run_gudi("prepare", "fer", "fer2013.csv", cwd=tmp_path)
     assert (ended.returncode, ended.stdout) == (0, "data/sf=1.1_data\n")
-    assert "69 faces of 70 rows" in ended.stderr
-    assert "no face: 1 row\n" in ended.stderr
+    assert "69 faces from 70 rows" in ended.stderr
+    assert "1 row without a face\n" in ended.stderr
     images, labels = read_prepared(tmp_path / "data" / "sf=1.1_data")
     assert images.shape == (69, 48, 48)
     assert labels.tolist() == [number % 7 for number in range(70) if number != 3]
@@ -125,7 +125,7 @@ def test_unusable_rows_are_counted_and_listed(tmp_path):
     assert summary["reasons"][:-1] == expected
     assert summary["reasons"][-1].startswith("row 19: it has 2 columns, not 3")
     assert (summary["rows"], summary["faces"], summary["rejected"]) == (18, 2, 16)
-    assert "unusable: 16 rows" in ended.stderr
+    assert "16 rows skipped:" in ended.stderr
     assert "row 3: the emotion 7" in ended.stderr
     assert "and 6 more, see sf=1.1_data.json" in ended.stderr
 

@@ -1,0 +1,63 @@
+"""The inputs of a run: shards, and what is refused or skipped."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from gudi.errors import InputError
+from gudi.media.sources import Source
+from gudi.pipeline.listing import check_outside, describe_skipped, in_shard, list_sources
+
+
+def photo(path):
+    return Source(str(path), str(path), "image")
+
+
+def test_each_source_is_in_exactly_one_shard():
+    sources = [photo(f"photos/{number}.jpg") for number in range(200)]
+    for count in (1, 2, 7):
+        shards = [
+            [source for source in sources if in_shard(source, (number, count))]
+            for number in range(1, count + 1)
+        ]
+        assert sum(map(len, shards)) == 200
+        assert set().union(*shards) == set(sources)
+        assert min(map(len, shards)) > 200 / count / 2
+    assert in_shard(sources[0], None)
+
+
+def test_shard_depends_on_the_name_and_not_on_the_path():
+    names = ("photos/below/one.png", "photos/none.jpg", "photos/one.jpg", "photos/two.bmp")
+    # As earlier versions and other machines decide.
+    parts = [in_shard(Source(name, f"/anywhere/{name}", "image"), (1, 2)) for name in names]
+    assert parts == [True, True, True, False]
+
+
+def test_inputs_without_photos_are_an_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").touch()
+    with pytest.raises(
+        InputError, match=r"no photos or videos in .*: searched all folders .*\.avi"
+    ):
+        list(list_sources([str(tmp_path)]))
+    with pytest.raises(InputError, match="no photos or videos in an empty list"):
+        list(list_sources([]))
+
+
+def test_inputs_in_the_result_folder_are_refused(tmp_path):
+    out, link = tmp_path / "out", tmp_path / "link"
+    out.mkdir()
+    link.symlink_to(out)
+    for path in (out / "one.jpg", link / "annotated" / "one.jpg"):
+        with pytest.raises(InputError, match="lies in the folder for the results, --out"):
+            check_outside(photo(path), out)
+    for path in (tmp_path / "output" / "one.jpg", tmp_path / "one.jpg"):
+        check_outside(photo(path), out)
+
+
+def test_most_frequent_suffixes_of_skipped_files_are_named():
+    skipped = Counter({".txt": 2000, "": 9, ".a": 8, ".b": 7, ".c": 6, ".d": 5, ".e": 4})
+    text = describe_skipped(skipped)
+    assert "(2,000 .txt, 9 without a suffix, 8 .a, 7 .b, 6 .c, 9 others); to process" in text

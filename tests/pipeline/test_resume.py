@@ -1,0 +1,254 @@
+"""Runs into a folder that holds results already: resume, refuse, retry, restart."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from clips import write_video
+from conftest import FinishedRun, call_gudi, draw_face, make_photos, save
+from earlier_version import Entry, Part, write_folder
+from result_folders import (
+    make_result_folder,
+    names_below,
+    photo_result,
+    read_record,
+    read_rows,
+    read_tables,
+    rows_by_name,
+)
+
+from gudi import checkpoint
+from gudi.pipeline.dry_run import dry_run
+from gudi.results.run_record import read_run_record
+from gudi.settings import PICTURE, THUMBNAIL, RunSettings
+
+TABLES_ONLY = ("--no-annotate", "--no-report")
+
+
+@pytest.fixture(scope="module")
+def resumable(tmp_path_factory):
+    """A finished run that tests may resume, as long as nothing is left to do."""
+    folder = tmp_path_factory.mktemp("resumable")
+    photos = make_photos(folder / "photos")
+    done = call_gudi("batch", photos, "--out", folder / "out")
+    return FinishedRun(photos, folder / "out", done)
+
+
+def resume(run, *options, inputs=None):
+    return call_gudi("batch", *(inputs or [run.photos]), "--out", run.out, *options)
+
+
+def test_nothing_is_processed_twice(resumable):
+    tables, worked = read_tables(resumable.out), read_record(resumable.out)
+    # A shell makes many inputs of a pattern.
+    many = [resumable.photos, *[resumable.photos / "one.jpg"] * 20_000]
+    more = resume(resumable, inputs=many)
+    assert more.returncode == 0, more.stderr
+    assert read_record(resumable.out)["more_inputs"] == 19_901
+    again = resume(resumable)
+    assert again.returncode == 0, again.stderr
+    assert "4 photos finished by earlier runs" in again.stderr
+    idle = read_record(resumable.out)
+    assert (idle["counts"]["earlier"], idle["counts"]["processed"]) == (4, 0)
+    for name in ("device", "seconds", "processor_seconds"):
+        assert idle[name] == worked[name]
+    assert read_tables(resumable.out) == tables
+
+
+def test_other_settings_are_refused(resumable):
+    tables = read_tables(resumable.out)
+    refused = resume(resumable, "--min-face", "40", "--crops")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "(min_face was 0, now 40; crops was False, now True)" in refused.stderr
+    assert "--restart" in refused.stderr
+    other = resume(resumable, "--shard", "2/2")
+    assert (other.returncode, "shard was 1/1, now 2/2" in other.stderr) == (1, True)
+    assert read_tables(resumable.out) == tables
+
+
+def test_results_without_their_ledger_are_refused(resumable, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(resumable.out, out)
+    (out / "ledger.sqlite").unlink()
+    done = call_gudi("batch", resumable.photos, "--out", out)
+    assert done.returncode == 1
+    assert "the ledger to resume from (ledger.sqlite) is missing" in done.stderr
+    (out / "files.csv").unlink()  # a run that was killed before it had listed its inputs
+    done = call_gudi("batch", resumable.photos, "--out", out, *TABLES_ONLY)
+    assert done.returncode == 0, done.stderr
+    assert read_tables(out) == read_tables(resumable.out)
+
+
+def test_new_changed_and_removed_photos_are_noticed(photos, tmp_path):
+    out = tmp_path / "out"
+    assert call_gudi("batch", photos, "--out", out).returncode == 0
+    shutil.copy(photos / "one.jpg", photos / "new.jpg")
+    save(photos / "below" / "one.png", draw_face(120, 280, 260, 90, 60))  # has changed
+    (photos / "one.jpg").unlink()
+    (photos / "two.bmp").touch()  # has another time, but the same content
+
+    later = call_gudi("batch", photos, "--out", out)
+
+    assert "2 photos finished by earlier runs" in later.stderr
+    gone = "note: finished by earlier runs but no longer among the inputs: 1; tables and pictures"
+    assert gone in later.stderr
+    assert len(read_rows(out / "faces.csv")) == 4
+    assert rows_by_name(out / "files.csv")["one.png"]["width"] == "280"
+    assert names_below(out / "annotated") == ["new.jpg", "one.png", "two.bmp"]
+    assert len(names_below(out / "thumbnails")) == 3
+    call_gudi("batch", photos, "--out", tmp_path / "whole", *TABLES_ONLY)
+    assert read_tables(out) == read_tables(tmp_path / "whole")
+
+
+def test_restart_removes_only_what_gudi_wrote(photos, tmp_path):
+    names = ("one.jpg", "two.bmp", "below/one.png")
+    out = make_result_folder(tmp_path / "out", [photo_result(photos / name) for name in names])
+    (out / "faces.csv").write_text("an earlier table")
+    (picture,) = (out / "annotated").rglob("one.jpg")
+    (below,) = (out / "annotated").rglob("below")
+    mine = [out / "my notes.txt", out / "ledger.sqlite.bak", picture.with_name("mine.jpg")]
+    for path in mine:
+        path.write_text("mine")
+    (out / "faces.parquet").write_bytes(b"somebody's own")
+    (photos / "one.jpg").unlink()
+    shutil.rmtree(photos / "below")
+
+    done = call_gudi("batch", photos, "--out", out, "--restart", "--format", "jsonl")
+
+    assert done.returncode == 0, done.stderr
+    assert "finished by earlier runs" not in done.stderr
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert (out / "faces.parquet").read_bytes() == b"somebody's own"
+    assert not picture.exists()
+    assert not below.exists()
+    assert sorted(os.listdir(picture.parent)) == ["mine.jpg", "two.bmp"]
+    assert len((out / "faces.jsonl").read_text().splitlines()) == 2
+
+
+def test_restart_removes_the_table_in_another_format(photos, tmp_path):
+    out = tmp_path / "out"
+    for options in ((), ("--restart", "--format", "jsonl")):
+        done = call_gudi("batch", photos / "none.jpg", "--out", out, *TABLES_ONLY, *options)
+        assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in out.glob("faces.*")) == ["faces.jsonl"]
+
+
+def test_restart_that_finds_no_inputs_keeps_the_old_results(resumable, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in resumable.out.rglob("*")}
+    (tmp_path / "empty").mkdir()
+    done = resume(resumable, "--restart", inputs=[tmp_path / "empty"])
+    assert (done.returncode, "no photos or videos" in done.stderr) == (1, True)
+    changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert changed <= {resumable.out}
+    assert set(resumable.out.rglob("*")) == set(before)
+
+
+def test_failed_photos_are_processed_again_only_on_request(photos, tmp_path):
+    bad, out = photos / "bad.jpg", tmp_path / "out"
+    bad.write_bytes(b"no picture")
+    command = ("batch", photos, "--out", out, *TABLES_ONLY)
+    assert call_gudi(*command).returncode == 3
+    assert "5 photos finished by earlier runs" in call_gudi(*command).stderr
+    estimate = dry_run([str(photos)], out, RunSettings(), retry_failed=True)
+    assert (estimate.photos.count, estimate.finished) == (1, 4)
+    done = call_gudi(*command, "--retry-failed")
+    assert done.returncode == 3
+    assert "4 photos finished by earlier runs" in done.stderr
+    shutil.copy(photos / "one.jpg", bad)
+    assert call_gudi(*command).returncode == 0
+
+
+@pytest.fixture
+def earlier_folder(photos, tmp_path):
+    """A folder that an earlier version of gudi was interrupted in, and the summary of that run.
+
+    Of its photos `none.jpg` and `two.bmp` were not processed, and one of two segments of a video.
+    """
+    write_video(photos / "film.mp4", [draw_face(100, 200, 180, 30, 30)] * 70, options={"g": "10"})
+    (photos / "bad.jpg").write_bytes(b"no picture")
+    first = Part([(5, 0.2, (1, 2, 30, 30))], 0, frames=64, end=2.52, size=(200, 180))
+    entries = [
+        Entry("photos/bad.jpg", status="failed", parts=[Part(size=(None, None))], error="damaged"),
+        Entry("photos/below/one.png", status="ok",
+              parts=[Part([(0, 0, (3, 4, 50, 50))], size=(200, 260))]),
+        Entry("photos/film.mp4", kind="video", parts=[first]),
+        Entry("photos/none.jpg"),
+        Entry("photos/one.jpg", status="ok", parts=[Part([(0, 0, (5, 6, 70, 70))])],
+              picture="photos/one.jpg", drawn=PICTURE | THUMBNAIL),
+        Entry("photos/two.bmp"),
+    ]  # fmt: skip
+    record = {
+        "state": "interrupted", "device": "/CPU:0", "failure": "",
+        "counts": {
+            "sources": 6, "ok": 2, "no_face": 0, "failed": 1, "not_reached": 3, "earlier": 0,
+            "looked": 67, "photos": 3, "videos": 0, "frames": 0, "faces": 2,
+        },
+        "emotion_counts": {"happy": 2},
+        "seconds": {"startup": 5.1, "inputs": 2.5},
+        "processor_seconds": {"decode": 0.5, "detect": 2.0, "predict": 0.3, "write": 0.01},
+    }  # fmt: skip
+    out = tmp_path / "results"
+    write_folder(out, tmp_path, entries, checkpoint.load().fingerprint, record)
+    (out / "annotated" / "photos").mkdir(parents=True)
+    (out / "annotated" / "photos" / "one.jpg").write_bytes(b"drawn earlier")
+    return out
+
+
+def test_folder_of_an_earlier_version_is_resumed(earlier_folder, tmp_path):
+    out = earlier_folder
+    assert read_run_record(out).counts.processed == 67
+    estimate = dry_run([str(tmp_path / "photos")], out, RunSettings())
+    assert (estimate.finished, estimate.photos.count, estimate.videos.count) == (3, 2, 1)
+
+    done = call_gudi("batch", "photos", "--out", "results", cwd=tmp_path)
+
+    assert done.returncode == 3, done.stderr
+    files, faces = rows_by_name(out / "files.csv"), read_rows(out / "faces.csv")
+    assert {name: (row["status"], row["faces"]) for name, row in files.items()} == {
+        "bad.jpg": ("failed", "0"), "film.mp4": ("ok", "7"), "none.jpg": ("no_face", "0"),
+        "one.jpg": ("ok", "1"), "one.png": ("ok", "1"), "two.bmp": ("ok", "2"),
+    }  # fmt: skip
+    assert (files["bad.jpg"]["error"], files["film.mp4"]["frames"]) == ("damaged", "70")
+    kept = [row for row in faces if row["happy"] == row["confidence"] == "1.000000"]
+    assert [(row["source"], row["frame"], row["time_s"], row["x"]) for row in kept] == [
+        ("photos/below/one.png", "", "", "3"),
+        ("photos/film.mp4", "5", "0.200", "1"),
+        ("photos/one.jpg", "", "", "5"),
+    ]
+    assert [row["frame"] for row in faces if "film" in row["source"]] == [
+        "5", "64", "65", "66", "67", "68", "69",
+    ]  # fmt: skip
+    assert (out / "annotated" / "photos" / "one.jpg").read_bytes() == b"drawn earlier"
+    assert names_below(out / "annotated") == ["film.mp4", "one.jpg", "one.png", "two.bmp"]
+    record = read_record(out)
+    assert record["counts"]["earlier"] == 3
+    assert record["counts"]["processed"] == 8
+    assert "looked" not in record["counts"]
+
+
+def test_idle_run_keeps_the_times_of_an_earlier_version(earlier_folder, photos, tmp_path):
+    finished = [photos / "bad.jpg", photos / "below", photos / "one.jpg"]
+    done = call_gudi("batch", *finished, "--out", earlier_folder, *TABLES_ONLY, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    record = read_record(earlier_folder)
+    assert record["device"] == "/CPU:0"
+    assert record["seconds"] == {"startup": 5.1, "inputs": 2.5}
+    assert record["processor_seconds"]["detect"] == 2.0
+    assert record["counts"]["earlier"] == 3
+
+
+def test_folder_of_an_earlier_version_is_merged(earlier_folder, tmp_path):
+    done = call_gudi("merge", "results", "--out", "merged", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "results is not finished: the merged folder lacks 3 of its inputs" in done.stderr
+    faces = read_rows(tmp_path / "merged" / "faces.csv")
+    assert [row["source"] for row in faces] == ["photos/below/one.png", "photos/one.jpg"]
+    np.testing.assert_array_equal([row["happy"] for row in faces], ["1.000000"] * 2)
+    (picture,) = (tmp_path / "merged" / "annotated").rglob("*.*")
+    assert picture.read_bytes() == b"drawn earlier"
+    record = read_record(tmp_path / "merged")
+    assert record["checkpoint"]["path"] == "/gudi/default.gudi"
+    assert record["settings"]["detection"]["min_neighbors"] == 5

@@ -1,0 +1,61 @@
+"""Workers: what they load, and how they predict."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+from conftest import call_gudi
+from result_folders import read_record, read_rows
+
+from gudi import checkpoint
+from gudi.constants import EMOTIONS
+from gudi.media.sources import Source
+from gudi.pipeline import workers
+from gudi.pipeline.process import ProcessSettings, WorkItem, process
+from gudi.settings import ALL_FRAMES, DetectionSettings, RunSettings
+
+
+def process_and_list_packages(path):
+    process(ProcessSettings(DetectionSettings(), ALL_FRAMES), WorkItem(Source(path, path, "image")))
+    return sorted({name.partition(".")[0] for name in sys.modules})
+
+
+def test_workers_that_only_detect_do_not_load_tensorflow(photos):
+    with workers.start_workers(RunSettings(), 2) as started:
+        for outcome in started.run(process_and_list_packages, [str(photos / "one.jpg")] * 4):
+            assert "cv2" in outcome.value
+            assert not {"tensorflow", "tflearn", "keras"} & set(outcome.value)
+
+
+def test_workers_predict_what_the_parent_predicts(photos, finished_run, tmp_path):
+    done = call_gudi(
+        "batch", "photos", "--out", "out", "--predict-in", "workers", "--crops", "--no-annotate",
+        "--no-report", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    by_parent, by_workers = (read_rows(each / "faces.csv") for each in (finished_run.out, out))
+    assert len(by_parent) == len(by_workers) == 4
+    for one, other in zip(by_parent, by_workers):
+        for name, value in one.items():
+            if name in (*EMOTIONS, "confidence"):
+                assert abs(float(value) - float(other[name])) < 1e-5
+            else:
+                assert value == other[name]
+    crops = [(each / "crops.npy").read_bytes() for each in (finished_run.out, out)]
+    assert crops[0] == crops[1]
+    assert np.load(out / "crops.npy").shape == (4, 48, 48)
+    assert read_record(out)["processor_seconds"]["predict"] > 0
+
+
+def test_worker_with_another_checkpoint_refuses_to_predict(made):
+    settings = RunSettings(predict_in="workers", device="cpu")
+    prediction = workers.worker_prediction(settings, checkpoint.load(made[0]))
+    assert workers._setup_error(prediction) == ""
+    other = dataclasses.replace(prediction, checkpoint=None)  # the one that gudi ships
+    different = "is not the checkpoint that the run was started with"
+    assert different in workers._setup_error(other)
+    missing = dataclasses.replace(prediction, checkpoint=str(made[0]) + "x")
+    assert "no checkpoint" in workers._setup_error(missing)
