@@ -153,4 +153,4 @@ def test_unusable_sources_and_folders_are_errors(made, faces, tmp_path):
 def test_options_for_a_csv_are_refused_for_a_data_set(faces, tmp_path):
     ended = call_gudi("evaluate", "faces", "--usage", "PublicTest", cwd=tmp_path)
     assert ended.returncode == 2
-    assert "--usage requires a csv as SOURCE" in ended.stderr
+    assert "--usage is for a csv file only" in ended.stderr

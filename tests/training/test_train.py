@@ -66,7 +66,7 @@ def test_finished_checkpoint_has_learned_and_is_complete(finished_training):
         probabilities = predictor.predict(data.faces)
     assert (probabilities.argmax(axis=1) == data.labels).mean() > 0.8
     file = checkpoints.open_checkpoint(out)
-    assert checkpoints.inspect(out, verify=True)["checksums"] == "good"
+    assert checkpoints.inspect(out, verify=True).checksums == "good"
     hidden = file.read("FullyConnected/W")[0]
     assert np.abs(hidden[:, :16]).min(axis=0).max() > 0
     assert not hidden[:, 16:].any()
@@ -196,7 +196,7 @@ def test_killed_training_loses_an_epoch_at_most(work):
     assert f"cannot use {newest.relative_to(work)}" in ended.stderr
     assert [int(row["epoch"]) for row in curve(out)] == list(range(1, known + 2))
     assert not list(out.glob(".gudi-*"))
-    assert checkpoints.inspect(out, verify=True)["usable"]
+    assert checkpoints.inspect(out, verify=True).usable
 
 
 @pytest.mark.parametrize(
