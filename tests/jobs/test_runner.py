@@ -156,7 +156,7 @@ def test_death_among_quick_items_costs_only_the_item_that_caused_it(workers):
     ("action", "error", "limits"),
     [
         ("crash", jobs.WorkerDied, {}),
-        ("hang", jobs.TimedOut, {"timeout": 0.5}),
+        ("hang", jobs.TimedOut, {"timeout": 1}),
         ("grow", jobs.TooMuchMemory, {"memory": 200 * 2**20}),
     ],
 )
@@ -213,20 +213,24 @@ def test_hanging_item_is_stopped_and_the_others_finish():
     assert sorted(outcome.value for outcome in outcomes.values()) == list(range(20))
 
 
-def test_timeout_also_ends_what_the_item_has_started(tmp_path):
-    with jobs.Workers(1, timeout=1) as workers:
-        (outcome,) = workers.run(tasks.start_sleeper, [tmp_path / "pid"])
+def test_timeout_also_ends_what_the_worker_has_started(tmp_path):
+    pid = tmp_path / "pid"
+    with jobs.Workers(
+        1, timeout=1, initializer=tasks.start_sleeper, initargs=(pid,), quiet=True
+    ) as workers:
+        (outcome,) = workers.run(tasks.follow, ["hang"])
     assert isinstance(outcome.error, jobs.TimedOut)
-    assert not is_alive(int((tmp_path / "pid").read_text()))
+    assert not is_alive(int(pid.read_text()))
 
 
-def test_time_of_a_slow_caller_does_not_count_as_the_items(workers):
-    with jobs.Workers(1, timeout=0.3) as workers:
+def test_time_of_a_slow_caller_does_not_count_as_the_items():
+    with jobs.Workers(1, timeout=1) as workers:
+        outcomes = workers.run(tasks.square, range(3))
         errors = []
-        for outcome in workers.run(tasks.square, range(4)):
-            errors.append(outcome.error)
-            time.sleep(0.4)
-    assert errors == [None] * 4
+        for _ in range(3):
+            errors.append(next(outcomes).error)
+            time.sleep(1.1)
+    assert errors == [None] * 3
 
 
 def test_item_that_takes_too_much_memory_is_ended():
