@@ -58,6 +58,14 @@ def is_alive(pid):
         return False
 
 
+def wait_for_end(*pids):
+    """Wait for processes that have been killed, which takes a moment."""
+    deadline = time.monotonic() + 30
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline, "a process is still running"
+        time.sleep(0.01)
+
+
 def run(items, **options):
     """Run `tasks.follow` on two workers of its own."""
     with jobs.Workers(2, quiet=True, **options) as workers:
@@ -220,7 +228,7 @@ def test_timeout_also_ends_what_the_worker_has_started(tmp_path):
     ) as workers:
         (outcome,) = workers.run(tasks.follow, ["hang"])
     assert isinstance(outcome.error, jobs.TimedOut)
-    assert not is_alive(int(pid.read_text()))
+    wait_for_end(int(pid.read_text()))
 
 
 def test_time_of_a_slow_caller_does_not_count_as_the_items():
@@ -372,10 +380,7 @@ def test_interruption_at_any_moment_leaves_nothing(new_processes, monkeypatch, t
             timer.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
-    deadline = time.monotonic() + 30
-    while new_processes():
-        assert time.monotonic() < deadline, "a worker is still running"
-        time.sleep(0.01)
+    wait_for_end(*[process.pid for process in new_processes()])
     assert problems == []
 
 
@@ -417,10 +422,7 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
         _, stderr = parent.communicate(timeout=30)
     finally:
         parent.kill()
-    deadline = time.monotonic() + 30
-    while any(map(is_alive, workers)):
-        assert time.monotonic() < deadline, "a worker is still running"
-        time.sleep(0.1)
+    wait_for_end(*workers)
     # The parent's own traceback, and none from a worker.
     assert stderr.count("Traceback") == (1 if how == signal.SIGINT else 0)
 
