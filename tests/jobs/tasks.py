@@ -109,11 +109,10 @@ def describe_process(_):
     }
 
 
-def start_sleeper(what):
-    """Start a process, write its number to a file, and hang."""
+def start_sleeper(file):
+    """Start a process and write its number to `file`."""
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
-    what.write_text(str(sleeper.pid))
-    time.sleep(1000)
+    file.write_text(str(sleeper.pid))
 
 
 def fork_and_die(what):

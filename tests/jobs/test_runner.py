@@ -58,6 +58,14 @@ def is_alive(pid):
         return False
 
 
+def wait_for_end(*pids):
+    """Wait for processes that have been killed, which takes a moment."""
+    deadline = time.monotonic() + 30
+    while any(map(is_alive, pids)):
+        assert time.monotonic() < deadline, "a process is still running"
+        time.sleep(0.01)
+
+
 def run(items, **options):
     """Run `tasks.follow` on two workers of its own."""
     with jobs.Workers(2, quiet=True, **options) as workers:
@@ -156,7 +164,7 @@ def test_death_among_quick_items_costs_only_the_item_that_caused_it(workers):
     ("action", "error", "limits"),
     [
         ("crash", jobs.WorkerDied, {}),
-        ("hang", jobs.TimedOut, {"timeout": 0.5}),
+        ("hang", jobs.TimedOut, {"timeout": 1}),
         ("grow", jobs.TooMuchMemory, {"memory": 200 * 2**20}),
     ],
 )
@@ -213,20 +221,24 @@ def test_hanging_item_is_stopped_and_the_others_finish():
     assert sorted(outcome.value for outcome in outcomes.values()) == list(range(20))
 
 
-def test_timeout_also_ends_what_the_item_has_started(tmp_path):
-    with jobs.Workers(1, timeout=1) as workers:
-        (outcome,) = workers.run(tasks.start_sleeper, [tmp_path / "pid"])
+def test_timeout_also_ends_what_the_worker_has_started(tmp_path):
+    pid = tmp_path / "pid"
+    with jobs.Workers(
+        1, timeout=1, initializer=tasks.start_sleeper, initargs=(pid,), quiet=True
+    ) as workers:
+        (outcome,) = workers.run(tasks.follow, ["hang"])
     assert isinstance(outcome.error, jobs.TimedOut)
-    assert not is_alive(int((tmp_path / "pid").read_text()))
+    wait_for_end(int(pid.read_text()))
 
 
-def test_time_of_a_slow_caller_does_not_count_as_the_items(workers):
-    with jobs.Workers(1, timeout=0.3) as workers:
+def test_time_of_a_slow_caller_does_not_count_as_the_items():
+    with jobs.Workers(1, timeout=1) as workers:
+        outcomes = workers.run(tasks.square, range(3))
         errors = []
-        for outcome in workers.run(tasks.square, range(4)):
-            errors.append(outcome.error)
-            time.sleep(0.4)
-    assert errors == [None] * 4
+        for _ in range(3):
+            errors.append(next(outcomes).error)
+            time.sleep(1.1)
+    assert errors == [None] * 3
 
 
 def test_item_that_takes_too_much_memory_is_ended():
@@ -368,10 +380,7 @@ def test_interruption_at_any_moment_leaves_nothing(new_processes, monkeypatch, t
             timer.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
-    deadline = time.monotonic() + 30
-    while new_processes():
-        assert time.monotonic() < deadline, "a worker is still running"
-        time.sleep(0.01)
+    wait_for_end(*[process.pid for process in new_processes()])
     assert problems == []
 
 
@@ -413,10 +422,7 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
         _, stderr = parent.communicate(timeout=30)
     finally:
         parent.kill()
-    deadline = time.monotonic() + 30
-    while any(map(is_alive, workers)):
-        assert time.monotonic() < deadline, "a worker is still running"
-        time.sleep(0.1)
+    wait_for_end(*workers)
     # The parent's own traceback, and none from a worker.
     assert stderr.count("Traceback") == (1 if how == signal.SIGINT else 0)
 

@@ -86,7 +86,7 @@ def test_photo_that_one_worker_does_not_see_is_given_to_another(photos):
 
     assert look([]) == look([1]) == look([1, 2]) == {"none.jpg": "", "gone.jpg": "no such file"}
     with pytest.raises(
-        WorkersError, match=r"cannot open .*none.jpg \(no such file\), which is there"
+        WorkersError, match=r"cannot open .*none.jpg \(no such file\), which exists"
     ):
         look([1, 2, 3])
 
