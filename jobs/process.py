@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # has no types
+import psutil
 
 from jobs import worker
 from jobs.worker import HEADER, pack

@@ -41,7 +41,7 @@ MEMORY_INTERVAL = 0.2  # seconds between two checks of the workers' memory, if i
 def cpu_count() -> int:
     """Return how many CPUs this process may use, given its affinity and container limits."""
     # Workers import this module as well, and joblib takes as long to import as NumPy.
-    import joblib  # type: ignore[import-untyped]  # has no types
+    import joblib
 
     count: int = joblib.cpu_count()
     return count
@@ -111,7 +111,7 @@ class Workers:
 
         Raises:
             WorkersUnavailable: worker processes cannot be started, or cannot load `work`.
-            PicklingError: `work` does not pickle.
+            TypeError, PicklingError: `work` does not pickle.
         """
         run = _Run(pack(work), iter(items))
         try:

@@ -13,7 +13,7 @@ class Supply(Generic[Item]):
     """An iterator that takes more items while it is used, and after it has ended.
 
     Args:
-        items: the first items.
+        items: the first items. Those that are added come before the rest of them.
     """
 
     def __init__(self, items: Iterable[Item]) -> None:

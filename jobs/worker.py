@@ -47,7 +47,7 @@ def pack(value: object) -> bytes:
         packed = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         if b"__main__" not in packed:
             return packed
-    import cloudpickle  # type: ignore[import-untyped]  # has no types
+    import cloudpickle
 
     by_value: bytes = cloudpickle.dumps(value)
     return by_value
@@ -186,7 +186,7 @@ class _Growth:
 
 
 def _resident_memory() -> int:
-    import psutil  # type: ignore[import-untyped]  # has no types
+    import psutil
 
     size: int = psutil.Process().memory_info().rss
     return size

@@ -43,14 +43,6 @@ def test_no_faces_have_no_probabilities(predictor):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_legacy_checkpoint_predicts_what_the_original_predicted(legacy, shared, engine):
-    faces = np.load(shared / "oracle" / "faces_u8.npy")
-    expected = np.load(shared / "oracle" / "faces_expected.npy")
-    with Predictor(legacy, engine=engine) as predictor:
-        np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("engine", ENGINES)
 def test_fixed_batches_give_a_face_the_same_bits_in_any_company(made, engine):
     with Predictor(made[0], "cpu", engine=engine, fixed_batches=True) as predictor:
         assert_same_in_any_company(predictor, made[1], tolerance=0)

@@ -81,10 +81,12 @@ def build_model(
         _chunk(12, _value_info(OUTPUT, "float32", ("n", classes), about.get("output", ""))),
     )
     properties = (_chunk(14, _text(1, name) + _text(2, text)) for name, text in about.items())
+    interface = [f"{name.capitalize()} {about[name]}." for name in ("input", "output") if about]
     return _message(
         _integer(1, IR_VERSION),
         _text(2, "gudi"),
         _text(3, __version__),
+        _text(6, " ".join(["Facial expressions.", *interface])),
         _chunk(7, graph),
         _chunk(8, _text(1, "") + _integer(2, OPSET)),
         *properties,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gudi.checkpoint import load
+from gudi.checkpoint import load, weight_shapes
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.engines.engine import without_idle_units
 from gudi.errors import OutputError, UsageError
@@ -106,7 +106,7 @@ def export(
             raise OutputError(
                 f"cannot write {out}: TensorFlow accepts only names in UTF-8"
             ) from error
-    idle = len(weights.values["FullyConnected/b"]) - len(values["FullyConnected/b"])
+    idle = weight_shapes()["FullyConnected/b"][0] - len(values["FullyConnected/b"])
     return Exported(out, interface.emotions, idle, checked_with, len(faces), difference)
 
 

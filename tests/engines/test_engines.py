@@ -58,6 +58,35 @@ def test_idle_units_change_nothing(made):
     assert without_idle_units(weights.values)["FullyConnected/b"].shape == (3072,)
 
 
+def test_units_are_idle_if_they_are_zero_before_or_after_the_relu():
+    random = np.random.default_rng(0)
+    values = {
+        "FullyConnected/W": random.normal(size=(9, 6)).astype("f4"),
+        "FullyConnected/b": np.array([1, -1, 1, -1, 0, -1], "f4"),
+        "FullyConnected_1/W": random.normal(size=(6, 2)).astype("f4"),
+    }
+    values["FullyConnected/W"][:, 2:5] = 0  # unit 2 is always 1, units 3 and 4 are always 0
+    values["FullyConnected_1/W"][0] = 0
+    active = without_idle_units(values)
+    np.testing.assert_array_equal(active["FullyConnected/b"], [-1, 1, -1])
+    faces = random.normal(size=(50, 9))
+
+    def outputs(values):
+        hidden = faces @ values["FullyConnected/W"] + values["FullyConnected/b"]
+        return np.maximum(hidden, 0) @ values["FullyConnected_1/W"]
+
+    np.testing.assert_allclose(outputs(active), outputs(values))
+
+
+def test_layer_keeps_at_least_one_unit():
+    zeros = {
+        "FullyConnected/W": np.zeros((9, 6), "f4"),
+        "FullyConnected/b": np.zeros(6, "f4"),
+        "FullyConnected_1/W": np.zeros((6, 2), "f4"),
+    }
+    assert without_idle_units(zeros)["FullyConnected/W"].shape == (9, 1)
+
+
 @pytest.mark.parametrize(
     ("engine", "device", "expected"),
     [

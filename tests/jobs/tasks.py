@@ -136,3 +136,11 @@ def keep_memory(what):
 
 def fail(number):
     raise ValueError(f"no {number}")
+
+
+def count_in_task(_):
+    """Return how many items the Dask task has run so far that this one is part of."""
+    from distributed.worker import thread_state
+
+    thread_state.items = getattr(thread_state, "items", 0) + 1
+    return thread_state.items
