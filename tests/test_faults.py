@@ -18,6 +18,7 @@ from result_folders import read_rows, read_tables
 
 specification = importlib.util.spec_from_file_location("faults", ROOT / "benchmarks" / "faults.py")
 faults = importlib.util.module_from_spec(specification)
+sys.modules["faults"] = faults  # dataclasses look for their module there
 specification.loader.exec_module(faults)
 
 OPTIONS = ("--no-annotate", "--no-report", "--timeout", "60")

@@ -11,11 +11,7 @@ import pytest
 from clips import scene, write_video
 from conftest import call_gudi, draw_face, save
 
-import jobs
 from gudi.media import video
-from gudi.media.sources import Source
-from gudi.pipeline import recognize as pipeline
-from gudi.settings import ALL_FRAMES
 
 
 def rows(path):
@@ -221,49 +217,3 @@ def test_rows_equal_the_original(shared, legacy, tmp_path):
         atol=1e-5,
         rtol=0,
     )
-
-
-class Parts:
-    """A sink of `pipeline.recognize` that collects the parts of a video."""
-
-    def __init__(self):
-        self.parts, self.ended = [], []
-
-    def known(self, source):
-        return ()
-
-    def forget(self, source):
-        self.parts.clear()
-
-    def add(self, result):
-        self.parts.append(result)
-
-    def finish(self, source, problem, digest):
-        self.ended.append(source)
-
-
-def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
-    """Whichever of its segments are still in progress then, and however they end."""
-    path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(200)])
-    source, parts = Source("v.mp4", str(path), "video"), Parts()
-    videos = pipeline._Videos(parts)
-    queue = pipeline._Queue([source], ALL_FRAMES, videos)
-
-    def done(item, value=None, error=None):
-        for result, _ in queue.judge(jobs.Outcome(item, value, error)):
-            videos.add(result)
-
-    done(next(queue), (video.read_index(path), b""))
-    segments = list(queue)
-    assert len(segments) == 4
-    done(segments[1], pipeline._Look(frames=64))
-    for segment in segments[2:]:
-        done(segment, error=video.UnreliableTimestamps("3 frames are not where the packets say"))
-    (whole,) = queue
-    done(segments[0], pipeline._Look(frames=64))
-    assert (parts.parts, parts.ended) == ([], [])
-    done(whole, pipeline._Look(frames=200))
-    done(segments[1], error=video.UnreliableTimestamps("late"))
-    assert [part.frames for part in parts.parts] == [200]
-    assert parts.ended == [source]
-    assert not list(queue)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import pytest
+from conftest import ROOT
 
 from gudi.results.folder import ResultFolder
 from gudi.results.run_record import (
@@ -94,3 +96,10 @@ def test_times_of_the_last_work_are_kept():
     assert (record.device, record.seconds["startup"]) == ("/CPU:0", 1.5)
     assert record.processor_seconds == {"detect": 3.25}
     assert record.counts is None
+
+
+def test_every_key_is_documented():
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    section = page.partition("## run.json")[2].partition("\n## ")[0]
+    for each in (*fields(RunRecord), *fields(RunCounts)):
+        assert f"`{each.name}`" in section, each.name

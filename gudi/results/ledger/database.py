@@ -21,8 +21,8 @@ from gudi.results.records import SourceRecord
 APPLICATION_ID = int.from_bytes(b"gudi", "big")
 VERSION = 1
 
-# Seconds between commits. A killed process loses nothing that was written before, a machine that
-# loses power at most this much and what its disk held back.
+# Seconds between commits, so the most that a killed process loses. A machine that loses power may
+# also lose what its disk held back.
 COMMIT_INTERVAL = 1.0
 
 # Rows fetched at a time from a table that changes meanwhile.
