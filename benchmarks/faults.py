@@ -1,24 +1,31 @@
-"""What `gudi batch` survives: being killed, damaged inputs, and items that kill their workers.
+"""What `gudi batch` survives: signals, being killed, damaged inputs, items that kill their workers.
 
     python benchmarks/faults.py kills --inputs DIR [--count 50]
     python benchmarks/faults.py damage --inputs DIR [--photos 2000] [--videos 100]
     python benchmarks/faults.py poison [--items 5000] [--rounds 3]
+    python benchmarks/faults.py signals --inputs DIR [--count 200]
 
-kills   Runs are killed (SIGKILL, parent and workers) at random moments and begun again until
-        --count were killed; whenever one gets to its end, the folder is begun anew. Each time it
-        ends its tables have to be those of a run that nobody disturbed. Prints how many inputs
-        were reported done more than once, too.
-damage  Photos and videos of DIR are damaged at random (bytes changed, cut out, put in, repeated,
-        the end cut off) and laid among 200 good photos. All good ones have to keep their rows, all
-        damaged ones to be accounted for, and the run to end with exit code 0 or 3.
+kills   Runs are killed (SIGKILL, parent and workers) at random moments and resumed, until --count
+        runs have been killed. Whenever a run finishes, its tables must equal those of an
+        undisturbed run, and the next run starts in a new folder. Also prints how many inputs were
+        processed more than once.
+damage  Photos and videos of DIR are damaged at random (bytes changed, removed, inserted, repeated,
+        the end cut off) and put among 200 good photos. All good photos must keep their rows, all
+        damaged inputs must have a row, and the run must end with exit code 0 or 3.
 poison  --items items of 10 ms of processor time each go through two workers, and then, in turn,
         once more with one in a hundred that kills its worker. Those have to fail, all others to
         come back with their values. Prints what the deaths cost.
+signals Runs are interrupted at random moments, by Ctrl-C (SIGINT to parent and workers) and by
+        `kill` (SIGTERM to the parent) in turn, beside a process that keeps a CPU busy. Each run
+        has to end with exit code 130 (0 or 3 if it was quicker), without a traceback, and leave no
+        process and no semaphore. Half of the signals come while TensorFlow is being loaded, which
+        sometimes turns them into other errors. Prints how long the runs took to end.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import ctypes
 import os
@@ -31,7 +38,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -73,9 +81,9 @@ def kills(options: argparse.Namespace) -> None:
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         whole, out = Path(folder, "whole"), Path(folder, "out")
-        began = time.monotonic()
+        started = time.monotonic()
         run(options.inputs, whole)
-        length = time.monotonic() - began
+        length = time.monotonic() - started
         log, logged = Path(folder, "log"), ("--log-json", Path(folder, "log"))
         killed = finished = 0
         while killed < options.count:
@@ -96,40 +104,40 @@ def kills(options: argparse.Namespace) -> None:
             check(whole, out)
         inputs = len(rows(whole / "files.csv"))
         print(
-            f"{killed} runs killed, {finished} times to the end: tables and {pictures(whole)} "
-            f"pictures those of an undisturbed run ({length:.0f} s); of {finished * inputs} inputs "
-            f"{done(log) - finished * inputs} were looked at again"
+            f"{killed} runs killed, {finished} finished: tables and {pictures(whole)} pictures "
+            f"equal those of an undisturbed run ({length:.0f} s); of {finished * inputs} inputs, "
+            f"{count_finished(log) - finished * inputs} were processed again"
         )
 
 
-def done(log: Path) -> int:
-    """Return how often an input was reported done; a line that a kill has cut tells of none."""
+def count_finished(log: Path) -> int:
+    """Return how often an input was reported finished. A line cut off by a kill does not count."""
     events = [line for line in log.read_text().splitlines() if line.endswith("}")]
     return sum('"item", "stage": "inputs"' in event for event in events)
 
 
 def check(whole: Path, out: Path) -> None:
     if tables(whole) != tables(out) or pictures(whole) != pictures(out):
-        sys.exit(f"the results in {out} are not those of an undisturbed run")
+        sys.exit(f"the results in {out} differ from those of an undisturbed run")
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:
-    """Return `content` with one to four things done to it."""
+    """Return `content` with one to four random changes."""
     data = bytearray(content)
     for _ in range(chance.randint(1, 4)):
-        at, length = chance.randrange(len(data)), chance.randint(1, 2 ** chance.randint(0, 12))
+        start, length = chance.randrange(len(data)), chance.randint(1, 2 ** chance.randint(0, 12))
         kind = chance.randrange(5)
         if kind == 0:
-            for place in range(at, min(at + length, len(data))):
-                data[place] ^= chance.randrange(256)
+            for position in range(start, min(start + length, len(data))):
+                data[position] ^= chance.randrange(256)
         elif kind == 1:
-            del data[at : at + length]
+            del data[start : start + length]
         elif kind == 2:
-            data[at:at] = chance.randbytes(length)
+            data[start:start] = chance.randbytes(length)
         elif kind == 3:
-            data[at:at] = data[max(0, at - length) : at]
-        elif at > 0:
-            del data[at:]
+            data[start:start] = data[max(0, start - length) : start]
+        elif start > 0:
+            del data[start:]
     return bytes(data) or b"\0"
 
 
@@ -153,16 +161,16 @@ def damage(options: argparse.Namespace) -> None:
                 (mixed / "bad" / f"{number:05}{path.suffix}").write_bytes(content)
         plain = ("--no-annotate", "--no-report", "--timeout", "60", "--every", "5")
         run(good, Path(folder, "alone"), *plain)
-        began = time.monotonic()
+        started = time.monotonic()
         code = run(mixed, Path(folder, "out"), *plain)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - started
         for name in TABLES:
             alone, found = (
                 [row for row in rows(Path(folder, out, name)) if "/good/" in row["source"]]
                 for out in ("alone", "out")
             )
             if alone != found:
-                sys.exit(f"rows of good photos in {name} have changed")
+                sys.exit(f"rows of good photos changed in {name}")
         table = [row for row in rows(Path(folder, "out", "files.csv")) if "/bad/" in row["source"]]
         if len(table) != len(list((mixed / "bad").iterdir())):
             sys.exit("damaged inputs are missing in files.csv")
@@ -233,11 +241,121 @@ def processor_seconds() -> float:
     return sum(sum(process.cpu_times()[:4]) for process in (me, *me.children(recursive=True)))
 
 
+def signals(options: argparse.Namespace) -> None:
+    chance = random.Random(options.seed)
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            # How long a run takes until it has loaded TensorFlow, and how long from then on.
+            spans = [interrupt(options.inputs, folder, None, 3600, each).after for each in (0, 1)]
+            spans[0] -= spans[1]
+            runs = []
+            for number in range(options.count):
+                how, loaded = (signal.SIGINT, signal.SIGTERM)[number % 2], number // 2 % 2
+                after = chance.uniform(0, spans[loaded])
+                runs.append(interrupt(options.inputs, folder, how, after, loaded))
+                if runs[-1].problem:
+                    when = "its inputs" if loaded else "the start of its workers"
+                    print(f"{number}: {how.name} {after:.2f} s after {when}: {runs[-1].problem}")
+                if number % 20 == 19:
+                    print(f"{number + 1} signals", flush=True)
+    finally:
+        busy.kill()
+        busy.wait()
+    codes = dict(Counter(run.code for run in runs))
+    kinds = [sum("tensorflow" in run.problem for run in runs), sum(bool(r.problem) for r in runs)]
+    seconds = [run.seconds for run in runs if run.code == 130]
+    print(
+        f"{len(runs)} signals, half of them within {spans[0]:.1f} s of loading TensorFlow, half "
+        f"within {spans[1]:.1f} s of work: exit codes {codes}, {kinds[1]} problems, {kinds[0]} of "
+        f"them in TensorFlow; interrupted runs ended after {statistics.median(seconds):.2f} s "
+        f"(median), {max(seconds):.2f} s (longest)"
+    )
+    sys.exit(kinds[1] > 0)
+
+
+@dataclass
+class Ended:
+    """How an interrupted run ended.
+
+    Attributes:
+        code: the exit code.
+        after: seconds from the moment that was waited for to the signal, or to the end.
+        seconds: from the signal to the end.
+        problem: what is wrong with that, or "".
+    """
+
+    code: int
+    after: float
+    seconds: float
+    problem: str
+
+
+def interrupt(
+    inputs: Path, folder: str, how: signal.Signals | None, after: float, loaded: int
+) -> Ended:
+    """Start a run and send it `how`, `after` seconds after its workers or its inputs have begun."""
+    out, log, shared = Path(folder, "out"), Path(folder, "log"), semaphores()
+    shutil.rmtree(out, ignore_errors=True)
+    log.write_text("")
+    process = start(inputs, out, "--no-annotate", "--no-report", "--log-json", str(log))
+    while process.poll() is None and not (
+        '"stage": "inputs"' in log.read_text() if loaded else psutil.Process(process.pid).children()
+    ):
+        time.sleep(0.01)
+    begun = time.monotonic()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(after)
+    sent = time.monotonic()
+    if how == signal.SIGINT and process.poll() is None:
+        os.killpg(process.pid, how)
+    elif how is not None:
+        process.send_signal(how)
+    _, stderr = process.communicate(timeout=300)
+    ended = time.monotonic()
+    problem = "; ".join(problems(process.returncode, stderr.decode(), process.pid, how, shared))
+    return Ended(process.returncode, sent - begun, ended - sent, problem)
+
+
+def problems(
+    code: int, stderr: str, pid: int, how: signal.Signals | None, shared: set[str]
+) -> Iterator[str]:
+    """Yield what is wrong with how a run has ended."""
+    # Python dies of a signal that comes after its last line has been run.
+    if code not in (0, 3, *((130, -how) if how else ())):
+        yield f"exit code {code}: {stderr}"
+    elif "Traceback" in stderr or "Exception ignored" in stderr:
+        yield stderr
+    deadline = time.monotonic() + 5
+    while group_exists(pid):
+        if time.monotonic() > deadline:
+            os.killpg(pid, signal.SIGKILL)
+            yield "a process was left"
+        time.sleep(0.05)
+    left = {name for name in semaphores() - shared if str(pid) in name}
+    if left:
+        yield f"{len(left)} semaphores were left"
+
+
+def group_exists(leader: int) -> bool:
+    """Tell whether a process of the group of `leader` exists."""
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def semaphores() -> set[str]:
+    """Return the names of the semaphores and the shared memory of all processes."""
+    return set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("kills", "damage", "poison"))
+    parser.add_argument("what", choices=("kills", "damage", "poison", "signals"))
     parser.add_argument("--inputs", type=Path)
-    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--count", type=int)
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--videos", type=int, default=100)
     parser.add_argument("--items", type=int, default=5000)
@@ -246,7 +364,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.what != "poison" and options.inputs is None:
         parser.error(f"{options.what} needs --inputs")
-    {"kills": kills, "damage": damage, "poison": poison}[options.what](options)
+    options.count = options.count or {"signals": 200}.get(options.what, 50)
+    runs = {"kills": kills, "damage": damage, "poison": poison, "signals": signals}
+    runs[options.what](options)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Memory and time of a run's bookkeeping for up to a million inputs.
+"""Memory and time that a run spends on its ledger and tables, for up to a million inputs.
 
     python benchmarks/ledger.py [--counts 10000,100000,1000000]
 
-Everything is real but the photos and the search for faces: inputs are listed, entered into the
-ledger, handed to worker processes, which give back one face each, taken down, and written as
-tables; then listed once more by a second run, which has to find them all finished. Each count is a
-process of its own. Times an input are the parent's processor time, of which other work on the
-machine takes less away than of the time on the clock. `above` is the parent's highest resident
-memory above what its imports take.
+Everything is real except the photos and the detection. The inputs are listed, registered in the
+ledger, and handed to worker processes, which return one face each. The results are stored and
+written as tables. Then a second run lists the inputs again and has to find all of them finished.
+Each count runs in a process of its own. Times per input are CPU time of the parent, which depends
+less on other work on the machine than wall-clock time. `above` is the parent's peak memory above
+what its imports take.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ from gudi.constants import EMOTIONS
 from gudi.detection import Box
 from gudi.media import sources
 from gudi.media.sources import Source
-from gudi.pipeline.run import write_tables
-from gudi.results import ledger
-from gudi.results.folder import FileResult, ResultFolder
+from gudi.pipeline.outputs import write_tables
+from gudi.results.folder import ResultFolder
+from gudi.results.ledger import Ledger
+from gudi.results.records import SourceResult
 from gudi.settings import OutputSettings
 
-SHARES = np.full((1, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
+PROBABILITIES = np.full((1, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
 
 
-def peak() -> float:
-    """Return the highest resident memory of this process so far, in MB."""
+def peak_memory() -> float:
+    """Return the peak resident memory of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def make(folder: Path, count: int) -> None:
-    """Make empty files, 1,000 a folder."""
+def make_photos(folder: Path, count: int) -> None:
+    """Make empty files, 1,000 per folder."""
     for number in range(count):
         path = folder / f"{number // 1000:04}" / f"{number % 1000:03}.jpg"
         if number % 1000 == 0:
@@ -49,56 +50,69 @@ def make(folder: Path, count: int) -> None:
         path.touch()
 
 
-def look(source: Source) -> Box:
+def detect(source: Source) -> Box:
+    """Stand in for the detection."""
     return Box(1, 2, 30, 40)
 
 
 def find(folder: Path) -> float:
-    """Find all inputs and do nothing with them; return how many seconds of processor it took."""
-    began = time.process_time()
+    """Find all inputs without registering them; return the CPU time in seconds."""
+    start = time.process_time()
     for _ in sources.find([str(folder)]):
         pass
-    return time.process_time() - began
+    return time.process_time() - start
 
 
-def enlist(there: ledger.Ledger, folder: Path) -> float:
-    """List all inputs; return how many seconds of processor it took."""
-    began = time.process_time()
-    there.begin({})
-    for source in sources.find([str(folder)], is_new=there.is_new):
-        there.enlist(source)
-    there.commit()
-    return time.process_time() - began
+def register(ledger: Ledger, folder: Path) -> float:
+    """List and register all inputs; return the CPU time in seconds."""
+    start = time.process_time()
+    ledger.start_run({})
+    for source in sources.find([str(folder)], is_new=ledger.sources.is_new):
+        ledger.register(source)
+    ledger.commit()
+    return time.process_time() - start
+
+
+def process(ledger: Ledger) -> tuple[float, float]:
+    """Process all inputs in workers; return CPU and wall-clock time in seconds."""
+    cpu_start, start = time.process_time(), time.perf_counter()
+    with jobs.Workers() as workers:
+        for outcome in workers.run(detect, ledger.sources.pending()):
+            result = SourceResult(outcome.item, boxes=[outcome.value], probabilities=PROBABILITIES)
+            ledger.faces.add(result)
+    return time.process_time() - cpu_start, time.perf_counter() - start
+
+
+def write(ledger: Ledger, out: ResultFolder) -> float:
+    """Write the tables; return the CPU time in seconds."""
+    start = time.process_time()
+    write_tables(ledger, out, EMOTIONS, OutputSettings())
+    return time.process_time() - start
 
 
 def run(count: int) -> None:
-    """Do it for so many inputs, and print what it took."""
-    imported = peak()
+    """Measure everything for this many inputs, and print the figures."""
+    imports = peak_memory()
     with tempfile.TemporaryDirectory() as scratch:
-        out = ResultFolder(Path(scratch))
-        make(Path(scratch, "photos"), count)
-        with ledger.Ledger(out.path / ledger.NAME, len(EMOTIONS)) as there:
-            listing = enlist(there, Path(scratch, "photos"))
-            began, clock = time.process_time(), time.perf_counter()
-            with jobs.Workers() as workers:
-                for outcome in workers.run(look, there.pending()):
-                    there.add(FileResult(outcome.item, [outcome.value], [], SHARES))
-            working, waited = time.process_time() - began, time.perf_counter() - clock
-            began = time.process_time()
-            write_tables(there, out, EMOTIONS, OutputSettings())
-            writing = time.process_time() - began
-        memory = peak() - imported
-        finding = find(Path(scratch, "photos"))  # which keeps all places in memory
-        with ledger.Ledger(out.path / ledger.NAME, len(EMOTIONS)) as there:
-            again = enlist(there, Path(scratch, "photos"))
-            left = there.counts()[None]
+        out, photos = ResultFolder(Path(scratch)), Path(scratch, "photos")
+        make_photos(photos, count)
+        with Ledger(out.ledger, len(EMOTIONS)) as ledger:
+            registering = register(ledger, photos)
+            processing, elapsed = process(ledger)
+            writing = write(ledger, out)
+        memory = peak_memory() - imports
+        finding = find(photos)  # which keeps all locations in memory
+        with Ledger(out.ledger, len(EMOTIONS)) as ledger:
+            again = register(ledger, photos)
+            unfinished = ledger.sources.status_counts()[None]
         size = sum(path.stat().st_size for path in out.path.glob("ledger.sqlite*"))
     each = 1e6 / count
     print(
-        f"{count:9,} inputs: above {memory:.0f} MB; list {listing * each:.0f}, work "
-        f"{working * each:.0f} ({waited * each:.0f} on the clock), tables {writing * each:.0f} µs "
-        f"an input; {again - finding:.1f} s beyond {finding:.1f} s of listing to see that "
-        f"{count - left:,} are finished; ledger {size / count:.0f} bytes an input",
+        f"{count:9,} inputs: above {memory:.0f} MB; µs per input: list {registering * each:.0f}, "
+        f"process {processing * each:.0f} ({elapsed * each:.0f} wall-clock), tables "
+        f"{writing * each:.0f}; second run: {finding:.1f} s to list them, {again - finding:.1f} s "
+        f"to see that {count - unfinished:,} are finished; ledger {size / count:.0f} bytes per "
+        "input",
         flush=True,
     )
 

@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py --photos DIR --checkpoint PATH [--counts 500,5000]
 
-Each run is a process of its own. `import` is what importing TensorFlow alone takes; `peak` and
-`above` are the run's highest resident memory and what that is above the import.
+Each run is a process of its own. `import` is the memory after importing TensorFlow alone. `peak`
+is the peak memory of the run, `above` the difference between the two.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from pathlib import Path
 from sides import copy, photos_in
 
 
-def peak() -> float:
-    """Return the highest resident memory of this process so far, in MB."""
+def peak_memory() -> float:
+    """Return the peak resident memory of this process so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run(photos: list[Path], checkpoint: str, count: int) -> None:
-    """Run one batch and print what it took."""
+def measure(photos: list[Path], checkpoint: str, count: int) -> None:
+    """Run one batch and print its memory."""
     import tensorflow  # noqa: F401
 
-    imported = peak()
-    from gudi.pipeline import run as batch
+    imports = peak_memory()
+    from gudi.pipeline.run import run
     from gudi.settings import RunSettings
 
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "photos")
         copy(photos, count, inputs)
         settings = RunSettings(checkpoint=checkpoint, device="cpu")
-        report = batch.run([str(inputs)], Path(folder, "out"), settings)
+        report = run([str(inputs)], Path(folder, "out"), settings)
     print(
-        f"{count} photos, {sum(report.emotions.values())} faces: import {imported:.0f} MB, "
-        f"peak {peak():.0f} MB, above {peak() - imported:.0f} MB",
+        f"{count} photos, {report.emotions.total()} faces: import {imports:.0f} MB, "
+        f"peak {peak_memory():.0f} MB, above {peak_memory() - imports:.0f} MB",
         flush=True,
     )
 
@@ -53,7 +53,7 @@ def main() -> None:
     photos = photos_in(options.photos)
     counts = [int(count) for count in options.counts.split(",")]
     if len(counts) == 1:
-        run(photos, options.checkpoint, counts[0])
+        measure(photos, options.checkpoint, counts[0])
         return
     for count in counts:
         command = [sys.executable, __file__, *sys.argv[1:], "--counts", str(count)]

@@ -384,7 +384,8 @@ def open_session(
 def bfloat16_config() -> SessionConfig:
     """Return a session's settings with which oneDNN computes in bfloat16 where that is safe.
 
-    Variables stay float32. CPUs without AVX512-BF16 or AMX compute in float32.
+    Variables stay float32. On CPUs without AVX-512, TensorFlow 2.21 uses an implementation that is
+    many times slower than float32.
     """
     from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 

@@ -2,7 +2,8 @@
 
 from jobs.cluster import Cluster
 from jobs.errors import JobError, TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
-from jobs.runner import Outcome, Workers, cpu_count
+from jobs.outcome import Outcome
+from jobs.runner import Workers, cpu_count
 from jobs.supply import Supply
 
 __all__ = [

@@ -1,30 +1,49 @@
 """The workers of a Dask cluster, with the interface of `jobs.Workers`.
 
-Dask itself runs what a worker that went away had been given on another one.
+If a worker dies, Dask runs what it was given on another one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
+import importlib
 import logging
+import pickle
 import queue
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.errors import WorkerDied, WorkersUnavailable
-from jobs.runner import Outcome, call, cpu_count
+from jobs.outcome import Item, Outcome, Value
+from jobs.pace import Pace
+from jobs.runner import cpu_count
+from jobs.worker import answer, pack
 
-# Items under way for each thread of the cluster: what waits at a worker hides the network.
+# Tasks under way per thread of the cluster: while some wait at a worker, the network takes no time.
 QUEUE_DEPTH = 3
+
+# Dask spends some milliseconds on each task. So quick items share one, as many as take this many
+# seconds together, up to a limit.
+TASK_SECONDS, MAX_TASK_ITEMS = 0.25, 64
 
 CONNECT_TIMEOUT = 10  # seconds
 
-# A run waits so long for workers where there are none, in seconds, and looks so often.
-WORKERS_TIMEOUT, LOOK_INTERVAL = 60.0, 5.0
+# How long a run waits for workers if there are none, and how often it counts them, in seconds.
+WORKERS_TIMEOUT, COUNT_INTERVAL = 60.0, 5.0
 
-# Those that have a level of their own.
+# What Dask records on this machine takes up to 5% of two CPUs, and nobody looks at it.
+LOCAL_SETTINGS = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+}
+
+# Loggers that have a level of their own.
 LOGGERS = ("distributed", "distributed.client", "tornado.application")
 
 
@@ -32,15 +51,15 @@ class Cluster:
     """Workers of a Dask cluster, to be used in a `with` block.
 
     Args:
-        address: of its scheduler, such as `tcp://10.0.0.1:8786`; None for a cluster of processes
-            on this machine.
-        count: number of those processes; all processors by default.
-        initializer: called as `initializer(*initargs)` before each item.
+        address: address of its scheduler, such as `tcp://10.0.0.1:8786`; None for a cluster of
+            processes on this machine.
+        count: number of those processes; by default one per CPU.
+        initializer: called as `initializer(*initargs)` in a worker, again and again before items.
         initargs: arguments for `initializer`.
-        quiet: keep back what Dask logs.
+        quiet: suppress what Dask logs.
 
     Raises:
-        WorkersUnavailable: the package is missing, or nobody answers.
+        WorkersUnavailable: the package is missing, or no scheduler answers.
     """
 
     def __init__(
@@ -48,30 +67,30 @@ class Cluster:
         address: str | None = None,
         count: int | None = None,
         *,
-        initializer: Callable[..., None] | None = None,
-        initargs: tuple = (),
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
         quiet: bool = True,
     ) -> None:
-        try:
-            from distributed import Client, LocalCluster
-        except ImportError:
-            raise WorkersUnavailable(
-                "Dask's package distributed is not there: pip install 'gudi[dask]'"
-            ) from None
+        self._dask = _import("distributed")
+        self._setup = (initializer, initargs)
+        self._pace = Pace()
         level = logging.CRITICAL if quiet else logging.WARNING
         for name in LOGGERS:
             logging.getLogger(name).setLevel(level)
-        self._setup, self._local = (initializer, initargs), None
+        self._local = None
         if address is None:
-            self._local = LocalCluster(
-                n_workers=count or cpu_count(),
-                threads_per_worker=1,
-                dashboard_address=None,
-                silence_logs=level,
-            )
+            with _import("dask").config.set(LOCAL_SETTINGS):
+                self._local = self._dask.LocalCluster(
+                    n_workers=count or cpu_count(),
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",  # any port, of this machine alone
+                    scheduler_kwargs={"dashboard": False},
+                    silence_logs=level,
+                )
         try:
-            place = self._local or address
-            self._client = Client(place, timeout=CONNECT_TIMEOUT, set_as_default=False)
+            self._client = self._dask.Client(
+                self._local or address, timeout=CONNECT_TIMEOUT, set_as_default=False
+            )
             if self._local is not None:
                 self._client.run(_ignore_interrupt)
             return
@@ -79,8 +98,8 @@ class Cluster:
             problem = _reason(error)
         if self._local is not None:
             self._local.close()
-        # Not from within the handler: the error would keep the half-made client to the very end,
-        # when it can only complain.
+        # Outside the handler, whose error would keep the incomplete client until the interpreter
+        # exits, when it can only complain.
         raise WorkersUnavailable(f"no Dask scheduler answers at {address}: {problem}")
 
     def __enter__(self) -> Cluster:
@@ -95,79 +114,109 @@ class Cluster:
         if self._local is not None:
             self._local.close()
 
-    def everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-        """Return what `function(*arguments)` gives on each worker, by its address."""
-        return self._client.run(function, *arguments)
+    def everywhere(self, function: Callable[..., Value], *arguments: Any) -> dict[str, Value]:
+        """Return what `function(*arguments)` returns on each worker, by address."""
+        results: dict[str, Value] = self._client.run(function, *arguments)
+        return results
 
-    def run(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Outcome]:
+    def run(
+        self, work: Callable[[Item], Value], items: Iterable[Item]
+    ) -> Iterator[Outcome[Item, Value]]:
         """Yield an `Outcome` for each of `items`, as `jobs.Workers.run` does.
 
         Raises:
-            WorkersUnavailable: there are no workers, or the scheduler went away.
+            WorkersUnavailable: there are no workers, or the scheduler has gone.
         """
-        from distributed import CancelledError
-
-        source, running = iter(items), {}
-        finished: queue.SimpleQueue = queue.SimpleQueue()
+        run = _Run(pack((self._setup, work)), iter(items))
         try:
             while True:
-                for item in self._some(source, len(running)):
-                    future = self._client.submit(_run, self._setup, work, item, pure=False)
-                    running[future] = item
-                    future.add_done_callback(finished.put)
-                if not running:
+                yield from self._submit(run)
+                if not run.running:
                     return
-                future = self._next(finished)
-                yield self._outcome(running.pop(future), future)
+                future = self._next_finished(run)
+                yield from self._fetch(future, run)
                 future.release()
-        except (OSError, CancelledError) as error:
-            raise WorkersUnavailable(f"the Dask scheduler is gone: {_reason(error)}") from error
+        except (OSError, self._dask.CancelledError) as error:
+            raise WorkersUnavailable(f"the Dask scheduler has gone: {_reason(error)}") from error
         finally:
-            if running:
-                self._client.cancel(list(running), force=True)
+            if run.running:
+                self._client.cancel(list(run.running), force=True)
 
-    def _some(self, source: Iterator[Any], running: int) -> Iterator[Any]:
-        """Yield items as far as the cluster has room for them now."""
-        threads = self._threads()
-        if not threads and not running:
-            threads = self._wait_for_workers()
-        for _, item in zip(range(QUEUE_DEPTH * threads - running), source):
-            yield item
+    def _submit(self, run: _Run) -> Iterator[Outcome[Any, Any]]:
+        """Submit tasks as long as the cluster has room for them.
 
-    def _next(self, finished: queue.SimpleQueue) -> Any:
-        """Return the next future that is finished, while there are workers to finish one."""
+        Yields:
+            Outcomes of items that do not pickle.
+        """
+        room = QUEUE_DEPTH * self._count_threads(run)
+        while len(run.running) < room and not run.is_alone:
+            most = self._pace.items_within(TASK_SECONDS, 1, MAX_TASK_ITEMS)
+            task, unusable = run.next_task(most)
+            yield from unusable
+            if not task and not unusable:
+                return
+            if not task:
+                continue
+            packed = [item for _, item in task]
+            future = self._client.submit(_answer_all, run.work, packed, pure=False)
+            run.running[future] = task
+            future.add_done_callback(run.finished.put)
+
+    def _next_finished(self, run: _Run) -> Any:
+        """Return the next finished future, as long as there are workers to finish one."""
         while True:
             try:
-                return finished.get(timeout=LOOK_INTERVAL)
+                return run.finished.get(timeout=COUNT_INTERVAL)
             except queue.Empty:
                 self._wait_for_workers()
 
-    def _outcome(self, item: Any, future: Any) -> Outcome:
-        """Fetch how `item` ended."""
-        from distributed import KilledWorker, TimeoutError
+    def _fetch(self, future: Any, run: _Run) -> Iterator[Outcome[Any, Any]]:
+        """Yield the outcomes of the task that has finished as `future`."""
+        answers, error = self._result(future)
+        task, was_alone = run.running.pop(future), run.is_alone
+        run.is_alone = False
+        if isinstance(error, self._dask.KilledWorker):
+            if not was_alone:
+                run.suspects.extend(task)
+                return
+            error = WorkerDied("its worker process died each time, on several workers")
+        if error is not None:
+            yield from (Outcome(item, error=error) for item, _ in task)
+        for (item, _), packed in zip(task, answers):
+            outcome = _outcome(item, packed)
+            self._pace.note(outcome.seconds)
+            yield outcome
 
+    def _result(self, future: Any) -> tuple[list[bytes], BaseException | None]:
+        """Return what the task of `future` has returned, and what it has raised."""
         while True:
             try:
-                error = future.exception(timeout=WORKERS_TIMEOUT)
-                if error is None:
-                    return Outcome(item, *future.result(timeout=WORKERS_TIMEOUT))
-            except (TimeoutError, KilledWorker):
-                # What was done went away with the worker that had done it, and is done again.
+                if future.status != "finished":
+                    error: BaseException | None = future.exception(timeout=WORKERS_TIMEOUT)
+                    if error is not None:
+                        return [], error
+                return future.result(timeout=WORKERS_TIMEOUT), None
+            except (self._dask.TimeoutError, self._dask.KilledWorker):
+                # The result was lost with the worker that had it, and is computed again.
                 self._wait_for_workers()
-                continue
-            if isinstance(error, KilledWorker):
-                error = WorkerDied("its worker process died each time, on several workers")
-            return Outcome(item, error=error)
+
+    def _count_threads(self, run: _Run) -> int:
+        """Return how many items the cluster can work on at a time, not asking it too often."""
+        now = time.monotonic()
+        if not run.threads or now - run.counted > COUNT_INTERVAL:
+            run.threads, run.counted = self._threads(), now
+            if not run.threads and not run.running:
+                run.threads = self._wait_for_workers()
+        return run.threads
 
     def _threads(self) -> int:
-        """Return how many items the cluster can work on at a time."""
         return sum(self._client.nthreads().values())
 
     def _wait_for_workers(self) -> int:
         """Wait until there is a worker; return how many items they can work on at a time."""
-        ends = time.monotonic() + WORKERS_TIMEOUT
+        end = time.monotonic() + WORKERS_TIMEOUT
         while not (threads := self._threads()):
-            if time.monotonic() > ends:
+            if time.monotonic() > end:
                 raise WorkersUnavailable(
                     f"the Dask cluster has no workers, and none came for {WORKERS_TIMEOUT:.0f} s"
                 )
@@ -175,21 +224,84 @@ class Cluster:
         return threads
 
 
+# Items of one Dask task, each with its pickle.
+_Task = list[tuple[Any, bytes]]
+
+
+@dataclass
+class _Run:
+    """What one call of `Cluster.run` works on.
+
+    Dask blames everything that a worker had waiting when it died. So what it blames is a suspect,
+    and runs again alone when everything else is finished: then there is only one to blame.
+
+    Attributes:
+        work: the pickled initializer, its arguments and the function.
+        source: gives the items.
+        suspects: items whose workers have died, maybe because of others.
+        is_alone: one of them is running.
+        running: the tasks under way, by their futures.
+        finished: futures that are done.
+        threads: how many the cluster had when they were last counted.
+        counted: when that was, in seconds of `time.monotonic`.
+    """
+
+    work: bytes
+    source: Iterator[Any]
+    suspects: deque[tuple[Any, bytes]] = field(default_factory=deque)
+    is_alone: bool = False
+    running: dict[Any, _Task] = field(default_factory=dict)
+    finished: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+    threads: int = 0
+    counted: float = 0.0
+
+    def next_task(self, most: int) -> tuple[_Task, list[Outcome[Any, Any]]]:
+        """Return at most `most` items to do next, and outcomes of items that do not pickle."""
+        task: _Task = []
+        unusable: list[Outcome[Any, Any]] = []
+        for _, item in zip(range(most), self.source):
+            try:
+                task.append((item, pack(item)))
+            except Exception as error:
+                unusable.append(Outcome(item, error=error))
+        if not task and self.suspects and not self.running:
+            self.is_alone = True
+            task.append(self.suspects.popleft())
+        return task, unusable
+
+
+def _import(name: str) -> Any:
+    """Import a package of Dask, which has no types."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise WorkersUnavailable(
+            "Dask's package distributed is not installed: pip install 'gudi[dask]'"
+        ) from None
+
+
 def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the parent; runs in a worker of this machine."""
+    """Leave Ctrl-C to the parent; runs in a worker on this machine."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run(
-    setup: tuple[Callable[..., None] | None, tuple], work: Callable[[Any], Any], item: Any
-) -> tuple[Any, BaseException | None, float]:
-    """Run `work` on a worker of the cluster."""
-    initializer, arguments = setup
+def _answer_all(packed_work: bytes, items: list[bytes]) -> list[bytes]:
+    """Run the work on each of `items`, in a worker of the cluster."""
+    (initializer, arguments), work = _unpack(packed_work)
     if initializer is not None:
         initializer(*arguments)
-    return call(work, item)
+    return [answer(work, item) for item in items]
+
+
+@functools.lru_cache(maxsize=4)
+def _unpack(packed_work: bytes) -> Any:
+    return pickle.loads(packed_work)
+
+
+def _outcome(item: Any, packed: bytes) -> Outcome[Any, Any]:
+    return Outcome(item, *pickle.loads(packed))
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of what `error` says, or its name where it says nothing."""
+    """Return the first line of the message of `error`, or its type if it has none."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -2,11 +2,11 @@
 
 JobError
 ├── WorkerDied            the item killed its worker, each time it was tried
-├── TimedOut              the item ran longer than it was given
-├── TooMuchMemory         the item took more memory than it was given
-└── WorkersUnavailable    workers cannot be started at all; ends the run
+├── TimedOut              the item ran longer than allowed
+├── TooMuchMemory         the item took more memory than allowed
+└── WorkersUnavailable    no workers can be started; ends the run
 
-All but the last are the outcome of one item; that is raised by `jobs.Workers.run`.
+`WorkersUnavailable` is raised by `run`. The others are the outcome of one item.
 """
 
 
@@ -19,11 +19,11 @@ class WorkerDied(JobError):
 
 
 class TimedOut(JobError):
-    """The item was stopped because its time was up."""
+    """The item was stopped because it ran too long."""
 
 
 class TooMuchMemory(JobError):
-    """The item was stopped because its worker had grown too large."""
+    """The item was stopped because its worker process grew too large."""
 
 
 class WorkersUnavailable(JobError):

@@ -1,100 +1,63 @@
-"""A parallel runner that knows nothing of what it runs.
+"""A parallel runner that knows nothing about what it runs.
 
-Each worker is a loky executor with a single process. An executor that breaks then takes no other
-worker with it, and since a lone process takes its items first in, first out, the item it was
-running is known without any bookkeeping inside the process.
+Each worker is a process of its own. It gets items through a socket and answers them one by one, in
+the same order. So the item that a worker was running when it died is the first one that it has not
+answered.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
-import queue
-import re
-import signal
-import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-import joblib
-import psutil
-from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
-from joblib.externals.loky.process_executor import BrokenProcessPool
-
-from jobs.errors import TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
-
-_Item = TypeVar("_Item")
-_Value = TypeVar("_Value")
+from jobs.crew import END_INTERVAL, Crew, Task, Worker
+from jobs.errors import JobError, TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
+from jobs.outcome import Item, Outcome, Value
+from jobs.pace import Pace
+from jobs.worker import ANSWER_AND_RETIRE, NOT_READY, READY, pack
 
 # One item running and one waiting keep a worker busy while its last outcome is collected. More
-# would only pile up behind a slow item at the end of a run, when another worker has nothing to do.
+# would only pile up after a slow item at the end of a run, when another worker has nothing to do.
 QUEUE_DEPTH = 2
 
-# A worker can die of its neighbours (the system is out of memory) or of damage that an earlier
-# item left behind. An item is blamed when it has been there both times.
+# Of quick items, a worker has as many as keep it busy for this many seconds, within limits: handing
+# over several at a time costs less than one by one.
+QUEUE_SECONDS, MAX_QUEUE_DEPTH = 0.05, 16
+
+# A worker can die because of its neighbours (the system is out of memory) or of damage that an
+# earlier item has left behind. An item is blamed when this many workers have died with it.
 ATTEMPTS = 2
 
-START_ATTEMPTS = 3
+START_ATTEMPTS = 3  # per worker
 
-# joblib loads NumPy, whose OpenBLAS makes a thread for each processor. Workers are as many as there
-# are processors already, and start in three quarters of the time without.
-ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
-
-# Where workers' memory is limited it is looked at so often, in seconds.
-LOOK_EVERY = 0.2
-
-# It is seen so often whether a worker has died in the middle of an outcome, in seconds.
-UNBLOCK_EVERY = 1.0
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[_Item, _Value]):
-    """How one item ended.
-
-    Attributes:
-        item: the item as it was given.
-        value: what the work returned; None where it failed.
-        error: None, or what ended the item: the exception that the work raised, `WorkerDied` or
-            `TimedOut`.
-        seconds: that the work took in the worker; 0 where it did not come to its end.
-    """
-
-    item: _Item
-    value: _Value | None = None
-    error: BaseException | None = None
-    seconds: float = 0.0
-
-
-@dataclass
-class _Task:
-    work: Callable[[Any], Any]
-    item: Any
-    attempts: int = 0
+MEMORY_INTERVAL = 0.2  # seconds between two checks of the workers' memory, if it is limited
 
 
 def cpu_count() -> int:
-    """Return how many processors this process may use (affinity and container limits counted)."""
-    return joblib.cpu_count()
+    """Return how many CPUs this process may use, given its affinity and container limits."""
+    # Workers import this module as well, and joblib takes as long to import as NumPy.
+    import joblib
+
+    count: int = joblib.cpu_count()
+    return count
 
 
 class Workers:
     """Worker processes, to be used in a `with` block.
 
     Args:
-        count: number of processes; all processors by default.
+        count: number of processes; by default one per CPU.
         timeout: seconds that one item may run; no limit by default.
-        memory: bytes of resident memory that a process may have; no limit by default. One that has
-            more is ended, and so is its item.
+        memory: bytes of resident memory that a process may have; no limit by default. A process
+            that has more is killed, which ends its item.
         initializer: called as `initializer(*initargs)` in each process before its first item.
         initargs: arguments for `initializer`.
-        quiet: throw away what the processes print, the stack dumps of dying ones included.
+        quiet: discard what the processes print, including the stack dumps of dying ones.
     """
 
     def __init__(
@@ -103,27 +66,23 @@ class Workers:
         *,
         timeout: float | None = None,
         memory: int | None = None,
-        initializer: Callable[..., None] | None = None,
-        initargs: tuple = (),
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
         quiet: bool = False,
     ) -> None:
-        # loky replaces a worker whose memory has grown by 300 MB and warns of it. Nothing is lost
-        # and a person who runs a folder of large files can do nothing about it.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
         self.timeout, self.memory = timeout, memory
-        self._finished: queue.SimpleQueue = queue.SimpleQueue()
-        setup = (os.getpid(), quiet, initializer, initargs)
-        self._crew = [_Worker(self._finished, setup) for _ in range(count or cpu_count())]
+        self._count = count or cpu_count()
+        self._crew = Crew(initializer, initargs, quiet)
+        self._pace = Pace()
+        self._failed_starts = 0  # in a row
+        self._last_memory_check = time.monotonic()
 
     def __enter__(self) -> Workers:
         """Start the processes, without waiting for them."""
         try:
-            # They unblock SIGINT for the whole thread when they are first needed, and so would in
-            # the middle of a worker's start.
-            for tracker in (resource_tracker, loky_resource_tracker):
-                tracker.ensure_running()
-            for worker in self._crew:
-                worker.start()
+            with contextlib.suppress(OSError):  # `run` tries again, and reports it
+                while len(self._crew.workers) < self._count:
+                    self._crew.start()
         except BaseException:
             self.close()
             raise
@@ -133,305 +92,180 @@ class Workers:
         self.close()
 
     def close(self) -> None:
-        """Kill the processes and whatever they started."""
-        for worker in self._crew:
-            worker.stop()
+        """Kill the processes and everything that they started."""
+        self._crew.stop_all()
 
-    def run(self, work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Outcome]:
+    def run(
+        self, work: Callable[[Item], Value], items: Iterable[Item]
+    ) -> Iterator[Outcome[Item, Value]]:
         """Yield an `Outcome` for each of `items`, in the order in which they finish.
 
-        Items are taken from the iterable as workers become free, so there are never more than
-        `QUEUE_DEPTH` a worker under way. One run has to end before the next begins; closing the
-        generator, or an exception in the thread that drives it (Ctrl-C among them), ends it at
-        once by killing the processes.
+        Items are taken from the iterable as workers become free, so that only a few per worker are
+        under way: `QUEUE_DEPTH`, or up to `MAX_QUEUE_DEPTH` if they take only milliseconds. One run
+        has to end before the next one starts. Closing the generator, or an exception in the thread
+        that drives it (such as Ctrl-C), ends the run at once by killing the processes.
 
         Args:
-            work: called as `work(item)` in a worker process; a function that pickles by
-                reference, or a `functools.partial` of one.
-            items: what to work on; each must pickle.
+            work: called as `work(item)` in a worker process.
+            items: what to work on. Work and items must pickle.
 
         Raises:
-            WorkersUnavailable: worker processes end before they have taken an item.
+            WorkersUnavailable: worker processes cannot be started, or cannot load `work`.
+            TypeError, PicklingError: `work` does not pickle.
         """
-        source = iter(items)
-        again: deque[_Task] = deque()
-        looked = time.monotonic()
+        run = _Run(pack(work), iter(items))
         try:
-            while True:
-                self._hand_out(work, source, again)
-                if not any(worker.tasks for worker in self._crew):
-                    return
-                yield from self._stop_excessive(again)
-                if time.monotonic() - looked > UNBLOCK_EVERY:
-                    looked = time.monotonic()
-                    for worker in self._crew:
-                        worker.unblock()
-                try:
-                    worker, future = self._finished.get(timeout=self._patience())
-                except queue.Empty:
-                    continue
-                yield from _settle(worker, future, again)
+            yield from self._hand_out(run)
+            while any(worker.tasks for worker in self._crew.workers):
+                self._pause()
+                for worker in self._crew.wait(self._patience()):
+                    yield from self._take(worker, run)
+                yield from self._stop_excessive(run)
+                yield from self._hand_out(run)
         except BaseException:
             self.close()
             raise
 
-    def _hand_out(
-        self, work: Callable[[Any], Any], source: Iterator[Any], again: deque[_Task]
-    ) -> None:
-        """Give the next items to the workers with the least to do."""
-        while True:
-            worker = min(self._crew, key=lambda worker: len(worker.tasks))
-            if len(worker.tasks) >= QUEUE_DEPTH:
-                return
-            if again:
-                task = again.popleft()
-            else:
-                try:
-                    task = _Task(work, next(source))
-                except StopIteration:
-                    return
-            worker.submit(task)
+    def _hand_out(self, run: _Run) -> Iterator[Outcome[Any, Any]]:
+        """Give the next items to the workers with the least to do.
 
-    def _stop_excessive(self, again: deque[_Task]) -> Iterator[Outcome]:
-        """End the items that have had their time, or take more memory than they may."""
-        for worker in self._crew:
-            error: Exception
-            if self.timeout is not None and worker.late(self.timeout):
-                error = TimedOut(f"stopped after {self.timeout:g} s")
-            elif self.memory is not None and worker.size() > self.memory:
-                error = TooMuchMemory(
-                    f"stopped because it took more than {self.memory // 2**20:,} MB of memory"
-                )
-            else:
+        Yields:
+            Outcomes of items that do not pickle.
+        """
+        depth = self._queue_depth()
+        while self._has_room(depth) and (task := run.next_task()):
+            try:
+                item = pack(task.item)
+            except Exception as error:
+                yield Outcome(task.item, error=error)
                 continue
-            task, *others = worker.stop()
-            again.extend(others)
-            yield Outcome(task.item, error=error)
+            worker = self._least_busy()
+            worker.give(task, run.work, item)
+            # Otherwise it has enough to do until the next `wait`, which sends several at a time.
+            if worker.sent <= depth // 2:
+                self._crew.flush(worker)
+
+    def _queue_depth(self) -> int:
+        """Return how many items a worker should have."""
+        return self._pace.items_within(QUEUE_SECONDS, QUEUE_DEPTH, MAX_QUEUE_DEPTH)
+
+    def _pause(self) -> None:
+        """Sleep while all workers have more than enough to do: then there is more to collect."""
+        depth = self._queue_depth()
+        least = min(len(worker.tasks) for worker in self._crew.workers)
+        if depth > QUEUE_DEPTH and least > depth // 2:
+            time.sleep(self._pace.seconds * depth / 4)
+
+    def _has_room(self, depth: int) -> bool:
+        """Tell whether a worker can take another item."""
+        workers = self._crew.workers
+        return len(workers) < self._count or any(
+            len(worker.tasks) < depth for worker in workers if worker.takes_items
+        )
+
+    def _least_busy(self) -> Worker:
+        """Return the worker with the least to do; start one if all are busy and one is missing."""
+        free = [worker for worker in self._crew.workers if worker.takes_items]
+        worker = min(free, key=lambda worker: len(worker.tasks), default=None)
+        while worker is None or (worker.tasks and len(self._crew.workers) < self._count):
+            try:
+                return self._crew.start()
+            except OSError as error:
+                self._note_failed_start(str(error))
+        return worker
+
+    def _note_failed_start(self, cause: str) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= START_ATTEMPTS * self._count:
+            raise WorkersUnavailable(f"worker processes do not start: {cause}")
 
     def _patience(self) -> float:
-        """Return the seconds until something may have to be ended."""
-        since = [worker.since for worker in self._crew if worker.since is not None]
-        waits = [UNBLOCK_EVERY if self.memory is None else LOOK_EVERY]
-        if self.timeout is not None and since:
-            waits.append(max(0.0, min(since) + self.timeout - time.monotonic()) + 0.01)
+        """Return the seconds until something may have to be stopped."""
+        waits = [END_INTERVAL if self.memory is None else MEMORY_INTERVAL]
+        if self.timeout is not None:
+            now = time.monotonic()
+            starts = [each.since for each in self._crew.workers if each.since is not None]
+            waits += [max(0.0, start + self.timeout - now) + 0.01 for start in starts]
         return min(waits)
 
-
-def _settle(worker: _Worker, future: Any, again: deque[_Task]) -> Iterator[Outcome]:
-    """Turn one finished future into outcomes; put what has to be run again into `again`."""
-    if future is worker.started:
-        if future.exception() is None:
-            worker.ready()
-        else:
-            again.extend(worker.stop())
-            worker.could_not_start(future.exception())
-    elif future in worker.tasks:
-        error = future.exception()
-        if isinstance(error, BrokenProcessPool):
-            task, *others = worker.stop()
-            again.extendleft(reversed(others))
-            task.attempts += 1
-            if task.attempts < ATTEMPTS:
-                again.appendleft(task)
+    def _take(self, worker: Worker, run: _Run) -> Iterator[Outcome[Any, Any]]:
+        """Yield the outcomes that `worker` has sent; take its items back if it has ended."""
+        for kind, content in worker.process.messages():
+            if kind == READY:
+                self._failed_starts = 0
+                worker.set_ready()
+            elif kind == NOT_READY:
+                worker.problem = pickle.loads(content)
             else:
-                yield Outcome(task.item, error=WorkerDied(_cause(error)))
-        else:
-            task = worker.finish(future)
-            if error is None:
-                yield Outcome(task.item, *future.result())
-            else:
-                yield Outcome(task.item, error=error)
-    # Any other future belongs to a process that is gone; its item is already dealt with.
+                outcome = worker.finish(content)
+                self._pace.note(outcome.seconds)
+                worker.retiring |= kind == ANSWER_AND_RETIRE
+                if worker.retiring and not worker.tasks:
+                    self._crew.stop(worker)
+                # First, because the caller may take a while.
+                yield from self._hand_out(run)
+                yield outcome
+        if worker.ended:
+            yield from self._take_back(worker, run)
+
+    def _take_back(self, worker: Worker, run: _Run) -> Iterator[Outcome[Any, Any]]:
+        """Queue the items of `worker`, which has ended, unless the first one is to blame."""
+        cause = worker.problem or worker.process.cause_of_death()
+        self._crew.stop(worker)
+        run.again.extendleft(reversed(worker.tasks))
+        if not worker.ready:
+            if worker.tasks or worker.problem:
+                self._note_failed_start(cause)
+        elif worker.tasks:
+            first = worker.tasks[0]
+            first.attempts += 1
+            if first.attempts == ATTEMPTS:
+                run.again.popleft()
+                yield Outcome(first.item, error=WorkerDied(f"its worker process died ({cause})"))
+
+    def _stop_excessive(self, run: _Run) -> Iterator[Outcome[Any, Any]]:
+        """End the items that run too long or take too much memory."""
+        excessive = self._excessive()
+        for worker in excessive:
+            self._crew.stop(worker)
+            run.again.extend(list(worker.tasks)[1:])
+        for worker, error in excessive.items():
+            yield Outcome(worker.tasks[0].item, error=error)
+
+    def _excessive(self) -> dict[Worker, JobError]:
+        """Return the workers that have to be stopped, and why."""
+        found: dict[Worker, JobError] = {}
+        workers, now = self._crew.workers, time.monotonic()
+        if self.memory is not None and now - self._last_memory_check >= MEMORY_INTERVAL:
+            self._last_memory_check = now
+            large = [worker for worker in workers if worker.resident_memory() > self.memory]
+            limit = f"{self.memory // 2**20:,} MB"
+            error = TooMuchMemory(f"stopped because it took more than {limit} of memory")
+            found |= dict.fromkeys(large, error)
+        if self.timeout is not None:
+            late = [worker for worker in workers if worker.is_late(self.timeout)]
+            found |= dict.fromkeys(late, TimedOut(f"stopped after {self.timeout:g} s"))
+        return found
 
 
-def _cause(error: BaseException) -> str:
-    """Return how a process ended, as far as loky knows: `SIGSEGV(-11)`, say."""
-    codes = re.search(r"exit codes? of the workers? (?:are|is) \{(.*)\}", str(error))
-    return f"its worker process died ({codes[1] if codes else 'no exit code'})"
+@dataclass
+class _Run:
+    """What one call of `Workers.run` works on.
 
-
-@dataclass(eq=False)
-class _Worker:
-    """One worker process, and what it has been given to do."""
-
-    finished: queue.SimpleQueue
-    setup: tuple
-    executor: ProcessPoolExecutor | None = None
-    started: Any = None
-    since: float | None = None
-    start_failures: int = 0
-    tasks: dict[Any, _Task] = field(default_factory=dict)
-
-    def submit(self, task: _Task) -> None:
-        """Queue `task`, in a new process where there is none or the old one has gone."""
-        if self.executor is not None:
-            try:
-                self._queue(task)
-                return
-            except BrokenProcessPool:
-                # It died with nothing to do; what it had been given is finished.
-                waiting = self.stop()
-        else:
-            waiting = []
-        self.start()
-        for each in [*waiting, task]:
-            self._queue(each)
-
-    def ready(self) -> None:
-        """Note that the process is up: from now on the clock of its first item runs."""
-        self.start_failures = 0
-        self.since = time.monotonic() if self.tasks else None
-
-    def finish(self, future: Any) -> _Task:
-        """Take the task of `future` off the queue; the clock of the next one starts."""
-        task = self.tasks.pop(future)
-        self.since = time.monotonic() if self.tasks else None
-        return task
-
-    def late(self, timeout: float) -> bool:
-        """Tell whether the item that is running has had its time.
-
-        One whose future is done but not yet settled is only waiting for the caller of `run`.
-        """
-        if self.since is None or time.monotonic() - self.since <= timeout:
-            return False
-        return not next(iter(self.tasks)).done()
-
-    def size(self) -> int:
-        """Return the resident memory of the process that is running an item, in bytes."""
-        if self.since is None or next(iter(self.tasks)).done():
-            return 0
-        try:
-            # Not the process that was started: loky may have replaced it.
-            return sum(psutil.Process(pid).memory_info().rss for pid in self._processes())
-        except psutil.Error:
-            return 0  # it has just ended, which loky will tell
-
-    def unblock(self) -> None:
-        """Let loky see that the process has died, should it have died in the middle of an outcome.
-
-        loky waits for the rest of it as long as anybody could write to the pipe, itself included.
-        """
-        if os.name == "nt" or not self.tasks or next(iter(self.tasks)).done():
-            return
-        if any(process.exitcode is not None for process in self._processes().values()):
-            # Not by closing it, which loky's thread does as soon as it wakes up.
-            with contextlib.suppress(OSError), open(os.devnull, "wb") as nowhere:
-                pipe = self.executor._result_queue._writer.fileno()
-                os.dup2(nowhere.fileno(), pipe, inheritable=False)
-
-    def _processes(self) -> dict[int, Any]:
-        """Return loky's processes by their number: one, or none when it is replaced."""
-        return {} if self.executor is None else dict(self.executor._processes or {})
-
-    def stop(self) -> list[_Task]:
-        """Kill the process and all that it started; return what it had not finished."""
-        if self.executor is not None:
-            self._settle_down()
-            self.unblock()
-            self.executor.shutdown(wait=True, kill_workers=True)
-        unfinished = list(self.tasks.values())
-        self.executor = self.started = self.since = None
-        self.tasks.clear()
-        return unfinished
-
-    def _settle_down(self) -> None:
-        """Wait until loky has passed on what it was given, which takes it moments.
-
-        Shut down before that, its thread stumbles over the work that it finds (KeyError).
-        """
-        deadline = time.monotonic() + 1
-        for future in filter(None, (self.started, *self.tasks)):
-            while not (future.running() or future.done()) and time.monotonic() < deadline:
-                time.sleep(0.001)
-
-    def could_not_start(self, error: BaseException) -> None:
-        self.start_failures += 1
-        if self.start_failures >= START_ATTEMPTS:
-            cause = error.__cause__ or error
-            raise WorkersUnavailable(f"worker processes do not start: {cause}") from error
-
-    def start(self) -> None:
-        """Start the process, without waiting for it."""
-        with _interrupts_held_back():
-            self.executor = ProcessPoolExecutor(
-                max_workers=1, initializer=_set_up, initargs=self.setup, env=ENVIRONMENT
-            )
-            self.started = self.executor.submit(os.getpid)
-        self.started.add_done_callback(self._report)
-
-    def _queue(self, task: _Task) -> None:
-        future = self.executor.submit(call, task.work, task.item)
-        if not self.tasks and self.started.done():
-            self.since = time.monotonic()
-        self.tasks[future] = task
-        future.add_done_callback(self._report)
-
-    def _report(self, future: Any) -> None:
-        self.finished.put((self, future))
-
-
-@contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Keep Ctrl-C from processes started inside: it is the parent's to handle.
-
-    The terminal sends SIGINT to the whole process group. A child inherits the blocked mask and so
-    does not die with a traceback in the middle of its imports; the parent gets a signal that
-    came in the meantime when the mask is lifted.
+    Attributes:
+        work: the pickled function.
+        source: gives the items.
+        again: what has to be done once more, before more of `source`.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+    work: bytes
+    source: Iterator[Any]
+    again: deque[Task] = field(default_factory=deque)
 
-def _set_up(
-    parent: int, quiet: bool, initializer: Callable[..., None] | None, initargs: tuple
-) -> None:
-    """Prepare a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if quiet:
-        # The descriptors, not sys.stderr: C libraries and faulthandler write there too.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
-    if initializer is not None:
-        initializer(*initargs)
-
-
-def _exit_with(parent: int) -> None:
-    """End this process when `parent` has ended, however it ended (kill -9 leaves no time)."""
-    if os.name == "nt":
-        with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(parent).wait()
-    else:
-        # Orphans get a new parent at once, even while nobody has asked for the old one's exit code.
-        while os.getppid() == parent:
-            time.sleep(1)
-    os._exit(1)
-
-
-def call(work: Callable[[Any], Any], item: Any) -> tuple[Any, BaseException | None, float]:
-    """Run `work` in the worker: what `Outcome` has of it, in a form that travels."""
-    began, value, failure = time.monotonic(), None, None
-    try:
-        value = work(item)
-    except BaseException as error:
-        failure = _portable(error)
-    return value, failure, time.monotonic() - began
-
-
-def _portable(error: BaseException) -> BaseException:
-    """Return `error`, or one that says the same where `error` does not survive pickling.
-
-    An exception that cannot be unpickled would break the executor in the parent.
-    """
-    try:
-        return pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+    def next_task(self) -> Task | None:
+        """Return what to do next; None if there is nothing at the moment."""
+        if self.again:
+            return self.again.popleft()
+        for item in self.source:
+            return Task(item)
+        return None

@@ -1,35 +1,35 @@
-"""Items that bring more items."""
+"""Items that lead to more items."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic
 
-Item = TypeVar("Item")
+from jobs.outcome import Item
 
 
 class Supply(Generic[Item]):
-    """An iterator to which items can be added while it is used, and after it has ended.
+    """An iterator that takes more items while it is used, and after it has ended.
 
     Args:
-        items: what there is from the beginning.
+        items: the first items. Those that are added come before the rest of them.
     """
 
-    def __init__(self, items: Iterable[Any]) -> None:
+    def __init__(self, items: Iterable[Item]) -> None:
         self._items = iter(items)
-        self._more: deque[Iterator[Any]] = deque()
+        self._added: deque[Iterator[Item]] = deque()
 
-    def add(self, items: Iterable[Any]) -> None:
-        """Let `items` come next, behind others that were added."""
-        self._more.append(iter(items))
+    def add(self, items: Iterable[Item]) -> None:
+        """Let `items` come next, after others that were added before."""
+        self._added.append(iter(items))
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Item]:
         return self
 
-    def __next__(self) -> Any:
-        while self._more:
-            for item in self._more[0]:
+    def __next__(self) -> Item:
+        while self._added:
+            for item in self._added[0]:
                 return item
-            self._more.popleft()
+            self._added.popleft()
         return next(self._items)

@@ -208,6 +208,26 @@ def checkpoint(made, tmp_path) -> Path:
     return folder / NAME
 
 
+@pytest.fixture(scope="session")
+def started_cluster(tmp_path_factory):
+    """A Dask cluster on this machine; see `cluster`."""
+    pytest.importorskip("distributed", reason="Dask's distributed is not installed")
+    from dask_cluster import DaskCluster
+
+    cluster = DaskCluster(tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def cluster(started_cluster):
+    """A Dask cluster with two workers, which a test may kill."""
+    started_cluster.fill()
+    started_cluster.wait()
+    started_cluster.allow_deaths(3)  # Dask's default
+    return started_cluster
+
+
 def make_photos(folder: Path) -> Path:
     """Make a folder of four photos: one face, one face in a folder below, two faces, none."""
     save(folder / "one.jpg", draw_face())

@@ -1,4 +1,4 @@
-"""`gudi batch` on damaged inputs, and killed at random moments: `benchmarks/faults.py` in small."""
+"""`gudi batch` with damaged inputs, and killed at random: a small `benchmarks/faults.py`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import sys
 
 import numpy as np
 import pytest
-from clips import write_video as make
-from conftest import ROOT, draw_face, gudi_environment, run_gudi, save
+from clips import write_video
+from conftest import ROOT, call_gudi, draw_face, gudi_environment, save
+from result_folders import read_rows, read_tables
 
 specification = importlib.util.spec_from_file_location("faults", ROOT / "benchmarks" / "faults.py")
 faults = importlib.util.module_from_spec(specification)
@@ -23,24 +24,20 @@ OPTIONS = ("--no-annotate", "--no-report", "--timeout", "60")
 
 
 @pytest.fixture(scope="module")
-def good(made, tmp_path_factory):
+def good(tmp_path_factory):
     """A folder with good inputs in `in/good`, and the results of an undisturbed run in `whole`."""
     folder = tmp_path_factory.mktemp("faults")
     for number in range(30):
         save(folder / "in" / "good" / f"{number:02}.jpg", draw_face(120 + 3 * number))
     save(folder / "in" / "good" / "none.png", np.full((400, 500), 128, np.uint8))
     frames = [draw_face(120, 240, 200, number, 20) for number in range(12)]
-    make(folder / "in" / "good" / "film.mp4", frames)
-    done = run(folder, "whole", made)
+    write_video(folder / "in" / "good" / "film.mp4", frames)
+    done = call_gudi("batch", "in", "--out", "whole", *OPTIONS, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def run(folder, out, made):
-    return run_gudi("batch", "in", "--out", out, "--checkpoint", made[0], *OPTIONS, cwd=folder)
-
-
-def test_damaged_inputs_cost_the_good_ones_nothing(good, made, tmp_path):
+def test_damaged_inputs_cost_the_good_ones_nothing(good, tmp_path):
     folder = tmp_path / "mixed"
     shutil.copytree(good / "in", folder / "in")
     chance = random.Random(7)
@@ -50,15 +47,15 @@ def test_damaged_inputs_cost_the_good_ones_nothing(good, made, tmp_path):
         content = faults.damaged(path.read_bytes(), chance)
         (folder / "in" / "bad" / f"{number:02}{path.suffix}").write_bytes(content)
 
-    done = run(folder, "out", made)
+    done = call_gudi("batch", "in", "--out", "out", *OPTIONS, cwd=folder)
 
     assert done.returncode in (0, 3), done.stderr
     assert "Traceback" not in done.stderr
-    for name in faults.TABLES:
-        found = faults.rows(folder / "out" / name)
+    for name in ("faces.csv", "files.csv"):
+        found = read_rows(folder / "out" / name)
         unharmed = [row for row in found if row["source"].startswith("in/good/")]
-        assert unharmed == faults.rows(good / "whole" / name)
-    files = faults.rows(folder / "out" / "files.csv")
+        assert unharmed == read_rows(good / "whole" / name)
+    files = read_rows(folder / "out" / "files.csv")
     bad = {row["source"]: row for row in files if row["source"].startswith("in/bad/")}
     assert set(bad) == {f"in/bad/{name}" for name in os.listdir(folder / "in" / "bad")}
     assert {row["status"] for row in bad.values()} <= {"ok", "no_face", "failed"}
@@ -66,12 +63,11 @@ def test_damaged_inputs_cost_the_good_ones_nothing(good, made, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_a_run_killed_at_random_moments_loses_nothing(good, made):
+def test_run_killed_at_random_moments_is_resumed_to_the_same_tables(good):
     chance = random.Random(7)
-    command = [sys.executable, "-m", "gudi", "batch", "in", "--out", "out", *OPTIONS]
     for _ in range(3):
         process = subprocess.Popen(
-            [*command, "--checkpoint", made[0]],
+            [sys.executable, "-m", "gudi", "batch", "in", "--out", "out", *OPTIONS],
             cwd=good,
             env=gudi_environment(),
             stderr=subprocess.DEVNULL,
@@ -82,6 +78,6 @@ def test_a_run_killed_at_random_moments_loses_nothing(good, made):
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    done = run(good, "out", made)
+    done = call_gudi("batch", "in", "--out", "out", *OPTIONS, cwd=good)
     assert done.returncode == 0, done.stderr
-    assert faults.tables(good / "out") == faults.tables(good / "whole")
+    assert read_tables(good / "out") == read_tables(good / "whole")

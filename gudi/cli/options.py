@@ -165,17 +165,27 @@ def device_option(purpose: str, default: str | None = "auto") -> Decorator[Any]:
     )
 
 
-engine_option = option(
-    "--engine",
-    type=click.Choice(["auto", "tensorflow", "onnx"]),
-    default="auto",
-    help="What predicts: tensorflow is the reference and uses GPUs; onnx (ONNX Runtime) starts "
-    "sooner and is faster on CPUs. auto uses onnx on CPUs, and the engine of the run that it "
-    "resumes.",
-)
-predictor_options = combine(
-    checkpoint_option, emotions_option, network_option, device_option("predict"), engine_option
-)
+def predictor_options(*, resumes: bool = False) -> Decorator[Any]:
+    """Return the options of prediction.
+
+    Args:
+        resumes: whether the command can resume a run, with the engine that began it.
+    """
+    auto = "auto uses onnx on CPUs"
+    if resumes:
+        auto += ", but when it resumes a run, the engine of that run"
+    engine_option = option(
+        "--engine",
+        type=click.Choice(["auto", "tensorflow", "onnx"]),
+        default="auto",
+        help="Software to predict with. tensorflow is the reference and can use a GPU; onnx (ONNX "
+        f"Runtime) starts sooner and is faster on CPUs. {auto}.",
+    )
+    return combine(
+        checkpoint_option, emotions_option, network_option, device_option("predict"), engine_option
+    )
+
+
 workers_option = option(
     "--workers",
     type=Integer(min=1),
@@ -230,13 +240,13 @@ def detection_options(*, videos: bool) -> Decorator[Any]:
     """Return the options of commands that detect faces in worker processes.
 
     Args:
-        videos: whether the command takes videos, too.
+        videos: whether the command takes videos, too, and can resume a run: gudi batch.
     """
     work = "a photo, or on a segment of 64 video frames," if videos else "a photo"
     item = "a photo or video segment" if videos else "a photo"
     pictures = "photo and video frame" if videos else "photo"
     return combine(
-        predictor_options,
+        predictor_options(resumes=videos),
         workers_option,
         option(
             "--timeout",

@@ -103,7 +103,7 @@ def predict(
     default=True,
     help="Show a window. Without it, print one line per frame that shows a face.",
 )
-@predictor_options
+@predictor_options()
 @search_options("frame")
 def live(source: str, save: Path | None, overwrite: bool, window: bool, **options: Any) -> None:
     """Recognise expressions live, from a camera or a video.

@@ -86,7 +86,7 @@ def merge(
     target = ResultFolder(out)
     if target.used:
         raise OutputError(
-            f"--out {out} holds results already, or the remains of an interrupted merge; choose a "
+            f"--out {out} already holds results, or the remains of an interrupted merge; choose a "
             "new or an empty folder"
         )
     if len({os.path.realpath(each) for each in [*folders, out]}) <= len(folders):

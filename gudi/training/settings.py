@@ -43,7 +43,8 @@ class TrainingSettings:
             with the recipe's smoothing (Hinton et al. 2015). Predictions show which expressions
             resemble each other, and soften labels that are wrong. "" for none.
         seed: of the first weights, the order of the faces and their variations.
-        precision: `float32`, or `bfloat16` for CPUs that compute it faster.
+        precision: `float32`, or `bfloat16`, which is faster on CPUs with AVX512-BF16 or AMX, and
+            many times slower on CPUs without AVX-512.
         tensorboard_verbose: as in TFLearn: 0 logs loss and accuracy, 1 also histograms of
             gradients, 2 also of weights, 3 also of activations.
         device: as `gudi.predictor.Predictor` takes it.

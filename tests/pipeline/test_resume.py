@@ -1,4 +1,4 @@
-"""Runs into a folder that holds results already: resume, refuse, retry, restart."""
+"""Runs into a folder that already holds results: resume, refuse, retry, restart."""
 
 from __future__ import annotations
 

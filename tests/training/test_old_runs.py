@@ -81,7 +81,7 @@ def test_training_of_an_earlier_version_is_resumed(tmp_path):
     variables = {name: value.astype(np.float32) for name, value in (weights | slots).items()}
     snapshot = tmp_path / "snapshots" / "step-000000006"
     snapshot.mkdir(parents=True)
-    checkpoints.write_bundle(snapshot / "variables", variables)
+    checkpoints.write_v2(snapshot / "variables", variables)
     (snapshot / "state.json").write_text(STATE)
     (tmp_path / "run.json").write_text(RUN)
 

@@ -172,25 +172,29 @@ def test_running_training_locks_its_folder_until_sigterm_ends_it(work):
 
 def test_killed_training_loses_an_epoch_at_most(work):
     out = work / "checkpoints"
-    process = start_training(work, "--epochs", "100000")
-    for wait in (0.0, 0.4, 0.9):
-        wait_until(lambda: len(snapshots(out)) >= 2, process)
+    known = 0
+    for option, wait in ((), 0.0), (("--resume",), 0.4), (("--resume",), 0.9):
+        process = start_training(work, *option, "--epochs", "100000")
+        wait_until(
+            lambda known=known: (
+                (out / "learning_curve.csv").exists() and len(curve(out)) > known + 1
+            ),
+            process,
+        )
         time.sleep(wait)
         process.kill()
         process.communicate()
         known = len(curve(out))
-        process = start_training(work, "--resume", "--epochs", "100000")
-        wait_until(lambda known=known: len(curve(out)) > known + 1, process)
-        assert [int(row["epoch"]) for row in curve(out)] == list(range(1, len(curve(out)) + 1))
-    process.kill()
-    process.communicate()
+        assert [int(row["epoch"]) for row in curve(out)] == list(range(1, known + 1))
+        assert len(snapshots(out)) >= 2
     # What a power cut can do to the newest snapshot.
     newest = snapshots(out)[-1]
     data = next(newest.glob("*.data*"))
     data.write_bytes(data.read_bytes()[:1000])
-    ended = call_gudi("train", "--resume", "--epochs", len(curve(out)) + 1, cwd=work)
+    ended = call_gudi("train", "--resume", "--epochs", known + 1, cwd=work)
     assert ended.returncode == 0, ended.stderr
     assert f"cannot use {newest.relative_to(work)}" in ended.stderr
+    assert [int(row["epoch"]) for row in curve(out)] == list(range(1, known + 2))
     assert not list(out.glob(".gudi-*"))
     assert checkpoints.inspect(out, verify=True)["usable"]
 

@@ -1,0 +1,103 @@
+"""`gudi batch` on a Dask cluster: a real scheduler and workers, one of which is killed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import draw_face, gudi_environment, run_gudi, save
+
+import jobs
+from gudi.errors import WorkersError
+from gudi.media import sources
+from gudi.pipeline.recognize import recognize
+from gudi.settings import RunSettings
+
+
+def test_cluster_that_loses_a_worker_gives_the_same_tables(cluster, photos, made, tmp_path):
+    shutil.copy(photos / "none.jpg", photos / "00.jpg")  # without a face it is finished at once
+    (photos / "bad.jpg").write_bytes(b"no picture")
+    for copy in range(1, 60):
+        save(photos / f"{copy:02}.jpg", draw_face(160 + copy % 10))
+    options = ("--checkpoint", made[0], "--no-annotate", "--no-report")
+    local = run_gudi("batch", "photos", "--out", "local", *options, cwd=tmp_path)
+    assert local.returncode == 3, local.stderr
+    log = tmp_path / "log.jsonl"
+    more = ("--backend", "dask", "--scheduler", cluster.address, "--log-json", log)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gudi", "batch", "photos", "--out", "dask", *options, *more],
+        cwd=tmp_path,
+        env=gudi_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (log.exists() and '"item"' in log.read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    cluster.kill(cluster.workers[0])
+    assert log.read_text().count('"item"') < 65
+    _, stderr = process.communicate(timeout=250)
+    assert process.returncode == 3, stderr
+    for name in ("faces.csv", "files.csv"):
+        assert (tmp_path / "dask" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+
+
+class Results(list):
+    """A list as a `gudi.pipeline.Sink`, for photos only."""
+
+    add = list.append
+
+
+class Blind(list):
+    """Workers of which some do not see `hidden`, with the interface of `jobs.Cluster`."""
+
+    def __init__(self, hidden, blind):
+        self.hidden, self.blind = hidden, blind
+
+    def run(self, work, items):
+        for item in items:
+            self.append(item.source.path)
+            away = self.hidden.with_suffix(".away")
+            hide = (
+                item.source.path == str(self.hidden) and self.count(item.source.path) in self.blind
+            )
+            if hide:
+                self.hidden.rename(away)
+            value, error, _ = jobs.worker.call(work, item)
+            if hide:
+                away.rename(self.hidden)
+            yield jobs.Outcome(item, value, error)
+
+
+def test_photo_that_one_worker_does_not_see_is_given_to_another(photos):
+    hidden = photos / "none.jpg"
+    (photos / "gone.jpg").write_bytes(b"soon gone")
+    found = list(sources.find([str(hidden), str(photos / "gone.jpg")]))
+    (photos / "gone.jpg").unlink()
+
+    def look(blind):
+        results = Results()
+        recognize(found, RunSettings(), None, Blind(hidden, blind), results)
+        return {Path(each.source.path).name: each.error for each in results}
+
+    assert look([]) == look([1]) == look([1, 2]) == {"none.jpg": "", "gone.jpg": "no such file"}
+    with pytest.raises(
+        WorkersError, match=r"cannot open .*none.jpg \(no such file\), which is there"
+    ):
+        look([1, 2, 3])
+
+
+def test_missing_scheduler_is_one_line(photos, made):
+    options = ("--checkpoint", made[0], "--backend", "dask", "--scheduler", "tcp://127.0.0.1:9")
+    done = run_gudi("batch", "photos", "--out", "out", *options, cwd=photos.parent)
+    assert done.returncode == 1
+    assert "gudi: error: no Dask scheduler answers at tcp://127.0.0.1:9" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    done = run_gudi(
+        "batch", "photos", "--out", "out", *options[:2], *options[4:], cwd=photos.parent
+    )
+    assert (done.returncode, "requires --backend dask" in done.stderr) == (2, True)
