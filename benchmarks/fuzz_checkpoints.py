@@ -1,13 +1,13 @@
-"""Mutate checkpoints and see that gudi either reads them rightly or says in one line why not.
+"""Damage checkpoints at random; check that gudi reads them correctly or says in one line why not.
 
     python benchmarks/fuzz_checkpoints.py --v2 FOLDER --v1 FOLDER [--count 2000] [--seed 1]
 
-FOLDER holds a whole checkpoint of the format; it is copied, never changed. Each case damages the
-copy (flipped bits, bytes of chance, zeros, cut or grown files, values that are extreme as lengths),
-loads the weights as a prediction does, and mends the copy again. A case passes when the outcome is
-a CheckpointError with a message of one line that names the file, or the same weights as before.
-Where checksums are gone with the index, or were made to fit the damage so that it gets past them,
-other weights pass, too. Anything else is printed.
+FOLDER contains a complete checkpoint of the format; it is copied, never changed. Each case damages
+the copy (flipped bits, random bytes, zeros, files that were cut or grew, values that are extreme as
+lengths), loads the weights as a prediction does, and repairs the copy. A case passes if gudi raises
+a CheckpointError whose message is one line that names the file, or loads the same weights as
+before. Other weights also pass if there are no checksums because there is no index, or if the
+checksums were adapted so that the damage gets past them. Everything else is printed.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ import struct
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from gudi import checkpoint
 from gudi.checkpoint import sstable
 from gudi.errors import CheckpointError
 
+DATA = ".data-00000-of-00001"
 EXTREMES = [bytes([0xFF] * 10), bytes([0xFF] * 9 + [0x01]), bytes(8), b"\x80" * 12, b"\x7f"]
-EDGE = 2**16  # damage is put close to both ends as often as anywhere
+EDGE = 2**16  # both ends of a file are damaged as often as the rest
 
 
 def damage(path: Path, chance: random.Random) -> list[tuple[int, bytes]]:
-    """Change the file at `path`; return what to write where, and its size, to undo it."""
+    """Damage the file at `path`; return offsets and contents, last its size, for `repair`."""
     size = path.stat().st_size
     undo = []
     with path.open("r+b") as file:
@@ -66,8 +68,8 @@ def damage(path: Path, chance: random.Random) -> list[tuple[int, bytes]]:
     return [*undo, (size, b"")]
 
 
-def mend(path: Path, undo: list[tuple[int, bytes]]) -> None:
-    """Put back what `damage` changed."""
+def repair(path: Path, undo: list[tuple[int, bytes]]) -> None:
+    """Undo `damage`."""
     with path.open("r+b") as file:
         for position, content in reversed(undo[:-1]):
             file.seek(position)
@@ -75,21 +77,21 @@ def mend(path: Path, undo: list[tuple[int, bytes]]) -> None:
         file.truncate(undo[-1][0])
 
 
-def blocks(path: Path) -> list[sstable.Block]:
-    """Return the blocks of the table at `path`, the one that lists the others included."""
+def find_blocks(path: Path) -> list[sstable.Block]:
+    """Return the blocks of the table at `path` except large ones, and its index block."""
     with path.open("rb") as file:
         found = sstable.Table(file).blocks
     end = max(block.offset + block.size for block in found) + sstable.BLOCK_TRAILER_SIZE
-    # Behind them comes an empty block of 8 bytes, the list, and the footer.
+    # An empty block of 8 bytes, the index block and the footer follow.
     start = end + 8 + sstable.BLOCK_TRAILER_SIZE
     size = path.stat().st_size - sstable.FOOTER_SIZE - sstable.BLOCK_TRAILER_SIZE - start
     return [*(block for block in found if block.size < 2**20), sstable.Block(b"", start, size)]
 
 
-def sign(path: Path, signed: list[sstable.Block]) -> None:
-    """Make the checksums of the blocks `signed` fit what is in them now."""
+def adapt_checksums(path: Path, blocks: list[sstable.Block]) -> None:
+    """Adapt the checksums of `blocks` to their present contents."""
     with path.open("r+b") as file:
-        for block in signed:
+        for block in blocks:
             file.seek(block.offset)
             crc = sstable.mask(sstable.crc32c(memoryview(file.read(block.size + 1))))
             file.seek(block.offset + block.size + 1)
@@ -110,53 +112,73 @@ def fuzz(
     seed: int,
     *,
     checked: bool = True,
-    signed: bool = False,
+    adapted: bool = False,
 ) -> None:
-    """Run `count` cases that damage the file `target` of the checkpoint in `folder`.
+    """Run cases that damage one file of a checkpoint, and print their outcomes.
 
     Args:
+        label: what to call them.
+        folder: contains the checkpoint.
+        target: the file to damage.
+        count: number of cases.
+        seed: of the random numbers.
         checked: whether other weights than before are a failure.
-        signed: make the checksums of the table `target` fit the damage.
+        adapted: whether to adapt the checksums of the table `target` to the damage.
     """
-    table = blocks(target) if signed else []
+    table = find_blocks(target) if adapted else []
     chance = random.Random(seed)
-    good, outcomes, slowest = load(folder), Counter(), 0.0
-    began = time.monotonic()
+    good, slowest = load(folder), 0.0
+    outcomes: Counter[str] = Counter()
+    started = time.monotonic()
     for number in range(count):
         undo = damage(target, chance)
-        if signed and target.stat().st_size == undo[-1][0]:
-            sign(target, table)
-        started = time.monotonic()
-        try:
-            outcome = "same weights" if load(folder) == good else "other weights"
-        except CheckpointError as error:
-            outcome = type(error).__name__
-            if "\n" in str(error) or str(folder) not in str(error):
-                outcome = "BAD MESSAGE"
-                print(f"{label} {number}: {error!r}")
-        except BaseException as error:
-            outcome = "FAILED"
-            print(f"{label} {number}: {error!r}")
-        slowest = max(slowest, time.monotonic() - started)
-        mend(target, undo)
-        sign(target, table)
-        if outcome == "other weights" and checked:
-            outcome = "WRONG WEIGHTS"
-            print(f"{label} {number}: other weights")
+        if adapted and target.stat().st_size == undo[-1][0]:
+            adapt_checksums(target, table)
+        case_started = time.monotonic()
+        outcome = load_damaged(f"{label} {number}", folder, good, checked=checked)
+        slowest = max(slowest, time.monotonic() - case_started)
+        repair(target, undo)
+        adapt_checksums(target, table)
         outcomes[outcome] += 1
-    assert load(folder) == good, "the copy was not mended"
+    assert load(folder) == good, "the copy was not repaired"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{label}: {count} cases in {time.monotonic() - began:.0f} s, slowest {slowest:.2f} s, "
+    print(f"{label}: {count} cases in {time.monotonic() - started:.0f} s, slowest {slowest:.2f} s, "
           f"peak {peak} MB: {dict(outcomes.most_common())}", flush=True)  # fmt: skip
 
 
-def copy(folder: Path, into: Path, endings: list[str]) -> Path:
-    """Copy the files of the checkpoint in `folder` that have `endings`; return the prefix."""
+def load_damaged(label: str, folder: Path, good: str, *, checked: bool) -> str:
+    """Load a damaged checkpoint; return the outcome, and print it if it is a failure.
+
+    Args:
+        label: what to call the case.
+        folder: contains the checkpoint.
+        good: fingerprint of the sound checkpoint.
+        checked: whether other weights are a failure.
+    """
+    try:
+        if load(folder) == good:
+            return "same weights"
+    except CheckpointError as error:
+        if "\n" not in str(error) and str(folder) in str(error):
+            return type(error).__name__
+        print(f"{label}: {error!r}")
+        return "BAD MESSAGE"
+    except Exception as error:
+        print(f"{label}: {error!r}")
+        return "FAILED"
+    if not checked:
+        return "other weights"
+    print(f"{label}: other weights")
+    return "WRONG WEIGHTS"
+
+
+def copy(folder: Path, into: Path, suffixes: Sequence[str]) -> Path:
+    """Copy the files of the checkpoint in `folder` that have `suffixes`; return the prefix."""
     prefix = checkpoint.find(folder).prefix
     into.mkdir()
-    for ending in endings:
-        shutil.copy(f"{prefix}{ending}", into)
-        os.chmod(into / f"{prefix.name}{ending}", 0o600)
+    for suffix in suffixes:
+        shutil.copy(f"{prefix}{suffix}", into)
+        os.chmod(into / f"{prefix.name}{suffix}", 0o600)
     return into / prefix.name
 
 
@@ -167,21 +189,21 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    data = ".data-00000-of-00001"
+    count, seed = options.count, options.seed
     with tempfile.TemporaryDirectory() as scratch:
-        v2 = copy(options.v2, Path(scratch, "v2"), [".index", data])
-        index, values = v2.with_name(f"{v2.name}.index"), v2.with_name(f"{v2.name}{data}")
-        for label, target in (("V2 index", index), ("V2 data", values)):
-            fuzz(label, v2.parent, target, options.count, options.seed)
-        label = "V2 index, checksums made to fit"
-        fuzz(label, v2.parent, index, options.count, options.seed, checked=False, signed=True)
+        v2 = copy(options.v2, Path(scratch, "v2"), [".index", DATA])
+        index, values = v2.with_name(f"{v2.name}.index"), v2.with_name(f"{v2.name}{DATA}")
+        fuzz("V2 index", v2.parent, index, count, seed)
+        fuzz("V2 data", v2.parent, values, count, seed)
+        label = "V2 index, adapted checksums"
+        fuzz(label, v2.parent, index, count, seed, checked=False, adapted=True)
         index.unlink()
-        fuzz("V2 without index", v2.parent, values, options.count, options.seed, checked=False)
+        fuzz("V2 without index", v2.parent, values, count, seed, checked=False)
         shutil.rmtree(v2.parent)
         v1 = copy(options.v1, Path(scratch, "v1"), [""])
-        fuzz("V1", v1.parent, v1, options.count, options.seed)
-        label = "V1, checksums made to fit"
-        fuzz(label, v1.parent, v1, options.count, options.seed, checked=False, signed=True)
+        fuzz("V1", v1.parent, v1, count, seed)
+        label = "V1, adapted checksums"
+        fuzz(label, v1.parent, v1, count, seed, checked=False, adapted=True)
 
 
 if __name__ == "__main__":

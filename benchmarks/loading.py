@@ -1,13 +1,13 @@
-"""Time and bytes of loading a checkpoint for prediction, against what cannot be avoided.
+"""Measure time and bytes to load a checkpoint for prediction, and compare with a lower bound.
 
     python benchmarks/loading.py --checkpoint PATH [--rounds 9]
 
-load     opening the checkpoint, reading and checking the ten weights, building the graph
-floor    reading the same bytes of the same file in one go, and building the graph
-inspect  `gudi.checkpoint.inspect` without --verify
+load     open the checkpoint, read and verify the ten weights, build the graph
+floor    read the same number of bytes of the same file in one go, build the graph
+inspect  `gudi.checkpoint.inspect` without verifying
 
-Both sides allocate fresh memory each round; the file is in the page cache for both. Bytes are those
-that this process asked the system for (`rchar` in /proc/self/io).
+Both sides allocate new memory in each round, and for both the file is in the page cache. The bytes
+are those that this process requested from the system (`rchar` in /proc/self/io).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +29,23 @@ def bytes_read() -> int:
 
 
 def load(path: str) -> int:
+    """Load the weights of the checkpoint at `path`; return their size in bytes."""
     file = checkpoint.open_checkpoint(path)
     weights = checkpoint.read_weights(file, checkpoint.choose_network(file))
     return sum(value.nbytes for value in weights.values.values())
 
 
-def floor(path: Path, size: int) -> None:
+def read(path: Path, size: int) -> None:
+    """Read `size` bytes of the file at `path` in one go."""
     with path.open("rb", buffering=0) as file:
-        file.readinto(memoryview(np.empty(size, np.uint8)))
+        file.readinto(np.empty(size, np.uint8).data)
 
 
-def timed(function, *arguments) -> float:
-    began = time.perf_counter()
+def seconds(function: Callable[..., object], *arguments: object) -> float:
+    """Return the seconds that a call takes."""
+    started = time.perf_counter()
     function(*arguments)
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -53,20 +57,20 @@ def main() -> None:
     data = file.files[-1]
     before = bytes_read()
     size = load(options.checkpoint)
-    asked = bytes_read() - before
+    requested = bytes_read() - before
     network.build()
     rows = [
         (
-            timed(load, options.checkpoint) + timed(network.build),
-            timed(floor, data, size) + timed(network.build),
-            timed(checkpoint.inspect, options.checkpoint),
+            seconds(load, options.checkpoint) + seconds(network.build),
+            seconds(read, data, size) + seconds(network.build),
+            seconds(checkpoint.inspect, options.checkpoint),
         )
         for _ in range(options.rounds)
     ]
     loads, floors, inspects = (statistics.median(column) for column in zip(*rows))
     ratios = [each[0] / each[1] for each in rows]
     print(f"{file.format}, {data.name}, {data.stat().st_size:,} bytes, weights {size:,} bytes")
-    print(f"bytes read: {asked:,}, {asked / size:.4f} of the weights")
+    print(f"bytes read: {requested:,}, {requested / size:.4f} of the weights")
     spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     print(f"load {loads:.3f} s, floor {floors:.3f} s, ratio {spread}")
     print(f"inspect {inspects * 1000:.1f} ms")

@@ -1,14 +1,14 @@
 """The constants of the original scripts: label order, face size, detection settings, file names."""
 
-# The order of the network's outputs (the original's EMOTIONS), which is also FER2013's 0-6.
+# The network's outputs in order: the original's EMOTIONS, which are labels 0 to 6 of FER2013.
 EMOTIONS = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral")
 
-# Faces enter the network as 48x48 grey pixels, the size of FER2013's pictures.
+# Width and height in pixels of the grey faces that the network takes, as in FER2013.
 FACE_SIZE = 48
 
 # OpenCV's Viola-Jones settings in the original (SCALEFACTOR and a literal 5).
 SCALE_FACTOR = 1.1
 MIN_NEIGHBORS = 5
 
-# The original's SAVE_MODEL_FILENAME; the epochs and faces in it are part of the name.
+# The original's SAVE_MODEL_FILENAME. Its numbers of epochs and faces are only a name.
 CHECKPOINT_NAME = "Gudi_model_100_epochs_20000_faces"

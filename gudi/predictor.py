@@ -109,12 +109,15 @@ class Predictor:
         done = 0
         while done < len(faces):
             batch = faces[done : done + self.batch_size]
+            padded = self._fixed_batches and not engine.same_bits
+            size = max(len(batch), self.batch_size) if padded else len(batch)
             try:
-                probabilities[done : done + len(batch)] = self._predict_batch(engine, batch)
+                probabilities[done : done + len(batch)] = _predict_batch(engine, batch, size)
             except MemoryError:
-                if len(batch) == 1:
+                if size == 1:
                     raise
-                self.batch_size = min(self.batch_size, len(batch)) // 2
+                # Another thread may have halved it already.
+                self.batch_size = min(self.batch_size, size // 2)
             else:
                 done += len(batch)
         if not np.isfinite(probabilities).all():
@@ -141,12 +144,11 @@ class Predictor:
     ) -> None:
         self.close()
 
-    def _predict_batch(
-        self, engine: Engine, faces: npt.NDArray[np.uint8]
-    ) -> npt.NDArray[np.float32]:
-        """Predict `faces` in one pass, which may have to be padded."""
-        padded = self._fixed_batches and not engine.same_bits
-        size = max(len(faces), self.batch_size) if padded else len(faces)
-        batch = np.zeros((size, FACE_SIZE, FACE_SIZE, 1), np.float32)
-        batch[: len(faces), :, :, 0] = UNIT[faces]
-        return engine.predict(batch)[: len(faces)]
+
+def _predict_batch(
+    engine: Engine, faces: npt.NDArray[np.uint8], size: int
+) -> npt.NDArray[np.float32]:
+    """Predict `faces` in one pass, padded to `size` faces."""
+    batch = np.zeros((size, FACE_SIZE, FACE_SIZE, 1), np.float32)
+    batch[: len(faces), :, :, 0] = UNIT[faces]
+    return engine.predict(batch)[: len(faces)]

@@ -93,13 +93,27 @@ def test_only_fixed_batches_of_tensorflow_are_padded(narrow, made, engine, fixed
     assert spy.passes == passes
 
 
-def test_batch_that_does_not_fit_into_memory_is_halved(made):
+@pytest.mark.parametrize(
+    ("count", "fixed_batches", "passes"),
+    [(20, False, [4, 4, 4, 4, 4]), (20, True, [4, 4, 4, 4, 4]), (1, True, [4])],
+)
+def test_batch_that_does_not_fit_into_memory_is_halved(made, count, fixed_batches, passes):
     prefix, faces, expected = made
-    with Predictor(prefix, "cpu", batch_size=16) as predictor:
+    with Predictor(
+        prefix, "cpu", batch_size=16, engine="tensorflow", fixed_batches=fixed_batches
+    ) as predictor:
         spy = predictor._loaded = Spy(predictor._loaded, limit=5)
-        np.testing.assert_allclose(predictor.predict(faces), expected, atol=1e-5, rtol=0)
-    assert spy.passes == [4, 4, 4, 4, 4]
+        found = predictor.predict(faces[:count])
+    np.testing.assert_allclose(found, expected[:count], atol=1e-5, rtol=0)
+    assert spy.passes == passes
     assert predictor.batch_size == 4
+
+
+def test_face_that_does_not_fit_into_memory_is_an_error(narrow, made):
+    with Predictor(narrow, "cpu") as predictor:
+        predictor._loaded = Spy(predictor._loaded, limit=0)
+        with pytest.raises(MemoryError):
+            predictor.predict(made[1])
 
 
 def test_passes_on_a_gpu_are_padded_to_powers_of_two(narrow, made):

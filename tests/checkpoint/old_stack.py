@@ -29,7 +29,7 @@ def install(python, venv):
         [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     )
     subprocess.check_call([python, "-m", "venv", venv])
-    pip = [join(venv, "bin", "python"), "-m", "pip", "install", "-q"]
+    pip = [join(venv, "bin", "python"), "-m", "pip", "install", "-q", "--no-compile"]
     first, *others = PINS[version.decode().strip()]
     # First what other packages require without an upper limit, in a release that is old enough.
     subprocess.check_call(pip + COMMON)

@@ -1,7 +1,12 @@
-"""The original's code loads what gudi writes, under the TensorFlow of its time."""
+"""The original's code loads what gudi writes, under the TensorFlow of its time.
+
+Installing that takes a minute. To run the tests often, install it once with `old_stack.py install`
+and set GUDI_OLD_STACK to the venv.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,12 +42,15 @@ def old_python() -> str:
 @pytest.fixture(scope="module")
 def predict_with_original(tmp_path_factory):
     """A function that predicts with the original's code under old TensorFlow."""
-    python, venv = old_python(), tmp_path_factory.mktemp("old stack") / "venv"
-    setup = subprocess.run(
-        [sys.executable, SCRIPT, "install", python, venv], capture_output=True, text=True
-    )
-    if setup.returncode:
-        pytest.skip(f"old TensorFlow cannot be installed: {setup.stderr.strip()[-300:]}")
+    if "GUDI_OLD_STACK" in os.environ:
+        venv = Path(os.environ["GUDI_OLD_STACK"])
+    else:
+        python, venv = old_python(), tmp_path_factory.mktemp("old stack") / "venv"
+        setup = subprocess.run(
+            [sys.executable, SCRIPT, "install", python, venv], capture_output=True, text=True
+        )
+        if setup.returncode:
+            pytest.skip(f"old TensorFlow cannot be installed: {setup.stderr.strip()[-300:]}")
 
     def predict(folder: Path, faces: np.ndarray) -> np.ndarray:
         np.save(folder / "faces.npy", faces)
