@@ -127,7 +127,7 @@ class Cluster:
         Raises:
             WorkersUnavailable: there are no workers, or the scheduler has gone.
         """
-        run = _Run(pack((self._setup, work)), iter(items))
+        run = _ClusterRun(pack((self._setup, work)), iter(items))
         try:
             while True:
                 yield from self._submit(run)
@@ -142,7 +142,7 @@ class Cluster:
             if run.running:
                 self._client.cancel(list(run.running), force=True)
 
-    def _submit(self, run: _Run) -> Iterator[Outcome[Any, Any]]:
+    def _submit(self, run: _ClusterRun) -> Iterator[Outcome[Any, Any]]:
         """Submit tasks as long as the cluster has room for them.
 
         Yields:
@@ -162,7 +162,7 @@ class Cluster:
             run.running[future] = task
             future.add_done_callback(run.finished.put)
 
-    def _next_finished(self, run: _Run) -> Any:
+    def _next_finished(self, run: _ClusterRun) -> Any:
         """Return the next finished future, as long as there are workers to finish one."""
         while True:
             try:
@@ -170,7 +170,7 @@ class Cluster:
             except queue.Empty:
                 self._wait_for_workers()
 
-    def _fetch(self, future: Any, run: _Run) -> Iterator[Outcome[Any, Any]]:
+    def _fetch(self, future: Any, run: _ClusterRun) -> Iterator[Outcome[Any, Any]]:
         """Yield the outcomes of the task that has finished as `future`."""
         answers, error = self._result(future)
         task, was_alone = run.running.pop(future), run.is_alone
@@ -200,7 +200,7 @@ class Cluster:
                 # The result was lost with the worker that had it, and is computed again.
                 self._wait_for_workers()
 
-    def _count_threads(self, run: _Run) -> int:
+    def _count_threads(self, run: _ClusterRun) -> int:
         """Return how many items the cluster can work on at a time, not asking it too often."""
         now = time.monotonic()
         if not run.threads or now - run.counted > COUNT_INTERVAL:
@@ -229,7 +229,7 @@ _Task = list[tuple[Any, bytes]]
 
 
 @dataclass
-class _Run:
+class _ClusterRun:
     """What one call of `Cluster.run` works on.
 
     Dask blames everything that a worker had waiting when it died. So what it blames is a suspect,

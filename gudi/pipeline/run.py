@@ -163,7 +163,7 @@ def run(
             if not folder.used:
                 folder.discard()
             raise
-        batch = _Run(folder, settings, output, weights, progress, record, ledger, start)
+        batch = _Batch(folder, settings, output, weights, progress, record, ledger, start)
         return batch.execute(listing.unusable)
 
 
@@ -283,7 +283,7 @@ class _Listing:
             self._progress.note(f"skipped {describe_skipped(skipped)}")
 
 
-class _Run:
+class _Batch:
     """One run into a result folder that no other process writes to."""
 
     def __init__(
