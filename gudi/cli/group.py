@@ -52,12 +52,15 @@ class CommandGroup(OrderedGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         _open_standard_streams()
-        signal.signal(signal.SIGTERM, _interrupt)
+        interrupts = _handle_interrupts()
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except (Exception, KeyboardInterrupt) as error:
+            if interrupts and isinstance(error, ImportError):
+                # NumPy makes an ImportError of an interrupt that comes while it is imported.
+                error = KeyboardInterrupt()
             if os.environ.get("GUDI_DEBUG") or ctx.params.get("debug"):
                 print_message(traceback.format_exc().rstrip())
             if isinstance(error, BrokenPipeError):
@@ -87,9 +90,22 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
-def _interrupt(*_: object) -> None:
-    """Treat SIGTERM like Ctrl-C: finished work is kept and no process is left behind."""
-    raise KeyboardInterrupt
+def _handle_interrupts() -> list[int]:
+    """Treat SIGTERM like Ctrl-C: finished work is kept and no process is left behind.
+
+    Returns:
+        A list that receives the signals that have come.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    return received
 
 
 def _exit_code(error: BaseException) -> ExitCode:

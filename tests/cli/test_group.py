@@ -38,11 +38,27 @@ def failing(error: BaseException, *arguments: str):
     def fail():
         raise error
 
-    before = signal.getsignal(signal.SIGTERM)
+    @main.command()
+    def import_interrupted():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except KeyboardInterrupt:
+            raise error from None  # as NumPy does while it is imported
+
+    command = () if arguments[-1:] == ("import-interrupted",) else ("fail",)
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return CliRunner().invoke(main, [*arguments, "fail"])
+        return CliRunner().invoke(main, [*arguments, *command])
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def test_interrupted_import_counts_as_an_interrupt():
+    done = failing(ImportError("initialization failed"), "import-interrupted")
+    assert done.exit_code == 130
+    assert done.stderr.endswith("gudi: interrupted\n")
 
 
 @pytest.mark.parametrize(
