@@ -25,7 +25,8 @@ from gudi.media import video
 from gudi.media.photo import read_photo
 from gudi.media.sources import IMAGE, VIDEO, Source
 from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
-from gudi.pipeline.listing import Shard, describe_skipped, in_shard, list_sources
+from gudi.pipeline.listing import describe_skipped, list_sources
+from gudi.pipeline.shards import Shard, in_shard
 from gudi.results.folder import ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.settings import DEFAULT_OUTPUT, OutputSettings, RunSettings

@@ -9,7 +9,7 @@ from typing import Any
 from gudi.checkpoint import Weights
 from gudi.engines.engine import AUTO, TENSORFLOW, engine_for
 from gudi.errors import OutputError
-from gudi.pipeline.listing import Shard
+from gudi.pipeline.shards import Shard, describe_shard
 from gudi.results.folder import FILES, LEDGER, ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.settings import RunSettings
@@ -46,11 +46,6 @@ def run_identity(settings: RunSettings, weights: Weights, shard: Shard | None) -
         "crops": settings.crops,
         "shard": describe_shard(shard or (1, 1)),
     }
-
-
-def describe_shard(shard: Shard) -> str:
-    """Return a shard as the option takes it: 1/4."""
-    return "{}/{}".format(*shard)
 
 
 def check_resumable(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +11,6 @@ from gudi.errors import InputError, one_line
 from gudi.media.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Source, find
 
 MAX_SUFFIXES = 5  # that a note about skipped files names
-
-# One part of all inputs: its number, from 1, and the number of parts.
-Shard = tuple[int, int]
 
 
 def list_sources(
@@ -45,18 +41,6 @@ def list_sources(
         f"no photos or videos in {where}: searched all folders that are not hidden for files "
         f"that end in {suffixes}"
     )
-
-
-def in_shard(source: Source, shard: Shard | None) -> bool:
-    """Return whether `source` belongs to `shard`, which is None for all sources.
-
-    Only the name of the source decides, so all machines agree.
-    """
-    if shard is None:
-        return True
-    number, count = shard
-    digest = hashlib.blake2b(source.name.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % count == number - 1
 
 
 def check_outside(source: Source, out: Path) -> None:

@@ -16,8 +16,7 @@ import jobs
 from gudi.errors import CheckpointError, WorkersError, one_line
 from gudi.media import video
 from gudi.media.sources import Source
-from gudi.pipeline.predictions import PredictionQueue
-from gudi.pipeline.process import (
+from gudi.pipeline.detect_work import (
     CannotOpen,
     IndexedVideo,
     ProcessSettings,
@@ -25,6 +24,7 @@ from gudi.pipeline.process import (
     can_open,
     process,
 )
+from gudi.pipeline.predictions import PredictionQueue
 from gudi.pipeline.workers import WorkerPrediction, describe_error
 from gudi.predictor import Predictor
 from gudi.results.records import SourceResult

@@ -23,15 +23,10 @@ from gudi.files import TEMPORARY_PREFIX, folder_lock
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
 from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
-from gudi.pipeline.listing import (
-    Shard,
-    check_outside,
-    describe_skipped,
-    in_shard,
-    list_sources,
-)
+from gudi.pipeline.listing import check_outside, describe_skipped, list_sources
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.pipeline.recognize import recognize
+from gudi.pipeline.shards import Shard, in_shard
 from gudi.pipeline.workers import start_cluster, start_workers, worker_prediction
 from gudi.predictor import Predictor
 from gudi.progress import FinishedItem, Progress

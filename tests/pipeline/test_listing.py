@@ -8,7 +8,8 @@ import pytest
 
 from gudi.errors import InputError
 from gudi.media.sources import Source
-from gudi.pipeline.listing import check_outside, describe_skipped, in_shard, list_sources
+from gudi.pipeline.listing import check_outside, describe_skipped, list_sources
+from gudi.pipeline.shards import in_shard
 
 
 def photo(path):

@@ -10,8 +10,8 @@ from clips import scene, write_video
 import jobs
 from gudi.media import video
 from gudi.media.sources import Source
+from gudi.pipeline.detect_work import IndexedVideo
 from gudi.pipeline.listing import list_sources
-from gudi.pipeline.process import IndexedVideo
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.workers import start_workers
 from gudi.results.records import SourceResult

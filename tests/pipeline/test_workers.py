@@ -13,7 +13,7 @@ from gudi import checkpoint
 from gudi.constants import EMOTIONS
 from gudi.media.sources import Source
 from gudi.pipeline import workers
-from gudi.pipeline.process import ProcessSettings, WorkItem, process
+from gudi.pipeline.detect_work import ProcessSettings, WorkItem, process
 from gudi.settings import ALL_FRAMES, DetectionSettings, RunSettings
 
 
