@@ -26,6 +26,7 @@ from selenium.webdriver.chrome.service import Service
 
 from gudi import report
 from gudi.constants import EMOTIONS
+from gudi.results.run_record import CheckpointRecord, RunRecord
 
 # Milliseconds until the effect of a changed field has been painted.
 TIMED = """
@@ -93,7 +94,8 @@ def main() -> None:
         cv2.imwrite(str(page.with_name("thumbnail.jpg")), np.full((180, 240, 3), 128, np.uint8))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started = time.perf_counter()
-        report.write(page, {}, EMOTIONS, entries(options.entries))
+        record = RunRecord(inputs=[], settings={}, checkpoint=CheckpointRecord(None, ""))
+        report.write(page, record, EMOTIONS, entries(options.entries))
         seconds = time.perf_counter() - started
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         print(

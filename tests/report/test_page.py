@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -18,18 +19,18 @@ from gudi.constants import EMOTIONS
 from gudi.errors import OutputError, one_line
 from gudi.report import ReportEntry, ReportFace, rows
 from gudi.report.timeline import BINS
+from gudi.results.run_record import CheckpointRecord, RunCounts, RunRecord
 
-RUN = {
-    "gudi": "0.1.0",
-    "state": "finished",
-    "started": "2025-11-24T13:35:07+00:00",
-    "inputs": ["./photos"],
-    "settings": {"batch_size": 256, "detection": {"min_face": 50}, "debug": False},
-    "checkpoint": {"path": "checkpoints/Gudi_model", "fingerprint": "3f6c2a9d"},
-    "versions": {"tensorflow": "2.21.0"},
-    "seconds": {"startup": 5.0, "inputs": 20.0},
-    "counts": {"not_reached": 0, "looked": 124},
-}
+RUN = RunRecord(
+    state="finished",
+    started="2025-11-24T13:35:07+00:00",
+    inputs=["./photos"],
+    settings={"batch_size": 256, "detection": {"min_face": 50}, "debug": False},
+    checkpoint=CheckpointRecord("checkpoints/Gudi_model", "3f6c2a9d"),
+    versions={"tensorflow": "2.21.0"},
+    seconds={"startup": 5.0, "inputs": 20.0},
+    counts=RunCounts(**dict.fromkeys(RunCounts.__dataclass_fields__, 0) | {"processed": 124}),
+)
 
 # Names that a file system allows and that may break a page.
 HOSTILE = (
@@ -313,8 +314,14 @@ def test_hostile_names_are_shown_as_text_and_linked_correctly(show, tmp_path, mo
     entries += [
         ReportEntry(name, "image", "failed", error=f"{name}: no picture") for name in HOSTILE
     ]
-    run = RUN | {"inputs": list(HOSTILE), "state": "failed", "failure": HOSTILE[0]}
-    page = show(entries, run | {"checkpoint": {"path": HOSTILE[1]}}, folder=tmp_path)
+    run = replace(
+        RUN,
+        inputs=list(HOSTILE),
+        state="failed",
+        failure=HOSTILE[0],
+        checkpoint=CheckpointRecord(HOSTILE[1], "3f6c2a9d"),
+    )
+    page = show(entries, run, folder=tmp_path)
     visible = [one_line(name) for name in HOSTILE]
     assert page.names == [*visible, *visible]
     reasons = page.script(
@@ -410,14 +417,14 @@ def test_page_without_faces_or_inputs_says_so(show):
     page.until(lambda: "No face was found" in page.text("#videos"))
     assert page.text("#failures [role=status]") == "No failures"
 
-    page = show([], run={})
+    page = show([], RunRecord(inputs=[], settings={}, checkpoint=CheckpointRecord(None, "")))
     assert page.shown == "No inputs"
     assert not page.one("#videos").is_displayed()
     assert "Photos\n0" in page.text(".totals")
 
 
 def test_interrupted_run_is_mentioned(show):
-    run = RUN | {"state": "interrupted", "counts": {"not_reached": 1234}}
+    run = replace(RUN, state="interrupted", counts=replace(RUN.counts, not_reached=1234))
     page = show([photo("a.jpg", ("happy", 0.9))], run)
     assert "interrupted" in page.text(".note")
     assert "Not processed\n1,234" in page.text(".totals")
