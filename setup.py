@@ -80,6 +80,7 @@ setup(
             "pandas-stubs>=2.2",
             "pyarrow>=17",
             "pytest>=8",
+            "pytest-timeout>=2.3",
             "pytest-xdist>=3.7",
             "ruff>=0.11",
             "selenium>=4.20",  # steers a browser through report.html

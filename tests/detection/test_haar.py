@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, draw_face, gudi_environment
 
-from gudi import faces
+from gudi import detection
 from gudi.detection import haar
 
 NATIVE = ROOT / "gudi" / "detection" / "native"
@@ -100,7 +100,7 @@ def cases() -> list[tuple[np.ndarray, tuple[float, int, int], list]]:
     """Pictures, settings, and what OpenCV finds."""
     random = np.random.default_rng(12)
     pictures = generated() * 2
-    pictures += [faces.grey(draw_face(size, 300, 260, 20, 10)) for size in (30, 60, 90, 150, 240)]
+    pictures += [detection.grey(draw_face(size, 300, 260, 20, 10)) for size in (30, 60, 90, 150, 240)]
     found = []
     for number, picture in enumerate(pictures):
         scale_factor = (1.01, 1.05, 1.1, 1.3, 2, 3, random.uniform(1.01, 3))[number % 7]
@@ -149,12 +149,12 @@ def test_real_faces_are_where_the_original_finds_them(implementation, shared):
             box = tuple(int(row[key]) for key in ("x", "y", "width", "height"))
             expected.setdefault(row["source"], []).append(box)
     for path in sorted((shared / "photos").glob("*.jpg"))[::5]:
-        boxes = haar.search(faces.grey(cv2.imread(str(path))), 1.1, 5)
+        boxes = haar.search(detection.grey(cv2.imread(str(path))), 1.1, 5)
         assert sorted(boxes) == expected.get(path.name, [])
 
 
 def test_if_no_window_is_large_enough_the_closest_is_searched(implementation):
-    picture = faces.grey(draw_face(200, 200, 200, 0, 0))
+    picture = detection.grey(draw_face(200, 200, 200, 0, 0))
     for min_size in (195, 200, 1000):
         expected = found_by_opencv(picture, 1.1, 0, min_size)
         assert expected
@@ -162,7 +162,7 @@ def test_if_no_window_is_large_enough_the_closest_is_searched(implementation):
 
 
 def test_boxes_are_cut_to_the_picture(implementation):
-    picture = faces.grey(draw_face(110, 110, 110, 0, 0))
+    picture = detection.grey(draw_face(110, 110, 110, 0, 0))
     for scale_factor in np.linspace(1.05, 1.5, 40):
         for x, y, width, height in haar.search(picture, scale_factor, 0):
             assert 0 <= x < x + width <= 110
@@ -220,7 +220,7 @@ def test_without_the_compiled_module_opencv_searches(monkeypatch):
     monkeypatch.delenv("GUDI_HAAR", raising=False)
     monkeypatch.setattr(haar, "VARIANTS", [])
     assert haar.implementation() == "OpenCV's classifier"
-    assert len(haar.search(faces.grey(draw_face()), 1.1, 5)) == 1
+    assert len(haar.search(detection.grey(draw_face()), 1.1, 5)) == 1
 
 
 def cascade_xml() -> ElementTree.Element:
