@@ -9,14 +9,16 @@ unit's standard deviation, so the numbers are small, and deflate gets close to t
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,8 @@ CODES, SCALES, ABOUT = "codes", "scales", "about.json"
 # above the rounding error.
 STEPS = 12
 LARGEST_CODE = 127
+
+ROWS = 1024  # of the matrix, to decode at a time
 
 MAX_ABOUT = 2**16
 MAX_HEADER = 1024
@@ -128,7 +132,8 @@ def open_packed(path: Path) -> PackedFile:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            about = json.loads(_read_member(archive, ABOUT, MAX_ABOUT))
+            with _open_member(archive, ABOUT, MAX_ABOUT) as member:
+                about = json.loads(member.read(MAX_ABOUT))
             if about["format"] != 1:
                 raise ValueError(f"its format is {about['format']}; a newer gudi may read it")
             classes = int(about["classes"])
@@ -151,7 +156,7 @@ def pack(values: Mapping[str, Array], path: Path) -> None:
     Rounding changes the big matrix; everything else stays as it is.
     """
     codes, scales = _encode(values[MATRIX])
-    rounded = dict(values) | {MATRIX: _decode(codes, scales, values[MATRIX].shape)}
+    rounded = dict(values) | {MATRIX: _decode([codes], scales, values[MATRIX].shape)}
     about = {
         "format": 1,
         "classes": len(values["FullyConnected_1/b"]),
@@ -186,11 +191,15 @@ def _encode(matrix: Array) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32
     return np.rint(columns / scales).astype(np.int8), scales
 
 
-def _decode(codes: Array, scales: Array, shape: tuple[int, ...]) -> Array:
-    """Return the matrix of `shape` that `codes` and `scales` stand for, float32."""
+def _decode(codes: Iterable[Array], scales: Array, shape: tuple[int, ...]) -> Array:
+    """Return the matrix of `shape` that rows of `codes`, in order, and `scales` stand for."""
     matrix = aligned(shape, "float32")
-    matrix[:, codes.shape[1] :] = 0
-    np.multiply(codes, scales, out=matrix[:, : codes.shape[1]], dtype=np.float32)
+    matrix[:, len(scales) :] = 0
+    start = 0
+    for rows in codes:
+        target = matrix[start : start + len(rows), : len(scales)]
+        np.multiply(rows, scales, out=target, dtype=np.float32)
+        start += len(rows)
     return matrix
 
 
@@ -202,46 +211,67 @@ def _read_matrix(
     if not 1 <= len(scales) <= shape[1]:
         raise ValueError(f"it has {len(scales)} hidden units")
     columns = shape[1] if used is None else max(used, len(scales))
-    codes = _read_array(archive, CODES, "|i1", (shape[0], len(scales)))
-    return _decode(codes, scales, (shape[0], columns))
+    with _open_array(archive, CODES, "|i1", (shape[0], len(scales))) as (member, (rows, units)):
+        # A few rows at a time, so that memory holds the matrix only once.
+        counts = (min(ROWS, rows - start) for start in range(0, rows, ROWS))
+        codes = (_read_rows(member, "|i1", (count, units)) for count in counts)
+        return _decode(codes, scales, (shape[0], columns))
 
 
 def _read_array(
     archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]
 ) -> Array:
-    """Return an array in the archive.
+    """Return an array in the archive, see `_open_array`."""
+    with _open_array(archive, name, dtype, shape) as (member, found):
+        return _read_rows(member, dtype, found)
 
-    It takes no more memory than an array of this type and shape, whatever the archive claims.
+
+def _read_rows(member: IO[bytes], dtype: str, shape: tuple[int, ...]) -> Array:
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    return np.frombuffer(member.read(size), dtype).reshape(shape)
+
+
+@contextlib.contextmanager
+def _open_array(
+    archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int | None, ...]
+) -> Iterator[tuple[IO[bytes], tuple[int, ...]]]:
+    """Open an array in the archive; yield its values as a stream, and its shape.
 
     Args:
         archive: a packed checkpoint.
         name: of the array.
         dtype: the type that it must have.
         shape: the shape that it must have; None stands for up to as many as there are hidden units.
+
+    Raises:
+        ValueError: it has another type or shape, or is larger than that, whatever it claims.
     """
     units = weight_shapes()[MATRIX][1]
-    largest = (units if side is None else side for side in shape)
-    size = math.prod(largest) * np.dtype(dtype).itemsize
-    content = io.BytesIO(_read_member(archive, f"{name}.npy", size + MAX_HEADER))
-    if np.lib.format.read_magic(content) != (1, 0):
-        raise ValueError(f"{name} has an unknown version of the npy format")
-    found, fortran, kind = np.lib.format.read_array_header_1_0(content, max_header_size=MAX_HEADER)
-    fits = len(found) == len(shape) and all(b in (None, a) for a, b in zip(found, shape))
-    if fortran or kind != np.dtype(dtype) or not fits:
-        raise ValueError(f"{name} is {kind} of shape {found}")
-    return np.frombuffer(content.getbuffer()[content.tell() :], dtype).reshape(found)
+    largest = math.prod(units if side is None else side for side in shape)
+    limit = largest * np.dtype(dtype).itemsize + MAX_HEADER
+    with _open_member(archive, f"{name}.npy", limit) as member:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise ValueError(f"{name} has an unknown version of the npy format")
+        found, fortran, kind = np.lib.format.read_array_header_1_0(
+            member, max_header_size=MAX_HEADER
+        )
+        fits = len(found) == len(shape) and all(b in (None, a) for a, b in zip(found, shape))
+        if fortran or kind != np.dtype(dtype) or not fits:
+            raise ValueError(f"{name} is {kind} of shape {found}")
+        yield member, found
+        if member.read(1):
+            raise ValueError(f"{name} has more values than its shape says")
 
 
-def _read_member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """Return a member of the archive that must have at most `limit` bytes."""
+def _open_member(archive: zipfile.ZipFile, name: str, limit: int) -> IO[bytes]:
+    """Open a member of the archive that must have at most `limit` bytes."""
     info = archive.getinfo(name)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # Python does not bound the memory that other methods take.
         raise ValueError(f"{name} is compressed with an unknown method")
     if info.file_size > limit:
         raise ValueError(f"{name} is too large")
-    with archive.open(info) as member:
-        return member.read(limit)
+    return archive.open(info)
 
 
 def _damaged(path: Path, why: BaseException | str) -> CheckpointError:

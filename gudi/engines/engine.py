@@ -119,9 +119,11 @@ def without_idle_units(
     matrix, bias, head = (
         weights[name] for name in ("FullyConnected/W", "FullyConnected/b", "FullyConnected_1/W")
     )
-    # The large matrix comes last: its unused columns need not even be read.
     used = np.flatnonzero(head.any(axis=1))
-    used = used[matrix[:, used].any(axis=0) | (bias[used] > 0)]
+    # Few units have no bias. Only for those is the large matrix read: that takes as long as the
+    # rest of the loading.
+    doubtful = used[bias[used] <= 0]
+    used = np.setdiff1d(used, doubtful[~matrix[:, doubtful].any(axis=0)])
     if len(used) == len(bias):
         return dict(weights)
     if not len(used):

@@ -15,9 +15,11 @@ ERRORS_ONLY = 3  # ONNX Runtime's level of messages
 # Faces in one pass. More are no faster, and each takes about 1 MB.
 PASS_SIZE = 64
 
-# From this batch size it pays to store the large matrix once more, in the order of the computation:
-# batches take 10% less time, but loading takes longer and 75 MB more for the shipped checkpoint.
-PREPACKED_BATCH = 64
+# From this batch size it pays to copy the large matrix into the session, in the order of the
+# computation: batches take 10% less time, but loading takes longer, and 150 MB more for the shipped
+# checkpoint. Below it the matrix is an input, which is not copied.
+COPY_FROM_BATCH = 64
+MATRIX = "FullyConnected/W"
 
 
 class OnnxEngine:
@@ -37,18 +39,18 @@ class OnnxEngine:
     def __init__(
         self, weights: Mapping[str, npt.NDArray[np.float32]], threads: int | None, batch_size: int
     ) -> None:
-        # The session keeps the arrays that it is given. Inside the model they would be copied.
         tensors = network_tensors(weights)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = threads or 0
-        if batch_size < PREPACKED_BATCH:
-            options.add_session_config_entry("session.disable_prepacking", "1")
+        fed = [MATRIX] if batch_size < COPY_FROM_BATCH else []
+        model = build_model(tensors, len(weights["FullyConnected_1/b"]), external=True, fed=fed)
+        # The session keeps the arrays that it is given, and copies those that are in the model.
+        self._fed = {name: tensors.pop(name) for name in fed}
         options.add_external_initializers(
             list(tensors),
             [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in tensors.values()],
         )
-        model = build_model(tensors, len(weights["FullyConnected_1/b"]), external=True)
         self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"]
         )
@@ -58,7 +60,9 @@ class OnnxEngine:
         if self._session is None:
             raise RuntimeError("this engine is closed")
         passes = [
-            self._session.run([OUTPUT], {INPUTS["float32"]: faces[start : start + PASS_SIZE]})[0]
+            self._session.run(
+                [OUTPUT], self._fed | {INPUTS["float32"]: faces[start : start + PASS_SIZE]}
+            )[0]
             for start in range(0, len(faces), PASS_SIZE)
         ]
         return np.concatenate(passes, dtype=np.float32)
@@ -66,3 +70,4 @@ class OnnxEngine:
     def close(self) -> None:
         """Release the memory."""
         self._session = None
+        self._fed = {}

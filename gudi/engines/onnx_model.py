@@ -7,7 +7,7 @@ test compares the probabilities of both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,7 @@ def build_model(
     unit: npt.NDArray[np.float32] | None = None,
     metadata: Mapping[str, str] | None = None,
     external: bool = False,
+    fed: Collection[str] = (),
 ) -> bytes:
     """Return the network as the content of an ONNX file.
 
@@ -68,6 +69,7 @@ def build_model(
         metadata: properties of the model: what a person who finds the file wants to know. Those
             called `input` and `output` also describe input and output.
         external: leave the values of the constants out; the session gets them separately.
+        fed: constants that are inputs instead; each pass gets them.
     """
     constants, about = dict(tensors), metadata or {}
     if dtype == "uint8" and unit is not None:
@@ -76,8 +78,13 @@ def build_model(
     graph = _message(
         *(_chunk(1, node) for node in _nodes(tensors, dtype)),
         _text(2, "gudi"),
-        *(_chunk(5, _tensor(name, value, external)) for name, value in constants.items()),
+        *(
+            _chunk(5, _tensor(name, value, external))
+            for name, value in constants.items()
+            if name not in fed
+        ),
         _chunk(11, _value_info(INPUTS[dtype], dtype, shape, about.get("input", ""))),
+        *(_chunk(11, _value_info(name, "float32", constants[name].shape, "")) for name in fed),
         _chunk(12, _value_info(OUTPUT, "float32", ("n", classes), about.get("output", ""))),
     )
     properties = (_chunk(14, _text(1, name) + _text(2, text)) for name, text in about.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from gudi.files import check_writable
 from gudi.media.sources import VIDEO, Source
 from gudi.pipeline.annotate import draw_photos
 from gudi.pipeline.listing import list_sources
+from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.workers import start_workers
 from gudi.predictor import Predictor
@@ -50,18 +52,23 @@ def predict_photos(
     if out is not None:
         check_writable(out)
     engine_for(settings.engine, settings.device)  # raises before the checkpoint is read
-    weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
     sources = [source for source in map(_refuse_video, list_sources(inputs))
                if source.path in inputs or not _is_annotated(source)]  # fmt: skip
     sink = _ResultList()
-    with (
-        start_workers(settings, len(sources)) as workers,
-        Predictor(
-            weights, settings.device, settings.batch_size, settings.emotions, engine=settings.engine
-        ) as predictor,
-    ):
+    # The workers import what they need while the checkpoint is read.
+    with start_workers(settings, len(sources)) as workers:
+        weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
         weights.note_recovery(progress)
-        recognize(sources, settings, predictor, workers, sink)
+        open_predictor = functools.partial(
+            Predictor,
+            weights,
+            settings.device,
+            settings.batch_size,
+            settings.emotions,
+            engine=settings.engine,
+        )
+        with opening(open_predictor) as predictor:
+            recognize(sources, settings, predictor, workers, sink)
         order = {source.path: position for position, source in enumerate(sources)}
         results = sorted(sink.results, key=lambda result: order[result.source.path])
         if out is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -21,6 +22,21 @@ MAX_WAIT = 10.0
 BATCHES_AHEAD = 2
 
 
+@contextlib.contextmanager
+def opening(open_predictor: Callable[[], Predictor]) -> Iterator[Future[Predictor]]:
+    """Open a predictor in a thread, so that faces are detected meanwhile; close it at the end.
+
+    TensorFlow takes seconds to load.
+    """
+    with ThreadPoolExecutor(1, "open") as thread:
+        opened = thread.submit(open_predictor)
+        try:
+            yield opened
+        finally:
+            if opened.exception() is None:
+                opened.result().close()
+
+
 class PredictionQueue:
     """Collects the faces of results and predicts them in a thread of its own.
 
@@ -28,7 +44,8 @@ class PredictionQueue:
     are completed in the order in which they were added.
 
     Args:
-        predictor: predicts the faces; None if all results come with probabilities.
+        predictor: predicts the faces, once it is open; None if all results come with probabilities.
+        batch_size: the predictor's; it may become smaller.
         completed: called with each result that has its probabilities.
         seconds: receives the prediction time.
         keep_crops: whether completed results keep their crops.
@@ -36,13 +53,14 @@ class PredictionQueue:
 
     def __init__(
         self,
-        predictor: Predictor | None,
+        predictor: Future[Predictor] | None,
+        batch_size: int,
         completed: Callable[[SourceResult], None],
         seconds: StageSeconds,
         *,
         keep_crops: bool,
     ) -> None:
-        self._predictor, self._completed = predictor, completed
+        self._predictor, self._batch_size, self._completed = predictor, batch_size, completed
         self._seconds, self._keep_crops = seconds, keep_crops
         self._thread = ThreadPoolExecutor(1, "predict")
         self._waiting: deque[tuple[SourceResult, npt.NDArray[np.uint8]]] = deque()
@@ -52,7 +70,12 @@ class PredictionQueue:
         self._rows: list[npt.NDArray[np.float32]] = []  # of the first of the waiting results
 
     def add(self, result: SourceResult) -> None:
-        """Queue the faces of `result`, and complete the results that are predicted by now."""
+        """Queue the faces of `result`, and complete the results that are predicted by now.
+
+        Raises:
+            GudiError: the predictor could not be opened, or cannot predict.
+        """
+        size = self._current_batch_size()
         if not result.boxes or result.crops is None or result.probabilities is not None:
             self._complete(result)
             return
@@ -60,7 +83,6 @@ class PredictionQueue:
         self._since = self._since if self._unsubmitted else now
         self._waiting.append((result, result.crops))
         self._unsubmitted.extend(result.crops)
-        size = self._loaded.batch_size
         while len(self._unsubmitted) >= size:
             self._submit(size)
             self._since = now
@@ -70,7 +92,13 @@ class PredictionQueue:
             self._collect()
 
     def finish(self) -> None:
-        """Predict the remaining faces and wait for them."""
+        """Predict the remaining faces and wait for them.
+
+        Raises:
+            GudiError: the predictor could not be opened, or cannot predict.
+        """
+        if self._predictor is not None:
+            self._predictor.result()  # raises even if there was no face
         if self._unsubmitted:
             self._submit(len(self._unsubmitted))
         while self._running:
@@ -85,7 +113,7 @@ class PredictionQueue:
         self.close()
         if not self._waiting:
             return
-        rows = self._loaded.predict(np.concatenate([crops for _, crops in self._waiting]))
+        rows = self._opened.predict(np.concatenate([crops for _, crops in self._waiting]))
         for result, crops in self._waiting:
             result.probabilities = rows[: len(crops)]
             self._complete(result)
@@ -95,11 +123,17 @@ class PredictionQueue:
         """End the thread; batches that have not started are dropped."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
+    def _current_batch_size(self) -> int:
+        """Return the predictor's batch size, without waiting for the predictor to open."""
+        if self._predictor is not None and self._predictor.done():
+            return self._predictor.result().batch_size
+        return self._batch_size
+
     @property
-    def _loaded(self) -> Predictor:
+    def _opened(self) -> Predictor:
         if self._predictor is None:
             raise RuntimeError("a worker returned faces without probabilities")
-        return self._predictor
+        return self._predictor.result()
 
     def _submit(self, count: int) -> None:
         batch = np.stack(self._unsubmitted[:count])
@@ -108,7 +142,7 @@ class PredictionQueue:
 
     def _predict(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         clock = StageClock(self._seconds)
-        probabilities = self._loaded.predict(batch)
+        probabilities = self._opened.predict(batch)
         clock.stop("predict")
         return probabilities
 

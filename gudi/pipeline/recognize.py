@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Container, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -56,7 +57,7 @@ class Sink(Protocol):
 def recognize(
     sources: Iterable[Source],
     settings: RunSettings,
-    predictor: Predictor | None,
+    predictor: Future[Predictor] | None,
     workers: jobs.Workers | jobs.Cluster,
     sink: Sink,
     seconds: StageSeconds | None = None,
@@ -70,7 +71,7 @@ def recognize(
     Args:
         sources: what to process.
         settings: how.
-        predictor: predicts in this process; None if the workers predict.
+        predictor: predicts in this process, once it is open; None if the workers predict.
         workers: detect faces.
         sink: receives the results.
         seconds: receives the time of each stage, of all processes together.
@@ -79,7 +80,9 @@ def recognize(
     seconds = StageSeconds() if seconds is None else seconds
     segments = _SegmentCollector(sink)
     queue = _WorkQueue(sources, settings.frames, segments)
-    predictions = PredictionQueue(predictor, segments.add, seconds, keep_crops=settings.crops)
+    predictions = PredictionQueue(
+        predictor, settings.batch_size, segments.add, seconds, keep_crops=settings.crops
+    )
     work = functools.partial(
         process, ProcessSettings(settings.detection, settings.frames, prediction)
     )

@@ -11,6 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from gudi.pipeline import annotate
 from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
 from gudi.pipeline.listing import check_outside, describe_skipped, list_sources
 from gudi.pipeline.outputs import write_report, write_tables
+from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.shards import Shard, in_shard
 from gudi.pipeline.workers import start_cluster, start_workers, worker_prediction
@@ -56,7 +58,7 @@ class RunReport:
     Attributes:
         statuses: number of finished sources by status, of earlier runs too.
         emotions: number of faces by top emotion.
-        seconds: wall-clock time by stage: `startup` (listing, TensorFlow and checkpoint), `inputs`,
+        seconds: wall-clock time by stage: `startup` (listing, reading the checkpoint), `inputs`,
             `pictures`.
         process_seconds: time of all processes together by stage: `decode`, `detect`, `predict`,
             `draw`, and `write` (the tables).
@@ -327,20 +329,18 @@ class _Batch:
                 f"faces are detected by {self.record.face_search}, and predicted by "
                 f"{self.settings.engine}"
             )
-        with (
-            self._workers(pending) as workers,
-            self._predictor() as predictor,
-            self._stage("inputs", pending),
-        ):
-            recognize(
-                self.ledger.sources.pending(),
-                self.settings,
-                predictor,
-                workers,
-                _LedgerSink(self.ledger, self.report, self.progress),
-                self.report.process_seconds,
-                self.prediction,
-            )
+        with self._workers(pending) as workers, self._predictor() as predictor:
+            self.report.seconds["startup"] = time.monotonic() - self.start
+            with self._stage("inputs", pending):
+                recognize(
+                    self.ledger.sources.pending(),
+                    self.settings,
+                    predictor,
+                    workers,
+                    _LedgerSink(self.ledger, self.report, self.progress),
+                    self.report.process_seconds,
+                    self.prediction,
+                )
         self.ledger.commit()
 
     def _workers(self, pending: int) -> jobs.Workers | jobs.Cluster:
@@ -352,27 +352,25 @@ class _Batch:
         limit = None if self.ledger.sources.has_videos() else pending
         return start_workers(self.settings, limit, self.prediction)
 
-    @contextlib.contextmanager
-    def _predictor(self) -> Iterator[Predictor | None]:
+    def _predictor(self) -> contextlib.AbstractContextManager[Future[Predictor] | None]:
         """Open the predictor of this process, unless workers predict."""
-        settings = self.settings
         self.weights.note_recovery(self.progress)
-        if self.prediction is not None:
-            yield None
-            return
-        with Predictor(
+        return contextlib.nullcontext() if self.prediction else opening(self._open_predictor)
+
+    def _open_predictor(self) -> Predictor:
+        settings = self.settings
+        predictor = Predictor(
             self.weights,
             settings.device,
             settings.batch_size,
             settings.emotions,
             engine=settings.engine,
             fixed_batches=True,  # the same bytes for any number of workers
-        ) as predictor:
-            self.weights = replace(self.weights, values={})  # the network has them now
-            self.record.device = predictor.device
-            self.folder.write_run_record(self.record)
-            self.report.seconds["startup"] = time.monotonic() - self.start
-            yield predictor
+        )
+        self.weights = replace(self.weights, values={})  # the network has them now
+        self.record.device = predictor.device
+        self.folder.write_run_record(self.record)
+        return predictor
 
     def _draw(self) -> None:
         """Draw the wanted pictures that do not exist, and remove outdated ones."""

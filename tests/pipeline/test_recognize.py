@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from clips import scene, write_video
 
 import jobs
+from gudi.errors import DeviceError
 from gudi.media import video
 from gudi.media.sources import Source
 from gudi.pipeline.detect_work import IndexedVideo
@@ -32,8 +34,9 @@ def workers():
 
 
 def recognize_photos(sources, predictor, workers, **settings):
-    results = Results()
-    recognize(sources, RunSettings(device="cpu", **settings), predictor, workers, results)
+    results, opened = Results(), Future()
+    opened.set_result(predictor)
+    recognize(sources, RunSettings(device="cpu", **settings), opened, workers, results)
     return results
 
 
@@ -127,3 +130,11 @@ def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
     recognize([source], RunSettings(), None, ScriptedWorkers(script), sink)
     assert sink.frames == [200]
     assert sink.finished == [source]
+
+
+def test_predictor_that_cannot_be_opened_is_an_error_even_if_there_is_no_face(photos, workers):
+    opened = Future()
+    opened.set_exception(DeviceError("no such GPU"))
+    sources = [each for each in list_sources([str(photos)]) if "none" in each.path]
+    with pytest.raises(DeviceError, match="no such GPU"):
+        recognize(sources, RunSettings(), opened, workers, Results())
