@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-import filelock
 import numpy as np
 import numpy.typing as npt
 
@@ -102,6 +101,9 @@ def folder_lock(folder: Path, who: str) -> Iterator[None]:
     Raises:
         OutputError: another process holds the lock, or the folder cannot be written to.
     """
+    # Imported when it is needed: it imports asyncio, and most commands lock nothing.
+    import filelock
+
     created, lock = not folder.exists(), filelock.FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,16 @@
 """Run one function over many items in parallel, whatever the items do to the workers."""
 
-from jobs.cluster import Cluster
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from jobs.errors import JobError, TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
 from jobs.outcome import Outcome
 from jobs.runner import Workers, cpu_count
 from jobs.supply import Supply
+
+if TYPE_CHECKING:
+    from jobs.cluster import Cluster
 
 __all__ = [
     "Cluster",
@@ -18,3 +24,12 @@ __all__ = [
     "WorkersUnavailable",
     "cpu_count",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import `Cluster` on first use: few programs need it, and asyncio takes long to import."""
+    if name != "Cluster":
+        raise AttributeError(f"module 'jobs' has no attribute {name!r}")
+    from jobs.cluster import Cluster
+
+    return Cluster

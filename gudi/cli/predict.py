@@ -65,10 +65,17 @@ def predict(
       gudi predict photo.jpg
       gudi predict photo.jpg --json --no-annotate
     """
-    from gudi.pipeline.predict import predict_photos
+    from gudi.pipeline.listing import list_photos
+    from gudi.pipeline.workers import start_workers
 
-    settings = run_settings(options, batch_size=PREDICT_BATCH_SIZE)
-    results = predict_photos(inputs, settings, out if annotate else None, terminal_progress())
+    settings, photos = run_settings(options, batch_size=PREDICT_BATCH_SIZE), list_photos(inputs)
+    with start_workers(settings, len(photos)) as workers:
+        # NumPy and OpenCV are imported here and in the workers at the same time.
+        from gudi.pipeline.predict import predict_photos
+
+        results = predict_photos(
+            photos, settings, workers, out if annotate else None, terminal_progress()
+        )
     as_text = faces_as_json if as_json else faces_as_lines
     click.echo(as_text(results, settings.emotions), nl=False)
     for result in results:

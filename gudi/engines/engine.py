@@ -122,8 +122,9 @@ def without_idle_units(
     used = np.flatnonzero(head.any(axis=1))
     # Few units have no bias. Only for those is the large matrix read: that takes as long as the
     # rest of the loading.
-    doubtful = used[bias[used] <= 0]
-    used = np.setdiff1d(used, doubtful[~matrix[:, doubtful].any(axis=0)])
+    active = bias[used] > 0
+    active[~active] = matrix[:, used[~active]].any(axis=0)
+    used = used[active]
     if len(used) == len(bias):
         return dict(weights)
     if not len(used):

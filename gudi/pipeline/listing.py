@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from gudi.errors import InputError, one_line
-from gudi.media.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES, Source, find
+from gudi.media.sources import PHOTO_SUFFIXES, VIDEO, VIDEO_SUFFIXES, Source, find
+
+VIDEO_PROBLEM = "it is a video; gudi batch processes videos"
+
+# Stands before the suffix of the pictures that `gudi predict` draws.
+ANNOTATED = ".emotions"
 
 MAX_SUFFIXES = 5  # that a note about skipped files names
 
@@ -41,6 +47,24 @@ def list_sources(
         f"no photos or videos in {where}: searched all folders that are not hidden for files "
         f"that end in {suffixes}"
     )
+
+
+def list_photos(inputs: Sequence[str]) -> list[Source]:
+    """Return the photos that `inputs` lead to; videos fail.
+
+    Pictures that an earlier `gudi predict` drew are left out unless they are named.
+
+    Args:
+        inputs: see `gudi.media.sources.find`.
+
+    Raises:
+        InputError: there are none.
+    """
+    return [
+        replace(source, problem=source.problem or VIDEO_PROBLEM) if source.kind == VIDEO else source
+        for source in list_sources(inputs)
+        if source.path in inputs or not PurePosixPath(source.name).stem.endswith(ANNOTATED)
+    ]
 
 
 def check_outside(source: Source, out: Path) -> None:

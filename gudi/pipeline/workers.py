@@ -6,16 +6,16 @@ import functools
 import os
 import threading
 from dataclasses import dataclass
-
-import cv2
+from typing import TYPE_CHECKING
 
 import jobs
-from gudi.checkpoint import Weights
-from gudi.checkpoint.locate import SHIPPED
 from gudi.errors import CheckpointError, PhotoError, VideoError, WorkersError, one_line
 from gudi.media.sources import Source
-from gudi.predictor import Predictor
 from gudi.settings import RunSettings
+
+if TYPE_CHECKING:  # this module starts workers before NumPy and OpenCV are imported
+    from gudi.checkpoint import Weights
+    from gudi.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class WorkerPrediction:
 
 def worker_prediction(settings: RunSettings, weights: Weights) -> WorkerPrediction | None:
     """Return how workers predict with `weights`; None if the parent predicts."""
+    from gudi.checkpoint.locate import SHIPPED
+
     if settings.predict_in == "parent":
         return None
     return WorkerPrediction(
@@ -66,7 +68,7 @@ def start_workers(
         limit: the most workers that have something to do; None for no limit.
         prediction: how they predict; None if they do not.
     """
-    count = settings.workers or jobs.cpu_count()
+    count = settings.workers or (1 if limit == 1 else jobs.cpu_count())
     return jobs.Workers(
         count if limit is None else min(count, limit),
         timeout=settings.timeout,
@@ -126,6 +128,11 @@ def _check_cluster(
 
 def _set_up(prediction: WorkerPrediction | None) -> None:
     """Set up a worker, unless it is; runs in the worker."""
+    import cv2
+
+    from gudi.detection import haar
+
+    haar.implementation()  # loads the cascade
     cv2.setNumThreads(1)  # one worker per CPU leaves no room for more threads
     if prediction is not None:
         loaded_predictor(prediction)
@@ -155,6 +162,9 @@ def loaded_predictor(prediction: WorkerPrediction) -> Predictor:
 
 @functools.lru_cache(maxsize=1)
 def _load_predictor(prediction: WorkerPrediction) -> Predictor:
+    from gudi.checkpoint.locate import SHIPPED
+    from gudi.predictor import Predictor
+
     predictor = Predictor(
         prediction.checkpoint or SHIPPED,
         prediction.device,

@@ -100,7 +100,9 @@ def cases() -> list[tuple[np.ndarray, tuple[float, int, int], list]]:
     """Pictures, settings, and what OpenCV finds."""
     random = np.random.default_rng(12)
     pictures = generated() * 2
-    pictures += [detection.grey(draw_face(size, 300, 260, 20, 10)) for size in (30, 60, 90, 150, 240)]
+    pictures += [
+        detection.grey(draw_face(size, 300, 260, 20, 10)) for size in (30, 60, 90, 150, 240)
+    ]
     found = []
     for number, picture in enumerate(pictures):
         scale_factor = (1.01, 1.05, 1.1, 1.3, 2, 3, random.uniform(1.01, 3))[number % 7]

@@ -7,7 +7,9 @@ import os
 from clips import scene, write_video
 from conftest import save
 
-from gudi.pipeline.predict import VIDEO_PROBLEM, picture_name, predict_photos
+from gudi.pipeline.listing import VIDEO_PROBLEM, list_photos
+from gudi.pipeline.predict import picture_name, predict_photos
+from gudi.pipeline.workers import start_workers
 from gudi.settings import RunSettings
 
 
@@ -15,7 +17,9 @@ def test_results_come_in_the_order_of_the_photos(photos, tmp_path):
     write_video(photos / "film.mp4", [scene(0)])
     save(photos / "old.emotions.jpg", scene(0))
     inputs = [str(photos / name) for name in ("two.bmp", "none.jpg")] + [str(photos)]
-    results = predict_photos(inputs, RunSettings(device="cpu"), tmp_path / "drawn")
+    settings = RunSettings(device="cpu")
+    with start_workers(settings, 2) as workers:
+        results = predict_photos(list_photos(inputs), settings, workers, tmp_path / "drawn")
     found = [(os.path.basename(result.source.path), result.status) for result in results]
     assert found == [
         ("two.bmp", "ok"), ("none.jpg", "no_face"), ("one.png", "ok"), ("film.mp4", "failed"),
