@@ -18,7 +18,7 @@ from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
 COUNTERS = ("Global_Step", "Training_step")
 
 # Values of `Inspection.checksums`; `DAMAGED` may be followed by names of variables.
-UNVERIFIED, GOOD, DAMAGED = "not looked at", "good", "damaged"
+UNVERIFIED, GOOD, DAMAGED = "not verified", "good", "damaged"
 
 
 @dataclass(frozen=True)

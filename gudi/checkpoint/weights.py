@@ -85,9 +85,8 @@ def choose_network(
             f"{file.prefix} is not a checkpoint of the Gudi network: {_mismatch(file.tensors)}"
         )
     if number is not None and not 1 <= number <= len(networks):
-        raise CheckpointForeign(
-            f"{file.prefix} contains {len(networks)} network(s); there is no number {number}"
-        )
+        many = "1 network" if len(networks) == 1 else f"{len(networks)} networks"
+        raise CheckpointForeign(f"{file.prefix} contains {many}; there is no number {number}")
     network = trained(networks) if number is None else networks[number - 1]
     if network is None:
         raise CheckpointForeign(

@@ -137,10 +137,10 @@ def as_text(evaluation: Evaluation) -> str:
         f"{_score(each.f1):>6}  {each.count:6,}"
         for each in evaluation.scores
     ]
-    lines += ["", "row: labelled as, column: recognised as, in per cent of the row:"]
+    lines += ["", "Rows: labels. Columns: recognised emotions. In percent of the row:"]
     lines.append(f"{'':{width}}  " + "  ".join(f"{name[:6]:>6}" for name in names))
     lines += [
-        f"{name:{width}}  " + "  ".join(f"{_per_cent(fraction):>6}" for fraction in row)
+        f"{name:{width}}  " + "  ".join(f"{_percent(fraction):>6}" for fraction in row)
         for name, row in zip(names, evaluation.fractions)
     ]
     return "\n".join(lines)
@@ -150,7 +150,7 @@ def _score(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.4f}"
 
 
-def _per_cent(fraction: float) -> str:
+def _percent(fraction: float) -> str:
     return "-" if np.isnan(fraction) else f"{100 * fraction:.1f}"
 
 

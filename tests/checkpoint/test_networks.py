@@ -42,7 +42,7 @@ def test_trained_network_is_used_unless_another_one_is_chosen(two_networks, made
     with Predictor(two_networks, "cpu", network=1) as predictor:
         np.testing.assert_allclose(predictor.predict(made[1]), np.full((20, 7), 1 / 7), atol=1e-6)
     assert predictor.fingerprint != trained
-    with pytest.raises(CheckpointForeign, match=r"contains 2 network\(s\); there is no number 3"):
+    with pytest.raises(CheckpointForeign, match="contains 2 networks; there is no number 3"):
         load(two_networks, number=3)
 
 

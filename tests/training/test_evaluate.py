@@ -105,7 +105,7 @@ def test_table_and_record_of_known_figures():
         "sad         0.0000       -  0.0000       0",
         "neutral          -       -       -       0",
         "",
-        "row: labelled as, column: recognised as, in per cent of the row:",
+        "Rows: labels. Columns: recognised emotions. In percent of the row:",
         "          happy     sad  neutra",
         "happy      50.0    50.0     0.0",
         "sad           -       -       -",

@@ -98,7 +98,8 @@ def fer_faces(
         DatasetError: the file is not FER2013's.
     """
     total = _count_lines(path) - 1
-    rows = _read_rows(path, usage, counts)
+    header = _read_header(path, usage)
+    rows = _read_rows(path, header, usage, counts)
     converter = functools.partial(_convert_row, scale_factor)
     return convert(rows, total, converter, counts, workers, progress or Progress())
 
@@ -133,17 +134,26 @@ def _count_lines(path: Path) -> int:
         raise DatasetError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _read_rows(path: Path, usage: Sequence[str], counts: RowCounts) -> Iterator[DatasetRow]:
-    """Yield the rows of a csv file that belong to `usage`."""
+def _read_header(path: Path, usage: Sequence[str]) -> list[str]:
+    """Return the names of the columns."""
     with path.open("rb") as file:
         header = [name.strip().lower() for name in _cells(read_line(file))]
-        if "emotion" not in header or "pixels" not in header:
-            raise DatasetError(
-                f"{path} is not FER2013's csv file: its first line should name the columns "
-                f"emotion, pixels and Usage, but is {one_line(','.join(header))[:60]!r}"
-            )
-        if usage and "usage" not in header:
-            raise DatasetError(f"{path} has no column Usage, which --usage needs")
+    if "emotion" not in header or "pixels" not in header:
+        raise DatasetError(
+            f"{path} is not FER2013's csv file: its first line should name the columns "
+            f"emotion, pixels and Usage, but is {one_line(','.join(header))[:60]!r}"
+        )
+    if usage and "usage" not in header:
+        raise DatasetError(f"{path} has no column Usage, which --usage needs")
+    return header
+
+
+def _read_rows(
+    path: Path, header: list[str], usage: Sequence[str], counts: RowCounts
+) -> Iterator[DatasetRow]:
+    """Yield the rows of a csv file that belong to `usage`."""
+    with path.open("rb") as file:
+        read_line(file)  # the header
         number = 1
         while line := read_line(file):
             number += 1

@@ -94,8 +94,8 @@ def _locate_part(folder: Path, name: str, parent: str, is_part: Callable[[Path],
             if is_part(candidate):
                 return candidate
     raise DatasetError(
-        f"{folder} is not RAF-DB's basic set as it is unpacked: there is no {name} in it or in "
-        f"{parent}/"
+        f"{folder} is not an unpacked basic set of RAF-DB: neither it nor its {parent}/ "
+        f"contains {name}"
     )
 
 

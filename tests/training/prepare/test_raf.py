@@ -76,7 +76,7 @@ def test_pictures_are_chosen_by_usage(raf, tmp_path):
 def test_folder_that_is_not_raf_is_refused(tmp_path):
     ended = call_gudi(*ALIGNED, tmp_path, cwd=tmp_path)
     assert ended.returncode == 1
-    assert "there is no list_patition_label.txt in it or in EmoLabel/" in ended.stderr
+    assert "neither it nor its EmoLabel/ contains list_patition_label.txt" in ended.stderr
     (tmp_path / "list_patition_label.txt").write_text("")
     ended = call_gudi(*ALIGNED, tmp_path, cwd=tmp_path)
-    assert "there is no aligned/ in it or in Image/" in ended.stderr
+    assert "neither it nor its Image/ contains aligned/" in ended.stderr
