@@ -61,7 +61,7 @@ def batch(
     timeout: float | None = 300,
     worker_memory: int | None = None,
     batch_size: int = 256,
-    predict_in: str = "parent",
+    predict_in: str = "auto",
     backend: str = "loky",
     scheduler: str | None = None,
     progress: bool | Callable[[ProgressCounts], object] = False,
@@ -97,7 +97,7 @@ def batch(
         timeout: seconds that one photo or one segment of a video may take; None for no limit.
         worker_memory: megabytes of memory that a worker may use; None for no limit.
         batch_size: number of faces that are predicted together.
-        predict_in: `parent` or `workers`.
+        predict_in: `auto`, `parent` or `workers`.
         backend: `loky` for processes on this machine, `dask` for a Dask cluster.
         scheduler: address of the cluster's scheduler; None for a cluster on this machine.
         progress: True draws a bar, in a notebook too. A function is called with `ProgressCounts`

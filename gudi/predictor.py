@@ -38,9 +38,10 @@ class Predictor:
             probabilities differ by less than 1e-6), or `auto`: `onnx` on CPUs.
         threads: CPU threads to use; None for one per CPU.
         fixed_batches: make the probabilities of a face the same, bit for bit, whatever faces it is
-            predicted with. With ONNX they always are. With TensorFlow every pass is padded to
-            `batch_size` faces, which has to be 256; otherwise they may differ by about 1e-7
-            (measured on CPUs). One face then takes as long as `batch_size` faces.
+            predicted with; otherwise they may differ by less than 1e-6. With ONNX and a
+            `batch_size` of 64 or more they always are. In other cases every pass is padded to
+            `batch_size` faces, so that one face takes as long as that many; for TensorFlow,
+            `batch_size` has to be 256.
 
     Attributes:
         checkpoint: the checkpoint's prefix.

@@ -100,7 +100,8 @@ class RunSettings:
 
     Attributes:
         checkpoint, emotions, network, device, engine: see `gudi.predictor.Predictor`.
-        predict_in: `parent` for one predictor in this process, `workers` for one in each worker.
+        predict_in: `parent` for one predictor in this process, `workers` for one in each worker,
+            `auto` for workers only if there are more than this process can predict for.
         batch_size: number of faces that are predicted together.
         workers: number of worker processes; None for one per CPU.
         backend: `loky` for processes on this machine, `dask` for a Dask cluster.
@@ -121,7 +122,7 @@ class RunSettings:
     network: int | None = None
     device: str = "auto"
     engine: str = "auto"
-    predict_in: str = "parent"
+    predict_in: str = "auto"
     batch_size: int = 256
     workers: int | None = None
     backend: str = "loky"
@@ -140,8 +141,8 @@ class RunSettings:
         _check(self.batch_size >= 1, "batch_size must be at least 1", self.batch_size)
         for name, value in (("workers", self.workers), ("timeout", self.timeout)):
             _check(value is None or value > 0, f"{name} must be above 0", value)
-        known = self.predict_in in ("parent", "workers")
-        _check(known, "predict_in must be 'parent' or 'workers'", self.predict_in)
+        known = self.predict_in in ("auto", "parent", "workers")
+        _check(known, "predict_in must be 'auto', 'parent' or 'workers'", self.predict_in)
         _check(self.backend in ("loky", "dask"), "backend must be 'loky' or 'dask'", self.backend)
         if self.scheduler is not None and self.backend != "dask":
             raise UsageError("scheduler requires the backend dask")

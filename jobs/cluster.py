@@ -204,18 +204,19 @@ class Cluster:
         """Return how many items the cluster can work on at a time, not asking it too often."""
         now = time.monotonic()
         if not run.threads or now - run.counted > COUNT_INTERVAL:
-            run.threads, run.counted = self._threads(), now
+            run.threads, run.counted = self.count_threads(), now
             if not run.threads and not run.running:
                 run.threads = self._wait_for_workers()
         return run.threads
 
-    def _threads(self) -> int:
+    def count_threads(self) -> int:
+        """Return how many items the cluster can work on at a time."""
         return sum(self._client.nthreads().values())
 
     def _wait_for_workers(self) -> int:
         """Wait until there is a worker; return how many items they can work on at a time."""
         end = time.monotonic() + WORKERS_TIMEOUT
-        while not (threads := self._threads()):
+        while not (threads := self.count_threads()):
             if time.monotonic() > end:
                 raise WorkersUnavailable(
                     f"the Dask cluster has no workers, and none came for {WORKERS_TIMEOUT:.0f} s"

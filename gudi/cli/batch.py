@@ -73,17 +73,17 @@ _prediction_options = combine(
         type=Integer(min=1, max=4096),
         metavar="N",
         default=256,
-        help="Number of faces to predict at a time. Each takes about 1 MB of memory. With fewer "
-        "than 256, the last decimal of a probability may vary from run to run.",
+        help="Number of faces to predict at a time. Each takes about 1 MB of memory. With "
+        "TensorFlow and fewer than 256, the last decimal of a probability may vary.",
     ),
     option(
         "--predict-in",
-        type=click.Choice(["parent", "workers"]),
-        default="parent",
+        type=click.Choice(["auto", "parent", "workers"]),
+        default="auto",
         help="Where to predict: in the parent process, in full batches of the faces that all "
-        "workers find; or in each worker. Prediction in workers takes 1 GB of memory per worker "
-        "and, for single faces, 3 times the CPU time. It pays off when the parent cannot keep up: "
-        "with about 45 workers and no GPU.",
+        "workers find; or in each worker, face by face, which takes 2.5 times the CPU time. auto "
+        "chooses workers if a cluster has more than 8 of them per CPU of the parent, and the "
+        "parent has no GPU.",
     ),
 )
 _scaling_options = combine(

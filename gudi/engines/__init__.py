@@ -1,5 +1,5 @@
 """Engines: what computes the network's probabilities."""
 
-from gudi.engines.engine import ENGINES, Engine, engine_for, open_engine
+from gudi.engines.engine import ENGINES, ONNX, Engine, engine_for, open_engine
 
-__all__ = ["ENGINES", "Engine", "engine_for", "open_engine"]
+__all__ = ["ENGINES", "ONNX", "Engine", "engine_for", "open_engine"]

@@ -25,8 +25,8 @@ MATRIX = "FullyConnected/W"
 class OnnxEngine:
     """The network in ONNX Runtime.
 
-    It computes each face alone: the probabilities of a face are the same, to the last bit, whatever
-    faces it is predicted with (measured on x86-64).
+    If `batch_size` is 64 or more, it computes each face alone: the probabilities of a face are the
+    same, to the last bit, whatever faces it is predicted with (measured on x86-64).
 
     Args:
         weights: by their names in the network.
@@ -34,7 +34,7 @@ class OnnxEngine:
         batch_size: how many faces `predict` usually gets.
     """
 
-    name, device, same_bits = "onnx", "/CPU:0", True
+    name, device = "onnx", "/CPU:0"
 
     def __init__(
         self, weights: Mapping[str, npt.NDArray[np.float32]], threads: int | None, batch_size: int
@@ -43,7 +43,8 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = threads or 0
-        fed = [MATRIX] if batch_size < COPY_FROM_BATCH else []
+        self.same_bits = batch_size >= COPY_FROM_BATCH
+        fed = [] if self.same_bits else [MATRIX]
         model = build_model(tensors, len(weights["FullyConnected_1/b"]), external=True, fed=fed)
         # The session keeps the arrays that it is given, and copies those that are in the model.
         self._fed = {name: tensors.pop(name) for name in fed}

@@ -29,7 +29,12 @@ from gudi.pipeline.outputs import write_report, write_tables
 from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.shards import Shard, in_shard
-from gudi.pipeline.workers import start_cluster, start_workers, worker_prediction
+from gudi.pipeline.workers import (
+    WorkerPrediction,
+    start_cluster,
+    start_workers,
+    worker_prediction,
+)
 from gudi.predictor import Predictor
 from gudi.progress import FinishedItem, Progress
 from gudi.results.folder import LEDGER, REPORT, ResultFolder
@@ -296,7 +301,6 @@ class _Batch:
     ) -> None:
         self.folder, self.settings, self.output = folder, settings, output
         self.weights, self.progress, self.record, self.ledger = weights, progress, record, ledger
-        self.prediction = worker_prediction(settings, weights)
         self.report = RunReport()
         self.start = start
 
@@ -329,7 +333,8 @@ class _Batch:
                 f"faces are detected by {self.record.face_search}, and predicted by "
                 f"{self.settings.engine}"
             )
-        with self._workers(pending) as workers, self._predictor() as predictor:
+        workers, prediction = self._workers(pending)
+        with workers, self._predictor(prediction) as predictor:
             self.report.seconds["startup"] = time.monotonic() - self.start
             with self._stage("inputs", pending):
                 recognize(
@@ -339,23 +344,27 @@ class _Batch:
                     workers,
                     _LedgerSink(self.ledger, self.report, self.progress),
                     self.report.process_seconds,
-                    self.prediction,
+                    prediction,
                 )
         self.ledger.commit()
 
-    def _workers(self, pending: int) -> jobs.Workers | jobs.Cluster:
-        """Return the workers for this many sources."""
+    def _workers(self, pending: int) -> tuple[jobs.Workers | jobs.Cluster, WorkerPrediction | None]:
+        """Return the workers for this many sources, and how they predict."""
         if self.settings.backend == "dask":
             first = next(self.ledger.sources.pending())
-            return start_cluster(self.settings, first, self.prediction)
+            return start_cluster(self.settings, first, self.weights)
         # A single video keeps all workers busy.
         limit = None if self.ledger.sources.has_videos() else pending
-        return start_workers(self.settings, limit, self.prediction)
+        count = self.settings.workers or jobs.cpu_count()
+        prediction = worker_prediction(self.settings, self.weights, count)
+        return start_workers(self.settings, limit, prediction), prediction
 
-    def _predictor(self) -> contextlib.AbstractContextManager[Future[Predictor] | None]:
+    def _predictor(
+        self, prediction: WorkerPrediction | None
+    ) -> contextlib.AbstractContextManager[Future[Predictor] | None]:
         """Open the predictor of this process, unless workers predict."""
         self.weights.note_recovery(self.progress)
-        return contextlib.nullcontext() if self.prediction else opening(self._open_predictor)
+        return contextlib.nullcontext() if prediction else opening(self._open_predictor)
 
     def _open_predictor(self) -> Predictor:
         settings = self.settings

@@ -18,6 +18,12 @@ if TYPE_CHECKING:  # this module starts workers before NumPy and OpenCV are impo
     from gudi.predictor import Predictor
 
 
+# How many workers the parent can predict for with each of its CPUs, without a GPU. A photo with a
+# face takes a worker about 9 ms, and the parent 2 ms in full batches (docs/scaling.md). A worker
+# would take 5 ms, because it predicts the faces of each photo alone.
+WORKERS_PER_CPU = 8
+
+
 @dataclass(frozen=True)
 class WorkerPrediction:
     """How workers predict the faces that they detect.
@@ -40,11 +46,18 @@ class WorkerPrediction:
     crops: bool
 
 
-def worker_prediction(settings: RunSettings, weights: Weights) -> WorkerPrediction | None:
-    """Return how workers predict with `weights`; None if the parent predicts."""
-    from gudi.checkpoint.locate import SHIPPED
+def worker_prediction(
+    settings: RunSettings, weights: Weights, workers: int
+) -> WorkerPrediction | None:
+    """Return how that many workers predict with `weights`; None if the parent predicts.
 
-    if settings.predict_in == "parent":
+    With `auto`, workers predict where the parent's CPUs could not keep up with them.
+    """
+    from gudi.checkpoint.locate import SHIPPED
+    from gudi.engines import ONNX
+
+    too_many = settings.engine == ONNX and workers > WORKERS_PER_CPU * jobs.cpu_count()
+    if not (settings.predict_in == "workers" or (settings.predict_in == "auto" and too_many)):
         return None
     return WorkerPrediction(
         None if weights.source == SHIPPED else os.path.abspath(weights.source),
@@ -80,14 +93,14 @@ def start_workers(
 
 
 def start_cluster(
-    settings: RunSettings, visible: Source, prediction: WorkerPrediction | None = None
-) -> jobs.Cluster:
-    """Return the workers of a Dask cluster.
+    settings: RunSettings, visible: Source, weights: Weights
+) -> tuple[jobs.Cluster, WorkerPrediction | None]:
+    """Return the workers of a Dask cluster, and how they predict; None if the parent does.
 
     Args:
         settings: of the run.
         visible: a source that all workers should be able to open.
-        prediction: how they predict; None if they do not.
+        weights: to predict with.
 
     Raises:
         WorkersError: there is no cluster, or its workers cannot do the work.
@@ -97,17 +110,18 @@ def start_cluster(
             settings.scheduler,
             settings.workers,
             initializer=_set_up,
-            initargs=(prediction,),
+            initargs=(None,),
             quiet=not settings.debug,
         )
         try:
+            prediction = worker_prediction(settings, weights, cluster.count_threads())
             _check_cluster(cluster, visible, prediction)
         except BaseException:
             cluster.close()
             raise
     except jobs.WorkersUnavailable as error:
         raise WorkersError(str(error)) from error
-    return cluster
+    return cluster, prediction
 
 
 def _check_cluster(

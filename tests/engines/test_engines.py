@@ -42,6 +42,9 @@ def test_onnx_gives_a_face_the_same_bits_in_any_company_and_with_any_threads():
         for count in (1, 2, 7, 65):
             np.testing.assert_array_equal(many.predict(faces[:count]), together[:count])
         np.testing.assert_array_equal(many.predict(faces[::-1])[::-1], together)
+    with Predictor(engine="onnx", batch_size=7, fixed_batches=True) as padded:
+        separately = np.concatenate([padded.predict(face[None]) for face in faces[:9]])
+        np.testing.assert_array_equal(separately, padded.predict(faces)[:9])
 
 
 def test_idle_units_change_nothing(made):
