@@ -1,6 +1,7 @@
 """Compare `gudi batch` on photos with the limit of the machine and with the original.
 
     python benchmarks/photos.py --photos DIR --checkpoint PATH [--count 1000] [--rounds 5]
+        [--before GUDI]
 
 Each side runs in its own process, one after the other, round after round:
 
@@ -8,7 +9,9 @@ limit     what the CPUs could do if only the work itself took time: the CPU time
           decoding and Haar detection plus that of predicting in batches of 256, divided by the
           number of CPUs that this process may use.
 gudi      `gudi batch --no-annotate --no-report`, its `inputs` stage. Start-up is listed separately.
-original  as in the original: one process, one photo after the other, one face per `predict`.
+before    the same with another installation of gudi, whose command GUDI is.
+original  as in the original: one process, one photo after the other, OpenCV's search with its own
+          threads, one face per `predict` of TensorFlow.
 fer       the package of that name (`pip install fer`), if it is installed and --min-face is 50,
           which is its own setting.
 """
@@ -25,7 +28,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sides import compare, copy, photos_in, seconds_per_face
+from sides import compare, copy, photos_in, seconds_of_batch, seconds_per_face
 
 
 def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
@@ -74,18 +77,28 @@ def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, floa
     }
 
 
+def side_before(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder, "in")
+        copy(photos, options.count, inputs)
+        arguments = ["--checkpoint", options.checkpoint, "--min-face", str(options.min_face)]
+        return {"rate": options.count / seconds_of_batch(options.before, inputs, arguments)}
+
+
 def side_original(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
     import cv2
 
     from gudi import detection
     from gudi.predictor import Predictor
 
-    with Predictor(options.checkpoint, "cpu", batch_size=1) as predictor:
+    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    smallest = (options.min_face, options.min_face)
+    with Predictor(options.checkpoint, "cpu", batch_size=1, engine="tensorflow") as predictor:
         started = time.perf_counter()
         for path in photos:
-            image = cv2.imread(str(path))
-            for box in detection.detect(image, min_face=options.min_face):
-                predictor.predict(detection.crop(image, box)[None])
+            grey = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2GRAY)
+            for box in cascade.detectMultiScale(grey, 1.1, 5, minSize=smallest):
+                predictor.predict(detection.crop(grey, detection.Box(*map(int, box)))[None])
         return {"rate": len(photos) / (time.perf_counter() - started)}
 
 
@@ -105,6 +118,7 @@ def side_fer(options: argparse.Namespace, photos: list[Path]) -> dict[str, float
 SIDES = {
     "limit": side_limit,
     "gudi": side_gudi,
+    "before": side_before,
     "original": side_original,
     "fer": side_fer,
 }
@@ -117,6 +131,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--min-face", type=int, default=0)
+    parser.add_argument("--before")
     parser.add_argument("--annotate", action="store_true")
     parser.add_argument("--side", choices=SIDES)
     options = parser.parse_args()
@@ -124,7 +139,7 @@ def main() -> None:
     if options.side:
         print(json.dumps(SIDES[options.side](options, photos)))
         return
-    sides = ["limit", "gudi", "original"]
+    sides = ["limit", "gudi", *(["before"] if options.before else []), "original"]
     if options.min_face == 50 and importlib.util.find_spec("fer"):
         sides.append("fer")
     print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} CPUs, Python "

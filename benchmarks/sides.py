@@ -11,6 +11,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,15 @@ def copy(photos: Sequence[Path], count: int, folder: Path) -> None:
     for number in range(count):
         photo = photos[number % len(photos)]
         shutil.copy(photo, folder / f"{number:06d}{photo.suffix}")
+
+
+def seconds_of_batch(command: str, inputs: Path, arguments: Sequence[str]) -> float:
+    """Return the time of the `inputs` stage of `gudi batch`, whose command is `command`."""
+    with tempfile.TemporaryDirectory() as folder:
+        line = [command, "batch", str(inputs), "--out", folder, "--no-annotate", "--no-report"]
+        subprocess.run([*line, *arguments], check=True, capture_output=True)
+        seconds: float = json.loads(Path(folder, "run.json").read_text())["seconds"]["inputs"]
+        return seconds
 
 
 def seconds_per_face(checkpoint: str, crops: Sequence[Any]) -> float:

@@ -1,6 +1,7 @@
 """Compare `gudi batch` on videos with the limit of the machine, or measure its memory.
 
     python benchmarks/videos.py --video FILE --checkpoint PATH [--seconds 20] [--rounds 3]
+        [--before GUDI]
     python benchmarks/videos.py --video FILE --checkpoint PATH --memory 10,600
 
 FILE is repeated until it lasts `--seconds`. Each side runs in its own process, one after the other,
@@ -11,6 +12,7 @@ limit  what the CPUs could do if only the work itself took time: the CPU time of
        of CPUs that this process may use.
 one    `gudi batch` on one such video, its `inputs` stage.
 ten    the same on ten videos, each a tenth as long.
+before as `one`, with another installation of gudi, whose command GUDI is.
 
 `--memory` prints the peak memory of the parent for videos of these lengths in seconds. They are
 searched for large faces only, which takes less time and the same memory.
@@ -27,7 +29,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sides import compare, measure, seconds_per_face
+from sides import compare, measure, seconds_of_batch, seconds_per_face
 
 
 def repeat(path: Path, seconds: float, out: Path) -> int:
@@ -112,7 +114,15 @@ def side_ten(options: argparse.Namespace) -> dict[str, float]:
     return _batch(options, 10, options.seconds / 10)
 
 
-SIDES = {"limit": side_limit, "one": side_one, "ten": side_ten}
+def side_before(options: argparse.Namespace) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder, "0.mp4")
+        frames = repeat(options.video, options.seconds, video)
+        arguments = ["--checkpoint", options.checkpoint, "--min-face", str(options.min_face)]
+        return {"rate": frames / seconds_of_batch(options.before, video, arguments)}
+
+
+SIDES = {"limit": side_limit, "one": side_one, "ten": side_ten, "before": side_before}
 
 
 def main() -> None:
@@ -122,6 +132,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--min-face", type=int, default=0)
+    parser.add_argument("--before")
     parser.add_argument("--memory", metavar="SECONDS,SECONDS")
     parser.add_argument("--side")
     options = parser.parse_args()
@@ -139,8 +150,9 @@ def main() -> None:
             f"{platform.machine()}, {len(os.sched_getaffinity(0))} CPUs, Python "
             f"{platform.python_version()}, {options.video.name}, --seconds {options.seconds:g}"
         )
-        for side in ("one", "ten"):
-            compare(("limit", side), options.rounds, "frames/s", against=side)
+        before = ["before"] if options.before else []
+        compare(["limit", "one", *before], options.rounds, "frames/s", against="one")
+        compare(["limit", "ten"], options.rounds, "frames/s", against="ten")
 
 
 if __name__ == "__main__":
