@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from gudi.constants import EMOTIONS, FACE_SIZE
@@ -207,7 +208,8 @@ class Trainer:
         labels: placeholder, float32 of shape (n, classes), rows sum to 1.
         learning_rate: placeholder, a float32.
         step: the operation that learns from one batch.
-        loss: mean cross-entropy of the batch, float32.
+        loss: what is minimised: mean cross-entropy of the batch, float32.
+        validation_loss: the same without `prior`, see `build_trainer`.
         accuracy: fraction of the batch whose most probable class is the label's, float32.
         state: all variables that a training needs to continue, by name: the weights, the
             optimizer's slots and the moving averages, under the names that TensorFlow gives them.
@@ -222,6 +224,7 @@ class Trainer:
     learning_rate: TensorNode
     step: Operation
     loss: TensorNode
+    validation_loss: TensorNode
     accuracy: TensorNode
     state: dict[str, Variable]
     averages: dict[str, Variable]
@@ -284,6 +287,7 @@ def build_trainer(
     optimizer: str = "momentum",
     average: float = 0.0,
     histograms: int = 0,
+    prior: npt.NDArray[np.float32] | None = None,
     **options: Any,
 ) -> Trainer:
     """Build the network and what trains it, as TFLearn's `DNN.fit` does.
@@ -294,6 +298,9 @@ def build_trainer(
         average: decay of the weights' moving averages per step; 0 for no averages.
         histograms: what to summarise at each step, TFLearn's `tensorboard_verbose`: 1 for
             gradients, 2 also for weights, 3 also for activations.
+        prior: float32 of shape (classes,), positive. While training, what the network predicts is
+            multiplied by it, so that the network learns to predict without it (logit adjustment,
+            Menon et al. 2021). None for no such factor.
         options: passed to `build`.
     """
     network = build(classes, **options)
@@ -301,7 +308,10 @@ def build_trainer(
         labels = tf.placeholder(tf.float32, [None, classes], name="labels")
         learning_rate = tf.placeholder(tf.float32, [], name="learning_rate")
         steps = tf.placeholder(tf.float32, [], name="steps")
-        loss = tflearn.objectives.categorical_crossentropy(network.probabilities, labels)
+        cross_entropy = tflearn.objectives.categorical_crossentropy
+        loss = validation_loss = cross_entropy(network.probabilities, labels)
+        if prior is not None:
+            loss = cross_entropy(network.probabilities * prior, labels)  # divides by the sum first
         right = tf.equal(tf.argmax(network.probabilities, 1), tf.argmax(labels, 1))
         weights = list(network.weights.values())
         # TFLearn's `DNN` clips at this norm by default.
@@ -325,6 +335,7 @@ def build_trainer(
             learning_rate=learning_rate,
             step=step,
             loss=loss,
+            validation_loss=validation_loss,
             accuracy=tf.reduce_mean(tf.cast(right, tf.float32)),
             state=network.weights
             | slots

@@ -118,6 +118,14 @@ _recipe_options = combine(
         "the most frequent one).",
     ),
     option(
+        "--adjustment",
+        type=Number(0, 1),
+        metavar="POWER",
+        show_default="0",
+        help="How far to predict rare emotions more often: from 0 (not at all) to 1 (as if all "
+        "were equally frequent).",
+    ),
+    option(
         "--variation",
         type=Number(0, 1),
         metavar="FRACTION",

@@ -28,10 +28,32 @@ def epoch_order(
 ) -> npt.NDArray[np.int64]:
     """Return the indices of the faces in the order in which `epoch` shows them."""
     random = np.random.default_rng((settings.seed, epoch))
-    counts = np.bincount(labels)
-    wanted = (counts.max() / np.maximum(counts, 1)) ** settings.balance
-    copies = np.floor(wanted[labels] + random.random(len(labels))).astype(int)
+    copies = np.floor(_wanted_copies(labels, settings) + random.random(len(labels))).astype(int)
     return random.permutation(np.repeat(np.arange(len(labels)), copies))
+
+
+def _wanted_copies(
+    labels: npt.NDArray[np.int64], settings: TrainingSettings
+) -> npt.NDArray[np.float64]:
+    """Return how often an epoch should show each face, on average."""
+    counts = np.bincount(labels)
+    wanted: npt.NDArray[np.float64] = counts.max() / np.maximum(counts, 1)
+    return wanted[labels] ** settings.balance
+
+
+def class_prior(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.float32] | None:
+    """Return what predictions are multiplied by in training, see `gudi.network.build_trainer`.
+
+    It is the frequency of each class among the faces that an epoch shows, to the power of
+    `settings.adjustment`; None if that is 0.
+    """
+    if not settings.adjustment:
+        return None
+    copies = _wanted_copies(data.labels, settings)
+    frequencies = copies @ data.targets() / copies.sum()
+    # A class without any face must not make the loss infinite.
+    prior: npt.NDArray[np.float32] = np.maximum(frequencies, 1e-6) ** settings.adjustment
+    return prior.astype(np.float32)
 
 
 def teacher_predictions(
@@ -58,22 +80,21 @@ def teacher_predictions(
 
 
 def face_targets(
-    labels: npt.NDArray[np.int64],
+    data: Dataset,
     smoothing: float,
     predictions: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return what the network should predict for each face.
 
     Args:
-        labels: int64 of shape (n,), indices of classes.
+        data: faces with labels.
         smoothing: fraction of each label that is spread over all classes.
         predictions: of a teacher; they are half of the targets.
 
     Returns:
         Float32 of shape (n, classes); rows sum to 1.
     """
-    classes = len(EMOTIONS)
-    targets = np.eye(classes, dtype=np.float32)[labels] * (1 - smoothing) + smoothing / classes
+    targets = data.targets() * (1 - smoothing) + smoothing / len(EMOTIONS)
     if predictions is not None:
         targets = (targets + predictions) / 2
     return targets.astype(np.float32, copy=False)

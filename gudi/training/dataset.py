@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ MAX_ROUNDING = 1e-3
 
 Indices = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int64]
+SoftLabels = npt.NDArray[np.float32]
+
+# How far the sum of a soft label may be from 1.
+MAX_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,14 @@ class Dataset:
     Attributes:
         faces: uint8 of shape (n, 48, 48), 0-255; or float32, 0 to 1, if the file has values that
             are not multiples of 1/255.
-        labels: int64 of shape (n,), indices of classes.
+        labels: int64 of shape (n,), indices of classes; of a soft label, the most probable one.
+        soft_labels: float32 of shape (n, classes), 0 to 1, rows sum to 1; None if each face has
+            one emotion.
     """
 
     faces: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     labels: Labels
+    soft_labels: SoftLabels | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -45,7 +52,20 @@ class Dataset:
         digest = hashlib.sha256(str(self.faces.dtype).encode())
         digest.update(np.ascontiguousarray(self.faces).data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        if self.soft_labels is not None:
+            digest.update(np.ascontiguousarray(self.soft_labels, dtype="<f4").data)
         return digest.hexdigest()
+
+    def targets(self, chosen: Indices | slice = slice(None)) -> SoftLabels:
+        """Return the labels with the indices `chosen` as float32 of shape (n, classes)."""
+        if self.soft_labels is not None:
+            return self.soft_labels[chosen]
+        return np.eye(len(EMOTIONS), dtype=np.float32)[self.labels[chosen]]
+
+    def part(self, chosen: Indices) -> Dataset:
+        """Return the faces with the indices `chosen` as a data set."""
+        soft_labels = None if self.soft_labels is None else self.soft_labels[chosen]
+        return Dataset(self.faces[chosen], self.labels[chosen], soft_labels)
 
     def unit(self, chosen: Indices) -> npt.NDArray[np.float32]:
         """Return the faces with the indices `chosen`, float32 of shape (n, 48, 48), 0 to 1."""
@@ -84,7 +104,12 @@ def load(path: Path, classes: int = len(EMOTIONS)) -> Dataset:
         images = images[..., 0]
     _check_images(images, images_path)
     _check_labels(labels, (len(images), classes), labels_path)
-    return Dataset(_compact(images, images_path), np.argmax(labels, axis=1).astype(np.int64))
+    soft = not np.isin(labels, (0, 1)).all()
+    return Dataset(
+        _compact(images, images_path),
+        np.argmax(labels, axis=1).astype(np.int64),
+        np.array(labels, np.float32) if soft else None,
+    )
 
 
 def join(sets: Sequence[Dataset]) -> Dataset:
@@ -92,10 +117,12 @@ def join(sets: Sequence[Dataset]) -> Dataset:
     if len(sets) == 1:
         return sets[0]
     if len({each.faces.dtype for each in sets}) > 1:
-        sets = [Dataset(each.unit(np.arange(len(each.labels))), each.labels) for each in sets]
+        sets = [replace(each, faces=each.unit(np.arange(len(each.labels)))) for each in sets]
+    soft = any(each.soft_labels is not None for each in sets)
     return Dataset(
         np.concatenate([each.faces for each in sets]),
         np.concatenate([each.labels for each in sets]),
+        np.concatenate([each.targets() for each in sets]) if soft else None,
     )
 
 
@@ -111,9 +138,7 @@ def split(data: Dataset) -> tuple[Dataset, Dataset]:
     if count < 10:
         raise DatasetError(f"{count} faces are too few: a tenth of them must be held back")
     kept, held_back = train_test_split(np.arange(count), test_size=0.1, random_state=42)
-    return Dataset(data.faces[kept], data.labels[kept]), Dataset(
-        data.faces[held_back], data.labels[held_back]
-    )
+    return data.part(kept), data.part(held_back)
 
 
 def npy_paths(prefix: Path) -> tuple[Path, Path]:
@@ -174,9 +199,10 @@ def _check_labels(labels: npt.NDArray[Any], shape: tuple[int, int], path: Path) 
             "emotion"
         )
     if labels.dtype.kind not in "fuib" or not (
-        np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()
+        ((labels >= 0) & (labels <= 1)).all()
+        and (np.abs(labels.sum(axis=1) - 1) <= MAX_DEVIATION).all()
     ):
-        raise DatasetError(f"{path} is not one-hot: each row must have one 1 and otherwise 0")
+        raise DatasetError(f"{path} holds no labels: each row must be 0 to 1 and sum to 1")
 
 
 def _compact(

@@ -29,6 +29,7 @@ class TrainingSession:
         values: first values of variables, by name. The dictionary is emptied, so that the values
             do not stay in memory twice.
         device: TensorFlow's name of the device, see `gudi.engines.tensorflow`.
+        prior: see `gudi.network.build_trainer`.
         complete: `values` must hold all variables. Otherwise the missing ones get random values,
             or 0 if they are not weights.
 
@@ -37,7 +38,13 @@ class TrainingSession:
     """
 
     def __init__(
-        self, settings: TrainingSettings, values: Variables, device: str, *, complete: bool
+        self,
+        settings: TrainingSettings,
+        values: Variables,
+        device: str,
+        *,
+        prior: npt.NDArray[np.float32] | None = None,
+        complete: bool,
     ) -> None:
         from gudi.network import build_trainer, open_session, quiet
 
@@ -47,6 +54,7 @@ class TrainingSession:
                 optimizer=settings.optimizer,
                 average=settings.average,
                 histograms=settings.tensorboard_verbose,
+                prior=prior,
                 device=device,
                 keep=settings.keep,
                 keep_hidden=settings.keep_hidden,
@@ -127,9 +135,11 @@ class TrainingSession:
         with self._averages_in_use():
             for first in range(0, count, VALIDATION_BATCH):
                 chosen = np.arange(first, min(first + VALIDATION_BATCH, count))
-                labels = np.eye(len(EMOTIONS), dtype=np.float32)[data.labels[chosen]]
-                feed = {trainer.network.faces: data.unit(chosen)[..., None], trainer.labels: labels}
-                means = self._session.run([trainer.loss, trainer.accuracy], feed)
+                feed = {
+                    trainer.network.faces: data.unit(chosen)[..., None],
+                    trainer.labels: data.targets(chosen),
+                }
+                means = self._session.run([trainer.validation_loss, trainer.accuracy], feed)
                 loss += float(means[0]) * len(chosen)
                 accuracy += float(means[1]) * len(chosen)
         return loss / count, accuracy / count

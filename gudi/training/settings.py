@@ -33,6 +33,10 @@ class TrainingSettings:
         balance: how much more often rare classes are shown. A class that has 1/n as many faces as
             the most frequent one is shown n**balance times as often: 0 changes nothing, 1 shows
             all classes equally often.
+        adjustment: of the logits, for classes that are rare (Menon et al. 2021): the network is
+            trained as if what it predicts was multiplied by each class's frequency to this power.
+            So it predicts rare classes more often: 0 changes nothing, 1 as if all classes were
+            equally frequent.
         average: if not 0, a moving average of the weights is measured and saved instead of the
             weights. This is the fraction that it keeps of itself at each step (Polyak and Juditsky
             1992).
@@ -62,6 +66,7 @@ class TrainingSettings:
     smoothing: float = 0.0
     variation: float = 0.0
     balance: float = 0.0
+    adjustment: float = 0.0
     average: float = 0.0
     units: int = 3072
     init: str = ""

@@ -23,6 +23,7 @@ from gudi.progress import Progress, format_duration
 from gudi.signals import stop_requested
 from gudi.training.batches import (
     batches,
+    class_prior,
     count_batches,
     epoch_order,
     face_targets,
@@ -212,7 +213,7 @@ def _targets(
         predictions = teacher_predictions(
             settings.teacher, faces.training, settings.device, progress
         )
-    return face_targets(faces.training.labels, settings.smoothing, predictions)
+    return face_targets(faces.training, settings.smoothing, predictions)
 
 
 def _check_unused(out: Path, *, overwrite: bool) -> None:
@@ -319,7 +320,11 @@ def _run(
     with _failure_recorded(out, record, state):
         with (
             TrainingSession(
-                record.settings, start.variables, device, complete=start.complete
+                record.settings,
+                start.variables,
+                device,
+                prior=class_prior(faces.training, record.settings),
+                complete=start.complete,
             ) as session,
             stop_requested() as stop,
             TensorBoardLog(out / LOGS / RUN_ID) as log,

@@ -31,7 +31,7 @@ def test_resumed_epoch_continues_with_the_same_batches(work, variation):
     data = load(work / "data")
     settings = settings_for("original", {"batch_size": 8, "variation": variation})
     order = epoch_order(data.labels, settings, 3)
-    targets = face_targets(data.labels, 0.0)
+    targets = face_targets(data, 0.0)
     every = list(batches(data, targets, order, settings, epoch=3))
     rest = list(batches(data, targets, order, settings, epoch=3, first=5))
     assert [len(faces) for faces, _ in every] == [8] * 7 + [4]
@@ -51,7 +51,7 @@ def test_teachers_predictions_are_half_of_each_label(work, made):
         mirrored = np.ascontiguousarray(data.faces[:, :, ::-1])
         expected = (predictor.predict(data.faces) + predictor.predict(mirrored)) / 2
     np.testing.assert_allclose(predictions, expected, atol=1e-6)
-    targets = face_targets(data.labels, 0.07, predictions)
+    targets = face_targets(data, 0.07, predictions)
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(
         targets[1], 0.5 * predictions[1] + 0.005 + 0.465 * np.eye(7)[1], 1e-5

@@ -38,11 +38,11 @@ def test_path_may_be_the_folder_or_either_file(tmp_path):
         (np.zeros((3, 47, 48)), np.eye(7)[:3], "not (n, 48, 48) faces"),
         (np.zeros((0, 48, 48)), np.eye(7)[:0], "holds no faces"),
         (np.zeros((3, 48, 48)), np.eye(7)[:2], "has the shape (2, 7), not (3, 7)"),
-        (np.zeros((3, 48, 48)), np.zeros((3, 7)), "is not one-hot"),
+        (np.zeros((3, 48, 48)), np.zeros((3, 7)), "each row must be 0 to 1 and sum to 1"),
         (np.full((3, 48, 48), np.nan), np.eye(7)[:3], "not between 0 and 1"),
         (np.full((3, 48, 48), 7.0), np.eye(7)[:3], "not between 0 and 1"),
         (np.array([{}] * 3), np.eye(7)[:3], "images.npy as an npy file"),
-        (np.zeros((3, 48, 48)), np.zeros((3, 7), "i4,i4"), "is not one-hot"),
+        (np.zeros((3, 48, 48)), np.zeros((3, 7), "i4,i4"), "each row must be 0 to 1 and sum to 1"),
     ],
 )
 def test_files_that_are_no_data_set_are_refused(tmp_path, images, labels, message):
