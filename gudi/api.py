@@ -21,7 +21,13 @@ from gudi.recognizer import Face
 from gudi.results.folder import FACES, FILES
 from gudi.results.run_record import RunCounts
 from gudi.results.tables import face_columns
-from gudi.settings import DetectionSettings, FrameSelection, OutputSettings, RunSettings
+from gudi.settings import (
+    DetectionSettings,
+    FrameSelection,
+    OutputSettings,
+    RunSettings,
+    check_emotions,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -42,10 +48,13 @@ def batch(
     network: int | None = None,
     device: str = "auto",
     engine: str = "auto",
+    mirror: bool | None = None,
+    detector: str = "haar",
     scale_factor: float = SCALE_FACTOR,
     min_neighbors: int = MIN_NEIGHBORS,
     min_face: int = 0,
     max_side: int | None = None,
+    min_score: float = 0,
     faces: str = "all",
     every: int = 1,
     fps: float | None = None,
@@ -62,7 +71,7 @@ def batch(
     worker_memory: int | None = None,
     batch_size: int = 256,
     predict_in: str = "auto",
-    backend: str = "loky",
+    backend: str = "local",
     scheduler: str | None = None,
     progress: bool | Callable[[ProgressCounts], object] = False,
 ) -> BatchResult:
@@ -81,7 +90,8 @@ def batch(
         network: which network to use if the checkpoint holds several, from 1.
         device: `auto`, `cpu`, `gpu`, or `gpu:1` for the second GPU.
         engine: `tensorflow`, `onnx` (faster on CPUs), or `auto`.
-        scale_factor, min_neighbors, min_face, max_side: see `gudi.detect`.
+        mirror: predict each face and its mirror image; None does what the checkpoint says.
+        detector, scale_factor, min_neighbors, min_face, max_side, min_score: see `gudi.detect`.
         faces: `all`, or `largest` for one face per picture.
         every: process only every Nth frame of a video.
         fps: process at most this many frames per second of a video; None for all.
@@ -98,7 +108,7 @@ def batch(
         worker_memory: megabytes of memory that a worker may use; None for no limit.
         batch_size: number of faces that are predicted together.
         predict_in: `auto`, `parent` or `workers`.
-        backend: `loky` for processes on this machine, `dask` for a Dask cluster.
+        backend: `local` for processes on this machine, `dask` for a Dask cluster.
         scheduler: address of the cluster's scheduler; None for a cluster on this machine.
         progress: True draws a bar, in a notebook too. A function is called with `ProgressCounts`
             (`stage`, `finished`, `total`, `failed`, `pictures`).
@@ -110,10 +120,11 @@ def batch(
     """
     settings = RunSettings(
         checkpoint=None if checkpoint is None else os.fspath(checkpoint),
-        emotions=tuple(emotions),
+        emotions=_as_tuple(emotions),
         network=network,
         device=device,
         engine=engine,
+        mirror=mirror,
         predict_in=predict_in,
         batch_size=batch_size,
         workers=workers,
@@ -123,10 +134,12 @@ def batch(
         worker_memory=None if worker_memory is None else worker_memory * MEGABYTE,
         detection=DetectionSettings.from_options(
             faces,
+            detector=detector,
             scale_factor=scale_factor,
             min_neighbors=min_neighbors,
             min_face=min_face,
             max_side=max_side,
+            min_score=min_score,
         ),
         frames=FrameSelection(every, fps),
         crops=crops,
@@ -145,6 +158,11 @@ def batch(
         raise KeyboardInterrupt
     columns = face_columns(settings.emotions, tracked=track)
     return BatchResult(Path(out), done.exit_code, done.counts, format, settings.emotions, columns)
+
+
+def _as_tuple(emotions: Sequence[str]) -> tuple[str, ...]:
+    check_emotions(emotions)  # a text would become a tuple of letters
+    return tuple(emotions)
 
 
 def _paths(inputs: StrPath | Iterable[StrPath]) -> list[str]:
@@ -223,7 +241,7 @@ class BatchResult:
 
     def _face(self, row: dict[str, Any]) -> Face:
         video = row["kind"] == "video"
-        track = row.get("track")
+        track, score = row.get("track"), row["score"]
         return Face(
             box=Box(*(int(row[name]) for name in Box._fields)),
             emotion=row["emotion"],
@@ -234,6 +252,7 @@ class BatchResult:
             time_s=float(row["time_s"]) if video else None,
             source=row["source"],
             track=None if track in (None, "") else int(track),
+            score=None if score in (None, "") else float(score),
         )
 
 

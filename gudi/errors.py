@@ -2,6 +2,7 @@
 
 GudiError                       1
 ├── UsageError                  2  an argument that is not valid
+├── ClosedError                 1  a predictor or recognizer is used after it was closed
 ├── InputError                  1  nothing to process, or an INPUT that does not exist
 ├── OutputError                 1  the result folder or an output file cannot be written
 ├── DeviceError                 1  the requested GPU is not available
@@ -46,6 +47,10 @@ class UsageError(GudiError, ValueError):
     """An argument is not valid."""
 
     exit_code = ExitCode.WRONG_USAGE
+
+
+class ClosedError(GudiError, RuntimeError):
+    """A predictor, recognizer or engine is used after it was closed."""
 
 
 class InputError(GudiError):

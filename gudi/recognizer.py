@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -43,6 +44,8 @@ class Face:
         frame, time_s: number and time in seconds of a video's frame; None for a photo.
         source: path or name of the photo or video; None for an array.
         track: number of the face's track in a batch with `track=True`; otherwise None.
+        score: how sure the detector is, see `gudi.detection.Detection`; None in batches of earlier
+            versions.
     """
 
     box: Box
@@ -54,6 +57,7 @@ class Face:
     time_s: float | None = None
     source: str | None = None
     track: int | None = None
+    score: float | None = None
 
     def __getitem__(self, emotion: str) -> float:
         """Return the probability of an emotion.
@@ -84,7 +88,8 @@ class Recognizer:
             default.
         device: `auto`, `cpu`, `gpu`, or `gpu:1` for the second GPU.
         engine: `tensorflow`, `onnx` (faster on CPUs), or `auto`.
-        scale_factor, min_neighbors, min_face, max_side: see `gudi.detect`.
+        mirror: see `gudi.Predictor`.
+        detector, scale_factor, min_neighbors, min_face, max_side, min_score: see `gudi.detect`.
         faces: `all`, or `largest` for one face per picture.
         color: order of the channels of arrays: `bgr`, OpenCV's, or `rgb`.
 
@@ -102,10 +107,13 @@ class Recognizer:
         network: int | None = None,
         device: str = "auto",
         engine: str = "auto",
+        mirror: bool | None = None,
+        detector: str = "haar",
         scale_factor: float = SCALE_FACTOR,
         min_neighbors: int = MIN_NEIGHBORS,
         min_face: int = 0,
         max_side: int | None = None,
+        min_score: float = 0,
         faces: str = "all",
         color: str = "bgr",
     ) -> None:
@@ -113,13 +121,15 @@ class Recognizer:
         self._color = color
         self._detection = DetectionSettings.from_options(
             faces,
+            detector=detector,
             scale_factor=scale_factor,
             min_neighbors=min_neighbors,
             min_face=min_face,
             max_side=max_side,
+            min_score=min_score,
         )
         self._predictor = Predictor(
-            checkpoint, device, BATCH_SIZE, emotions, network, engine=engine
+            checkpoint, device, BATCH_SIZE, emotions, network, mirror=mirror, engine=engine
         )
         self.emotions = self._predictor.emotions
         self.checkpoint = self._predictor.checkpoint
@@ -138,12 +148,15 @@ class Recognizer:
             PhotoError: the photo cannot be read.
             UsageError: the array has another type or shape.
         """
-        if isinstance(picture, (str, os.PathLike)):
-            source = os.fspath(picture)
-            return self._recognize(detection.grey(_read_photo(source)), source=source)
         color = self._color if color is None else color
         _check_color(color)
-        return self._recognize(detection.grey(picture, color=color))
+        if isinstance(picture, (str, os.PathLike)):
+            source = os.fspath(picture)
+            return self._recognize(_read_photo(source), source=source)
+        detection.check_image(picture)
+        if color == "rgb" and picture.ndim == 3:
+            picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
+        return self._recognize(picture)
 
     def video(
         self, path: str | os.PathLike[str], *, every: int = 1, fps: float | None = None
@@ -168,9 +181,8 @@ class Recognizer:
     def _video(self, source: str, selection: FrameSelection) -> Iterator[Face]:
         try:
             for frame in video.read_whole(source, selection):
-                image = detection.grey(frame.image)
                 yield from self._recognize(
-                    image, frame=frame.number, time_s=frame.time, source=source
+                    frame.image, frame=frame.number, time_s=frame.time, source=source
                 )
         except VideoError as error:
             raise VideoError(f"{one_line(source)}: {error}") from error
@@ -191,14 +203,16 @@ class Recognizer:
         self.close()
 
     def _recognize(self, image: npt.NDArray[np.uint8], **fields: Any) -> list[Face]:
-        """Return the faces of a grey image."""
-        boxes = detection.detect(image, **asdict(self._detection))
-        if not boxes:
+        """Return the faces of an image, uint8 of shape (h, w, 3), BGR, or (h, w)."""
+        if self._detection.detector == detection.HAAR:
+            image = detection.grey(image)
+        found = detection.find_faces(image, **asdict(self._detection))
+        if not found:
             return []
-        crops = np.stack([detection.crop(image, box) for box in boxes])
+        crops = np.stack([detection.crop(image, box) for box, _ in found])
         return [
-            Face(box, *top_emotion(row, self.emotions), row, self.emotions, **fields)
-            for box, row in zip(boxes, self._predictor.predict(crops))
+            Face(box, *top_emotion(row, self.emotions), row, self.emotions, score=score, **fields)
+            for (box, score), row in zip(found, self._predictor.predict(crops))
         ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +21,36 @@ FORMATS = ("csv", "jsonl", "parquet")
 PICTURE, THUMBNAIL = 1, 2
 
 
+# Names of columns that an emotion's column would stand beside in one of the tables.
+RESERVED = frozenset((
+    "source", "kind", "frame", "time_s", "face", "x", "y", "width", "height", "score", "emotion",
+    "confidence", "track", "status", "faces", "frames", "error",
+))  # fmt: skip
+SMOOTHED = "smooth_"
+
+
+def check_emotions(names: Sequence[str]) -> None:
+    """Raise `UsageError` unless `names` can name the outputs of a network, and columns."""
+    given = not isinstance(names, str) and all(isinstance(name, str) and name for name in names)
+    distinct = given and len(names) >= 2 and len(set(names)) == len(names)
+    _check(distinct, "emotions must be two or more different names", names)
+    for name in names:
+        if name in RESERVED or name.startswith(SMOOTHED):
+            raise UsageError(f"an emotion cannot be called {name!r}: tables have such a column")
+
+
 def _check(condition: bool, requirement: str, received: object) -> None:
     if not condition:
         raise UsageError(f"{requirement}. Received: {received!r}")
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    _check(whole and value >= least, f"{name} must be a whole number from {least}", value)
+
+
+def _check_number(name: str, value: Any) -> None:
+    _check(isinstance(value, numbers.Real), f"{name} must be a number", value)
 
 
 @dataclass(frozen=True)
@@ -40,8 +69,10 @@ class FrameSelection:
     fps: float | None = None
 
     def __post_init__(self) -> None:
-        _check(self.every >= 1, "every must be at least 1", self.every)
-        _check(self.fps is None or self.fps > 0, "fps must be above 0", self.fps)
+        _check_whole("every", self.every, 1)
+        if self.fps is not None:
+            _check_number("fps", self.fps)
+            _check(self.fps > 0, "fps must be above 0", self.fps)
         if self.every > 1 and self.fps is not None:
             raise UsageError("every and fps both select frames: use only one of them")
 
@@ -78,14 +109,21 @@ class DetectionSettings:
     min_face: int = 0
     max_side: int | None = None
     largest: bool = False
+    detector: str = "haar"
+    min_score: float = 0
 
     def __post_init__(self) -> None:
+        known = self.detector in ("haar", "cnn")
+        _check(known, "detector must be 'haar' or 'cnn'", self.detector)
+        for name in ("min_neighbors", "min_face"):
+            _check_whole(name, getattr(self, name), 0)
+        if self.max_side is not None:
+            _check_whole("max_side", self.max_side, MIN_SIDE)
+        for name in ("scale_factor", "min_score"):
+            _check_number(name, getattr(self, name))
         # Not a number is not above 1 either.
         _check(self.scale_factor > 1, "scale_factor must be above 1", self.scale_factor)
-        _check(self.min_neighbors >= 0, "min_neighbors must not be negative", self.min_neighbors)
-        _check(self.min_face >= 0, "min_face must not be negative", self.min_face)
-        too_small = self.max_side is not None and self.max_side < MIN_SIDE
-        _check(not too_small, f"max_side must be at least {MIN_SIDE}", self.max_side)
+        _check(self.min_score >= 0, "min_score must not be negative", self.min_score)
 
     @classmethod
     def from_options(cls, faces: str, **options: Any) -> DetectionSettings:
@@ -94,17 +132,20 @@ class DetectionSettings:
         return cls(**options, largest=faces == "largest")
 
 
+DEFAULT_DETECTION = DetectionSettings()
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """How a run is done.
 
     Attributes:
-        checkpoint, emotions, network, device, engine: see `gudi.predictor.Predictor`.
+        checkpoint, emotions, network, device, engine, mirror: see `gudi.predictor.Predictor`.
         predict_in: `parent` for one predictor in this process, `workers` for one in each worker,
             `auto` for workers only if there are more than this process can predict for.
         batch_size: number of faces that are predicted together.
         workers: number of worker processes; None for one per CPU.
-        backend: `loky` for processes on this machine, `dask` for a Dask cluster.
+        backend: `local` for processes on this machine, `dask` for a Dask cluster.
         scheduler: address of the cluster's scheduler; None for a cluster on this machine.
         timeout: seconds that one photo or one segment of a video may take; None for no limit.
         worker_memory: bytes of memory that a worker may use; None for no limit.
@@ -122,28 +163,32 @@ class RunSettings:
     network: int | None = None
     device: str = "auto"
     engine: str = "auto"
+    mirror: bool | None = None
     predict_in: str = "auto"
     batch_size: int = 256
     workers: int | None = None
-    backend: str = "loky"
+    backend: str = "local"
     scheduler: str | None = None
     timeout: float | None = None
     worker_memory: int | None = None
-    detection: DetectionSettings = DetectionSettings()
+    detection: DetectionSettings = DEFAULT_DETECTION
     frames: FrameSelection = ALL_FRAMES
     crops: bool = False
     debug: bool = False
 
     def __post_init__(self) -> None:
-        names = self.emotions
-        distinct = len(names) >= 2 and len(set(names)) == len(names) and all(names)
-        _check(distinct, "emotions must be two or more different names", names)
-        _check(self.batch_size >= 1, "batch_size must be at least 1", self.batch_size)
-        for name, value in (("workers", self.workers), ("timeout", self.timeout)):
-            _check(value is None or value > 0, f"{name} must be above 0", value)
+        check_emotions(self.emotions)
+        _check_whole("batch_size", self.batch_size, 1)
+        for name in ("workers", "network", "worker_memory"):
+            if getattr(self, name) is not None:
+                _check_whole(name, getattr(self, name), 1)
+        if self.timeout is not None:
+            _check_number("timeout", self.timeout)
+            _check(self.timeout > 0, "timeout must be above 0", self.timeout)
         known = self.predict_in in ("auto", "parent", "workers")
         _check(known, "predict_in must be 'auto', 'parent' or 'workers'", self.predict_in)
-        _check(self.backend in ("loky", "dask"), "backend must be 'loky' or 'dask'", self.backend)
+        known = self.backend in ("local", "dask")
+        _check(known, "backend must be 'local' or 'dask'", self.backend)
         if self.scheduler is not None and self.backend != "dask":
             raise UsageError("scheduler requires the backend dask")
 
@@ -168,6 +213,9 @@ class OutputSettings:
     format: str = "csv"
 
     def __post_init__(self) -> None:
+        for name in ("annotated", "report", "tracked"):
+            value = getattr(self, name)
+            _check(isinstance(value, bool), f"{name} must be True or False", value)
         _check(self.format in FORMATS, f"format must be one of {', '.join(FORMATS)}", self.format)
 
     @property

@@ -81,10 +81,11 @@ class Spy:
     [
         ("tensorflow", False, [1, 5, 12, 12, 8]),
         ("tensorflow", True, [12, 12, 12, 12, 12]),
-        ("onnx", True, [1, 5, 12, 12, 8]),
+        ("onnx", False, [1, 5, 12, 12, 8]),
+        ("onnx", True, [12, 12, 12, 12, 12]),
     ],
 )
-def test_only_fixed_batches_of_tensorflow_are_padded(narrow, made, engine, fixed_batches, passes):
+def test_only_fixed_batches_are_padded(narrow, made, engine, fixed_batches, passes):
     """Numbers of faces in each pass, for 1, 5, 12 and 20 faces."""
     with Predictor(narrow, "cpu", 12, engine=engine, fixed_batches=fixed_batches) as predictor:
         spy = predictor._loaded = Spy(predictor._loaded)
@@ -214,3 +215,21 @@ def test_batch_size_must_be_at_least_one():
 def test_number_of_emotions_must_be_the_networks(made):
     with pytest.raises(CheckpointError, match="has 7 classes, not 2"):
         Predictor(made[0], emotions=["good", "bad"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_mirrored_prediction_is_the_mean_for_a_face_and_its_mirror_image(made, engine):
+    path, faces, _ = made
+    with Predictor(path, "cpu", engine=engine) as plain:
+        expected = (plain.predict(faces) + plain.predict(faces[:, :, ::-1])) / 2
+        assert not plain.mirror
+    with Predictor(path, "cpu", 7, engine=engine, mirror=True) as mirrored:
+        np.testing.assert_allclose(mirrored.predict(faces), expected, rtol=0, atol=1e-6)
+        assert mirrored.mirror
+
+
+def test_shipped_checkpoint_is_mirrored_unless_told_otherwise(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GUDI_CHECKPOINT", raising=False)
+    with Predictor(device="cpu") as default, Predictor(device="cpu", mirror=False) as plain:
+        assert (default.mirror, plain.mirror) == (True, False)

@@ -90,7 +90,11 @@ def adopt(
 
 
 def pack_checkpoint(
-    path: str | os.PathLike[str] | None, packed: Path, number: int | None = None
+    path: str | os.PathLike[str] | None,
+    packed: Path,
+    number: int | None = None,
+    *,
+    mirror: bool | None = None,
 ) -> int:
     """Write the weights of the checkpoint at `path` to one small file; return its size in bytes.
 
@@ -98,6 +102,8 @@ def pack_checkpoint(
         path: as `gudi.checkpoint.find` takes it. Its files are not changed.
         packed: the file to write; its name must end in `.gudi`.
         number: which network if there are several, see `choose_network`.
+        mirror: whether to predict each face and its mirror image by default; None keeps what the
+            checkpoint at `path` says.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
@@ -113,7 +119,7 @@ def pack_checkpoint(
     check_writable(packed.parent)
     with write_errors(packed):
         packed.parent.mkdir(parents=True, exist_ok=True)
-        pack(weights.values, packed)
+        pack(weights.values, packed, mirror=weights.mirror if mirror is None else mirror)
     try:
         written = open_checkpoint(packed)
         read_weights(written, choose_network(written, classes=None))

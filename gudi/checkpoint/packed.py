@@ -57,11 +57,13 @@ class PackedFile:
 
     Attributes:
         checksums: CRC-32C of each variable's bytes when it was packed.
+        mirror: whether to predict each face and its mirror image, see `gudi.predictor.Predictor`.
     """
 
     prefix: Path
     tensors: dict[str, Tensor]
     checksums: dict[str, int]
+    mirror: bool = False
     recovered: str = ""
     format: str = PACKED
 
@@ -141,25 +143,32 @@ def open_packed(path: Path) -> PackedFile:
                 raise ValueError(f"it has {classes} classes")
             shapes = weight_shapes(classes)
             checksums = {name: int(about["checksums"][name]) for name in shapes}
+            mirror = about.get("mirror") is True
     except _DAMAGE as error:
         raise _damaged(path, error) from error
     tensors = {
         name: Tensor("float32", shape, size_in_bytes(shape, "float32"))
         for name, shape in shapes.items()
     }
-    return PackedFile(path, tensors, checksums)
+    return PackedFile(path, tensors, checksums, mirror)
 
 
-def pack(values: Mapping[str, Array], path: Path) -> None:
-    """Write the weights `values`, float32 by the network's names, as the packed checkpoint `path`.
+def pack(values: Mapping[str, Array], path: Path, *, mirror: bool = False) -> None:
+    """Write weights as a packed checkpoint.
 
     Rounding changes the big matrix; everything else stays as it is.
+
+    Args:
+        values: float32 by the network's names.
+        path: of the file to write.
+        mirror: whether to predict each face and its mirror image by default.
     """
     codes, scales = _encode(values[MATRIX])
     rounded = dict(values) | {MATRIX: _decode([codes], scales, values[MATRIX].shape)}
     about = {
         "format": 1,
         "classes": len(values["FullyConnected_1/b"]),
+        "mirror": mirror,
         "checksums": {name: sstable.crc32c(as_bytes(each)) for name, each in rounded.items()},
     }
     members: dict[str, Array] = {CODES: codes, SCALES: scales}

@@ -33,12 +33,15 @@ class Weights:
         values: float32 arrays by the network's variable names. The last hidden units may be missing
             if they are never active.
         recovered: "", or how an incomplete checkpoint was made usable.
+        mirror: whether the network should predict each face and its mirror image; only packed
+            checkpoints say so.
     """
 
     source: Path
     fingerprint: str
     values: dict[str, Array]
     recovered: str = ""
+    mirror: bool = False
 
     def note_recovery(self, progress: Progress | None) -> None:
         """Tell the user if an incomplete checkpoint was made usable, and how."""
@@ -127,7 +130,8 @@ def read_weights(file: TensorFile, network: StoredNetwork, *, used_units: bool =
             )
         digest.update(f"{name} {file.tensors[stored].shape} {crc:08x}\n".encode())
         values[name] = tensor
-    return Weights(file.prefix, digest.hexdigest(), values, file.recovered)
+    mirror = isinstance(file, PackedFile) and file.mirror
+    return Weights(file.prefix, digest.hexdigest(), values, file.recovered, mirror)
 
 
 def _mismatch(tensors: Mapping[str, Tensor]) -> str:

@@ -67,6 +67,16 @@ _output_options = combine(
         help="Also save the cropped faces, 48×48 pixels each, in crops.npy.",
     ),
 )
+
+
+class Backend(click.Choice[str]):
+    """The choices of `--backend`. `local` was called `loky`, and scripts may still say so."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the backend."""
+        return super().convert("local" if value == "loky" else value, param, ctx)
+
+
 _prediction_options = combine(
     option(
         "--batch-size",
@@ -80,8 +90,8 @@ _prediction_options = combine(
         "--predict-in",
         type=click.Choice(["auto", "parent", "workers"]),
         default="auto",
-        help="Where to predict: in the parent process, in full batches of the faces that all "
-        "workers find; or in each worker, face by face, which takes 2.5 times the CPU time. auto "
+        help="Where to predict: in the parent process, which collects the faces of all workers "
+        "into full batches, or in each worker, face by face, in 2.5 times the CPU time. auto "
         "chooses workers if a cluster has more than 8 of them per CPU of the parent, and the "
         "parent has no GPU.",
     ),
@@ -95,9 +105,9 @@ _scaling_options = combine(
     ),
     option(
         "--backend",
-        type=click.Choice(["loky", "dask"]),
-        default="loky",
-        help="Where to detect faces: loky uses processes of this machine, dask a Dask cluster.",
+        type=Backend(["local", "dask"]),
+        default="local",
+        help="Where to detect faces: local uses processes of this machine, dask a Dask cluster.",
     ),
     option(
         "--scheduler",
@@ -159,7 +169,7 @@ def batch(
     new or have changed.
 
     \b
-    DIR receives:
+    The folder of --out receives:
       faces.csv      one row per face (for videos, one per face and frame): its
                      box, its top emotion and the probability of each emotion
       files.csv      one row per input: ok, no_face or failed, and the reason

@@ -93,7 +93,13 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
 @click.argument("path")
 @click.argument("packed", type=NonEmptyPath(dir_okay=False))
 @network_option
-def pack(path: str, packed: Path, network: int | None) -> None:
+@option(
+    "--mirror/--no-mirror",
+    default=None,
+    show_default="as the source",
+    help="Whether gudi should predict each face and its mirror image with this checkpoint.",
+)
+def pack(path: str, packed: Path, network: int | None, mirror: bool | None) -> None:
     """Pack the weights into one small file.
 
     PATH is the prefix, the folder or any file of the checkpoint, which is only read. PACKED is the
@@ -109,5 +115,5 @@ def pack(path: str, packed: Path, network: int | None) -> None:
     """
     from gudi.checkpoint import pack_checkpoint
 
-    print_message(f"{pack_checkpoint(path, packed, network):,} bytes")
+    print_message(f"{pack_checkpoint(path, packed, network, mirror=mirror):,} bytes")
     click.echo(packed)

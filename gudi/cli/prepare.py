@@ -11,7 +11,9 @@ from gudi.cli.group import OrderedGroup, exit_codes, print_message
 from gudi.cli.options import (
     Decorator,
     NonEmptyPath,
+    Number,
     combine,
+    detector_option,
     option,
     scale_factor_option,
     usage_option,
@@ -54,7 +56,21 @@ def prepare() -> None:
 
 @prepare.command(epilog=EXIT_CODES)
 @click.argument("csv", type=NonEmptyPath(dir_okay=False))
+@detector_option
 @_scale_factor_option
+@option(
+    "--votes",
+    type=NonEmptyPath(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="FER+'s fer2013new.csv, the votes of ten annotators for each row: labels become soft.",
+)
+@option(
+    "--votes-weight",
+    type=Number(0, 1),
+    metavar="FRACTION",
+    default=0.5,
+    help="Share of the votes in the labels; the rest is FER2013's label.",
+)
 @option(
     "--whole",
     is_flag=True,
@@ -68,8 +84,8 @@ def fer(csv: Path, out: Path, **options: Any) -> None:
     CSV is fer2013.csv. As in the original, each picture is placed on a grey square, and the largest
     face that is detected there is resized to 48×48 pixels.
 
-    DIR receives sf=1.1_data_images.npy and sf=1.1_data_labels.npy, and in sf=1.1_data.json the
-    number of rows with and without a face, and why rows were skipped.
+    The folder of --out receives sf=1.1_data_images.npy and sf=1.1_data_labels.npy. sf=1.1_data.json
+    tells how many rows have a face, and why others were skipped.
 
     \b
     Examples:
@@ -90,8 +106,8 @@ def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
     FOLDER is the basic set: it contains list_patition_label.txt and aligned/, either directly or in
     EmoLabel/ and Image/. The pictures are used without detecting faces.
 
-    DIR receives raf_aligned_data_images.npy, raf_aligned_data_labels.npy and, in
-    raf_aligned_data.json, the number of pictures used and why others were skipped.
+    The folder of --out receives raf_aligned_data_images.npy and raf_aligned_data_labels.npy.
+    raf_aligned_data.json tells how many pictures were used, and why others were skipped.
 
     \b
     Example:
@@ -105,6 +121,7 @@ def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
 
 @prepare.command(name="raf-original", epilog=EXIT_CODES)
 @click.argument("folder", type=NonEmptyPath(file_okay=False))
+@detector_option
 @_scale_factor_option
 @_preparing_options("train, test")
 def raf_original(folder: Path, out: Path, **options: Any) -> None:
@@ -113,9 +130,9 @@ def raf_original(folder: Path, out: Path, **options: Any) -> None:
     FOLDER is the basic set: it contains list_patition_label.txt and original/, either directly or
     in EmoLabel/ and Image/. The largest face that is detected in each picture is used.
 
-    DIR receives sf=1.1_raf_origin_data_images.npy, sf=1.1_raf_origin_data_labels.npy and, in
-    sf=1.1_raf_origin_data.json, the number of pictures with and without a face, and why pictures
-    were skipped.
+    The folder of --out receives sf=1.1_raf_origin_data_images.npy and
+    sf=1.1_raf_origin_data_labels.npy. sf=1.1_raf_origin_data.json tells how many pictures have a
+    face, and why others were skipped.
 
     \b
     Example:

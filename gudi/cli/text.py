@@ -35,9 +35,12 @@ def describe_run(report: RunReport, out: Path) -> str:
     statuses, inputs = report.statuses, report.statuses.total()
     # All inputs are photos unless there are videos, folders or inputs without results.
     noun = "photo" if report.photos == inputs else "input"
-    pictures = count(report.photos, "photo")
+    kinds = []
+    if report.photos or not report.videos:
+        kinds.append(count(report.photos, "photo"))
     if report.videos:
-        pictures += f" and {count(report.videos, 'video')} ({count(report.frames, 'frame')})"
+        kinds.append(f"{count(report.videos, 'video')} ({count(report.frames, 'frame')})")
+    pictures = " and ".join(kinds)
     # The speed is that of this run, and the counts are those of all runs together.
     speed = _describe_speed(report)
     lines = [f"{pictures}, {count(report.emotions.total(), 'face')}"]
@@ -49,7 +52,10 @@ def describe_run(report: RunReport, out: Path) -> str:
     if report.earlier:
         lines.append(f"  {count(report.earlier, noun)} finished by earlier runs")
         if speed:
-            lines[-1] += f", {count(report.processed, 'picture')} processed now in {speed}"
+            processed = count(report.processed, "photo")
+            if report.videos:
+                processed = f"{report.processed:,} photos and frames"
+            lines[-1] += f", {processed} processed now in {speed}"
     if statuses["no_face"]:
         lines.append(f"  {count(statuses['no_face'], noun)} without a face")
     if statuses["failed"]:
@@ -67,7 +73,10 @@ def describe_run(report: RunReport, out: Path) -> str:
 
 def _describe_speed(report: RunReport) -> str:
     seconds = report.seconds.get("inputs", 0)
-    return f"{seconds:.1f} s ({report.processed / seconds:.1f} per second)" if seconds else ""
+    if not seconds:
+        return ""
+    what = "photos and frames" if report.videos else "photos"
+    return f"{seconds:.1f} s ({report.processed / seconds:.1f} {what} per second)"
 
 
 def describe_merge(report: MergeReport, out: Path) -> str:

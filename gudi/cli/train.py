@@ -16,8 +16,10 @@ from gudi.cli.options import (
     Number,
     checkpoint_option,
     combine,
+    detector_option,
     device_option,
     emotions_option,
+    mirror_option,
     network_option,
     option,
     refuse_given,
@@ -210,8 +212,8 @@ def train(
 ) -> None:
     """Train the network on prepared faces.
 
-    DIR receives the checkpoint under its original name, learning_curve.csv and .png, run.json,
-    logs/ for TensorBoard, and snapshots/.
+    The folder of --out receives the checkpoint under its original name, learning_curve.csv and
+    .png, run.json, logs/ for TensorBoard, and snapshots/.
 
     To resume a training that was interrupted, by Ctrl-C or by a power cut, repeat the command with
     --resume. It continues from the last snapshot.
@@ -257,9 +259,11 @@ def train(
     help="Which faces of a csv to use: whole pictures, the faces detected in them, or both, one "
     "after the other.",
 )
-@scale_factor_option(", to detect faces in a csv.")
+@detector_option
+@scale_factor_option(", to detect faces in a csv with haar.")
 @emotions_option
 @network_option
+@mirror_option
 @device_option("predict")
 @workers_option
 @option(
@@ -286,7 +290,9 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
     from gudi.training.evaluate import as_record, as_text, evaluate_source, is_csv, write_all
 
     if not is_csv(source):
-        refuse_given("usage", "faces", "scale_factor", "workers", why="is for a csv file only")
+        refuse_given(
+            "usage", "faces", "detector", "scale_factor", "workers", why="is for a csv file only"
+        )
     if out is not None:
         check_writable(out)
     evaluations = evaluate_source(source, progress=terminal_progress(), **options)

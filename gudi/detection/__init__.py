@@ -1,7 +1,19 @@
 """Detect faces in pictures and crop them."""
 
-from gudi.detection.boxes import Box
-from gudi.detection.crops import crop, grey
-from gudi.detection.detector import detect, detect_eyes
+from gudi.detection.boxes import Box, Detection
+from gudi.detection.crops import check_image, crop, grey
+from gudi.detection.detector import CNN, DETECTORS, HAAR, detect, detect_eyes, find_faces
 
-__all__ = ["Box", "crop", "detect", "detect_eyes", "grey"]
+__all__ = [
+    "CNN",
+    "DETECTORS",
+    "HAAR",
+    "Box",
+    "Detection",
+    "check_image",
+    "crop",
+    "detect",
+    "detect_eyes",
+    "find_faces",
+    "grey",
+]

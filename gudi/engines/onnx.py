@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from gudi.engines.onnx_model import INPUTS, OUTPUT, build_model, network_tensors
+from gudi.errors import ClosedError
 
 ERRORS_ONLY = 3  # ONNX Runtime's level of messages
 
@@ -59,7 +60,7 @@ class OnnxEngine:
     def predict(self, faces: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the probabilities of `faces`, see `gudi.engines.Engine`."""
         if self._session is None:
-            raise RuntimeError("this engine is closed")
+            raise ClosedError("this engine is closed")
         passes = [
             self._session.run(
                 [OUTPUT], self._fed | {INPUTS["float32"]: faces[start : start + PASS_SIZE]}

@@ -90,7 +90,9 @@ def export(
     values = without_idle_units(weights.values)
     interface = Interface(tuple(emotions), dtype, weights.fingerprint)
     faces = _sample_faces()
-    with Predictor(weights, "cpu", len(faces), emotions, engine="tensorflow") as predictor:
+    with Predictor(
+        weights, "cpu", len(faces), emotions, mirror=False, engine="tensorflow"
+    ) as predictor:
         expected = predictor.predict(faces)
     with write_errors(out):
         try:

@@ -36,9 +36,8 @@ def recognize_largest(
         settings: how to detect faces. Only the largest one is used, whatever they say.
         predictor: an open predictor.
     """
-    grey = detection.grey(image)
-    boxes = detection.detect(grey, **asdict(replace(settings, largest=True)))
+    boxes = detection.detect(image, **asdict(replace(settings, largest=True)))
     if not boxes:
         return None
-    face = detection.crop(grey, boxes[0])
+    face = detection.crop(image, boxes[0])
     return LiveFace(boxes[0], predictor.predict(face[np.newaxis])[0])

@@ -89,7 +89,12 @@ def run(
     with (
         open_frames(source, debug=settings.debug) as frames,
         Predictor(
-            weights, settings.device, settings.batch_size, settings.emotions, engine=settings.engine
+            weights,
+            settings.device,
+            settings.batch_size,
+            settings.emotions,
+            mirror=settings.mirror,
+            engine=settings.engine,
         ) as predictor,
         stop_requested() as stop,
         contextlib.ExitStack() as outputs,

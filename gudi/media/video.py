@@ -283,7 +283,7 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
         # For a picture, FFmpeg only says that it is an invalid argument.
         picture = _picture_format(path)
         if picture:
-            raise VideoError(f"it is a {picture} picture, though named like a video") from error
+            raise VideoError(f"it is a {picture} picture, not a video") from error
         raise VideoError(f"it cannot be decoded: {error.strerror}") from error
     except OSError as error:
         raise VideoError(f"it cannot be read: {error.strerror}") from error

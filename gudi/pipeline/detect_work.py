@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gudi import detection
 from gudi.constants import FACE_SIZE
-from gudi.detection import Box
+from gudi.detection import CNN
 from gudi.errors import PhotoError, VideoError
 from gudi.media import video
 from gudi.media.photo import read_photo
@@ -118,10 +118,11 @@ def can_open(source: Source) -> bool:
 def _process_photo(settings: ProcessSettings, source: Source) -> SourceResult:
     result = SourceResult(source)
     clock = StageClock(result.seconds)
-    image = detection.grey(read_photo(source.path))  # the colours need not stay in memory
-    result.height, result.width = image.shape
+    image = _searched(settings, read_photo(source.path))
+    result.height, result.width = image.shape[:2]
     clock.stop("decode")
-    result.boxes = _detect(settings, image)
+    faces = detection.find_faces(image, **asdict(settings.detection))
+    result.boxes, result.scores = [each.box for each in faces], [each.score for each in faces]
     result.crops = _stack([detection.crop(image, box) for box in result.boxes])
     clock.stop("detect")
     result.digest = content_digest(source.path)
@@ -138,11 +139,12 @@ def _process_segment(
     count, last = 0, None
     try:
         for frame in video.read_frames(source.path, segment, settings.frames):
-            image = detection.grey(frame.image)
-            result.height, result.width = image.shape
+            image = _searched(settings, frame.image)
+            result.height, result.width = image.shape[:2]
             clock.stop("decode")
-            for box in _detect(settings, image):
+            for box, score in detection.find_faces(image, **asdict(settings.detection)):
                 result.boxes.append(box)
+                result.scores.append(score)
                 result.frame_times.append((frame.number, frame.time))
                 crops.append(detection.crop(image, box))
             count, last, result.end = count + 1, frame.number, frame.time
@@ -155,8 +157,9 @@ def _process_segment(
     return result
 
 
-def _detect(settings: ProcessSettings, image: npt.NDArray[np.uint8]) -> list[Box]:
-    return detection.detect(image, **asdict(settings.detection))
+def _searched(settings: ProcessSettings, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return what the detector searches. For Haar, the colours need not stay in memory."""
+    return image if settings.detection.detector == CNN else detection.grey(image)
 
 
 def _stack(crops: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:

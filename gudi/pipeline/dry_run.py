@@ -24,7 +24,7 @@ from gudi.files import nearest_folder
 from gudi.media import video
 from gudi.media.photo import read_photo
 from gudi.media.sources import IMAGE, VIDEO, Source
-from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
+from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
 from gudi.pipeline.listing import describe_skipped, list_sources
 from gudi.pipeline.shards import Shard, in_shard
 from gudi.results.folder import ResultFolder
@@ -134,8 +134,8 @@ def dry_run(
         GudiError: there is nothing to process, or the run would refuse the checkpoint or `out`.
     """
     folder, estimate, sample = ResultFolder(out), Estimate(), _Sample()
-    settings = choose_engine(settings, folder, restart=restart)
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
+    settings = resolve_defaults(settings, weights, folder, restart=restart)
     resumes = folder.used and not restart
     if resumes:
         check_resumable(folder, settings, run_identity(settings, weights, shard))

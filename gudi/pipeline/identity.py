@@ -7,32 +7,43 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from gudi.checkpoint import Weights
-from gudi.engines.engine import AUTO, TENSORFLOW, engine_for
-from gudi.errors import OutputError
+from gudi.engines.engine import AUTO, ONNX, TENSORFLOW, engine_for
+from gudi.errors import OutputError, UsageError
 from gudi.pipeline.shards import Shard, describe_shard
 from gudi.results.folder import FILES, LEDGER, ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.settings import RunSettings
 
-# Folders of earlier versions do not tell the engine.
-EARLIER = {"engine": TENSORFLOW}
+# What folders of earlier versions do not tell.
+EARLIER = {"engine": TENSORFLOW, "mirror": False, "detector": "haar", "min_score": 0}
 
 
-def choose_engine(settings: RunSettings, folder: ResultFolder, *, restart: bool) -> RunSettings:
-    """Return the settings with the engine that `auto` stands for.
+def resolve_defaults(
+    settings: RunSettings, weights: Weights, folder: ResultFolder, *, restart: bool
+) -> RunSettings:
+    """Return the settings with what `engine="auto"` and `mirror=None` stand for.
 
-    A run that resumes another one uses the engine of that one.
+    A run that resumes another one does as that one did.
 
     Raises:
         UsageError: the engine or the device is not available.
     """
-    engine = engine_for(settings.engine, settings.device)
-    if settings.engine == AUTO and folder.used and not restart and folder.ledger.exists():
+    before: Mapping[str, Any] = {}
+    if folder.used and not restart and folder.ledger.exists():
         with Ledger(folder.ledger, len(settings.emotions), crops=settings.crops) as ledger:
             before = ledger.settings
-        if before:
-            engine = engine_for(str(before.get("engine", TENSORFLOW)), settings.device)
-    return replace(settings, engine=engine)
+        before = EARLIER | before if before else {}
+    engine, mirror = settings.engine, settings.mirror
+    if engine == AUTO and before:
+        engine = str(before["engine"])
+        if engine == ONNX and settings.device.startswith("gpu"):
+            raise UsageError(
+                f"the results in {folder.path} were made with the engine onnx, which uses CPUs "
+                "only; choose another folder, or replace them with --restart"
+            )
+    if mirror is None:
+        mirror = bool(before.get("mirror", weights.mirror))
+    return replace(settings, engine=engine_for(engine, settings.device), mirror=mirror)
 
 
 def run_identity(settings: RunSettings, weights: Weights, shard: Shard | None) -> dict[str, Any]:
@@ -40,6 +51,7 @@ def run_identity(settings: RunSettings, weights: Weights, shard: Shard | None) -
     return {
         "checkpoint": weights.fingerprint,
         "engine": settings.engine,
+        "mirror": settings.mirror,
         "emotions": list(settings.emotions),
         **asdict(settings.detection),
         **asdict(settings.frames),

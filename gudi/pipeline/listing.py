@@ -1,4 +1,4 @@
-"""The inputs of a run: list them, pick a shard of them, describe what was skipped."""
+"""The inputs of a run: list them, and describe what was skipped."""
 
 from __future__ import annotations
 
@@ -41,6 +41,9 @@ def list_sources(
         return
     if set(inputs) == {"-"}:
         raise InputError("no photos or videos: the list on standard input is empty")
+    if all(each.startswith("@") for each in inputs):
+        lists = one_line(", ".join(each[1:] for each in inputs))
+        raise InputError(f"no photos or videos: {lists} is empty" if inputs else "no inputs")
     suffixes = " ".join(sorted(PHOTO_SUFFIXES | VIDEO_SUFFIXES))
     where = one_line(" ".join(inputs)) or "an empty list"
     raise InputError(
@@ -82,7 +85,8 @@ def describe_skipped(files: Counter[str]) -> str:
     kinds = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most]
     if more := files.total() - sum(count for _, count in most):
         kinds.append(f"{more:,} others")
+    number = "1 file" if files.total() == 1 else f"{files.total():,} files"
     return (
-        f"files in folders without the suffix of a photo or video ({', '.join(kinds)}); "
+        f"{number} in folders, not named like a photo or video ({', '.join(kinds)}); "
         "to process such a file, name it, or give a pattern such as 'photos/*'"
     )

@@ -57,6 +57,7 @@ def predict_photos(
         settings.device,
         settings.batch_size,
         settings.emotions,
+        mirror=settings.mirror,
         engine=settings.engine,
     )
     with opening(open_predictor) as predictor:

@@ -19,16 +19,17 @@ from typing import Any
 import jobs
 from gudi import checkpoint
 from gudi.detection.haar import implementation
+from gudi.engines import engine_for
 from gudi.errors import ExitCode, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, folder_lock
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
-from gudi.pipeline.identity import check_resumable, choose_engine, run_identity
+from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
 from gudi.pipeline.listing import check_outside, describe_skipped, list_sources
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
-from gudi.pipeline.shards import Shard, in_shard
+from gudi.pipeline.shards import Shard, check_shard, in_shard
 from gudi.pipeline.workers import (
     WorkerPrediction,
     start_cluster,
@@ -147,9 +148,11 @@ def run(
         GudiError: the run could not start, or its results could not be written.
     """
     check_format(output.format)
+    check_shard(shard)
     folder = ResultFolder(out)
-    settings = choose_engine(settings, folder, restart=restart)
+    engine_for(settings.engine, settings.device)  # raises before the checkpoint is read
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
+    settings = resolve_defaults(settings, weights, folder, restart=restart)
     progress, start = progress or Progress(), time.monotonic()
     with folder_lock(out, "another run"):
         try:
@@ -305,7 +308,7 @@ class _Batch:
         self.start = start
 
     def execute(self, unusable: int) -> RunReport:
-        """Do everything that is not done yet, and write all results, also of a failed run.
+        """Do everything that is not done yet, and write all results, even if the run fails.
 
         Args:
             unusable: number of sources that are finished anew in each run.
@@ -373,6 +376,7 @@ class _Batch:
             settings.device,
             settings.batch_size,
             settings.emotions,
+            mirror=settings.mirror,
             engine=settings.engine,
             fixed_batches=True,  # the same bytes for any number of workers
         )
@@ -382,7 +386,7 @@ class _Batch:
         return predictor
 
     def _draw(self) -> None:
-        """Draw the wanted pictures that do not exist, and remove outdated ones."""
+        """Draw the wanted pictures that are not drawn yet, and remove outdated ones."""
         drawings, pictures = self.ledger.drawings, self.output.pictures
         annotate.remove_pictures(drawings.outdated(), self.ledger, self.folder)
         undrawn = drawings.count_undrawn(pictures)

@@ -32,7 +32,7 @@ class WorkerPrediction:
         checkpoint: absolute path, the same for all workers; None for the checkpoint that gudi
             ships.
         fingerprint: of its weights, which must be the same on all workers.
-        emotions, network, device, engine, batch_size: see `gudi.predictor.Predictor`.
+        emotions, network, device, engine, mirror, batch_size: see `gudi.predictor.Predictor`.
         crops: whether workers also return the crops.
     """
 
@@ -42,6 +42,7 @@ class WorkerPrediction:
     network: int | None
     device: str
     engine: str
+    mirror: bool | None
     batch_size: int
     crops: bool
 
@@ -66,6 +67,7 @@ def worker_prediction(
         settings.network,
         settings.device,
         settings.engine,
+        settings.mirror,
         settings.batch_size,
         settings.crops,
     )
@@ -185,6 +187,7 @@ def _load_predictor(prediction: WorkerPrediction) -> Predictor:
         prediction.batch_size,
         prediction.emotions,
         prediction.network,
+        mirror=prediction.mirror,
         engine=prediction.engine,
         threads=1,
     )

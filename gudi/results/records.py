@@ -25,6 +25,7 @@ class SourceResult:
         segment: number of a video segment's first frame; None for a whole source.
         width, height: of the upright picture in pixels; None if nothing was decoded.
         boxes: of the faces, ordered by frame, x, then y, in pixels of the upright picture.
+        scores: of the faces, see `gudi.detection.Detection`.
         frame_times: for each face of a video, number and time in seconds of its frame.
         crops: uint8 of shape (faces, 48, 48), grey, as the network takes them; None once they are
             predicted, unless they are kept.
@@ -42,6 +43,7 @@ class SourceResult:
     height: int | None = None
     boxes: list[Box] = field(default_factory=list)
     frame_times: list[tuple[int, float]] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
     crops: npt.NDArray[np.uint8] | None = None
     probabilities: npt.NDArray[np.float32] | None = None
     frames: int | None = None
@@ -70,6 +72,7 @@ class FaceRow(NamedTuple):
         frame, time: number and time in seconds of a video's frame; None for a photo.
         box: in pixels of the upright picture.
         probabilities: float32 of shape (classes,), 0 to 1.
+        score: see `gudi.detection.Detection`; None in ledgers of earlier versions.
         crop: uint8 of shape (48, 48); None unless crops are kept.
     """
 
@@ -77,6 +80,7 @@ class FaceRow(NamedTuple):
     time: float | None
     box: Box
     probabilities: npt.NDArray[np.float32]
+    score: float | None = None
     crop: npt.NDArray[np.uint8] | None = None
 
 

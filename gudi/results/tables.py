@@ -22,7 +22,7 @@ from gudi.results.tracking import Tracker
 PARQUET_ROWS = 50_000
 
 FACE_COLUMNS = (
-    "source", "kind", "frame", "time_s", "face", "x", "y", "width", "height", "emotion",
+    "source", "kind", "frame", "time_s", "face", "x", "y", "width", "height", "score", "emotion",
     "confidence",
 )  # fmt: skip
 EMOTION_COLUMN = FACE_COLUMNS.index("emotion")
@@ -76,8 +76,13 @@ def face_records(
 def _face_record(source: SourceRecord, face: int, row: FaceRow, emotions: Sequence[str]) -> Record:
     return (
         source.source.name, source.source.kind, row.frame, row.time, face, *row.box,
-        *top_emotion(row.probabilities, emotions), *row.probabilities.tolist(),
+        _number(row.score), *top_emotion(row.probabilities, emotions), *row.probabilities.tolist(),
     )  # fmt: skip
+
+
+def _number(score: float | None) -> float | int | None:
+    """Return a score as the table shows it: whole numbers without a point."""
+    return int(score) if score is not None and score == int(score) else score
 
 
 def _tracks(

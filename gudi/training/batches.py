@@ -66,7 +66,7 @@ def teacher_predictions(
         for its mirror image.
     """
     predictions = np.empty((len(data.labels), len(EMOTIONS)), np.float32)
-    with Predictor(teacher, device, fixed_batches=True) as predictor:
+    with Predictor(teacher, device, mirror=False, fixed_batches=True) as predictor:
         starts = range(0, len(predictions), predictor.batch_size)
         progress.start("teacher's batches", len(starts))
         for start in starts:

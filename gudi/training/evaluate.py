@@ -15,10 +15,12 @@ import numpy.typing as npt
 
 from gudi.checkpoint import load as load_weights
 from gudi.constants import EMOTIONS, SCALE_FACTOR
+from gudi.detection import HAAR
 from gudi.errors import DatasetError
 from gudi.files import atomic_write, write_errors
 from gudi.predictor import Predictor
 from gudi.progress import Progress
+from gudi.settings import DetectionSettings
 from gudi.training.dataset import Dataset, load
 from gudi.training.prepare import RowCounts, collect, fer_faces
 
@@ -188,9 +190,11 @@ def evaluate_source(
     checkpoint: str | None = None,
     usage: Sequence[str] = (),
     faces: str = "both",
+    detector: str = HAAR,
     scale_factor: float = SCALE_FACTOR,
     emotions: Sequence[str] = EMOTIONS,
     network: int | None = None,
+    mirror: bool | None = None,
     device: str = "auto",
     workers: int | None = None,
     progress: Progress | None = None,
@@ -199,9 +203,9 @@ def evaluate_source(
 
     Args:
         source: a csv file, or a data set as `gudi.training.dataset.load` takes it.
-        checkpoint, network, device, emotions: as `gudi.predictor.Predictor` takes them.
-        usage, scale_factor, workers: for a csv file, as `gudi.training.prepare.prepare_fer` takes
-            them.
+        checkpoint, network, mirror, device, emotions: as `gudi.predictor.Predictor` takes them.
+        usage, detector, scale_factor, workers: for a csv file, as
+            `gudi.training.prepare.prepare_fer` takes them.
         faces: for a csv file: `whole` pictures, `detected` faces, or `both`.
         progress: reports progress.
 
@@ -214,33 +218,35 @@ def evaluate_source(
     """
     progress = progress or Progress()
     if is_csv(source):
-        factors = {"whole": None, "detected": scale_factor}
-        chosen = {name: factor for name, factor in factors.items() if faces in (name, "both")}
+        ways = {"whole": None, "detected": DetectionSettings(scale_factor, detector=detector)}
+        chosen = {name: how for name, how in ways.items() if faces in (name, "both")}
         sets = _read_csv(source, chosen, usage, workers, progress)
     else:
         sets = {"faces": load(source, len(emotions))}
     weights = load_weights(checkpoint, emotions, network)
     weights.note_recovery(progress)
-    with Predictor(weights, device, emotions=emotions, fixed_batches=True) as predictor:
+    with Predictor(
+        weights, device, emotions=emotions, mirror=mirror, fixed_batches=True
+    ) as predictor:
         return {name: evaluate(predictor, data, progress) for name, data in sets.items()}
 
 
 def _read_csv(
     source: Path,
-    scale_factors: Mapping[str, float | None],
+    ways: Mapping[str, DetectionSettings | None],
     usage: Sequence[str],
     workers: int | None,
     progress: Progress,
 ) -> dict[str, Dataset]:
-    """Return the faces of FER2013's csv file, for each of `scale_factors` as `fer_faces` does."""
+    """Return the faces of FER2013's csv file, for each of `ways` to detect them."""
     sets = {}
-    for name, factor in scale_factors.items():
+    for name, how in ways.items():
         counts = RowCounts()
         sets[name] = collect(
             fer_faces(
                 source,
                 counts,
-                scale_factor=factor,
+                settings=how,
                 usage=usage,
                 workers=workers,
                 progress=progress,

@@ -14,6 +14,7 @@ from checkpoint_sets import DATA, beside, load
 from conftest import UNITS, call_gudi
 
 from gudi import checkpoint as checkpoints
+from gudi.checkpoint import pack_checkpoint
 from gudi.errors import CheckpointCorrupt
 from gudi.predictor import Predictor
 
@@ -43,6 +44,16 @@ def test_packing_rounds_the_big_matrix_only(packed, made):
 
 def test_packed_checkpoint_is_small(packed, made):
     assert packed.stat().st_size < beside(made[0], DATA).stat().st_size / 9
+
+
+def test_packed_checkpoint_says_whether_to_mirror(narrow, tmp_path):
+    assert not load(narrow).mirror
+    pack_checkpoint(narrow, tmp_path / "mirrored.gudi", mirror=True)
+    assert load(tmp_path / "mirrored.gudi").mirror
+    pack_checkpoint(tmp_path / "mirrored.gudi", tmp_path / "again.gudi")
+    assert load(tmp_path / "again.gudi").mirror
+    with Predictor(tmp_path / "again.gudi") as predictor:
+        assert predictor.mirror
 
 
 def test_unused_hidden_units_take_no_space(packed, narrow):

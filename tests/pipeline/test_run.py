@@ -31,8 +31,9 @@ TABLES_ONLY = ("--no-annotate", "--no-report")
 def test_faces_table_has_one_row_per_face(finished_run):
     faces = read_rows(finished_run.out / "faces.csv")
     assert list(faces[0]) == [
-        "source", "kind", "frame", "time_s", "face", "x", "y", "width", "height", "emotion",
-        "confidence", "angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutral",
+        "source", "kind", "frame", "time_s", "face", "x", "y", "width", "height", "score",
+        "emotion", "confidence", "angry", "disgusted", "fearful", "happy", "sad", "surprised",
+        "neutral",
     ]  # fmt: skip
     assert [(row["source"], row["face"]) for row in faces] == [
         ("photos/below/one.png", "0"),
@@ -322,7 +323,9 @@ def test_json_log_has_the_stages_and_the_outcome_of_each_photo(photos, tmp_path)
     (photos / "IMG_1").write_bytes(b"without a suffix")
     done = call_gudi("batch", "photos", "--out", "out", "--log-json", "log", cwd=tmp_path)
     assert done.returncode == 3
-    skipped = "note: skipped files in folders without the suffix of a photo or video (1 without "
+    skipped = (
+        "note: skipped 1 file in folders, not named like a photo or video (1 without a suffix)"
+    )
     assert skipped in done.stderr
     events = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     items = [each for each in events if (each["stage"], each["event"]) == ("inputs", "item")]

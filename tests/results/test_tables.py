@@ -16,6 +16,7 @@ from gudi.errors import OutputError, UsageError
 from gudi.media.sources import IMAGE, VIDEO, Source
 from gudi.results.records import FaceRow, SourceRecord, top_emotion
 from gudi.results.tables import (
+    EMOTION_COLUMN,
     FILE_COLUMNS,
     check_format,
     face_columns,
@@ -36,7 +37,7 @@ def record(name, kind=IMAGE, **values):
 PHOTO, FILM = record('a, "b".jpg'), record("film.mp4", VIDEO)
 ROWS = {
     PHOTO.source.name: [
-        FaceRow(None, None, Box(1, 2, 30, 40), random_probabilities(1)[0]),
+        FaceRow(None, None, Box(1, 2, 30, 40), random_probabilities(1)[0], 17.0),
         FaceRow(None, None, Box(5, 2, 30, 40), random_probabilities(1, 2)[0]),
     ],
     FILM.source.name: [
@@ -66,7 +67,7 @@ def test_faces_are_numbered_within_their_photo_or_frame():
 
 def test_top_emotions_are_counted():
     counts = Counter()
-    found = [each[9] for each in records(counts=counts)]
+    found = [each[EMOTION_COLUMN] for each in records(counts=counts)]
     assert counts == Counter(found)
     probabilities = ROWS["film.mp4"][0].probabilities
     assert top_emotion(probabilities, EMOTIONS) == (found[2], float(max(probabilities)))
@@ -90,8 +91,8 @@ def test_csv_has_fixed_decimals_and_quotes_as_in_rfc_4180(tmp_path):
     text = (tmp_path / "faces.csv").read_bytes().decode()
     assert text.count("\n") == 6
     assert "\r" not in text
-    assert text.splitlines()[1].startswith('"a, ""b"".jpg",image,,,0,1,2,30,40,')
-    assert text.splitlines()[3].startswith("film.mp4,video,3,0.123,0,1,2,30,40,")
+    assert text.splitlines()[1].startswith('"a, ""b"".jpg",image,,,0,1,2,30,40,17,')
+    assert text.splitlines()[3].startswith("film.mp4,video,3,0.123,0,1,2,30,40,,")
     first = read_rows(tmp_path / "faces.csv")[0]
     happy = ROWS[PHOTO.source.name][0].probabilities[EMOTIONS.index("happy")]
     assert first["happy"] == f"{happy:.6f}"

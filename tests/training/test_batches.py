@@ -7,8 +7,14 @@ import pytest
 
 from gudi.predictor import Predictor
 from gudi.progress import Progress
-from gudi.training.batches import batches, epoch_order, face_targets, teacher_predictions
-from gudi.training.dataset import load
+from gudi.training.batches import (
+    batches,
+    class_prior,
+    epoch_order,
+    face_targets,
+    teacher_predictions,
+)
+from gudi.training.dataset import Dataset, load
 from gudi.training.settings import settings_for
 
 
@@ -56,3 +62,13 @@ def test_teachers_predictions_are_half_of_each_label(work, made):
     np.testing.assert_allclose(
         targets[1], 0.5 * predictions[1] + 0.005 + 0.465 * np.eye(7)[1], 1e-5
     )
+
+
+def test_prior_is_how_often_an_epoch_shows_each_class():
+    data = Dataset(np.zeros((50, 48, 48), np.uint8), np.repeat([0, 1], [40, 10]))
+    assert class_prior(data, settings_for("original", {})) is None
+    half = class_prior(data, settings_for("original", {"adjustment": 0.5}))
+    np.testing.assert_allclose(half[:2], np.sqrt([0.8, 0.2]), rtol=1e-6)
+    assert 0 < half[2] < 0.01
+    balanced = class_prior(data, settings_for("original", {"adjustment": 1.0, "balance": 1.0}))
+    np.testing.assert_allclose(balanced[:2], [0.5, 0.5], rtol=1e-6)

@@ -96,3 +96,24 @@ def test_joined_sets_keep_their_faces_in_order():
     assert joined.labels.tolist() == [0, 1, 2]
     assert joined.faces[:, 0, 0].tolist() == pytest.approx([0.2, 0.2, 0.3])
     assert dataset.join([grey]) is grey
+
+
+def test_soft_labels_are_read_joined_and_split(tmp_path):
+    soft = np.full((20, 7), 0.1)
+    soft[np.arange(20), np.arange(20) % 7] = 0.4
+    for name, labels in (("soft", soft), ("hard", np.eye(7)[np.arange(20) % 7])):
+        np.save(tmp_path / f"{name}_images.npy", np.zeros((20, 48, 48), np.uint8))
+        np.save(tmp_path / f"{name}_labels.npy", labels)
+    sets = [dataset.load(tmp_path / name) for name in ("soft", "hard")]
+    np.testing.assert_array_equal(sets[0].labels, np.arange(20) % 7)
+    np.testing.assert_allclose(sets[0].targets(), soft)
+    assert sets[1].soft_labels is None
+    np.testing.assert_array_equal(sets[1].targets(np.array([3])), np.eye(7)[[3]])
+    assert sets[0].fingerprint != sets[1].fingerprint
+    joined = dataset.join(sets)
+    np.testing.assert_allclose(
+        joined.targets(), np.concatenate([soft, np.eye(7)[np.arange(20) % 7]])
+    )
+    kept, held_back = dataset.split(joined)
+    assert (len(kept.targets()), len(held_back.targets())) == (36, 4)
+    np.testing.assert_array_equal(kept.targets().argmax(axis=1), kept.labels)

@@ -17,9 +17,9 @@ from gudi.results.paths import safe_paths
 from gudi.results.records import SourceRecord
 
 # In the header of the SQLite file: "gudi", where `file` and similar programs look, and the version
-# of the schema.
+# of what the file holds. In files of version 1, faces have no scores.
 APPLICATION_ID = int.from_bytes(b"gudi", "big")
-VERSION = 1
+VERSION = 2
 
 # Seconds between commits, so the most that a killed process loses. A machine that loses power may
 # also lose what its disk held back.
@@ -66,6 +66,7 @@ class Database:
     Attributes:
         path: the file.
         run: number of the current run; sources remember the last run that found them.
+        version: of what the file holds, `VERSION` or an earlier one.
 
     Raises:
         OutputError: the file cannot be used.
@@ -81,12 +82,12 @@ class Database:
             self.read("PRAGMA locking_mode=EXCLUSIVE")
             self.read("PRAGMA journal_mode=WAL")
             self.read("PRAGMA synchronous=NORMAL")
-            self._create_or_check()
+            self.version = self._create_or_check()
             self.run: int = self.value("SELECT max(run) FROM sources") or 0
         self._transaction_start = 0.0
 
-    def _create_or_check(self) -> None:
-        """Create the tables in a new file, or check that they are of this version."""
+    def _create_or_check(self) -> int:
+        """Create the tables in a new file, or check that they are known; return the version."""
         application, version = (
             self.value(f"PRAGMA {name}") for name in ("application_id", "user_version")
         )
@@ -97,8 +98,10 @@ class Database:
             self.read(f"PRAGMA application_id={APPLICATION_ID}")
             self.read(f"PRAGMA user_version={VERSION}")
             self.read("COMMIT")
-        elif (application, version) != (APPLICATION_ID, VERSION):
+            return VERSION
+        if application != APPLICATION_ID or version not in range(1, VERSION + 1):
             raise OutputError(f"{self.path} is not a ledger of this version of gudi")
+        return int(version)
 
     def read(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Execute a query that changes nothing."""

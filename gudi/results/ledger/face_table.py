@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -34,15 +35,19 @@ class FaceTable:
         sources: the ledger's sources.
         classes: number of probabilities per face.
         crops: whether faces are kept as pictures, 2304 bytes each.
+        scores: whether faces have scores, which ledgers of earlier versions lack.
     """
 
     def __init__(
-        self, database: Database, sources: SourceTable, classes: int, *, crops: bool
+        self, database: Database, sources: SourceTable, classes: int, *, crops: bool, scores: bool
     ) -> None:
-        self._database, self._sources, self.crops = database, sources, crops
+        self._database, self._sources = database, sources
+        self.crops, self.scores = crops, scores
         fields: list[Any] = [
             ("frame", "<i8"), ("time", "<f8"), ("box", "<i4", 4), ("probabilities", "<f4", classes),
         ]  # fmt: skip
+        if scores:
+            fields.append(("score", "<f4"))
         if crops:
             fields.append(("crop", "u1", (FACE_SIZE, FACE_SIZE)))
         self._row_type = np.dtype(fields)
@@ -134,19 +139,38 @@ class FaceTable:
                 if row.crop is not None:
                     yield row.crop
 
+    def repack(self, packed: bytes, other: FaceTable) -> bytes:
+        """Return what `other` has stored of some faces as this table stores it."""
+        if self._row_type == other._row_type:
+            return packed
+        before = np.frombuffer(packed, other._row_type)
+        rows = np.zeros(len(before), self._row_type)
+        if self.scores:
+            rows["score"] = np.nan
+        for name in set(self._row_type.names or ()) & set(other._row_type.names or ()):
+            rows[name] = before[name]
+        return rows.tobytes()
+
     def _pack(self, result: SourceResult) -> bytes:
         rows = np.zeros(len(result.boxes), self._row_type)
         if result.boxes:
             rows["box"], rows["probabilities"] = result.boxes, result.probabilities
             if result.frame_times:
                 rows["frame"], rows["time"] = zip(*result.frame_times)
+            if self.scores:
+                rows["score"] = result.scores or np.nan
             if self.crops:
                 rows["crop"] = result.crops
         return rows.tobytes()
 
 
 def _unpack(packed: bytes, row_type: np.dtype[Any], kind: str) -> Iterator[FaceRow]:
+    names = row_type.names or ()
     for row in np.frombuffer(packed, row_type):
         frame, time = (int(row["frame"]), float(row["time"])) if kind == VIDEO else (None, None)
-        crop = row["crop"] if row_type.names and "crop" in row_type.names else None
-        yield FaceRow(frame, time, Box(*row["box"].tolist()), row["probabilities"], crop)
+        box = Box(*row["box"].tolist())
+        score = float(row["score"]) if "score" in names else math.nan
+        crop = row["crop"] if "crop" in names else None
+        yield FaceRow(
+            frame, time, box, row["probabilities"], None if math.isnan(score) else score, crop
+        )

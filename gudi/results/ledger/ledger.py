@@ -37,7 +37,8 @@ class Ledger:
     def __init__(self, path: Path, classes: int, *, crops: bool = False) -> None:
         self._database = Database(path)
         self.sources = SourceTable(self._database)
-        self.faces = FaceTable(self._database, self.sources, classes, crops=crops)
+        scores = self._database.version > 1
+        self.faces = FaceTable(self._database, self.sources, classes, crops=crops, scores=scores)
         self.drawings = DrawingTable(self._database)
 
     def __enter__(self) -> Ledger:
@@ -124,8 +125,9 @@ class Ledger:
             'SELECT number, faces, frames, "end", width, height, error FROM parts WHERE source = ?',
             (record.id,),
         )
-        for part in parts:
+        for part, faces, *values in parts:
             self._database.write(
-                "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (number, *part)
+                "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (number, part, self.faces.repack(faces, other.faces), *values),
             )
         return self.sources.by_id(number)

@@ -53,9 +53,9 @@ def write_faces(
                 stack.enter_context(NpyWriter(path, shape))
                 for path, shape in zip(paths, ((FACE_SIZE, FACE_SIZE), (len(EMOTIONS),)))
             )
-            for label, face in faces:
+            for label, face, soft_label in faces:
                 images.append(face / 255.0)
-                labels.append(one_hot[label])
+                labels.append(one_hot[label] if soft_label is None else np.array(soft_label))
             if not counts.faces:
                 raise _no_faces(settings["source"], counts)
         summary = settings | {
@@ -81,7 +81,7 @@ def _no_faces(source: str, counts: RowCounts) -> DatasetError:
 def collect(faces: Iterable[LabelledFace]) -> Dataset:
     """Return `faces` as a data set in memory, about 2 kB per face."""
     labels, images = [], []
-    for label, face in faces:
+    for label, face, _ in faces:
         labels.append(label)
         images.append(face)
     return Dataset(

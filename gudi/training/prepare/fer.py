@@ -6,14 +6,18 @@ import csv
 import functools
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
+from gudi.detection import CNN, HAAR
 from gudi.errors import DatasetError, one_line
 from gudi.progress import Progress
+from gudi.settings import DEFAULT_DETECTION, DetectionSettings
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.rows import (
     MAX_LINE,
@@ -23,6 +27,7 @@ from gudi.training.prepare.rows import (
     UnusableRow,
     check_usage,
     convert,
+    describe_detection,
     largest_face,
     read_line,
 )
@@ -33,14 +38,26 @@ BORDERED_SIZE, BORDER_GREY = 150, 200
 
 PIXELS = FACE_SIZE * FACE_SIZE
 
+# FER+'s columns: the seven emotions in gudi's order, and what else annotators could say.
+FERPLUS = (
+    "anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral",
+    "contempt", "unknown", "NF",
+)  # fmt: skip
+FERPLUS_COLUMNS = frozenset(FERPLUS)
+
+VOTES_WEIGHT = 0.5
+
 
 def prepare_fer(
     path: Path,
     out: Path,
     *,
+    detector: str = HAAR,
     scale_factor: float = SCALE_FACTOR,
     whole: bool = False,
     usage: Sequence[str] = (),
+    votes: Path | None = None,
+    votes_weight: float = VOTES_WEIGHT,
     workers: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -50,11 +67,16 @@ def prepare_fer(
     Args:
         path: `fer2013.csv`, with the columns emotion, pixels and Usage.
         out: folder for `sf=1.1_data_images.npy`, float64 of shape (n, 48, 48), 0 to 1, and
-            `sf=1.1_data_labels.npy`, float64 of shape (n, 7), one-hot.
-        scale_factor: of the face detection. It is part of the file names.
+            `sf=1.1_data_labels.npy`, float64 of shape (n, 7), one-hot without `votes`.
+        detector: `haar` or `cnn`. With `cnn`, the file names start with `cnn_data`.
+        scale_factor: of Haar's detection. It is part of the file names.
         whole: take the pictures as they are, without detection. The file names start with
             `whole_data`.
         usage: which of `Training`, `PublicTest` and `PrivateTest` to take; all by default.
+        votes: FER+'s `fer2013new.csv` (Barsoum et al. 2016), which has the votes of ten annotators
+            for each row of `path`. Labels become soft, and rows in which most annotators see none
+            of the seven emotions are skipped.
+        votes_weight: share of the votes in the labels, 0 to 1; the rest is FER2013's label.
         workers: processes; None for one per CPU.
         overwrite: replace files of these names.
         progress: reports progress.
@@ -66,14 +88,23 @@ def prepare_fer(
         DatasetError: the file is not FER2013's, or has no row with a face.
         OutputError: `out` cannot be written to.
     """
-    prefix = out / ("whole_data" if whole else f"sf={scale_factor}_data")
-    counts = RowCounts()
-    detection_scale = None if whole else scale_factor
+    name = "whole" if whole else "cnn" if detector == CNN else f"sf={scale_factor}"
+    prefix, counts = out / f"{name}_data", RowCounts()
+    settings = None if whole else DetectionSettings(scale_factor, detector=detector)
     faces = fer_faces(
-        path, counts, scale_factor=detection_scale, usage=usage, workers=workers, progress=progress
+        path,
+        counts,
+        settings=settings,
+        usage=usage,
+        votes=votes,
+        votes_weight=votes_weight,
+        workers=workers,
+        progress=progress,
     )
-    settings = {"source": str(path), "scale_factor": detection_scale, "usage": list(usage)}
-    write_faces(prefix, faces, counts, settings, overwrite=overwrite)
+    about = {"source": str(path), **describe_detection(settings), "usage": list(usage)}
+    if votes is not None:
+        about |= {"votes": str(votes), "votes_weight": votes_weight}
+    write_faces(prefix, faces, counts, about, overwrite=overwrite)
     return prefix, counts
 
 
@@ -81,8 +112,10 @@ def fer_faces(
     path: Path,
     counts: RowCounts,
     *,
-    scale_factor: float | None = SCALE_FACTOR,
+    settings: DetectionSettings | None = DEFAULT_DETECTION,
     usage: Sequence[str] = (),
+    votes: Path | None = None,
+    votes_weight: float = VOTES_WEIGHT,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[LabelledFace]:
@@ -91,32 +124,32 @@ def fer_faces(
     Args:
         path: the csv file.
         counts: counts what became of each row.
-        scale_factor: of the detection of the largest face; None takes the pictures as they are.
-        usage, workers, progress: as for `prepare_fer`.
+        settings: how the largest face is detected; None takes the pictures as they are.
+        usage, votes, votes_weight, workers, progress: as for `prepare_fer`.
 
     Raises:
         DatasetError: the file is not FER2013's.
     """
     total = _count_lines(path) - 1
     header = _read_header(path, usage)
-    rows = _read_rows(path, header, usage, counts)
-    converter = functools.partial(_convert_row, scale_factor)
+    rows = _read_rows(path, header, usage, counts, _read_votes(votes, total) if votes else None)
+    converter = functools.partial(_convert_row, settings, votes_weight)
     return convert(rows, total, converter, counts, workers, progress or Progress())
 
 
 def bordered_face(
-    image: npt.NDArray[np.uint8], scale_factor: float = SCALE_FACTOR
+    image: npt.NDArray[np.uint8], settings: DetectionSettings = DEFAULT_DETECTION
 ) -> npt.NDArray[np.uint8] | None:
     """Return the largest face of one of FER2013's pictures; None if none is found.
 
     Args:
         image: uint8 of shape (48, 48). It is put on a grey square first, as in the original.
-        scale_factor: of the face detection.
+        settings: how it is detected.
     """
     margin = (BORDERED_SIZE - FACE_SIZE) // 2
     bordered = np.full((BORDERED_SIZE, BORDERED_SIZE), BORDER_GREY, np.uint8)
     bordered[margin : margin + FACE_SIZE, margin : margin + FACE_SIZE] = image
-    return largest_face(bordered, scale_factor)
+    return largest_face(bordered, settings)
 
 
 def _count_lines(path: Path) -> int:
@@ -149,9 +182,13 @@ def _read_header(path: Path, usage: Sequence[str]) -> list[str]:
 
 
 def _read_rows(
-    path: Path, header: list[str], usage: Sequence[str], counts: RowCounts
+    path: Path,
+    header: list[str],
+    usage: Sequence[str],
+    counts: RowCounts,
+    votes: Sequence[tuple[float, ...]] | None,
 ) -> Iterator[DatasetRow]:
-    """Yield the rows of a csv file that belong to `usage`."""
+    """Yield the rows of a csv file that belong to `usage`, with their `votes` if there are any."""
     with path.open("rb") as file:
         read_line(file)  # the header
         number = 1
@@ -162,7 +199,7 @@ def _read_rows(
             if usage and row.usage not in usage and not row.problem:
                 continue
             counts.rows += 1
-            yield row
+            yield row if votes is None else replace(row, votes=votes[number - 2])
     check_usage(path, usage, counts.usages)
 
 
@@ -185,12 +222,54 @@ def _cells(line: str) -> list[str]:
         return []
 
 
-def _convert_row(scale_factor: float | None, row: DatasetRow) -> LabelledFace | None:
+def _read_votes(path: Path, count: int) -> list[tuple[float, ...]]:
+    """Return FER+'s votes for each emotion, and for none of them, row by row.
+
+    Raises:
+        DatasetError: the file is not FER+'s, or does not have `count` rows.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if not set(rows.fieldnames or ()) >= FERPLUS_COLUMNS:
+                raise DatasetError(f"{path} is not FER+'s fer2013new.csv: it has other columns")
+            votes = [tuple(float(row[name]) for name in FERPLUS) for row in islice(rows, count + 1)]
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, TypeError, csv.Error) as error:
+        raise DatasetError(f"{path} is not FER+'s fer2013new.csv: {one_line(error)}") from error
+    if len(votes) != count:
+        number = f"{len(votes):,}" if len(votes) < count else "more"
+        raise DatasetError(
+            f"{path} has {number} rows, but the file with the pictures has {count:,}"
+        )
+    return votes
+
+
+def _soft_label(label: int, votes: Sequence[float], weight: float) -> tuple[float, ...] | None:
+    """Return the mean of a label and of the votes for the emotions; None if there are no votes.
+
+    Raises:
+        UnusableRow: most annotators see none of the seven emotions.
+    """
+    if not votes:
+        return None
+    seen = votes[: len(EMOTIONS)]
+    if sum(seen) * 2 <= sum(votes):
+        raise UnusableRow("most annotators see none of the seven emotions")
+    shares = (weight * each / sum(seen) for each in seen)
+    return tuple(share + (1 - weight) * (number == label) for number, share in enumerate(shares))
+
+
+def _convert_row(
+    settings: DetectionSettings | None, votes_weight: float, row: DatasetRow
+) -> LabelledFace | None:
     """Return the labelled face of a row; runs in a worker."""
     label = _parse_label(row.label)
+    soft_label = _soft_label(label, row.votes, votes_weight)
     image = _parse_pixels(row.picture)
-    face = image if scale_factor is None else bordered_face(image, scale_factor)
-    return None if face is None else LabelledFace(label, face)
+    face = image if settings is None else bordered_face(image, settings)
+    return None if face is None else LabelledFace(label, face, soft_label)
 
 
 def _parse_label(text: str) -> int:

