@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py --photos DIR --checkpoint PATH [--counts 500,5000]
 
-Each run is a process of its own. `import` is the memory after importing TensorFlow alone. `peak`
-is the peak memory of the run, `above` the difference between the two.
+Each run is a process of its own. `import` is the memory after importing what a run needs, `peak`
+the peak memory of the run, `above` the difference between the two.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ def peak_memory() -> float:
 
 def measure(photos: list[Path], checkpoint: str, count: int) -> None:
     """Run one batch and print its memory."""
-    import tensorflow  # noqa: F401
+    import onnxruntime  # noqa: F401
 
-    imports = peak_memory()
     from gudi.pipeline.run import run
     from gudi.settings import RunSettings
+
+    imports = peak_memory()
 
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "photos")

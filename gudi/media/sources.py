@@ -20,6 +20,7 @@ from gudi.media.names import SeenPaths, canonical_path, printable_path
 __all__ = [
     "FOLDER",
     "IMAGE",
+    "OUTPUT",
     "PHOTO_SUFFIXES",
     "VIDEO",
     "VIDEO_SUFFIXES",
@@ -45,6 +46,9 @@ VIDEO_SUFFIXES = frozenset({
 # bytes, or 192 with a time stamp each, that start with the letter G. It may start within a packet.
 AMBIGUOUS_SUFFIXES = (".ts", ".mts")
 PACKETS = re.compile(rb"G.{187}G.{187}G|G.{191}G.{191}G", re.DOTALL)
+
+# Counts what gudi wrote among the skipped suffixes; no suffix has a space.
+OUTPUT = "gudi's own"
 
 IMAGE, VIDEO, FOLDER = "image", "video", "folder"
 
@@ -76,6 +80,7 @@ def find(
     is_new: Callable[[str], bool] | None = None,
     stdin: BinaryIO | None = None,
     skipped: Counter[str] | None = None,
+    is_output: Callable[[str, bool], bool] | None = None,
 ) -> Iterator[Source]:
     """Yield the photos and videos that `inputs` stand for, each path once.
 
@@ -90,13 +95,15 @@ def find(
             what has been found is remembered in memory.
         stdin: what `-` reads; standard input by default.
         skipped: receives the number of files in folders without the suffix of a photo or video,
-            by suffix.
+            by suffix, and as `OUTPUT` that of files and folders for which `is_output` holds.
+        is_output: tells whether a path in a folder, and whether it is a folder itself, is something
+            that gudi wrote, which is skipped.
 
     Raises:
         InputError: an input does not exist, or a pattern matches nothing. A missing path from a
             list, or a link that leads nowhere, is yielded with its problem instead.
     """
-    search = _Search(exclude, Counter() if skipped is None else skipped)
+    search = _Search(exclude, Counter() if skipped is None else skipped, is_output)
     is_new = is_new or SeenPaths().is_new
     for path, listed in expand(inputs, stdin):
         for source in search.at(path, listed=listed):
@@ -120,8 +127,13 @@ def content_digest(path: str | os.PathLike[str]) -> bytes:
 class _Search:
     """A search through all inputs."""
 
-    def __init__(self, exclude: Path | None, skipped: Counter[str]) -> None:
-        self._skipped = skipped
+    def __init__(
+        self,
+        exclude: Path | None,
+        skipped: Counter[str],
+        is_output: Callable[[str, bool], bool] | None,
+    ) -> None:
+        self._skipped, self._is_output = skipped, is_output
         self._visited: set[tuple[int, int]] = set()
         if exclude is not None and exclude.exists():
             self._visited.add(_identity(os.stat(exclude)))
@@ -181,7 +193,12 @@ class _Search:
 
     def _is_wanted(self, path: str) -> bool:
         """Tell whether to follow a path in a folder, and count the files to skip."""
-        if (_kind(path) and not _is_program(path)) or os.path.isdir(path):
+        is_file = bool(_kind(path))  # a folder named like a file is a problem of its own
+        is_folder = not is_file and os.path.isdir(path)
+        if self._is_output is not None and self._is_output(path, is_folder):
+            self._skipped[OUTPUT] += 1
+            return False
+        if is_folder or (is_file and not _is_program(path)) or os.path.isdir(path):
             return True
         self._skipped[os.path.splitext(path)[1].lower()] += 1
         return False

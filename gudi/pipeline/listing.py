@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gudi.errors import InputError, one_line
-from gudi.media.sources import PHOTO_SUFFIXES, VIDEO, VIDEO_SUFFIXES, Source, find
+from gudi.media.sources import OUTPUT, PHOTO_SUFFIXES, VIDEO, VIDEO_SUFFIXES, Source, find
 
 VIDEO_PROBLEM = "it is a video; gudi batch processes videos"
 
@@ -35,7 +35,9 @@ def list_sources(
         InputError: there are none.
     """
     source = None
-    for source in find(inputs, exclude=exclude, is_new=is_new, skipped=skipped):
+    for source in find(
+        inputs, exclude=exclude, is_new=is_new, skipped=skipped, is_output=_is_output
+    ):
         yield source
     if source is not None:
         return
@@ -50,6 +52,17 @@ def list_sources(
         f"no photos or videos in {where}: searched all folders that are not hidden for files "
         f"that end in {suffixes}"
     )
+
+
+def _is_output(path: str, is_folder: bool) -> bool:
+    """Tell whether gudi wrote `path`: a result folder, or a picture of `gudi predict`."""
+    if not is_folder:
+        return os.path.splitext(path)[0].endswith(ANNOTATED)
+    # Imported when it is needed: it takes NumPy, and `gudi predict` lists its photos first.
+    from gudi.results.folder import LEDGER
+    from gudi.results.run_record import is_result_folder
+
+    return os.path.exists(os.path.join(path, LEDGER)) or is_result_folder(Path(path))
 
 
 def list_photos(inputs: Sequence[str]) -> list[Source]:
@@ -81,6 +94,18 @@ def check_outside(source: Source, out: Path) -> None:
 
 def describe_skipped(files: Counter[str]) -> str:
     """Return a sentence about the files that were skipped in folders, counted by suffix."""
+    others, notes = Counter(files), []
+    if written := others.pop(OUTPUT, 0):
+        number = "1 result" if written == 1 else f"{written:,} results"
+        notes.append(
+            f"{number} of gudi's own in folders; to process such a file or folder, name it"
+        )
+    if others:
+        notes.append(_describe_suffixes(others))
+    return "; ".join(notes)
+
+
+def _describe_suffixes(files: Counter[str]) -> str:
     most = files.most_common(MAX_SUFFIXES)
     kinds = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most]
     if more := files.total() - sum(count for _, count in most):

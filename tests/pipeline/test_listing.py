@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_inputs_without_photos_are_an_error(tmp_path):
         InputError, match=r"no photos or videos in .*: searched all folders .*\.avi"
     ):
         list(list_sources([str(tmp_path)]))
-    with pytest.raises(InputError, match="no photos or videos in an empty list"):
+    with pytest.raises(InputError, match="no inputs"):
         list(list_sources([]))
 
 
@@ -62,3 +63,20 @@ def test_most_frequent_suffixes_of_skipped_files_are_named():
     skipped = Counter({".txt": 2000, "": 9, ".a": 8, ".b": 7, ".c": 6, ".d": 5, ".e": 4})
     text = describe_skipped(skipped)
     assert "(2,000 .txt, 9 without a suffix, 8 .a, 7 .b, 6 .c, 9 others); to process" in text
+
+
+def test_results_of_gudi_in_folders_are_skipped_with_a_note_unless_they_are_named(tmp_path):
+    for name in (
+        "a.jpg", "a.emotions.jpg", "results/annotated/a.jpg", "results/thumbnails/1.jpg",
+        "results/ledger.sqlite", "merged/b.jpg", "other/c.jpg", "other/run.json",
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "merged" / "run.json").write_text('{"gudi": "0.1.0", "state": "finished"}')
+    skipped = Counter()
+    names = [Path(source.path).name for source in list_sources([str(tmp_path)], skipped=skipped)]
+    assert names == ["a.jpg", "c.jpg"]
+    note = "3 results of gudi's own in folders; to process such a file or folder, name it; "
+    assert describe_skipped(skipped).startswith(note)
+    named = [str(tmp_path / "results"), str(tmp_path / "a.emotions.jpg")]
+    assert len(list(list_sources(named))) == 3
