@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sides import compare, copy, photos_in
 
-SIDES = ("loky", "dask")
+SIDES = ("local", "dask")
 
 
 def side(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:

@@ -19,7 +19,8 @@ from gudi.constants import EMOTIONS
 from gudi.detection import crop, detect
 from gudi.engines import onnx_model
 from gudi.errors import CheckpointForeign, OutputError, UsageError
-from gudi.export import export, saved_model
+from gudi.export import export, onnx, saved_model
+from gudi.export.interface import Interface
 from gudi.predictor import Predictor
 
 DTYPES = ["uint8", "float32"]
@@ -135,6 +136,21 @@ def assert_same(found, expected) -> None:
 def test_onnx_predicts_the_same_as_gudi(exported, expected, made, dtype):
     assert np.ptp(expected, axis=0).max() > 0.05, "all faces have the same probabilities"
     assert_same(predict_with_onnx(exported[0] / f"{dtype}.onnx", made[1]), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["mirrored.onnx", "mirrored"])
+def test_mirrored_export_predicts_the_mean_for_face_and_mirror_image(
+    narrow, made, tmp_path, name, dtype
+):
+    with Predictor(narrow, "cpu", mirror=True) as predictor:
+        expected = predictor.predict(made[1])
+    written = export(tmp_path / name, narrow, dtype=dtype, mirror=True)
+    assert written.difference < 1e-5
+    form = onnx if name.endswith(".onnx") else saved_model
+    interface = Interface(EMOTIONS, dtype, "", True)
+    found, _ = form.predict(tmp_path / name, interface.convert(made[1]))
+    assert_same(found, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -12,6 +12,7 @@ from gudi.cli.options import (
     NonEmptyPath,
     checkpoint_option,
     emotions_option,
+    mirror_option,
     network_option,
     option,
 )
@@ -38,6 +39,7 @@ from gudi.progress import terminal_progress
 @checkpoint_option
 @emotions_option
 @network_option
+@mirror_option
 @option("--overwrite", is_flag=True, help="Replace the file or SavedModel at OUT.")
 def export(out: Path, **options: Any) -> None:
     """Write the network as ONNX or SavedModel.

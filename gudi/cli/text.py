@@ -222,9 +222,10 @@ def describe_export(exported: Exported) -> str:
     lines = [one_line(f"emotions: {', '.join(exported.emotions)}")]
     if exported.idle_units:
         lines.append(f"left out: {count(exported.idle_units, 'hidden unit')} that have no effect")
+    equal = f"within {exported.difference:.2g} of" if exported.difference else "equal to"
     lines.append(
         f"checked with {exported.checked_with}: on {count(exported.faces, 'picture')} the "
-        f"probabilities are within {exported.difference:.2g} of gudi's own"
+        f"probabilities are {equal} gudi's own"
     )
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ test compares the probabilities of both.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ PADDINGS = {"Conv2D": (2, 2, 2, 2), "Conv2D_1": (2, 2, 2, 2), "Conv2D_2": (1, 1,
 POOL_PADDING = (0, 0, 1, 1)
 
 # TensorProto.DataType.
-ELEMENT_TYPES = {"float32": 1, "uint8": 2}
+ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int64": 7}
 INT32 = 6
 
 # AttributeProto.AttributeType.
@@ -35,7 +36,15 @@ INT, INTS = 2, 7
 
 EXTERNAL = 1  # TensorProto.DataLocation
 
-Tensors = Mapping[str, npt.NDArray[np.float32]]
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+# What a mirrored model needs to know: which way to read columns, and how to take the output apart.
+MIRROR = {
+    "columns": np.array([2], np.int64),
+    "last": np.array([-1], np.int64),
+    "before_first": np.array([-FACE_SIZE - 1], np.int64),
+    "backwards": np.array([-1], np.int64),
+}
 
 
 def network_tensors(weights: Tensors) -> dict[str, npt.NDArray[np.float32]]:
@@ -53,6 +62,7 @@ def build_model(
     *,
     unit: npt.NDArray[np.float32] | None = None,
     metadata: Mapping[str, str] | None = None,
+    mirror: bool = False,
     external: bool = False,
     fed: Collection[str] = (),
 ) -> bytes:
@@ -68,15 +78,18 @@ def build_model(
         unit: float32 of shape (256,), the value of each grey level; for uint8.
         metadata: properties of the model: what a person who finds the file wants to know. Those
             called `input` and `output` also describe input and output.
+        mirror: return the mean for each face and its mirror image.
         external: leave the values of the constants out; the session gets them separately.
         fed: constants that are inputs instead; each pass gets them.
     """
     constants, about = dict(tensors), metadata or {}
     if dtype == "uint8" and unit is not None:
         constants["unit"] = unit
+    if mirror:
+        constants |= MIRROR | {"pairs": np.array([2, -1, classes], np.int64)}
     shape = ("n", FACE_SIZE, FACE_SIZE, 1)
     graph = _message(
-        *(_chunk(1, node) for node in _nodes(tensors, dtype)),
+        *(_chunk(1, node) for node in _nodes(tensors, dtype, mirror)),
         _text(2, "gudi"),
         *(
             _chunk(5, _tensor(name, value, external))
@@ -100,7 +113,7 @@ def build_model(
     )
 
 
-def _nodes(tensors: Tensors, dtype: str) -> list[bytes]:
+def _nodes(tensors: Tensors, dtype: str, mirror: bool) -> list[bytes]:
     """Return the operations of the network in order."""
     nodes: list[bytes] = []
 
@@ -114,6 +127,9 @@ def _nodes(tensors: Tensors, dtype: str) -> list[bytes]:
     data = INPUTS[dtype]
     if dtype == "uint8":
         data = add("Gather", "unit", add("Cast", data, to=INT32))
+    if mirror:
+        mirrored = add("Slice", data, "last", "before_first", "columns", "backwards")
+        data = add("Concat", data, mirrored, axis=0)
     data = add("Transpose", data, perm=(0, 3, 1, 2))
     for name, padding in PADDINGS.items():
         kernel = tensors[f"{name}/W"].shape[2:]
@@ -124,7 +140,11 @@ def _nodes(tensors: Tensors, dtype: str) -> list[bytes]:
     data = add("Flatten", add("Transpose", data, perm=(0, 2, 3, 1)))
     data = add("Relu", add("Gemm", data, "FullyConnected/W", "FullyConnected/b"))
     data = add("Gemm", data, "FullyConnected_1/W", "FullyConnected_1/b")
-    add("Softmax", data, axis=1, output=OUTPUT)
+    if not mirror:
+        add("Softmax", data, axis=1, output=OUTPUT)
+        return nodes
+    data = add("Reshape", add("Softmax", data, axis=1), "pairs")
+    add("ReduceMean", data, axes=(0,), keepdims=0, output=OUTPUT)
     return nodes
 
 
@@ -146,16 +166,16 @@ def _attribute(name: str, value: int | Sequence[int]) -> bytes:
     return _message(_text(1, name), *numbers, _integer(20, INTS))
 
 
-def _tensor(name: str, value: npt.NDArray[np.float32], external: bool) -> bytes:
+def _tensor(name: str, value: npt.NDArray[Any], external: bool) -> bytes:
     head = _message(
         *(_integer(1, side) for side in value.shape),
-        _integer(2, ELEMENT_TYPES["float32"]),
+        _integer(2, ELEMENT_TYPES[value.dtype.name]),
         _text(8, name),
     )
     if external:
         location = _text(1, "location") + _text(2, name)
         return _message(head, _chunk(13, location), _integer(14, EXTERNAL))
-    return _message(head, _chunk(9, value.astype("<f4").tobytes()))
+    return _message(head, _chunk(9, value.astype(value.dtype.newbyteorder("<")).tobytes()))
 
 
 def _value_info(name: str, dtype: str, shape: Sequence[int | str], description: str) -> bytes:

@@ -61,6 +61,7 @@ def export(
     dtype: str = "uint8",
     emotions: Sequence[str] = EMOTIONS,
     network: int | None = None,
+    mirror: bool | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
@@ -68,7 +69,7 @@ def export(
 
     Args:
         out: the ONNX file, or the folder of the SavedModel.
-        checkpoint, emotions, network: as `gudi.predictor.Predictor` takes them.
+        checkpoint, emotions, network, mirror: as `gudi.predictor.Predictor` takes them.
         form: `onnx` or `savedmodel`; None to go by the suffix of `out`.
         dtype: the type of the network's input, `uint8` (0 to 255) or `float32` (0 to 1).
         overwrite: whether to replace an ONNX file or a SavedModel.
@@ -88,10 +89,11 @@ def export(
     weights = load(checkpoint, emotions, network)
     weights.note_recovery(progress)
     values = without_idle_units(weights.values)
-    interface = Interface(tuple(emotions), dtype, weights.fingerprint)
+    mirror = weights.mirror if mirror is None else mirror
+    interface = Interface(tuple(emotions), dtype, weights.fingerprint, mirror)
     faces = _sample_faces()
     with Predictor(
-        weights, "cpu", len(faces), emotions, mirror=False, engine="tensorflow"
+        weights, "cpu", len(faces), emotions, mirror=mirror, engine="tensorflow"
     ) as predictor:
         expected = predictor.predict(faces)
     with write_errors(out):

@@ -24,11 +24,13 @@ class Interface:
         emotions: the names of the outputs, in order.
         dtype: the type of the input, `uint8` (0 to 255) or `float32` (0 to 1).
         fingerprint: that of the weights.
+        mirror: whether the network returns the mean for each face and its mirror image.
     """
 
     emotions: tuple[str, ...]
     dtype: str
     fingerprint: str
+    mirror: bool = False
 
     @property
     def input(self) -> str:
@@ -50,6 +52,7 @@ class Interface:
             f"faces cut out and resized, {grey}",
             "output": f"{OUTPUT}: float32 of shape (n, {len(self.emotions)}), in the order of "
             "emotions",
+            "mirror": self.mirror,
             "fingerprint": self.fingerprint,
             "written_by": f"gudi {__version__}",
         }

@@ -41,6 +41,7 @@ def write(path: Path, values: Mapping[str, Array], interface: Interface) -> None
         interface.dtype,
         unit=UNIT,
         metadata=metadata,
+        mirror=interface.mirror,
     )
     checker.check_model(model)
     path.write_bytes(model)

@@ -51,7 +51,7 @@ def write(path: Path, values: Mapping[str, Array], interface: Interface) -> None
             )
             for name, value in values.items()
         }
-        probabilities = _probabilities(faces, weights)
+        probabilities = _probabilities(faces, weights, mirror=interface.mirror)
         for name, variable in weights.items():
             start(session, variable, values[name])
         signature = tf.saved_model.predict_signature_def(
@@ -85,7 +85,7 @@ def predict(path: Path, faces: Array) -> tuple[npt.NDArray[np.float32], str]:
     return probabilities, f"TensorFlow {tf.__version__}"
 
 
-def _probabilities(faces: Any, weights: Mapping[str, Any]) -> Any:
+def _probabilities(faces: Any, weights: Mapping[str, Any], *, mirror: bool) -> Any:
     """Build the network in TensorFlow and return its output."""
     from gudi.network import tf
 
@@ -93,6 +93,8 @@ def _probabilities(faces: Any, weights: Mapping[str, Any]) -> Any:
     if faces.dtype == tf.uint8:
         # Not a division, which TensorFlow turns into a multiplication that rounds differently.
         data = tf.gather(UNIT, tf.cast(faces, tf.int32))
+    if mirror:
+        data = tf.concat([data, tf.reverse(data, [2])], 0)
     for layer in CONVOLUTIONS:
         data = tf.nn.conv2d(data, weights[f"{layer}/W"], [1, 1, 1, 1], "SAME")
         data = tf.nn.relu(tf.nn.bias_add(data, weights[f"{layer}/b"]))
@@ -101,7 +103,11 @@ def _probabilities(faces: Any, weights: Mapping[str, Any]) -> Any:
     data = tf.reshape(data, [-1, data.shape[1] * data.shape[2] * data.shape[3]])
     data = tf.nn.bias_add(data @ weights["FullyConnected/W"], weights["FullyConnected/b"])
     data = tf.nn.relu(data) @ weights["FullyConnected_1/W"]
-    return tf.nn.softmax(tf.nn.bias_add(data, weights["FullyConnected_1/b"]), name=OUTPUT)
+    data = tf.nn.bias_add(data, weights["FullyConnected_1/b"])
+    if not mirror:
+        return tf.nn.softmax(data, name=OUTPUT)
+    pairs = tf.reshape(tf.nn.softmax(data), [2, -1, data.shape[1]])
+    return tf.reduce_mean(pairs, 0, name=OUTPUT)
 
 
 def _drop_debug_names(path: Path) -> None:
