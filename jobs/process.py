@@ -24,8 +24,9 @@ import psutil
 from jobs import worker
 from jobs.worker import HEADER, pack
 
-# OpenBLAS makes one thread per CPU as soon as NumPy is loaded. There is one worker per CPU already.
-ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+# OpenBLAS makes one thread per CPU as soon as NumPy is loaded, and OpenMP does in each library that
+# uses it. There is one worker per CPU already.
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 READ_SIZE = 2**18  # bytes
 

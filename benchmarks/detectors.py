@@ -1,0 +1,71 @@
+"""Compare the detectors: CPU time, and how many faces they find at which score.
+
+    OMP_NUM_THREADS=1 python benchmarks/detectors.py --photos DIR [--rounds 3]
+
+Both run in one thread. Times are CPU time per photo, each detector in turn, round after round. The
+large picture is the first photo, enlarged to 4000×3000 pixels, with noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from sides import photos_in
+
+from gudi.detection import DETECTORS, find_faces, grey
+from gudi.media.photo import read_photo
+
+THRESHOLDS = {"haar": (0, 8, 12, 20, 40, 80), "cnn": (0, 60, 70, 80, 90)}
+
+
+def seconds(images: list[np.ndarray], detector: str) -> float:
+    """Return the CPU time of searching all `images`."""
+    start = time.process_time()
+    for image in images:
+        find_faces(image if detector == "cnn" else grey(image), detector=detector)
+    return time.process_time() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        parser.error("set OMP_NUM_THREADS=1")
+    cv2.setNumThreads(1)
+    photos = [read_photo(str(path)) for path in photos_in(options.photos)]
+    large = cv2.resize(photos[0], (4000, 3000), interpolation=cv2.INTER_CUBIC).astype(int)
+    large += np.random.default_rng(0).normal(0, 12, large.shape).astype(int)
+    large = np.clip(large, 0, 255).astype(np.uint8)
+    print(f"{platform.machine()}, Python {platform.python_version()}, {len(photos)} photos")
+    for name, images in (("photos", photos), ("4000×3000", [large])):
+        times: dict[str, list[float]] = {detector: [] for detector in DETECTORS}
+        for detector in DETECTORS:
+            seconds(images[:1], detector)
+        for _ in range(options.rounds):
+            for detector in DETECTORS:
+                times[detector].append(1000 * seconds(images, detector) / len(images))
+        medians = {detector: statistics.median(each) for detector, each in times.items()}
+        ratio = medians["cnn"] / medians["haar"]
+        each = ", ".join(f"{detector} {median:.2f} ms" for detector, median in medians.items())
+        print(f"{name}: {each}, cnn / haar {ratio:.3f}")
+    for detector in DETECTORS:
+        found = [find_faces(image, detector=detector) for image in photos]
+        for threshold in THRESHOLDS[detector]:
+            kept = [[face for face in faces if face.score >= threshold] for faces in found]
+            print(
+                f"{detector}, --min-score {threshold}: {sum(map(len, kept))} faces in "
+                f"{sum(map(bool, kept))} photos"
+            )
+
+
+if __name__ == "__main__":
+    main()
