@@ -55,7 +55,7 @@ def _report_entries(ledger: Ledger, folder: ResultFolder) -> Iterator[report.Rep
             each.source.kind,
             each.final_status or "",
             (
-                report.ReportFace(row.probabilities.tolist(), row.time)
+                report.ReportFace(row.probabilities.tolist(), row.time, row.score)
                 for row in ledger.faces.rows(each)
             ),
             width=each.width,

@@ -13,10 +13,12 @@ class ReportFace:
     Attributes:
         probabilities: one per emotion, 0 to 1.
         time: in a video, the time of the frame in seconds.
+        score: see `gudi.detection.Detection`; None if unknown.
     """
 
     probabilities: Sequence[float]
     time: float | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)

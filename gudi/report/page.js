@@ -12,13 +12,13 @@ const normalized = (text) => text.normalize("NFC").toLowerCase();
 
 const { emotions, thumbnails } = take("about");
 const entries = take("rows").map(
-  ([source, kind, status, found = [], width, height, frames, annotated, thumbnail, error, timeline],
-    index) => {
+  ([source, kind, status, found = [], width, height, frames, annotated, thumbnail, error, timeline,
+    score = 0], index) => {
     let faces = 0;
     for (let at = 1; at < found.length; at += 3) faces += found[at];
     const picture = index in thumbnails ? `data:image/jpeg;base64,${thumbnails[index]}` : thumbnail;
     return { source, kind, status, found, faces, width, height, frames, annotated, picture, error,
-      timeline, normalized: normalized(source), confidence: 0 };
+      timeline, score, normalized: normalized(source), confidence: 0 };
   });
 
 // Returns the content of a data block and removes the block, so that it is not in memory twice.
@@ -147,10 +147,12 @@ function filter() {
   const selected = new Set();
   for (const box of $("emotions").querySelectorAll(":checked")) selected.add(Number(box.value));
   const threshold = 10 * $("confidence").valueAsNumber;
+  const least = $("score").valueAsNumber;
   const name = normalized($("name").value.trim());
   const kind = $("kind").value;
   const status = $("status").value;
   $("threshold").textContent = `${$("confidence").value}%`;
+  $("least").textContent = number(least);
 
   const matching = entries.filter((entry) => {
     entry.confidence = -1;
@@ -161,6 +163,7 @@ function filter() {
     }
     return (!kind || entry.kind === kind) && (!status || entry.status === status)
       && (!(selected.size || threshold) || entry.confidence >= threshold)
+      && entry.score >= least
       && entry.normalized.includes(name);
   });
   inputs.show(sort(matching, $("order").value));
@@ -330,6 +333,8 @@ function makeFailure(entry) {
 
 $("emotions").append(...emotions.map((name, index) => make("label", {},
   make("input", { type: "checkbox", value: index }), ...makeEmotionName(index))));
+$("score").max = entries.reduce((most, { score }) => Math.max(most, score), 0);
+$("score").parentElement.hidden = $("score").max === "0";  // an earlier version knew no scores
 $("filters").addEventListener("input", filter);
 // The event comes before the fields are reset.
 $("filters").addEventListener("reset", () => setTimeout(filter));

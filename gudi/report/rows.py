@@ -98,44 +98,48 @@ def make_rows(
     """
     for entry in entries:
         row, has_room = totals.listed, totals.add(entry)
-        emotions, timeline = _summarize_faces(entry, totals)
+        emotions, timeline, score = _summarize_faces(entry, totals)
         if not has_room:
             continue
         if timeline is not None:
             totals.timelines += 1
         thumbnails.add(row, entry)
-        yield (",\n" if row else "") + to_json(_make_row(entry, emotions, timeline))
+        yield (",\n" if row else "") + to_json(_make_row(entry, emotions, timeline, score))
 
 
-def _make_row(entry: ReportEntry, emotions: list[int], timeline: list[Any] | None) -> list[Any]:
+def _make_row(
+    entry: ReportEntry, emotions: list[int], timeline: list[Any] | None, score: int
+) -> list[Any]:
     """Return the values that the page's script expects, without empty ones at the end."""
     row = [
         one_line(entry.source), entry.kind, entry.status, emotions, entry.width, entry.height,
         entry.frames, _link(entry.annotated), _link(entry.thumbnail), one_line(entry.error),
-        timeline,
+        timeline, score,
     ]  # fmt: skip
     while not row[-1]:
         row.pop()
     return row
 
 
-def _summarize_faces(entry: ReportEntry, totals: Totals) -> tuple[list[int], list[Any] | None]:
+def _summarize_faces(entry: ReportEntry, totals: Totals) -> tuple[list[int], list[Any] | None, int]:
     """Count the faces of `entry`.
 
     Returns:
         A flat list with three numbers for each top emotion: its index, the number of faces with
         it, and their highest probability in thousandths. The emotions are sorted by this
-        probability, highest first. And the timeline if the entry is a video with faces.
+        probability, highest first. Then the timeline if the entry is a video with faces, and the
+        highest score of a face, rounded down; 0 if no score is known.
     """
     with_timeline = entry.kind == "video" and totals.timelines < MAX_TIMELINES
     timeline = Timeline(totals.classes) if with_timeline else None
     faces: Counter[int] = Counter()
-    highest = [0.0] * totals.classes
+    highest, score = [0.0] * totals.classes, 0.0
     for face in entry.faces:
         probabilities = [float(probability) for probability in face.probabilities]
         confidence = max(probabilities)
         top_emotion = probabilities.index(confidence)
         faces[top_emotion] += 1
+        score = max(score, face.score or 0)
         highest[top_emotion] = max(highest[top_emotion], confidence)
         if timeline is not None:
             timeline.add(face.time or 0, probabilities)
@@ -144,6 +148,7 @@ def _summarize_faces(entry: ReportEntry, totals: Totals) -> tuple[list[int], lis
     return (
         [number for least, emotion in ordered for number in (emotion, faces[emotion], -least)],
         timeline.bins(entry.frames or 1, entry.duration) if timeline and faces else None,
+        int(score),
     )
 
 

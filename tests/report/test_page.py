@@ -214,6 +214,25 @@ def test_filters_change_the_count_and_the_cards(fresh):
     assert (fresh.shown, fresh.names) == ("No inputs", [])
 
 
+def test_entries_without_a_face_of_enough_score_are_filtered(show):
+    faces = {"sure.jpg": (7, 93.5), "less.jpg": (40, 12), "none.jpg": ()}
+    page = show([
+        ReportEntry(
+            name, "image", "ok" if scores else "no_face",
+            iter([ReportFace(probabilities("happy", 0.9), score=each) for each in scores]),
+        )
+        for name, scores in faces.items()
+    ])  # fmt: skip
+    assert page.names == ["sure.jpg", "less.jpg", "none.jpg"]
+    for score, names in ((1, ["sure.jpg", "less.jpg"]), (41, ["sure.jpg"]), (93, ["sure.jpg"])):
+        page.set("#score", str(score))
+        assert (page.names, page.text("#least")) == (names, str(score))
+
+
+def test_slider_is_hidden_if_no_score_is_known(fresh):
+    assert not fresh.one("#score").is_displayed()
+
+
 def test_cards_are_sorted_as_chosen(fresh):
     orders = {
         "name-reverse": "f e.mp4 d.mp4 Ä.jpg c.jpg b.jpg a.jpg",
