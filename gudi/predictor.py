@@ -13,7 +13,7 @@ from gudi.checkpoint import Weights, load
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.engines import Engine, engine_for, open_engine
 from gudi.errors import CheckpointCorrupt, ClosedError, UsageError
-from gudi.settings import check_emotions
+from gudi.settings import RunSettings, check_emotions
 
 # The network's input for each grey level. The original divides by 255 in float64 and feeds the
 # result to the network as float32.
@@ -94,6 +94,21 @@ class Predictor:
             self.engine, checkpoint.values, device, threads, batch_size
         )
         self.device: str = self._loaded.device
+
+    @classmethod
+    def from_settings(
+        cls, weights: Weights, settings: RunSettings, *, fixed_batches: bool = False
+    ) -> Predictor:
+        """Return a predictor with `weights`, for a run with these settings."""
+        return cls(
+            weights,
+            settings.device,
+            settings.batch_size,
+            settings.emotions,
+            mirror=settings.mirror,
+            engine=settings.engine,
+            fixed_batches=fixed_batches,
+        )
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return the probabilities of the emotions, float32 of shape (n, classes), rows sum to 1.

@@ -88,14 +88,7 @@ def run(
         check_display()
     with (
         open_frames(source, debug=settings.debug) as frames,
-        Predictor(
-            weights,
-            settings.device,
-            settings.batch_size,
-            settings.emotions,
-            mirror=settings.mirror,
-            engine=settings.engine,
-        ) as predictor,
+        Predictor.from_settings(weights, settings) as predictor,
         stop_requested() as stop,
         contextlib.ExitStack() as outputs,
     ):
