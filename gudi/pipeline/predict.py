@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -51,16 +50,7 @@ def predict_photos(
     sink = _ResultList()
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
     weights.note_recovery(progress)
-    open_predictor = functools.partial(
-        Predictor,
-        weights,
-        settings.device,
-        settings.batch_size,
-        settings.emotions,
-        mirror=settings.mirror,
-        engine=settings.engine,
-    )
-    with opening(open_predictor) as predictor:
+    with opening(lambda: Predictor.from_settings(weights, settings)) as predictor:
         recognize(sources, settings, predictor, workers, sink)
     order = {source.path: position for position, source in enumerate(sources)}
     results = sorted(sink.results, key=lambda result: order[result.source.path])

@@ -370,16 +370,8 @@ class _Batch:
         return contextlib.nullcontext() if prediction else opening(self._open_predictor)
 
     def _open_predictor(self) -> Predictor:
-        settings = self.settings
-        predictor = Predictor(
-            self.weights,
-            settings.device,
-            settings.batch_size,
-            settings.emotions,
-            mirror=settings.mirror,
-            engine=settings.engine,
-            fixed_batches=True,  # the same bytes for any number of workers
-        )
+        # The same bytes for any number of workers.
+        predictor = Predictor.from_settings(self.weights, self.settings, fixed_batches=True)
         self.weights = replace(self.weights, values={})  # the network has them now
         self.record.device = predictor.device
         self.folder.write_run_record(self.record)

@@ -7,6 +7,7 @@ import json
 import cv2
 import pytest
 from conftest import call_gudi
+from result_folders import read_rows
 
 
 @pytest.fixture(autouse=True)
@@ -79,5 +80,6 @@ def test_the_largest_face_is_that_of_batch(photos, tmp_path):
     predicted = call_gudi("predict", *arguments, cwd=tmp_path)
     call_gudi("batch", *arguments, "--no-report", "--out", "out", cwd=tmp_path)
     (line,) = predicted.stdout.splitlines()
-    row = (tmp_path / "out" / "faces.csv").read_text().splitlines()[1].split(",")
-    assert line.split("\t")[1:6] == row[5:10]
+    (row,) = read_rows(tmp_path / "out" / "faces.csv")
+    columns = ("x", "y", "width", "height", "emotion")
+    assert line.split("\t")[1:6] == [row[name] for name in columns]
