@@ -8,19 +8,21 @@ segments that decode to the same frames as the whole video.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO
+from typing import IO, Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -40,9 +42,14 @@ MAX_PIXELS = 2**27  # of a frame; 8K has 2**25
 # fewer frames, more would be decoded for nothing; with more, workers would be idle at the end.
 SEGMENT_FRAMES = 64
 
-# A video ends unexpectedly if its last frame comes this much before the end that its header
-# promises, in seconds and relative to its length. Sound may well last longer than the pictures.
+# A video ends unexpectedly if everything in it ends this much before the end that its header
+# promises, in seconds and relative to its length.
 SLACK_SECONDS, SLACK_RATIO = 1.0, 0.1
+
+# Transport streams may be joined, or lose a part, so that their clock jumps. Between two frames of
+# one recording there are fewer seconds than this.
+MAX_GAP = 10.0
+JUMPING_FORMATS = frozenset({"mpegts", "mpeg"})
 
 # How far before a key frame to seek for it, in seconds; the last one is the start of the video.
 SEEK_BACK = (0, 2, 20, 10**6)
@@ -142,49 +149,92 @@ def read_index(path: str | os.PathLike[str]) -> VideoIndex:
     Raises:
         VideoError: it is not a video, or cannot be opened.
     """
-    stamps: list[int | None] = []
-    keys: list[int | None] = []
-    problem, incomplete = "", False
+    packets = _Packets()
+    problem = ""
     with open_video(path) as (container, stream):
         try:
-            for packet in container.demux(stream):
-                if packet.size == 0 or packet.is_discard:
-                    continue  # the end of the stream, or a frame that an edit list excludes
-                incomplete = packet.is_corrupt  # if the last one is, the file is cut short in it
-                stamps.append(packet.pts)
-                if packet.is_keyframe:
-                    keys.append(packet.pts)
+            for packet in container.demux():
+                packets.add(packet, stream)
         except (OSError, FFmpegError) as error:
-            problem = f"it ends unexpectedly after frame {len(stamps) - 1}: {error.strerror}"
+            problem = f"it ends unexpectedly after frame {packets.last}: {error.strerror}"
         unit = float(stream.time_base or 0)
         promised = (container.duration or 0) / 1e6
         rate = stream.average_rate or DEFAULT_RATE
         pixel_aspect = stream.sample_aspect_ratio or None
-    if incomplete and not problem:
-        problem = f"it ends in the middle of frame {len(stamps) - 1}"
-    if not _are_reliable(stamps, unit) or not keys:
+        may_jump = container.format.name in JUMPING_FORMATS
+    if packets.is_incomplete and not problem:
+        problem = f"it ends in the middle of frame {packets.last}"
+    stamps, keys = packets.ordered(unit, MAX_GAP if may_jump else math.inf)
+    if len(stamps):
+        problem = problem or packets.missing_end(float(stamps[0]) * unit, promised)
+    return VideoIndex(stamps, keys, unit, rate, pixel_aspect, problem)
+
+
+class _Packets:
+    """What the packets of a video say.
+
+    Attributes:
+        is_incomplete: whether the last frame is cut short.
+    """
+
+    def __init__(self) -> None:
+        self._stamps: list[int | None] = []
+        self._keys: list[int | None] = []
+        self._decoding = -math.inf  # the last time stamp in the order of decoding
+        self._goes_back = False
+        self._end = -math.inf  # when everything ends, sound too, in seconds
+        self.is_incomplete = False
+
+    @property
+    def last(self) -> int:
+        """The number of the last frame."""
+        return len(self._stamps) - 1
+
+    def add(self, packet: Packet[Any], stream: VideoStream) -> None:
+        """Take a packet of any stream into account; `stream` is the one with the pictures."""
+        if packet.size == 0 or packet.is_discard:
+            return  # the end of the stream, or a frame that an edit list excludes
+        if packet.pts is not None and packet.stream.type in ("video", "audio"):
+            end = (packet.pts + (packet.duration or 0)) * float(packet.time_base or 0)
+            self._end = max(self._end, end)
+        if packet.stream.index != stream.index:
+            return
+        self.is_incomplete = packet.is_corrupt
+        self._stamps.append(packet.pts)
+        if packet.is_keyframe:
+            self._keys.append(packet.pts)
+        if packet.dts is not None:
+            self._goes_back = self._goes_back or packet.dts < self._decoding
+            self._decoding = packet.dts
+
+    def ordered(
+        self, unit: float, max_gap: float
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the time stamps of all frames and of key frames; empty ones if unreliable.
+
+        Args:
+            unit: seconds per unit of the time stamps.
+            max_gap: the most seconds from one frame to the next.
+        """
         nothing = np.empty(0, np.int64)
-        return VideoIndex(nothing, nothing, unit, rate, pixel_aspect, problem)
-    ordered = np.sort(np.array(stamps, np.int64))
-    problem = problem or _missing_end(ordered, unit, promised)
-    return VideoIndex(ordered, np.sort(np.array(keys, np.int64)), unit, rate, pixel_aspect, problem)
+        distinct = len(set(self._stamps)) == len(self._stamps)
+        if None in self._stamps or not distinct or self._goes_back or unit <= 0 or not self._keys:
+            return nothing, nothing
+        stamps, keys = (np.sort(np.array(each, np.int64)) for each in (self._stamps, self._keys))
+        if len(stamps) > 1 and float(np.diff(stamps).max()) * unit > max_gap:
+            return nothing, nothing
+        return stamps, keys
 
-
-def _are_reliable(stamps: Sequence[int | None], unit: float) -> bool:
-    return None not in stamps and len(set(stamps)) == len(stamps) and unit > 0
-
-
-def _missing_end(stamps: npt.NDArray[np.int64], unit: float, promised: float) -> str:
-    """Return "", or how a video of `promised` seconds ends too early."""
-    first, last = float(stamps[0]) * unit, float(stamps[-1]) * unit
-    # Matroska counts from 0, even if the first frame comes later.
-    length = last if 0 < first < promised else last - first
-    if promised - length <= max(SLACK_SECONDS, promised * SLACK_RATIO):
-        return ""
-    return (
-        f"it ends unexpectedly after frame {len(stamps) - 1}, "
-        f"at {length:.1f} of {promised:.1f} seconds"
-    )
+    def missing_end(self, first: float, promised: float) -> str:
+        """Return "", or how a video of `promised` seconds that starts at `first` ends too early."""
+        # Matroska counts from 0, even if the first frame comes later.
+        length = self._end if 0 < first < promised else self._end - first
+        if promised - length <= max(SLACK_SECONDS, promised * SLACK_RATIO):
+            return ""
+        return (
+            f"it ends unexpectedly after frame {self.last}, "
+            f"at {length:.1f} of {promised:.1f} seconds"
+        )
 
 
 def estimate_length(path: str | os.PathLike[str]) -> tuple[float, float]:
@@ -339,18 +389,26 @@ def _decode_from(
 def _read_all(
     container: InputContainer, stream: VideoStream, selection: FrameSelection, start_time: float
 ) -> Iterator[Frame]:
-    """Yield the frames in `selection`, numbered as they are decoded."""
-    first = previous = None
+    """Yield the frames in `selection`, numbered as they are decoded.
+
+    Where the clock goes back or jumps, the next frame follows at the usual interval.
+    """
+    interval = float(1 / (stream.average_rate or DEFAULT_RATE))
+    max_gap = MAX_GAP if container.format.name in JUMPING_FORMATS else math.inf
+    first: float | None = None
+    previous: float | None = None
+    shift = -start_time
     for number, frame in enumerate(container.decode(stream)):
         shown: float | None = frame.time  # None in streams without times, such as bare H.264
-        if shown is None:
-            time = float(number / (stream.average_rate or DEFAULT_RATE))
-        else:
-            time = float(shown - start_time)
+        time = number * interval if shown is None else float(shown) + shift
+        if previous is not None and not 0 < time - previous <= max_gap:
+            shift += previous + interval - time
+            time = previous + interval
         first = time if first is None else first
-        if selection.selects(number, time - first, previous):
+        since = None if previous is None else previous - first
+        if selection.selects(number, time - first, since):
             yield Frame(number, time, _upright(frame))
-        previous = time - first
+        previous = time
 
 
 def _upright(frame: VideoFrame) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import errno
 import functools
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jobs
@@ -151,12 +151,16 @@ class _VideoProgress:
 
     Attributes:
         record: the video.
+        index: what its packets say; None until they are read.
+        misled: whether the frames are not where the packets say.
         missing: number of chunks and thumbnails that are still to come.
         chunks: paths of all chunks.
         failed: "", or why the video cannot be drawn.
     """
 
     record: SourceRecord
+    index: video.VideoIndex | None = None
+    misled: bool = False
     missing: int = 0
     chunks: list[Path] = field(default_factory=list)
     failed: str = ""
@@ -201,11 +205,14 @@ class _DrawQueue(jobs.Supply[Drawing]):
             if outcome.value is None:
                 self._finish(item.source, error)
             else:
+                self._videos[item.source].index = outcome.value
                 self.add(self._video_items(self._videos[item.source], outcome.value))
         else:
             video_progress = self._videos[item.source]
             video_progress.missing -= 1
-            if isinstance(item, VideoChunk):
+            if isinstance(outcome.error, video.UnreliableTimestamps):
+                video_progress.misled = True
+            elif isinstance(item, VideoChunk):
                 # A missing thumbnail is no failure: the report shows the picture instead.
                 video_progress.failed = video_progress.failed or error
             self._join(video_progress)
@@ -220,8 +227,7 @@ class _DrawQueue(jobs.Supply[Drawing]):
             progress.missing += 1
             yield self._video_thumbnail(record, index)
         if self._settings.pictures & PICTURE:
-            selection = self._settings.frames
-            selected = None if selection == ALL_FRAMES else index.chosen(selection)
+            selected = self._selected(record, index)
             for segment in _chunk_segments(index):
                 path = self._folder.chunks(record) / f"{segment.number:012}.nut"
                 progress.chunks.append(path)
@@ -230,6 +236,18 @@ class _DrawQueue(jobs.Supply[Drawing]):
                     yield self._chunk(record, index, segment, selected, path)
         progress.missing -= 1
         self._join(progress)
+
+    def _selected(self, record: SourceRecord, index: video.VideoIndex) -> Sequence[int] | None:
+        """Return the numbers of the processed frames of a video; None for all."""
+        selection = self._settings.frames
+        if selection == ALL_FRAMES:
+            return None
+        if len(index.stamps):
+            return index.chosen(selection)
+        if selection.fps is None:
+            return range(0, NO_LIMIT, selection.every)
+        # Which frames had no face is not known.
+        return sorted({row.frame or 0 for row in self._ledger.faces.rows(record)})
 
     def _video_thumbnail(self, record: SourceRecord, index: video.VideoIndex) -> VideoThumbnail:
         """Return the frame with the most confident face."""
@@ -286,6 +304,9 @@ class _DrawQueue(jobs.Supply[Drawing]):
         source = progress.record.source
         if progress.missing:
             return
+        if progress.misled and progress.index is not None:
+            self._draw_whole(progress, progress.index)
+            return
         if progress.failed or not progress.chunks:
             self._finish(source, progress.failed)
             return
@@ -293,6 +314,13 @@ class _DrawQueue(jobs.Supply[Drawing]):
         path = self._path(progress.record, f"{source.name}{suffix}")
         if path is not None:
             self.add([ChunkJoin(source, tuple(progress.chunks), path)])
+
+    def _draw_whole(self, progress: _VideoProgress, index: video.VideoIndex) -> None:
+        """Start a video over, in one chunk that is decoded from the start."""
+        shutil.rmtree(self._folder.chunks(progress.record), ignore_errors=True)
+        progress.misled, progress.failed, progress.chunks = False, "", []
+        index = replace(index, stamps=index.stamps[:0])
+        self.add(self._video_items(progress, index))
 
     def _finish(self, source: Source, error: str) -> None:
         record = self._records.pop(source)

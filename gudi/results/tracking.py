@@ -68,7 +68,8 @@ class Tracker:
                 self._tracks.append(track)
                 self._count += 1
             else:
-                weight = math.exp(-(time - track.time) / SMOOTHING)
+                # Ledgers of earlier versions may hold times that go back.
+                weight = math.exp(-max(0.0, time - track.time) / SMOOTHING)
                 track.smoothed = (weight * track.smoothed + (1 - weight) * values).astype(
                     np.float32
                 )

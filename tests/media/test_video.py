@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -108,6 +109,43 @@ def test_selection_is_the_same_without_an_index(tmp_path, selection):
     assert len(chosen) < 20
 
 
+@pytest.mark.parametrize("joined", ["again", "later"])
+def test_times_go_on_where_transport_streams_were_joined(tmp_path, joined):
+    """The clock goes back to its start, or jumps by minutes."""
+    frames = [scene(n) for n in range(10)]
+    parts = [write_video(tmp_path / "one.ts", frames, "mpeg2video")]
+    parts.append(parts[0] if joined == "again" else tmp_path / "later.ts")
+    if joined == "later":
+        _write_later(parts[0], parts[1], seconds=400)
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    index = video.read_index(path)
+    assert (len(index.stamps), index.problem) == (0, "")
+    times = [frame.time for frame in video.read_frames(path)]
+    assert len(times) == 20
+    np.testing.assert_allclose(np.diff(times), 1 / 25, atol=1e-3)
+
+
+def _write_later(source, target, seconds):
+    """Copy a video, with all its times later."""
+    with av.open(str(source)) as before, av.open(str(target), "w") as after:
+        pictures = before.streams.video[0]
+        stream = after.add_stream_from_template(pictures)
+        for packet in before.demux(pictures):
+            if packet.dts is not None:
+                packet.pts += seconds * 90_000
+                packet.dts += seconds * 90_000
+                packet.stream = stream
+                after.mux(packet)
+
+
+def test_real_videos_that_were_called_incomplete_are_complete(shared):
+    """Pictures that are shown for seconds, and sound that goes on after the pictures."""
+    for name, frames in (("slideshow.mp4", 3), ("sound_longer.mp4", 20)):
+        index = video.read_index(shared / "reports" / name)
+        assert (len(index.stamps), index.problem) == (frames, "")
+
+
 def test_bare_h264_without_times_is_decoded(tmp_path):
     path = write_video(tmp_path / "v.h264", [scene(n) for n in range(30)], options={"bf": "0"})
     assert [frame.number for frame in video.read_frames(path)] == list(range(30))
@@ -126,7 +164,7 @@ def test_anything_but_a_video_is_an_error(tmp_path):
             video.read_index(tmp_path / name)
     for suffix, kind in {"jpg": "JPEG", "png": "PNG", "webp": "WebP", "bmp": "BMP"}.items():
         path = save(tmp_path / f"picture.{suffix}", scene(1)).rename(tmp_path / f"{kind}.mp4")
-        with pytest.raises(VideoError, match=f"it is a {kind} picture, though named like a video"):
+        with pytest.raises(VideoError, match=f"it is a {kind} picture, not a video"):
             video.read_index(path)
 
 

@@ -163,3 +163,13 @@ def test_finished_chunks_of_a_video_are_kept_after_a_kill(tmp_path, monkeypatch,
     blue, _, red = np.moveaxis([image[70:90, 30] for image in played], 2, 0).mean(axis=2)
     expected = [frames != ALL_FRAMES or number % 2 == 0 for number in range(20)]
     assert (blue - red > 50).tolist() == expected
+
+
+def test_video_whose_first_frames_cannot_be_decoded_is_drawn_all_the_same(shared, tmp_path):
+    video_path = shared / "reports" / "nokey_first.mp4"
+    done = call_gudi("batch", video_path, "--out", "out", "--every", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (drawn,) = (tmp_path / "out" / "annotated").rglob("*.mp4")
+    assert len(list(video.read_frames(drawn))) == len(list(video.read_frames(video_path))) == 10
+    (row,) = read_rows(tmp_path / "out" / "files.csv")
+    assert (row["status"], row["error"]) == ("ok", "")
