@@ -127,6 +127,19 @@ def draw_pictures(
     folder.remove_chunks()
 
 
+def note_missing_pictures(ledger: Ledger, folder: ResultFolder) -> None:
+    """Tell the ledger which pictures somebody has removed, so that they are drawn again."""
+    for record in ledger.drawings.drawn():
+        missing = 0
+        if record.picture is not None and not (folder.annotated / record.picture).exists():
+            missing |= record.drawn & PICTURE
+        # A video may have no thumbnail, see `_DrawQueue.receive`.
+        if record.source.kind != VIDEO and not (folder.path / thumbnail_path(record)).exists():
+            missing |= record.drawn & THUMBNAIL
+        if missing:
+            ledger.drawings.mark_missing(record, missing)
+
+
 def remove_pictures(records: Iterable[SourceRecord], ledger: Ledger, folder: ResultFolder) -> None:
     """Remove the pictures of `records`; other files beside them are not gudi's, and stay."""
     for record in records:

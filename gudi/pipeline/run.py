@@ -381,6 +381,7 @@ class _Batch:
         """Draw the wanted pictures that are not drawn yet, and remove outdated ones."""
         drawings, pictures = self.ledger.drawings, self.output.pictures
         annotate.remove_pictures(drawings.outdated(), self.ledger, self.folder)
+        annotate.note_missing_pictures(self.ledger, self.folder)
         undrawn = drawings.count_undrawn(pictures)
         if not undrawn:
             return

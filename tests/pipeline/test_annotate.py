@@ -109,6 +109,18 @@ def test_later_run_draws_the_pictures_that_an_earlier_one_did_not(photos, tmp_pa
     assert len(names_below(out / "thumbnails")) == 3
 
 
+def test_pictures_that_were_removed_are_drawn_again(photos, tmp_path):
+    command = ("batch", "photos", "--out", "out")
+    assert call_gudi(*command, cwd=tmp_path).returncode == 0
+    before = names_below(tmp_path / "out")
+    (tmp_path / "out" / "annotated" / "photos" / "two.bmp").unlink()
+    shutil.rmtree(tmp_path / "out" / "thumbnails")
+    done = call_gudi(*command, cwd=tmp_path)
+    assert "pictures: 3 of 3" in done.stderr
+    assert names_below(tmp_path / "out") == before
+    assert "pictures" not in call_gudi(*command, cwd=tmp_path).stderr
+
+
 def test_full_disk_ends_the_run_and_blames_no_picture(tmp_path):
     path = tmp_path / "one.jpg"
     path.write_bytes(b"a photo")

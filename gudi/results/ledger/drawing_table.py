@@ -28,6 +28,10 @@ class DrawingTable:
         query = f"SELECT count(*) FROM sources WHERE {_UNDRAWN}"
         return int(self._database.value(query, (self._database.run, pictures, pictures)))
 
+    def drawn(self) -> Iterator[SourceRecord]:
+        """Yield the sources of this run that have pictures."""
+        return self._database.pages("run = ? AND drawn", (self._database.run,))
+
     def outdated(self) -> Iterator[SourceRecord]:
         """Yield the sources whose pictures show nothing of this run."""
         return self._database.pages(
@@ -52,6 +56,12 @@ class DrawingTable:
         self._database.write(
             "UPDATE sources SET drawn = drawn | ?, draw_error = ? WHERE id = ?",
             (0 if error else pictures, error, record.id),
+        )
+
+    def mark_missing(self, record: SourceRecord, pictures: int) -> None:
+        """Note that `pictures` of a source do not exist any more, and should be drawn again."""
+        self._database.write(
+            "UPDATE sources SET drawn = drawn & ~? WHERE id = ?", (pictures, record.id)
         )
 
     def mark_removed(self, record: SourceRecord) -> None:
