@@ -281,6 +281,12 @@ def build(
         )
 
 
+def _optimizer(name: str, learning_rate: Any) -> Any:
+    if name == "momentum":
+        return tf.train.MomentumOptimizer(learning_rate, 0.9)
+    return tf.train.AdamOptimizer(learning_rate)
+
+
 def build_trainer(
     classes: int = len(EMOTIONS),
     *,
@@ -316,11 +322,7 @@ def build_trainer(
         weights = list(network.weights.values())
         # TFLearn's `DNN` clips at this norm by default.
         gradients, _ = tf.clip_by_global_norm(tf.gradients(loss, weights), 5.0)
-        method = (
-            tf.train.MomentumOptimizer(learning_rate, 0.9)
-            if optimizer == "momentum"
-            else tf.train.AdamOptimizer(learning_rate)
-        )
+        method = _optimizer(optimizer, learning_rate)
         step = method.apply_gradients(zip(gradients, weights))
         slots = {variable.op.name: variable for variable in method.variables()}
         averages = {}
