@@ -242,6 +242,8 @@ def processor_seconds() -> float:
 
 
 def signals(options: argparse.Namespace) -> None:
+    # A shell starts background processes with SIGINT ignored, and runs would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chance = random.Random(options.seed)
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
