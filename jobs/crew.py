@@ -167,7 +167,7 @@ class Crew:
         self._watch(worker)
 
     def wait(self, timeout: float) -> list[Worker]:
-        """Send and receive; return the workers that have sent something or have ended.
+        """Send and receive; return the workers that have sent something or have ended, each once.
 
         Args:
             timeout: seconds to wait for one of them.
@@ -183,7 +183,7 @@ class Crew:
             if events & selectors.EVENT_READ:
                 worker.ended = not worker.process.receive()
                 found.append(worker)
-        return found + self._silently_ended()
+        return found + [worker for worker in self._silently_ended() if worker not in found]
 
     def _watch(self, worker: Worker) -> None:
         """Let `wait` notice when there is room to send the rest."""

@@ -219,7 +219,7 @@ class Workers:
         elif worker.tasks:
             first = worker.tasks[0]
             first.attempts += 1
-            if first.attempts == ATTEMPTS:
+            if first.attempts >= ATTEMPTS:
                 run.again.popleft()
                 yield Outcome(first.item, error=WorkerDied(f"its worker process died ({cause})"))
 

@@ -122,6 +122,8 @@ def fork_and_die(what):
     elif what == "fork":
         time.sleep(10)
         os._exit(0)
+    elif what == "slow":
+        time.sleep(0.3)
     return what
 
 

@@ -20,6 +20,7 @@ import tasks
 from conftest import ROOT, interruptible
 
 import jobs
+from jobs.crew import END_INTERVAL
 from jobs.runner import MAX_QUEUE_DEPTH, QUEUE_DEPTH
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
@@ -207,6 +208,20 @@ def test_death_is_noticed_although_another_process_holds_the_socket(workers):
     outcomes = by_item(workers.run(tasks.fork_and_die, [1, "fork", 2, 3]))
     assert isinstance(outcomes.pop("fork").error, jobs.WorkerDied)
     assert [outcomes[each].value for each in (1, 2, 3)] == [1, 2, 3]
+
+
+@needs_posix
+def test_death_that_is_noticed_together_with_an_answer_counts_once():
+    """As above, but the caller is slow: the answer to "slow" has arrived when it looks again."""
+    outcomes = []
+    with jobs.Workers(1) as workers:
+        for outcome in workers.run(tasks.fork_and_die, [1, "slow", "fork", 3]):
+            if not outcomes:
+                time.sleep(2 * END_INTERVAL)
+            outcomes.append(outcome)
+    assert sorted(str(each.item) for each in outcomes) == ["1", "3", "fork", "slow"]
+    (died,) = [each for each in outcomes if each.error]
+    assert died.item == "fork"
 
 
 def test_item_is_retried_after_one_death(workers, tmp_path):
