@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.checkpoint import Weights, load
+from gudi.checkpoint.locate import SHIPPED
 from gudi.constants import EMOTIONS, FACE_SIZE
-from gudi.engines import Engine, engine_for, open_engine
-from gudi.errors import CheckpointCorrupt, ClosedError, UsageError
+from gudi.engines import ONNX, Engine, engine_for, open_engine
+from gudi.errors import CheckpointCorrupt, ClosedError, UsageError, one_line
 from gudi.settings import RunSettings, check_emotions
 
 # The network's input for each grey level. The original divides by 255 in float64 and feeds the
@@ -172,6 +173,18 @@ class Predictor:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def describe_run(weights: Weights, settings: RunSettings) -> str:
+    """Return what a run recognises faces with, as a line for people."""
+    source = f"checkpoint {one_line(weights.source)}"
+    if weights.source == SHIPPED:
+        source = "the checkpoint that comes with gudi"
+    if weights.mirror if settings.mirror is None else settings.mirror:
+        source += ", mirrored"
+    engine = engine_for(settings.engine, settings.device)
+    device = "cpu" if engine == ONNX else settings.device
+    return f"{source}; engine {engine} on {device}; detector {settings.detection.detector}"
 
 
 def _predict_batch(

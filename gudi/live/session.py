@@ -17,7 +17,7 @@ from gudi.live.overlay import draw_face
 from gudi.live.window import Window, check_display
 from gudi.media.recording import Recording, check_recording
 from gudi.media.video import Frame
-from gudi.predictor import Predictor
+from gudi.predictor import Predictor, describe_run
 from gudi.progress import Progress
 from gudi.settings import RunSettings
 from gudi.signals import stop_requested
@@ -83,6 +83,7 @@ def run(
         check_recording(save, overwrite=overwrite, source=source)
     engine_for(settings.engine, settings.device)  # raises before the checkpoint is read
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
+    progress = progress or Progress()
     weights.note_recovery(progress)
     if window:
         check_display()
@@ -99,6 +100,7 @@ def run(
             outputs.enter_context(Recording(save)) if save is not None else None,
             outputs.enter_context(Window(stop, paced=not is_camera(source))) if window else None,
         )
+        progress.note(describe_run(weights, settings))
         started = time.monotonic()
         try:
             for frame in frames:

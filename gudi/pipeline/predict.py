@@ -15,7 +15,7 @@ from gudi.pipeline.annotate import draw_photos
 from gudi.pipeline.listing import ANNOTATED
 from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
-from gudi.predictor import Predictor
+from gudi.predictor import Predictor, describe_run
 from gudi.progress import Progress
 from gudi.results.paths import MAX_NAME, UniquePaths
 from gudi.results.records import SourceResult
@@ -49,7 +49,9 @@ def predict_photos(
     engine_for(settings.engine, settings.device)  # raises before the checkpoint is read
     sink = _ResultList()
     weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
+    progress = progress or Progress()
     weights.note_recovery(progress)
+    progress.note(describe_run(weights, settings))
     with opening(lambda: Predictor.from_settings(weights, settings)) as predictor:
         recognize(sources, settings, predictor, workers, sink)
     order = {source.path: position for position, source in enumerate(sources)}

@@ -36,7 +36,7 @@ from gudi.pipeline.workers import (
     start_workers,
     worker_prediction,
 )
-from gudi.predictor import Predictor
+from gudi.predictor import Predictor, describe_run
 from gudi.progress import FinishedItem, Progress
 from gudi.results.folder import LEDGER, REPORT, ResultFolder
 from gudi.results.ledger import Ledger
@@ -367,6 +367,7 @@ class _Batch:
     ) -> contextlib.AbstractContextManager[Future[Predictor] | None]:
         """Open the predictor of this process, unless workers predict."""
         self.weights.note_recovery(self.progress)
+        self.progress.note(describe_run(self.weights, self.settings))
         return contextlib.nullcontext() if prediction else opening(self._open_predictor)
 
     def _open_predictor(self) -> Predictor:

@@ -34,7 +34,7 @@ def test_each_face_is_a_line_and_each_photo_an_annotated_copy(photos, tmp_path):
         assert all(value.isdigit() for value in box)
         assert emotion.isalpha()
         assert 1 / 7 < float(probability) <= 1
-    no_face, failed, annotated = done.stderr.splitlines()
+    _, no_face, failed, annotated = done.stderr.splitlines()
     assert no_face == "photos/none.jpg: no face"
     assert failed.startswith("gudi: error: photos/bad.jpg: ")
     assert annotated == "annotated photos: predicted"
@@ -58,6 +58,17 @@ def test_json_has_all_probabilities(photos, tmp_path):
         assert next(iter(face["probabilities"])) == "angry"
     assert (none["status"], none["faces"], none["error"]) == ("no_face", [], None)
     assert not (tmp_path / "predicted").exists()
+
+
+def test_one_line_tells_what_the_faces_are_recognised_with(photos, made):
+    command = ("predict", "none.jpg", "--no-annotate", "--engine", "onnx")
+    shipped = (
+        "note: the checkpoint that comes with gudi, mirrored; engine onnx on cpu; detector haar"
+    )
+    assert shipped in call_gudi(*command, cwd=photos).stderr.splitlines()
+    plain = call_gudi(*command, "--no-mirror", "--checkpoint", made[0], cwd=photos)
+    other = f"note: checkpoint {made[0]}; engine onnx on cpu; detector haar"
+    assert other in plain.stderr.splitlines()
 
 
 def test_annotated_copies_beside_the_photos_are_predicted_only_by_name(photos):

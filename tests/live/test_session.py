@@ -35,7 +35,9 @@ def test_without_window_there_is_a_row_per_face_and_the_annotated_video(tmp_path
     frames = list(video.read_frames(source))
     done = call_live("--source", source, "--save", "a.mp4", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("8 frames, 6 with a face, in ")
+    note, summary, *_ = done.stderr.splitlines()
+    assert note.startswith("note: ")
+    assert summary.startswith("8 frames, 6 with a face, in ")
     rows = list(csv.reader(done.stdout.splitlines(), delimiter="\t"))
     assert [int(row[0]) for row in rows] == [n for n in range(8) if n not in FACELESS]
     times, images = read_as_player(tmp_path / "a.mp4")
