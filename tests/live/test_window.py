@@ -95,20 +95,25 @@ def close_window(display):
 
 @pytest.mark.parametrize("end", [press("q"), close_window], ids=["q", "×"])
 def test_window_shows_the_face_until_someone_closes_it(display, start_live, tmp_path, end):
-    source = write_moving_face(tmp_path / "camera.mp4", stamps=[500 * n for n in range(1000)])
+    source = write_moving_face(tmp_path / "camera.mp4", stamps=[2000 * n for n in range(200)])
     process = start_live("--source", source, "--save", "out/seen.mp4", DISPLAY=display)
     deadline = time.monotonic() + 600
     while not has_green_lines(np.array(ImageGrab.grab(xdisplay=display))[..., ::-1]):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline, "there is no green box on the screen"
         time.sleep(0.3)
-    end(display)
-    stdout, stderr = process.communicate(timeout=300)
+    while process.poll() is None:
+        # Without a window manager, an event may come too early and get lost.
+        with contextlib.suppress(ValueError):  # the window has gone since
+            end(display)
+        assert time.monotonic() < deadline, "the window does not close"
+        time.sleep(0.5)
+    stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (0, ""), stderr
     _, summary, saved = stderr.splitlines()
     assert saved == "video: out/seen.mp4"
     _, images = read_as_player(tmp_path / "out" / "seen.mp4")
-    assert 0 < len(images) < 1000
+    assert 0 < len(images) < 200
     assert int(summary.split()[0]) == len(images)
     assert images[0].shape == (240, 320, 3)
     assert has_green_lines(images[0])
