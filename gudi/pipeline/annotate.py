@@ -236,10 +236,10 @@ class _DrawQueue(jobs.Supply[Drawing]):
         """Yield the thumbnail and the missing chunks of a video."""
         record = progress.record
         progress.missing = 1  # this generator, until it ends
-        if self._settings.pictures & THUMBNAIL:
+        if self._lacks(record, THUMBNAIL):
             progress.missing += 1
             yield self._video_thumbnail(record, index)
-        if self._settings.pictures & PICTURE:
+        if self._lacks(record, PICTURE):
             selected = self._selected(record, index)
             for segment in _chunk_segments(index):
                 path = self._folder.chunks(record) / f"{segment.number:012}.nut"
@@ -342,14 +342,18 @@ class _DrawQueue(jobs.Supply[Drawing]):
         self._ledger.drawings.mark_drawn(record, self._settings.pictures, error)
         self._finished(FinishedItem(source.name, "failed" if error else "ok", error))
 
+    def _lacks(self, record: SourceRecord, picture: int) -> bool:
+        """Tell whether a picture of a source is wanted and does not exist."""
+        return bool(self._settings.pictures & ~record.drawn & picture)
+
     def _path(self, record: SourceRecord, name: str) -> Path | None:
         """Return the path of the annotated picture; None if it is not wanted."""
-        if not self._settings.pictures & PICTURE:
+        if not self._lacks(record, PICTURE):
             return None
         path = self._ledger.drawings.assign_path(record, safe_paths(name))
         return self._folder.annotated / path
 
     def _thumbnail(self, record: SourceRecord) -> Path | None:
-        if not self._settings.pictures & THUMBNAIL:
+        if not self._lacks(record, THUMBNAIL):
             return None
         return self._folder.path / thumbnail_path(record)

