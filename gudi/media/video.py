@@ -161,10 +161,10 @@ def read_index(path: str | os.PathLike[str]) -> VideoIndex:
         promised = (container.duration or 0) / 1e6
         rate = stream.average_rate or DEFAULT_RATE
         pixel_aspect = stream.sample_aspect_ratio or None
-        may_jump = container.format.name in JUMPING_FORMATS
+        max_gap = _max_gap(container)
     if packets.is_incomplete and not problem:
         problem = f"it ends in the middle of frame {packets.last}"
-    stamps, keys = packets.ordered(unit, MAX_GAP if may_jump else math.inf)
+    stamps, keys = packets.ordered(unit, max_gap)
     if len(stamps):
         problem = problem or packets.missing_end(float(stamps[0]) * unit, promised)
     return VideoIndex(stamps, keys, unit, rate, pixel_aspect, problem)
@@ -235,6 +235,11 @@ class _Packets:
             f"it ends unexpectedly after frame {self.last}, "
             f"at {length:.1f} of {promised:.1f} seconds"
         )
+
+
+def _max_gap(container: InputContainer) -> float:
+    """Return the most seconds from one frame to the next, unless the clock jumps."""
+    return MAX_GAP if container.format.name in JUMPING_FORMATS else math.inf
 
 
 def estimate_length(path: str | os.PathLike[str]) -> tuple[float, float]:
@@ -394,7 +399,7 @@ def _read_all(
     Where the clock goes back or jumps, the next frame follows at the usual interval.
     """
     interval = float(1 / (stream.average_rate or DEFAULT_RATE))
-    max_gap = MAX_GAP if container.format.name in JUMPING_FORMATS else math.inf
+    max_gap = _max_gap(container)
     first: float | None = None
     previous: float | None = None
     shift = -start_time

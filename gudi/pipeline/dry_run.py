@@ -138,7 +138,7 @@ def dry_run(
     settings = resolve_defaults(settings, weights, folder, restart=restart)
     resumes = folder.used and not restart
     if resumes:
-        check_resumable(folder, settings, run_identity(settings, weights, shard))
+        check_resumable(folder, run_identity(settings, weights, shard))
     skipped: Counter[str] = Counter()
     with contextlib.ExitStack() as ledgers:
         scratch = ledgers.enter_context(tempfile.TemporaryDirectory())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from gudi.checkpoint import Weights
@@ -18,6 +19,13 @@ from gudi.settings import RunSettings
 EARLIER = {"engine": TENSORFLOW, "mirror": False, "detector": "haar", "min_score": 0}
 
 
+def stored_settings(path: Path) -> dict[str, Any]:
+    """Return what the results in the ledger at `path` depend on; empty if it has none yet."""
+    with Ledger(path, 0) as ledger:  # the number of classes matters only for rows
+        stored = ledger.settings
+    return EARLIER | stored if stored else {}
+
+
 def resolve_defaults(
     settings: RunSettings, weights: Weights, folder: ResultFolder, *, restart: bool
 ) -> RunSettings:
@@ -30,9 +38,7 @@ def resolve_defaults(
     """
     before: Mapping[str, Any] = {}
     if folder.used and not restart and folder.ledger.exists():
-        with Ledger(folder.ledger, len(settings.emotions), crops=settings.crops) as ledger:
-            before = ledger.settings
-        before = EARLIER | before if before else {}
+        before = stored_settings(folder.ledger)
     engine, mirror = settings.engine, settings.mirror
     if engine == AUTO and before:
         engine = str(before["engine"])
@@ -60,9 +66,7 @@ def run_identity(settings: RunSettings, weights: Weights, shard: Shard | None) -
     }
 
 
-def check_resumable(
-    folder: ResultFolder, settings: RunSettings, identity: Mapping[str, Any]
-) -> None:
+def check_resumable(folder: ResultFolder, identity: Mapping[str, Any]) -> None:
     """Raise `OutputError` unless a run of this identity would have made the results in `folder`."""
     if not folder.ledger.exists():
         if not (folder.path / FILES).exists():
@@ -71,9 +75,7 @@ def check_resumable(
             f"--out {folder.path} holds results, but the ledger to resume from ({LEDGER}) is "
             "missing; choose another folder, or replace the results with --restart"
         )
-    with Ledger(folder.ledger, len(settings.emotions), crops=settings.crops) as ledger:
-        before = ledger.settings
-    before = EARLIER | before if before else {}
+    before = stored_settings(folder.ledger)
     changed = [name for name in identity if before and before.get(name) != identity[name]]
     if changed:
         changes = "; ".join(f"{n} was {before.get(n)}, now {identity[n]}" for n in changed)

