@@ -136,6 +136,14 @@ _recipe_options = combine(
         "at all) to 1 (as in the augmented recipe).",
     ),
     option(
+        "--wear",
+        type=Number(0, 1),
+        metavar="FRACTION",
+        show_default="0",
+        help="Probability of each of these for each face: uneven light, blur, coarse pixels, noise "
+        "and JPEG artefacts.",
+    ),
+    option(
         "--average",
         type=Number(0, 1, max_open=True),
         metavar="FRACTION",

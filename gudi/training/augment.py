@@ -1,4 +1,8 @@
-"""Vary faces for training: mirror, rotate, shift, scale, brighten, darken and partly hide them."""
+"""Vary faces for training.
+
+They are mirrored, rotated, shifted, scaled, brightened, darkened and partly hidden (`augment`), and
+made as bad as real pictures are (`wear`).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,13 @@ MAX_BRIGHTNESS = 0.1  # of the range from black to white
 # erasing", Zhong et al. 2017), so that the network does not rely on a single spot.
 HIDDEN_FRACTION = 0.5
 HIDDEN_SIDES = (8, 20)
+
+# What is wrong with real pictures, and how strong it is at most.
+MAX_BLUR = 1.3  # standard deviation, pixels of 48
+ALIASING_SIDES = (22, 96)  # a size of the face that it is shrunk or enlarged to and back from
+JPEG_QUALITIES = (12, 70)
+MAX_LIGHT = 0.5  # how much darker and lighter opposite edges get
+MAX_NOISE = 0.06  # standard deviation, of the range from black to white
 
 CENTRE = ((FACE_SIZE - 1) / 2, (FACE_SIZE - 1) / 2)
 
@@ -65,3 +76,68 @@ def _hide_part(face: npt.NDArray[np.float32], random: np.random.Generator) -> No
     height, width = random.integers(*HIDDEN_SIDES, 2, endpoint=True)
     top, left = random.integers(0, (FACE_SIZE - height + 1, FACE_SIZE - width + 1))
     face[top : top + height, left : left + width] = random.random()
+
+
+def wear(
+    faces: npt.NDArray[np.float32], random: np.random.Generator, fraction: float
+) -> npt.NDArray[np.float32]:
+    """Return faces as they look in bad pictures, float32 of shape (n, 48, 48), 0 to 1.
+
+    Args:
+        faces: float32 of shape (n, 48, 48), 0 to 1.
+        random: the source of randomness.
+        fraction: probability, 0 to 1, of each of these: uneven light, blur, coarse pixels and
+            aliasing, noise, JPEG artefacts.
+    """
+    worn = faces.copy()
+    chosen = random.random((len(faces), len(_WEAR))) < fraction
+    for index, number in np.argwhere(chosen):
+        worn[index] = np.clip(_WEAR[number](worn[index], random), 0, 1)
+    return worn
+
+
+def _light_unevenly(
+    face: npt.NDArray[np.float32], random: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    angle, strength = random.uniform(0, 2 * np.pi), random.uniform(0, MAX_LIGHT)
+    across = np.linspace(-1, 1, FACE_SIZE, dtype=np.float32)
+    slope = np.cos(angle) * across + np.sin(angle) * across[:, None]
+    lit: npt.NDArray[np.float32] = (face * (1 + strength * slope)).astype(np.float32)
+    return lit
+
+
+def _blur(face: npt.NDArray[np.float32], random: np.random.Generator) -> npt.NDArray[np.float32]:
+    return cv2.GaussianBlur(face, (0, 0), random.uniform(0.3, MAX_BLUR))  # type: ignore[return-value]
+
+
+def _resample(
+    face: npt.NDArray[np.float32], random: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Shrink and enlarge the face as it is done to detected faces, without smoothing."""
+    side = int(random.integers(*ALIASING_SIDES, endpoint=True))
+    first = cv2.INTER_LINEAR if random.random() < 0.5 else cv2.INTER_NEAREST
+    resized = cv2.resize(face, (side, side), interpolation=first)
+    return cv2.resize(  # type: ignore[return-value]
+        resized, (FACE_SIZE, FACE_SIZE), interpolation=cv2.INTER_CUBIC
+    )
+
+
+def _add_noise(
+    face: npt.NDArray[np.float32], random: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    noise = random.standard_normal(face.shape, np.float32)
+    return face + noise * np.float32(random.uniform(0, MAX_NOISE))
+
+
+def _compress(
+    face: npt.NDArray[np.float32], random: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    grey = np.rint(np.clip(face, 0, 1) * 255).astype(np.uint8)
+    quality = int(random.integers(*JPEG_QUALITIES, endpoint=True))
+    _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    return np.asarray(decoded, np.float32) / np.float32(255)
+
+
+# In the order in which a camera and what follows it do this.
+_WEAR = (_light_unevenly, _blur, _resample, _add_noise, _compress)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gudi.constants import EMOTIONS
 from gudi.predictor import Predictor
 from gudi.progress import Progress
-from gudi.training.augment import augment
+from gudi.training.augment import augment, wear
 from gudi.training.dataset import Dataset
 from gudi.training.settings import TrainingSettings
 
@@ -126,9 +126,11 @@ def batches(
     def batch(number: int) -> Batch:
         chosen = order[number * settings.batch_size : (number + 1) * settings.batch_size]
         faces = data.unit(chosen)
+        random = np.random.default_rng((settings.seed, epoch, number))
         if settings.variation:
-            random = np.random.default_rng((settings.seed, epoch, number))
             faces = augment(faces, random, settings.variation)
+        if settings.wear:
+            faces = wear(faces, random, settings.wear)
         return faces[..., None], targets[chosen]
 
     with ThreadPoolExecutor(1, "batches") as thread:

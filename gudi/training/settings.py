@@ -30,6 +30,8 @@ class TrainingSettings:
         smoothing: fraction of each label that is spread over all classes (Szegedy et al. 2016).
         variation: how much faces are varied, see `gudi.training.augment`; 0 leaves them as they
             are.
+        wear: the probability that a face is made as bad as real pictures are, in each of several
+            ways, see `gudi.training.augment.wear`.
         balance: how much more often rare classes are shown. A class that has 1/n as many faces as
             the most frequent one is shown n**balance times as often: 0 changes nothing, 1 shows
             all classes equally often.
@@ -65,6 +67,7 @@ class TrainingSettings:
     keep_hidden: float = 1.0
     smoothing: float = 0.0
     variation: float = 0.0
+    wear: float = 0.0
     balance: float = 0.0
     adjustment: float = 0.0
     average: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from conftest import small_face
 
-from gudi.training.augment import augment
+from gudi.training.augment import augment, wear
 
 
 def test_variations_stay_faces():
@@ -27,3 +27,13 @@ def test_weak_variations_stay_close_to_the_face_or_its_mirror_image():
             np.abs(varied[number] - faces[number][:, ::step]).mean() for step in (1, -1)
         )
         assert 0 < difference < 0.02
+
+
+def test_worn_faces_stay_faces_and_none_is_worn_without_a_probability():
+    faces = np.stack([small_face(number) / np.float32(255) for number in range(40)])
+    worn = wear(faces, np.random.default_rng(1), 1)
+    assert (worn.shape, worn.dtype) == ((40, 48, 48), np.float32)
+    assert 0 <= worn.min() < worn.max() <= 1
+    assert all(0.005 < np.abs(worn[n] - faces[n]).mean() < 0.3 for n in range(40))
+    np.testing.assert_array_equal(wear(faces, np.random.default_rng(1), 0), faces)
+    np.testing.assert_array_equal(wear(faces, np.random.default_rng(1), 1), worn)
