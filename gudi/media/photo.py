@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 
 import numpy as np
@@ -10,14 +11,17 @@ import numpy.typing as npt
 
 from gudi.errors import PhotoError, one_line
 from gudi.media.files import describe_irregular
+from gudi.media.picture_formats import (
+    MAX_DECODED_PIXELS,
+    TOO_MANY_PIXELS,
+    has_exif,
+    pillow_format,
+)
 
-# A few kB of PNG can ask for any amount of memory. OpenCV refuses pictures with more pixels than
-# this (3 bytes each) before it decodes them; its own limit is 2**30. It reads the variable when
-# it is imported.
-MAX_DECODED_PIXELS = 512_000_000
+# OpenCV has a limit of its own, 2**30. It reads the variable when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_DECODED_PIXELS))
 
-import cv2  # noqa: E402
+import cv2
 
 # An uncompressed picture of MAX_DECODED_PIXELS is no larger.
 MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
@@ -26,32 +30,83 @@ MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
 OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
+JPEG, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+ZEROS = re.compile(rb"\0{16,}\Z")
+
+
 def read_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     """Return the photo at `path`, upright, as uint8 of shape (h, w, 3) in OpenCV's BGR order.
 
-    It is rotated as its EXIF orientation says. Grey, palette, 16-bit and transparent pictures are
-    converted to 8-bit colour by OpenCV. If there are several pages or frames, the first one is
-    taken.
+    It is turned and mirrored as its EXIF orientation says, or as AVIF and HEIC say it. Grey,
+    palette, 16-bit and transparent pictures are converted to 8-bit colour. If there are several
+    pages or frames, the first one is taken. A JPEG that has all its pixels needs no end marker.
 
     Raises:
         PhotoError: it is not a file, cannot be read, or is not a picture that OpenCV can decode.
     """
     data = _read(path)
+    if format := pillow_format(data[:4096]):
+        # Imported when it is needed: most photos are not for Pillow.
+        from gudi.media.pillow import read_with_pillow
+
+        return read_with_pillow(data, format)
+    if has_exif(data):
+        from gudi.media.pillow import exif_orientation, turn_upright
+
+        orientation = exif_orientation(data)
+        if orientation is not None:
+            image = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            return turn_upright(image, orientation)
+    return _decode(data, cv2.IMREAD_COLOR)
+
+
+def _decode(data: bytes, flags: int) -> npt.NDArray[np.uint8]:
+    """Decode a picture with OpenCV.
+
+    Raises:
+        PhotoError: it cannot be decoded.
+    """
+    image = _decode_complete(data, flags)
+    if image is None and data.startswith(JPEG):
+        image = _decode_without_end(data, flags)
+    if image is None:
+        raise PhotoError("it is damaged, cut short, or not a picture that OpenCV can decode")
+    return image
+
+
+def _decode_complete(data: bytes, flags: int) -> npt.NDArray[np.uint8] | None:
+    """Return what OpenCV decodes; None if the file is damaged or cut short.
+
+    Raises:
+        PhotoError: the picture is too large, or OpenCV says what is wrong with it.
+    """
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):
-            limit = MAX_DECODED_PIXELS // 10**6
-            raise PhotoError(f"it has more pixels than the {limit} million allowed") from error
+            raise PhotoError(TOO_MANY_PIXELS) from error
         raise PhotoError(f"OpenCV cannot decode it: {one_line(error)}") from error
     except MemoryError as error:
         raise PhotoError("it does not fit into memory") from error
-    if image is None:
-        raise PhotoError("it is damaged, cut short, or not a picture that OpenCV can decode")
-    return np.asarray(image, np.uint8)
+    return None if image is None else np.asarray(image, np.uint8)
 
 
-def _read(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
+def _decode_without_end(data: bytes, flags: int) -> npt.NDArray[np.uint8] | None:
+    """Return a JPEG picture that lacks only its end marker; None if it lacks pixels, too.
+
+    Pixels that are missing would be decoded from whatever follows. So what follows must not
+    matter.
+    """
+    data = ZEROS.sub(b"", data)  # a download that broke off may be filled with zeros
+    first, second = (
+        _decode_complete(data + 64 * byte + JPEG_END, flags) for byte in (b"\0", b"\xaa")
+    )
+    if first is None or second is None or not np.array_equal(first, second):
+        return None
+    return first
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
     """Return the bytes of a regular file."""
     try:
         descriptor = os.open(path, OPEN_FLAGS)
@@ -61,11 +116,11 @@ def _read(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
                 raise PhotoError(describe_irregular(status.st_mode))
             if status.st_size > MAX_FILE_SIZE:
                 raise PhotoError(f"it is too large for a photo ({status.st_size:,} bytes)")
-            data = np.fromfile(file, np.uint8)
+            data = file.read()
     except FileNotFoundError:
         raise PhotoError("no such file") from None
     except OSError as error:
         raise PhotoError(f"it cannot be read: {error.strerror}") from error
-    if not data.size:
+    if not data:
         raise PhotoError("it is empty (0 bytes)")
     return data

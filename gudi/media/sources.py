@@ -34,8 +34,9 @@ __all__ = [
 # In folders, photos and videos are selected by suffix. A file that is named directly is processed
 # whatever its suffix. The format of a photo is detected from its content.
 PHOTO_SUFFIXES = frozenset({
-    ".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg",
-    ".pbm", ".pgm", ".pic", ".png", ".pnm", ".ppm", ".pxm", ".ras", ".sr", ".tif", ".tiff", ".webp",
+    ".apng", ".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".heic", ".heif", ".hif", ".jfif",
+    ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl", ".pbm", ".pgm", ".pic", ".png", ".pnm", ".ppm", ".pxm",
+    ".ras", ".sr", ".tif", ".tiff", ".webp",
 })  # fmt: skip
 VIDEO_SUFFIXES = frozenset({
     ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import struct
+import sys
 import zlib
 
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 from conftest import draw_face, save
 
@@ -52,6 +55,104 @@ def test_photos_are_rotated_upright(tmp_path, suffix):
     assert image.shape == upright.shape
     assert image[:15, :15].min() > 200
     assert image[25:, 25:].max() < 50
+
+
+def exif_with_orientation(orientation, number_type, order):
+    """Return EXIF data whose orientation is a number of the given type of TIFF."""
+    code, kind = number_type
+    entry = struct.pack(order + "HHI", 0x0112, code, 1)
+    if kind == "II":  # a fraction: the entry says where it is
+        entry += struct.pack(order + "III", 26, 0, orientation) + struct.pack(order + "I", 1)
+    else:
+        entry += struct.pack(order + kind, orientation).ljust(4, b"\0") + bytes(4)
+    start = b"II" if order == "<" else b"MM"
+    return b"Exif\0\0" + start + struct.pack(order + "HIH", 42, 8, 1) + entry
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("order", ["<", ">"], ids=["little-endian", "big-endian"])
+@pytest.mark.parametrize(
+    "number_type",
+    [(1, "B"), (3, "H"), (4, "I"), (5, "II"), (6, "b"), (8, "h"), (9, "i")],
+    ids=["byte", "short", "long", "fraction", "signed byte", "signed short", "signed long"],
+)
+def test_orientation_may_have_any_number_type(tmp_path, format, order, number_type):
+    upright = np.full((40, 60, 3), 60, np.uint8)
+    upright[:20, :20] = 250  # a bright corner, upper left
+    path = tmp_path / "photo"
+    for orientation, turned in {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
+        5: upright.transpose(1, 0, 2), 6: np.rot90(upright),
+        7: np.rot90(upright, 2).transpose(1, 0, 2), 8: np.rot90(upright, -1),
+    }.items():  # fmt: skip
+        exif = exif_with_orientation(orientation, number_type, order)
+        PIL.Image.fromarray(turned.copy()).save(path, format, exif=exif)
+        image = read_photo(path)
+        assert image.shape == upright.shape, orientation
+        assert np.abs(image.astype(int) - upright).mean() < 6, orientation
+
+
+def test_damaged_exif_leaves_the_picture_as_it_is(tmp_path):
+    path = tmp_path / "photo.jpg"
+    PIL.Image.fromarray(draw_face()).save(path, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert read_photo(path).shape == (300, 300, 3)
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".avif", ".jxl"])
+def test_newer_formats_are_read_under_any_name(tmp_path, suffix):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pytest.importorskip("pillow_jxl")
+    picture = PIL.Image.fromarray(draw_face()[:250, :, ::-1])
+    if suffix == ".heic":
+        pillow_heif.register_heif_opener()
+    picture.save(tmp_path / f"photo{suffix}", quality=95)
+    path = (tmp_path / f"photo{suffix}").rename(tmp_path / "photo.jpg")
+    image = read_photo(path)
+    assert (image.shape, image.dtype) == ((250, 300, 3), np.uint8)
+    assert np.abs(image.astype(int) - draw_face()[:250]).mean() < 4
+    path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(PhotoError):
+        read_photo(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_avif_pictures_are_turned_upright(tmp_path, orientation):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation  # Pillow writes it as the boxes irot and imir
+    picture = PIL.Image.fromarray(draw_face()[:250, :, ::-1])
+    picture.save(tmp_path / "photo.avif", exif=exif, quality=95)
+    expected = np.asarray(PIL.ImageOps.exif_transpose(PIL.Image.open(tmp_path / "photo.avif")))
+    assert expected.shape[:2] == ((250, 300) if orientation < 5 else (300, 250))
+    np.testing.assert_array_equal(read_photo(tmp_path / "photo.avif"), expected[:, :, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("package", "start", "message"),
+    [
+        ("pillow_heif", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "pip install pillow-heif"),
+        ("pillow_jxl", b"\xff\x0a\0\0", r"pip install 'gudi\[jxl\]'"),
+    ],
+)
+def test_missing_package_is_named(tmp_path, monkeypatch, package, start, message):
+    monkeypatch.setitem(sys.modules, package, None)
+    (tmp_path / "photo.jpg").write_bytes(start)
+    with pytest.raises(PhotoError, match=message):
+        read_photo(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_jpeg_without_end_marker_is_read_unless_it_lacks_pixels(tmp_path, progressive):
+    path = tmp_path / "photo.jpg"
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
+    complete = cv2.imencode(".jpg", draw_face(), options)[1].tobytes()
+    path.write_bytes(complete)
+    expected = read_photo(path)
+    path.write_bytes(complete[:-2])
+    np.testing.assert_array_equal(read_photo(path), expected)
+    for cut in (complete[:-5], complete[:-500], complete[: len(complete) // 2] + bytes(5000)):
+        path.write_bytes(cut)
+        with pytest.raises(PhotoError, match="cut short"):
+            read_photo(path)
 
 
 def test_format_is_detected_from_the_content_not_the_suffix(tmp_path):

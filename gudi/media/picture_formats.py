@@ -1,0 +1,46 @@
+"""Recognise formats of pictures by their first bytes, and limit their size."""
+
+from __future__ import annotations
+
+# A few kB of PNG can ask for any amount of memory. Pictures with more pixels than this (3 bytes
+# each) are refused before they are decoded.
+MAX_DECODED_PIXELS = 512_000_000
+TOO_MANY_PIXELS = f"it has more pixels than the {MAX_DECODED_PIXELS // 10**6} million allowed"
+
+# The brands of the ISO base media file format that stand for pictures.
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+AVIF_BRANDS = frozenset({b"avif", b"avis"})
+
+JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+
+# Where EXIF starts in JPEG, in WebP, in PNG, and in PNG that ImageMagick wrote.
+EXIF = (b"Exif\0\0", b"EXIF", b"eXIf", b"Raw profile type exif")
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def pillow_format(start: bytes) -> str:
+    """Return Pillow's name of the format if OpenCV does not read it well: AVIF, HEIF, JXL; or "".
+
+    OpenCV does not turn AVIF pictures, and reads no HEIC or JPEG XL.
+
+    Args:
+        start: the first bytes of the file.
+    """
+    if start.startswith(JPEG_XL):
+        return "JXL"
+    if start[4:8] != b"ftyp":
+        return ""
+    size = min(int.from_bytes(start[:4], "big"), len(start))
+    brands = {start[8:12], *(start[at : at + 4] for at in range(16, size - 3, 4))}
+    if brands & AVIF_BRANDS:
+        return "AVIF"
+    return "HEIF" if brands & HEIF_BRANDS else ""
+
+
+def has_exif(data: bytes) -> bool:
+    """Tell whether a picture may have EXIF data that OpenCV may not understand.
+
+    Args:
+        data: the content of the file. TIFF, which is what EXIF is made of, needs no help.
+    """
+    return not data.startswith(TIFF) and any(each in data for each in EXIF)

@@ -1,0 +1,132 @@
+"""What OpenCV cannot do with photos, done by Pillow: HEIC, AVIF, JPEG XL, and EXIF's orientation.
+
+OpenCV reads orientations of one number type only, does not turn AVIF pictures, and reads no HEIC or
+JPEG XL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from gudi.errors import PhotoError, one_line
+from gudi.media.picture_formats import MAX_DECODED_PIXELS, TOO_MANY_PIXELS
+
+ORIENTATION = 0x0112  # EXIF's tag
+
+# How a picture of shape (h, w, 3) is turned and mirrored for each orientation.
+UPRIGHT = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.transpose(1, 0, 2),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).transpose(1, 0, 2),
+    8: lambda image: np.rot90(image, 1),
+}
+
+# The package that reads a format which Pillow does not read by itself, and gudi's extra for it.
+PACKAGES = {"HEIF": ("pillow_heif", ""), "JXL": ("pillow_jxl", "jxl")}
+
+
+def read_with_pillow(data: bytes, format: str) -> npt.NDArray[np.uint8]:
+    """Return a picture, upright, as uint8 of shape (h, w, 3) in BGR order.
+
+    Args:
+        data: the content of the file.
+        format: as `gudi.media.picture_formats.pillow_format` returns it.
+
+    Raises:
+        PhotoError: it cannot be decoded, has too many pixels, or needs a package that is missing.
+    """
+    _register(format)
+    try:
+        with _quiet(), Image.open(io.BytesIO(data), formats=[format]) as image:
+            if image.width * image.height > MAX_DECODED_PIXELS:
+                raise PhotoError(TOO_MANY_PIXELS)
+            return as_bgr(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"it is a damaged {format} picture, or cut short") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"it has more pixels than Pillow allows: {one_line(error)}") from error
+    except MemoryError as error:
+        raise PhotoError("it does not fit into memory") from error
+    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
+        raise PhotoError(f"its {format} data cannot be decoded: {one_line(error)}") from error
+
+
+def as_bgr(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return the pixels of a picture as uint8 of shape (h, w, 3), BGR, without transparency."""
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"), np.uint8)[..., ::-1])
+
+
+def exif_orientation(data: bytes) -> int | None:
+    """Return EXIF's orientation of a picture, 1 to 8; None if it has none that can be read.
+
+    Args:
+        data: the content of a JPEG, PNG or WebP file.
+    """
+    try:
+        with (
+            _quiet(),
+            Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP", "MPO"]) as image,
+        ):
+            tags = Image.Exif()
+            tags.load(image.info.get("exif", b""))
+            orientation = _number(tags.get(ORIENTATION))
+    except Exception:  # Pillow raises anything for damaged EXIF, and the picture may still be good
+        return None
+    return orientation if orientation in UPRIGHT else 1
+
+
+def turn_upright(image: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
+    """Return a picture of shape (h, w, 3) turned as its EXIF orientation says."""
+    return np.ascontiguousarray(UPRIGHT[orientation](image))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide Pillow's warnings about damaged or large pictures; its errors are reported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _number(value: Any) -> int:
+    """Return the number in a tag, whatever its type in the file."""
+    if isinstance(value, tuple):
+        value = value[0]
+    if isinstance(value, bytes):
+        value = value[0] if len(value) == 1 else value.strip(b"\0 ").decode("ascii")
+    return int(value)
+
+
+def _register(format: str) -> None:
+    """Let Pillow read a format that needs another package.
+
+    Raises:
+        PhotoError: the package is missing.
+    """
+    if format not in PACKAGES:
+        return
+    package, extra = PACKAGES[format]
+    try:
+        if format == "HEIF":
+            import pillow_heif
+
+            pillow_heif.register_heif_opener(thumbnails=False)
+        else:
+            import pillow_jxl  # noqa: F401
+    except ImportError:
+        install = f"'gudi[{extra}]'" if extra else package.replace("_", "-")
+        raise PhotoError(
+            f"it is a {format} picture, which needs the package {package}: pip install {install}"
+        ) from None
