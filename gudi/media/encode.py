@@ -47,7 +47,6 @@ class Encoder:
         image: the first picture, which decides the size: uint8 of shape (h, w, 3). An odd side is
             padded by one pixel, because browsers play no H.264 with odd sides.
         rate: approximate frames per second. What counts is the time of each frame.
-        pixel_aspect: width / height of a pixel; None for square ones.
         threads: number of encoding threads; 0 lets FFmpeg decide.
     """
 
@@ -56,7 +55,6 @@ class Encoder:
         container: OutputContainer,
         image: npt.NDArray[np.uint8],
         rate: Fraction,
-        pixel_aspect: Fraction | None = None,
         threads: int = 0,
     ) -> None:
         self._container, self._last_stamp = container, -1
@@ -68,8 +66,6 @@ class Encoder:
         context.thread_count = threads
         # FFmpeg converts BGR to BT.601. If a large video does not say so, players assume BT.709.
         context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
-        if pixel_aspect:
-            context.sample_aspect_ratio = pixel_aspect
 
     def add(self, time: float, image: npt.NDArray[np.uint8]) -> None:
         """Encode a picture, uint8 of shape (h, w, 3), BGR, to be shown at `time` in seconds."""
@@ -88,14 +84,13 @@ def encode_chunk(
     path: Path,
     frames: Iterable[tuple[float, npt.NDArray[np.uint8]]],
     rate: Fraction,
-    pixel_aspect: Fraction | None = None,
 ) -> None:
     """Encode a chunk of a video to `path`, which appears complete or not at all.
 
     Args:
         path: a NUT file, a format that keeps times unchanged.
         frames: time in seconds and picture of each frame, as `Encoder.add` takes them.
-        rate, pixel_aspect: as `Encoder` takes them.
+        rate: as `Encoder` takes them.
 
     Raises:
         VideoError: it cannot be encoded, or there are no frames.
@@ -109,7 +104,7 @@ def encode_chunk(
         for time, image in frames:
             if encoder is None:
                 # One thread, because there is one worker per CPU.
-                encoder = Encoder(container, image, rate, pixel_aspect, threads=1)
+                encoder = Encoder(container, image, rate, threads=1)
             encoder.add(time, image)
         if encoder is None:
             raise VideoError("there are no frames to encode")

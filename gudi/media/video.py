@@ -12,7 +12,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO, Any
@@ -27,7 +27,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from gudi.errors import VideoError
+from gudi.media.cropping import container_edges
 from gudi.media.files import describe_irregular
+from gudi.media.shown import Presentation
 from gudi.settings import ALL_FRAMES, FrameSelection
 
 # The formats that FFmpeg may use. Its others include playlists and scripts, which name further
@@ -73,7 +75,7 @@ class Frame:
     Attributes:
         number: from 0, in the order in which frames are shown.
         time: when it is shown, in seconds from the start.
-        image: uint8 of shape (h, w, 3), BGR, upright.
+        image: uint8 of shape (h, w, 3), BGR, as a player shows it, see `gudi.media.shown`.
     """
 
     number: int
@@ -116,7 +118,6 @@ class VideoIndex:
         keys: those of key frames, int64, ascending.
         unit: seconds per unit of the time stamps.
         rate: frames per second, on average.
-        pixel_aspect: width / height of a pixel; None for square ones.
         problem: "" or how the file ends unexpectedly.
     """
 
@@ -124,7 +125,6 @@ class VideoIndex:
     keys: npt.NDArray[np.int64]
     unit: float
     rate: Fraction
-    pixel_aspect: Fraction | None = None
     problem: str = ""
 
     def chosen(self, selection: FrameSelection) -> Sequence[int]:
@@ -160,14 +160,13 @@ def read_index(path: str | os.PathLike[str]) -> VideoIndex:
         unit = float(stream.time_base or 0)
         promised = (container.duration or 0) / 1e6
         rate = stream.average_rate or DEFAULT_RATE
-        pixel_aspect = stream.sample_aspect_ratio or None
         max_gap = _max_gap(container)
     if packets.is_incomplete and not problem:
         problem = f"it ends in the middle of frame {packets.last}"
     stamps, keys = packets.ordered(unit, max_gap)
     if len(stamps):
         problem = problem or packets.missing_end(float(stamps[0]) * unit, promised)
-    return VideoIndex(stamps, keys, unit, rate, pixel_aspect, problem)
+    return VideoIndex(stamps, keys, unit, rate, problem)
 
 
 class _Packets:
@@ -286,14 +285,15 @@ def read_frames(
     """
     with open_video(path) as (container, stream):
         start_time = (container.start_time or 0) / 1e6
+        show = _presentation(path, container, stream).show
         if not segment.stamps:
-            yield from _read_all(container, stream, selection, start_time)
+            yield from _read_all(container, stream, show, selection, start_time)
             return
         wanted = dict(zip(segment.stamps, segment.numbers))
         for frame in _decode_from(container, stream, segment):
             number = None if frame.pts is None else wanted.pop(frame.pts, None)
             if number is not None:
-                yield Frame(number, frame.time - start_time, _upright(frame))
+                yield Frame(number, frame.time - start_time, show(frame))
             if not wanted:
                 return
             if frame.pts is None or frame.pts > segment.stamps[-1]:
@@ -319,7 +319,7 @@ def read_whole(
 
 @contextlib.contextmanager
 def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open the video at `path` and yield its container and its first stream of pictures.
+    """Open the video at `path` and yield its container and the stream that players show.
 
     Raises:
         VideoError: it is not a video, or cannot be opened or, within the block, decoded.
@@ -329,9 +329,11 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
         # Pass an open file, because FFmpeg takes some names for addresses.
         with (
             _open_regular(path) as file,
-            av.open(file, "r", options={"format_whitelist": FORMATS}) as container,
+            av.open(
+                file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace"
+            ) as container,
         ):
-            yield container, _first_stream(container)
+            yield container, _shown_stream(container)
     except FileNotFoundError:
         raise VideoError("no such file") from None
     except FFmpegError as error:
@@ -354,16 +356,44 @@ def _open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
     return open(path, "rb")
 
 
-def _first_stream(container: InputContainer) -> VideoStream:
-    """Return the first stream of pictures, except for the cover art of music files."""
-    cover = av.stream.Disposition.attached_pic
-    stream = next((each for each in container.streams.video if not each.disposition & cover), None)
-    if stream is None:
+def _shown_stream(container: InputContainer) -> VideoStream:
+    """Return the stream of pictures that players show.
+
+    It is a default stream if the file has one, of these the one with most pixels, of these the
+    first one. The cover art of music files is none.
+    """
+    flags = av.stream.Disposition
+    streams = [
+        each for each in container.streams.video if not each.disposition & flags.attached_pic
+    ]
+    if not streams:
         raise VideoError("it contains no moving pictures")
+    decodable = [each for each in streams if each.codec_context is not None]
+    if not decodable:
+        raise VideoError("its pictures are encoded in a way that FFmpeg does not know")
+    stream = max(
+        decodable,
+        key=lambda each: (
+            bool(each.disposition & flags.default),
+            each.codec_context.width * each.codec_context.height,
+        ),
+    )
     if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
         raise VideoError("its frames have more pixels than are allowed")
     stream.thread_type = "NONE"  # there is already one worker per CPU
     return stream
+
+
+def _presentation(
+    path: str | os.PathLike[str], container: InputContainer, stream: VideoStream
+) -> Presentation:
+    """Return how a player shows the frames of `stream`."""
+    track = [each.index for each in container.streams.video].index(stream.index)
+    size = stream.codec_context.width, stream.codec_context.height
+    return Presentation(
+        stream.sample_aspect_ratio or Fraction(1),
+        container_edges(path, container.format.name, track, size),
+    )
 
 
 def _picture_format(path: str | os.PathLike[str]) -> str:
@@ -392,7 +422,11 @@ def _decode_from(
 
 
 def _read_all(
-    container: InputContainer, stream: VideoStream, selection: FrameSelection, start_time: float
+    container: InputContainer,
+    stream: VideoStream,
+    show: Callable[[VideoFrame], npt.NDArray[np.uint8]],
+    selection: FrameSelection,
+    start_time: float,
 ) -> Iterator[Frame]:
     """Yield the frames in `selection`, numbered as they are decoded.
 
@@ -412,14 +446,5 @@ def _read_all(
         first = time if first is None else first
         since = None if previous is None else previous - first
         if selection.selects(number, time - first, since):
-            yield Frame(number, time, _upright(frame))
+            yield Frame(number, time, show(frame))
         previous = time
-
-
-def _upright(frame: VideoFrame) -> npt.NDArray[np.uint8]:
-    """Return a decoded frame as BGR, rotated as its display matrix says."""
-    image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
-    quarter_turns = round(frame.rotation / 90) % 4
-    if quarter_turns:
-        image = np.ascontiguousarray(np.rot90(image, quarter_turns))
-    return image

@@ -296,9 +296,7 @@ class _DrawQueue(jobs.Supply[Drawing]):
             start = bisect.bisect_left(selected, first)
             selected = selected[start : bisect.bisect_right(selected, last)]
         faces = self._faces_by_frame(record, first, last)
-        return VideoChunk(
-            record.source, segment, selected, faces, hold, index.rate, index.pixel_aspect, path
-        )
+        return VideoChunk(record.source, segment, selected, faces, hold, index.rate, path)
 
     def _faces_by_frame(
         self, record: SourceRecord, first: int, last: int

@@ -73,7 +73,6 @@ class VideoChunk:
         faces: by the number of their frame.
         hold: number of frames for which faces are shown if the following frames were skipped.
         rate: frames per second.
-        pixel_aspect: width / height of a pixel; None for square pixels.
         path: where the chunk goes.
     """
 
@@ -83,7 +82,6 @@ class VideoChunk:
     faces: Mapping[int, list[DrawnFace]]
     hold: int
     rate: Fraction
-    pixel_aspect: Fraction | None
     path: Path
 
 
@@ -114,7 +112,7 @@ def draw(emotions: tuple[str, ...], item: Drawing) -> video.VideoIndex | None:
     elif isinstance(item, VideoChunk):
         item.path.parent.mkdir(exist_ok=True)
         frames = _drawn_frames(emotions, item)
-        encode.encode_chunk(item.path, frames, item.rate, item.pixel_aspect)
+        encode.encode_chunk(item.path, frames, item.rate)
     else:
         item.path.parent.mkdir(parents=True, exist_ok=True)
         encode.join_chunks(item.chunks, item.source.path, item.path)

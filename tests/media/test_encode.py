@@ -49,14 +49,6 @@ def test_equal_times_become_ascending_and_odd_sides_even(tmp_path):
     assert images[0].shape == (120, 160, 3)
 
 
-def test_pixel_aspect_is_kept(tmp_path):
-    (chunk,) = encode_chunks(tmp_path, [0, 0.04], pixel_aspect=Fraction(4, 3))
-    original = write_video(tmp_path / "v.mp4", [scene(0)] * 2)
-    encode.join_chunks([chunk], original, tmp_path / "joined.mp4")
-    with av.open(str(tmp_path / "joined.mp4")) as container:
-        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
-
-
 def test_sound_of_an_unknown_codec_is_omitted(tmp_path):
     original = tmp_path / "film.mp4"
     write_video(original, [scene(number) for number in range(5)], sound="aac")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-
 import av
 import cv2
 import numpy as np
@@ -166,19 +164,3 @@ def test_anything_but_a_video_is_an_error(tmp_path):
         path = save(tmp_path / f"picture.{suffix}", scene(1)).rename(tmp_path / f"{kind}.mp4")
         with pytest.raises(VideoError, match=f"it is a {kind} picture, not a video"):
             video.read_index(path)
-
-
-@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
-def test_videos_are_rotated_upright_as_by_opencv(tmp_path, matrix):
-    """A phone writes into the track's header how it was held."""
-    path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(5)])
-    content = bytearray(path.read_bytes())
-    position = content.index(b"tkhd") + 44  # after version, times, ids and volume
-    a, b, c, d = (number << 16 for number in matrix)
-    content[position : position + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
-    path.write_bytes(content)
-    capture = cv2.VideoCapture(str(path))
-    for frame in video.read_frames(path):
-        _, image = capture.read()
-        assert image.shape == ((120, 160, 3) if matrix[0] else (160, 120, 3))
-        np.testing.assert_array_equal(frame.image, image)

@@ -1,0 +1,150 @@
+"""Frames of videos as a player shows them."""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+from clips import scene, write_video
+
+from gudi.media import video
+
+# The first four numbers of a display matrix, and what a player makes of a picture.
+MATRICES = {
+    "upright": ((1, 0, 0, 1), lambda image: image),
+    "turned to the right": ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+    "upside down": ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+    "turned to the left": ((0, -1, 1, 0), lambda image: np.rot90(image)),
+    "mirrored": ((-1, 0, 0, 1), lambda image: image[:, ::-1]),
+    "mirrored upside down": ((1, 0, 0, -1), lambda image: image[::-1]),
+    "transposed": ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+    "transposed upside down": (
+        (0, -1, -1, 0),
+        lambda image: np.rot90(image, 2).transpose(1, 0, 2),
+    ),
+}
+
+
+def write_scenes(path, **options):
+    return write_video(path, [scene(number) for number in range(5)], **options)
+
+
+def images(path):
+    return [frame.image for frame in video.read_frames(path)]
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_videos_are_turned_and_mirrored_as_their_display_matrix_says(tmp_path, name):
+    """A phone writes into the track's header how it was held."""
+    matrix, shown = MATRICES[name]
+    path = write_scenes(tmp_path / "v.mp4")
+    before = images(path)
+    content = bytearray(path.read_bytes())
+    position = content.index(b"tkhd") + 44  # after version, times, ids and volume
+    a, b, c, d = (number << 16 for number in matrix)
+    content[position : position + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    for image, turned in zip(before, images(path), strict=True):
+        np.testing.assert_array_equal(turned, shown(image))
+
+
+def write_with_pixel_aspect(path, aspect):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(scene(number), format="bgr24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("aspect", "width"),
+    [("4/3", 213), ("8/9", 142), ("2", 320), ("447/448", 160), ("1000", 160), ("1/1000", 160)],
+)
+def test_pixels_that_are_not_square_are_scaled_in_width(tmp_path, aspect, width):
+    path = write_with_pixel_aspect(tmp_path / "v.mkv", Fraction(aspect))
+    for number, image in enumerate(images(path)):
+        assert image.shape == (120, width, 3)
+        assert np.abs(cv2.resize(image, (160, 120)).astype(int) - scene(number)).mean() < 6
+
+
+def test_mp4_is_cropped_to_its_clean_aperture(tmp_path):
+    path = write_scenes(tmp_path / "v.mp4")
+    before = images(path)
+    # 120 of 160 columns, of which the middle is 4 further to the right, and 100 of 120 rows
+    clap = struct.pack(">I4sIIIIiIiI", 40, b"clap", 120, 1, 200, 2, 4, 1, 0, 1)
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"avc1", content.index(b"stsd")) - 4
+    (length,) = struct.unpack_from(">I", content, entry)
+    content[entry + length : entry + length] = clap
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        start = content.index(name, content.index(b"moov")) - 4
+        struct.pack_into(">I", content, start, struct.unpack_from(">I", content, start)[0] + 40)
+    path.write_bytes(content)
+    for image, shown in zip(before, images(path), strict=True):
+        np.testing.assert_array_equal(shown, image[10:110, 24:144])
+
+
+def test_matroska_is_cropped(tmp_path):
+    path = write_scenes(tmp_path / "v.mkv")
+    before = images(path)
+    size = b"\xb0\x81\xa0\xba\x81\x78"  # 160×120
+    content = path.read_bytes()
+    start = content.index(size)
+    assert content[start - 2 : start] == b"\xe0\x8a"
+    unneeded = b"\x55\xee\x81\0\xec\x01\0\0\0\0\0\0\x02\0\0"
+    cropped = b"\xe0\x92\x54\xcc\x81\x10\x54\xaa\x81\x08"  # 16 on the left, 8 below
+    content = content[: start - 2] + cropped + content[start:]
+    assert unneeded in content
+    path.write_bytes(content.replace(unneeded, b"\xec\x85" + bytes(5)))
+    for image, shown in zip(before, images(path), strict=True):
+        np.testing.assert_array_equal(shown, image[:112, 16:])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "default", "shown"),
+    [((80, 160), None, 160), ((80, 160), 0, 80), ((160, 80), 1, 80), ((160, 160), None, 160)],
+)
+def test_default_or_largest_stream_is_shown(tmp_path, sizes, default, shown):
+    path = tmp_path / "v.mkv"
+    with av.open(str(path), "w") as container:
+        streams = []
+        for number, width in enumerate(sizes):
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = width, 120, "yuv420p"
+            flag = av.stream.Disposition.default
+            stream.disposition = flag if number == default else av.stream.Disposition(0)
+            streams.append(stream)
+        for stream, width in zip(streams, sizes):
+            frame = av.VideoFrame.from_ndarray(scene(0, width), format="bgr24")
+            container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode())
+    assert [image.shape[1] for image in images(path)] == [shown]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_damaged_containers_do_no_harm(tmp_path, suffix):
+    path = write_scenes(tmp_path / f"v{suffix}")
+    content, random = path.read_bytes(), np.random.default_rng(1)
+    for _ in range(100):
+        damaged = bytearray(content)
+        for place in random.integers(0, len(content), 12):
+            damaged[place] = random.integers(0, 256)
+        path.write_bytes(damaged[: random.integers(1, len(content))])
+        try:
+            images(path)
+        except video.VideoError:
+            continue
+
+
+def test_real_video_with_wide_pixels_has_its_faces(shared):
+    frames = images(shared / "reports" / "sar43.mp4")
+    assert {image.shape for image in frames} == {(252, 448, 3)}
