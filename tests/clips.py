@@ -19,7 +19,15 @@ def scene(number, width=160, height=120):
 
 
 def write_video(
-    path, frames, codec="libx264", options=None, rate=25, stamps=None, sound=None, muxer=None
+    path,
+    frames,
+    codec="libx264",
+    options=None,
+    rate=25,
+    stamps=None,
+    sound=None,
+    muxer=None,
+    format=None,
 ):
     """Write a video and return its path.
 
@@ -31,8 +39,9 @@ def write_video(
         stamps: the times of the frames in thousandths of a second; by default as `rate` says.
         sound: an audio codec for a hum as long as the pictures; None for no sound.
         muxer: options of the container.
+        format: FFmpeg's name of the container, if the suffix does not decide it.
     """
-    with av.open(str(path), "w", options=muxer or {}) as container:
+    with av.open(str(path), "w", format, options=muxer or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         height, width = frames[0].shape[:2]
         stream.width, stream.height = width, height

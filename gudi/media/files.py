@@ -1,8 +1,12 @@
-"""Describe files that are not regular files."""
+"""Open files that may be anything, and describe those that are not regular files."""
 
 from __future__ import annotations
 
+import os
 import stat
+
+# Non-blocking, in case the path leads to a pipe. Windows has one of the flags, Linux the other.
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 KINDS = {
     stat.S_IFDIR: "a folder",

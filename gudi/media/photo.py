@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.errors import PhotoError, one_line
-from gudi.media.files import describe_irregular
+from gudi.media.content import IMAGE, START, describe_wrong, identify, identify_file
+from gudi.media.files import OPEN_FLAGS, describe_irregular
 from gudi.media.picture_formats import (
     MAX_DECODED_PIXELS,
     TOO_MANY_PIXELS,
@@ -25,9 +26,6 @@ import cv2
 
 # An uncompressed picture of MAX_DECODED_PIXELS is no larger.
 MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
-
-# Non-blocking, in case the path leads to a pipe. Windows has one of the flags, Linux the other.
-OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 JPEG, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
@@ -45,7 +43,7 @@ def read_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         PhotoError: it is not a file, cannot be read, or is not a picture that OpenCV can decode.
     """
     data = _read(path)
-    if format := pillow_format(data[:4096]):
+    if format := pillow_format(data[:START]):
         # Imported when it is needed: most photos are not for Pillow.
         from gudi.media.pillow import read_with_pillow
 
@@ -70,8 +68,17 @@ def _decode(data: bytes, flags: int) -> npt.NDArray[np.uint8]:
     if image is None and data.startswith(JPEG):
         image = _decode_without_end(data, flags)
     if image is None:
-        raise PhotoError("it is damaged, cut short, or not a picture that OpenCV can decode")
+        unknown = "it is damaged, cut short, or not a picture that OpenCV can decode"
+        raise PhotoError(_describe_wrong(data) or unknown)
     return image
+
+
+def _describe_wrong(data: bytes) -> str:
+    """Return why a file with the bytes `data` cannot be decoded; "" if that is unknown."""
+    content = identify(data[:START])
+    if content is not None and content.kind == IMAGE and content.decoded:
+        return f"it is {content.what}, but damaged, cut short or in a variant that OpenCV lacks"
+    return describe_wrong(content, IMAGE)
 
 
 def _decode_complete(data: bytes, flags: int) -> npt.NDArray[np.uint8] | None:
@@ -85,7 +92,8 @@ def _decode_complete(data: bytes, flags: int) -> npt.NDArray[np.uint8] | None:
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE" in str(error):
             raise PhotoError(TOO_MANY_PIXELS) from error
-        raise PhotoError(f"OpenCV cannot decode it: {one_line(error)}") from error
+        wrong = _describe_wrong(data)
+        raise PhotoError(wrong or f"OpenCV cannot decode it: {one_line(error)}") from error
     except MemoryError as error:
         raise PhotoError("it does not fit into memory") from error
     return None if image is None else np.asarray(image, np.uint8)
@@ -115,7 +123,9 @@ def _read(path: str | os.PathLike[str]) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise PhotoError(describe_irregular(status.st_mode))
             if status.st_size > MAX_FILE_SIZE:
-                raise PhotoError(f"it is too large for a photo ({status.st_size:,} bytes)")
+                wrong = describe_wrong(identify_file(path), IMAGE)
+                size = f"it is too large for a photo ({status.st_size:,} bytes)"
+                raise PhotoError(wrong or size)
             data = file.read()
     except FileNotFoundError:
         raise PhotoError("no such file") from None

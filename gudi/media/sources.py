@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gudi.errors import InputError, one_line
+from gudi.media.content import IMAGE, JPEG_SUFFIXES, VIDEO, identify_file
 from gudi.media.files import describe_irregular
 from gudi.media.inputs import expand
 from gudi.media.names import SeenPaths, canonical_path, printable_path
@@ -32,26 +32,27 @@ __all__ = [
 ]
 
 # In folders, photos and videos are selected by suffix. A file that is named directly is processed
-# whatever its suffix. The format of a photo is detected from its content.
+# whatever its suffix. The format of a file is detected from its content.
 PHOTO_SUFFIXES = frozenset({
-    ".apng", ".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".heic", ".heif", ".hif", ".jfif",
-    ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl", ".pbm", ".pgm", ".pic", ".png", ".pnm", ".ppm", ".pxm",
-    ".ras", ".sr", ".tif", ".tiff", ".webp",
+    ".apng", ".avif", ".bmp", ".dib", ".gif", ".hdr", ".heic", ".heif", ".hif", ".j2k", ".jfif",
+    ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".jxl", ".mpo", ".pam", ".pbm", ".pgm", ".pic", ".png",
+    ".pnm", ".ppm", ".pxm", ".ras", ".sr", ".tif", ".tiff", ".webp",
 })  # fmt: skip
 VIDEO_SUFFIXES = frozenset({
-    ".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
-    ".ogv", ".ts", ".webm", ".wmv",
+    ".264", ".265", ".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".dvr-ms", ".f4v", ".flv",
+    ".h264", ".h265", ".hevc", ".insv", ".ivf", ".lrv", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v",
+    ".m4v", ".mjpeg", ".mjpg", ".mk3d", ".mkv", ".mod", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg",
+    ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob",
+    ".vro", ".webm", ".wmv", ".wtv", ".y4m",
 })  # fmt: skip
 
-# Suffixes of MPEG transport streams that TypeScript uses, too. A stream consists of packets of 188
-# bytes, or 192 with a time stamp each, that start with the letter G. It may start within a packet.
-AMBIGUOUS_SUFFIXES = (".ts", ".mts")
-PACKETS = re.compile(rb"G.{187}G.{187}G|G.{191}G.{191}G", re.DOTALL)
+# Suffixes of videos that other files have, too: TypeScript, modules of programs and of music.
+AMBIGUOUS_SUFFIXES = (".ts", ".mts", ".mod", ".tod")
 
 # Counts what gudi wrote among the skipped suffixes, which start with a dot.
 OUTPUT = "gudi's own"
 
-IMAGE, VIDEO, FOLDER = "image", "video", "folder"
+FOLDER = "folder"
 
 FOLDER_NAMED_LIKE_FILE = "it is a folder, though named like a file"
 
@@ -107,7 +108,7 @@ def find(
     search = _Search(exclude, Counter() if skipped is None else skipped, is_output)
     is_new = is_new or SeenPaths().is_new
     for path, listed in expand(inputs, stdin):
-        for source in search.at(path, listed=listed):
+        for source in search.named(path, listed=listed):
             if is_new(source.path):
                 yield source
 
@@ -139,27 +140,22 @@ class _Search:
         if exclude is not None and exclude.exists():
             self._visited.add(_identity(os.stat(exclude)))
 
-    def at(self, path: str, *, listed: bool = True) -> Iterator[Source]:
-        """Yield what `path` stands for: the file itself, or what is in the folder.
+    def named(self, path: str, *, listed: bool) -> Iterator[Source]:
+        """Yield what a path among the inputs stands for: the file itself, or what is in the folder.
 
         Args:
             path: a file or folder.
             listed: whether a missing file is a problem of its source rather than an error.
         """
-        kind = _kind(path) or IMAGE
         try:
-            status = os.stat(path)
+            os.stat(path)
         except OSError as error:
             if not (listed or os.path.islink(path)) and isinstance(error, FileNotFoundError):
                 raise InputError(f"no such file or folder: {one_line(path)}") from None
-            yield _source(path, kind, _describe_unreachable(path, error))
-            return
-        if stat.S_ISREG(status.st_mode):
-            yield _source(path, kind)
-        elif stat.S_ISDIR(status.st_mode):
+        if os.path.isdir(path):
             yield from self._inside(path)
         else:
-            yield _source(path, kind, describe_irregular(status.st_mode))
+            yield _file_source(path, _kind_by_content(path))
 
     def _inside(self, folder: str) -> Iterator[Source]:
         """Yield what is in `folder` and its subfolders, however deep they are."""
@@ -177,7 +173,7 @@ class _Search:
                     yield _source(entry, FOLDER, FOLDER_NAMED_LIKE_FILE)
                 stack.append(iter(self._entries(entry)))
             else:
-                yield from self.at(entry)
+                yield _file_source(entry, _kind(entry))
 
     def _entries(self, folder: str) -> Iterable[str | Source]:
         """Return the paths in `folder` to follow, or a source that says why it cannot be read."""
@@ -199,7 +195,7 @@ class _Search:
         if self._is_output is not None and self._is_output(path, is_folder):
             self._skipped[OUTPUT] += 1
             return False
-        if is_folder or (is_file and not _is_program(path)) or os.path.isdir(path):
+        if is_folder or (is_file and not _is_other(path)) or os.path.isdir(path):
             return True
         self._skipped[os.path.splitext(path)[1].lower()] += 1
         return False
@@ -207,6 +203,15 @@ class _Search:
 
 def _source(path: str, kind: str, problem: str = "") -> Source:
     return Source(printable_path(Path(path).as_posix()), path, kind, problem)
+
+
+def _file_source(path: str, kind: str) -> Source:
+    """Return the file at `path`, which is no folder, as a source."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return _source(path, kind, _describe_unreachable(path, error))
+    return _source(path, kind, "" if stat.S_ISREG(mode) else describe_irregular(mode))
 
 
 def _kind(path: str) -> str:
@@ -217,15 +222,26 @@ def _kind(path: str) -> str:
     return VIDEO if suffix in VIDEO_SUFFIXES else ""
 
 
-def _is_program(path: str) -> bool:
-    """Tell whether the file at `path` has a suffix of transport streams but is none."""
-    if not path.lower().endswith(AMBIGUOUS_SUFFIXES) or not os.path.isfile(path):
+def _kind_by_content(path: str) -> str:
+    """Return the kind of a file by its content or, if that is not clear, by its suffix."""
+    kind, content = _kind(path), identify_file(path) if os.path.isfile(path) else None
+    if content is None or content.kind not in (IMAGE, VIDEO) or _has_suffix(path, JPEG_SUFFIXES):
+        return kind or IMAGE
+    return content.kind
+
+
+def _is_other(path: str) -> bool:
+    """Tell whether a file has an ambiguous suffix, and is no video."""
+    if not _has_suffix(path, AMBIGUOUS_SUFFIXES) or not os.path.isfile(path):
         return False
-    try:
-        with open(path, "rb") as file:
-            return not PACKETS.search(file.read(1024))
-    except OSError:
+    if not os.access(path, os.R_OK):
         return False  # its result will say why
+    content = identify_file(path)
+    return content is None or content.kind != VIDEO
+
+
+def _has_suffix(path: str, suffixes: tuple[str, ...]) -> bool:
+    return path.lower().endswith(suffixes)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from gudi.errors import VideoError
+from gudi.media.content import JPEG_SUFFIXES, VIDEO, describe_wrong, identify_file
 from gudi.media.cropping import container_edges
 from gudi.media.files import describe_irregular
 from gudi.media.shown import Presentation
@@ -35,8 +35,11 @@ from gudi.settings import ALL_FRAMES, FrameSelection
 # The formats that FFmpeg may use. Its others include playlists and scripts, which name further
 # files and addresses to open.
 FORMATS = (
-    "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,mxf,rm,h264,hevc,ivf,nut,dv,av1,obu"
+    "mov,matroska,avi,mpeg,mpegts,mpegvideo,flv,asf,ogg,gif,mxf,rm,h264,hevc,ivf,nut,dv,av1,obu,"
+    "m4v,yuv4mpegpipe,wtv,gxf"
 )
+
+JPEG_FORMAT = "mjpeg"  # of videos with `JPEG_SUFFIXES`
 
 MAX_PIXELS = 2**27  # of a frame; 8K has 2**25
 
@@ -57,15 +60,6 @@ JUMPING_FORMATS = frozenset({"mpegts", "mpeg"})
 SEEK_BACK = (0, 2, 20, 10**6)
 
 DEFAULT_RATE = Fraction(25)  # frames per second, if the file does not say
-
-# The first bytes of pictures.
-PICTURES = {
-    "JPEG": rb"\xff\xd8\xff",
-    "PNG": rb"\x89PNG",
-    "TIFF": rb"II\*\0|MM\0\*",
-    "BMP": rb"BM",
-    "WebP": rb"(?s)RIFF....WEBP",
-}
 
 
 @dataclass(frozen=True)
@@ -330,20 +324,23 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
         with (
             _open_regular(path) as file,
             av.open(
-                file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace"
+                file, "r", options={"format_whitelist": _formats(path)}, metadata_errors="replace"
             ) as container,
         ):
             yield container, _shown_stream(container)
     except FileNotFoundError:
         raise VideoError("no such file") from None
     except FFmpegError as error:
-        # For a picture, FFmpeg only says that it is an invalid argument.
-        picture = _picture_format(path)
-        if picture:
-            raise VideoError(f"it is a {picture} picture, not a video") from error
-        raise VideoError(f"it cannot be decoded: {error.strerror}") from error
+        # FFmpeg only says that it is an invalid argument.
+        wrong = describe_wrong(identify_file(path), VIDEO)
+        raise VideoError(wrong or f"it cannot be decoded: {error.strerror}") from error
     except OSError as error:
         raise VideoError(f"it cannot be read: {error.strerror}") from error
+
+
+def _formats(path: str | os.PathLike[str]) -> str:
+    suffix = os.path.splitext(path)[1].lower()
+    return JPEG_FORMAT if suffix in JPEG_SUFFIXES else FORMATS
 
 
 def _open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
@@ -396,13 +393,6 @@ def _presentation(
     )
 
 
-def _picture_format(path: str | os.PathLike[str]) -> str:
-    """Return the format of the picture in the file at `path`, or "" if it is none."""
-    with open(path, "rb") as file:
-        start = file.read(12)
-    return next((name for name, pattern in PICTURES.items() if re.match(pattern, start)), "")
-
-
 def _decode_from(
     container: InputContainer, stream: VideoStream, segment: Segment
 ) -> Iterator[VideoFrame]:
@@ -412,7 +402,10 @@ def _decode_from(
     """
     unit = stream.time_base or Fraction(1)
     for seconds in SEEK_BACK:
-        container.seek(segment.start - int(seconds / unit), stream=stream)
+        try:
+            container.seek(segment.start - int(seconds / unit), stream=stream)
+        except FFmpegError:
+            return  # bare streams cannot be searched for a time
         frames = container.decode(stream)
         first = next(frames, None)
         if first is not None and first.pts is not None and first.pts <= segment.stamps[0]:

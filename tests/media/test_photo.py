@@ -189,7 +189,7 @@ def png_header(width, height):
     ("kind", "message"),
     [
         ("empty", "empty"),
-        ("text", "not a picture"),
+        ("text", "a text file, not a photo"),
         ("truncated", "cut short"),
         ("folder", "folder|directory"),
         ("pipe", "named pipe"),

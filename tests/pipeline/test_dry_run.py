@@ -82,7 +82,7 @@ def test_unreadable_photos_of_the_sample_stand_for_others_without_faces(photos, 
     assert found.faces == 4
     assert (
         sorted(problem.partition(": ")[2] for problem in found.problems)
-        == ["it is damaged, cut short, or not a picture that OpenCV can decode"] * 4
+        == ["it is a text file, not a photo"] * 4
     )
 
 

@@ -113,11 +113,11 @@ def make_unusable_inputs(folder):
     (folder / "folder.jpg").mkdir()
     os.mkfifo(folder / "pipe.jpg")
     (folder / "broken link.png").symlink_to("nowhere")
-    (folder / "film.mp4").write_bytes(b"\0" * 100)
+    (folder / "film.mp4").write_bytes(b"\1" * 100)
     return {
         "zero.jpg": "empty",
         "truncated.jpg": "cut short",
-        "text.jpg": "not a picture",
+        "text.jpg": "it is a text file, not a photo",
         "huge.png": "it has more pixels than",
         "folder.jpg": "is a folder",
         "pipe.jpg": "named pipe",

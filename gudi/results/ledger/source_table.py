@@ -51,7 +51,7 @@ class SourceTable:
         if not source.problem and self._confirm_unchanged(key, values):
             return
         known = self._database.read(
-            "SELECT id, size, mtime, digest FROM sources WHERE place = ?", (key,)
+            "SELECT id, kind, size, mtime, digest FROM sources WHERE place = ?", (key,)
         ).fetchone()
         if known is None:
             self._database.write(
@@ -60,9 +60,13 @@ class SourceTable:
                 (*values, key),
             )
             return
-        number, *before, digest = known
+        number, kind, *before, digest = known
         touched = before != list(values[-2:])
-        if source.problem or (touched and not (digest and digest == _digest(source.path))):
+        if (
+            source.problem
+            or kind != source.kind
+            or (touched and not (digest and digest == _digest(source.path)))
+        ):
             self.reset(number)
         self._database.write(
             "UPDATE sources SET path = ?, name = ?, kind = ?, run = ?, size = ?, mtime = ?"
