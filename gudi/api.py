@@ -241,7 +241,7 @@ class BatchResult:
 
     def _face(self, row: dict[str, Any]) -> Face:
         video = row["kind"] == "video"
-        track, score = row.get("track"), row["score"]
+        time, track, score = row["time_s"], row.get("track"), row["score"]
         return Face(
             box=Box(*(int(row[name]) for name in Box._fields)),
             emotion=row["emotion"],
@@ -249,7 +249,7 @@ class BatchResult:
             probabilities=np.array([row[name] for name in self.emotions], np.float32),
             emotions=self.emotions,
             frame=int(row["frame"]) if video else None,
-            time_s=float(row["time_s"]) if video else None,
+            time_s=None if time in (None, "") else float(time),
             source=row["source"],
             track=None if track in (None, "") else int(track),
             score=None if score in (None, "") else float(score),

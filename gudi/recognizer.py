@@ -17,6 +17,7 @@ from gudi.constants import MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.detection import Box
 from gudi.errors import InputError, PhotoError, UsageError, VideoError, one_line
 from gudi.media import video
+from gudi.media.animation import is_animation
 from gudi.media.photo import read_photo
 from gudi.predictor import Predictor
 from gudi.results.records import top_emotion
@@ -41,7 +42,8 @@ class Face:
         confidence: its probability, 0 to 1.
         probabilities: float32 of shape (classes,), 0 to 1, in the order of `emotions`.
         emotions: names of the classes.
-        frame, time_s: number and time in seconds of a video's frame; None for a photo.
+        frame, time_s: number and time in seconds of a video's frame; None for a photo. A page of a
+            TIFF file has no time.
         source: path or name of the photo or video; None for an array.
         track: number of the face's track in a batch with `track=True`; otherwise None.
         score: how sure the detector is, see `gudi.detection.Detection`; None in batches of earlier
@@ -145,7 +147,7 @@ class Recognizer:
 
         Raises:
             InputError: the path does not exist.
-            PhotoError: the photo cannot be read.
+            PhotoError: the photo cannot be read, or has several frames or pages.
             UsageError: the array has another type or shape.
         """
         color = self._color if color is None else color
@@ -227,6 +229,8 @@ def _check_exists(path: str) -> None:
 def _read_photo(path: str) -> npt.NDArray[np.uint8]:
     _check_exists(path)
     try:
+        if is_animation(path):
+            raise PhotoError("it has several frames or pages; read it with Recognizer.video")
         return read_photo(path)
     except PhotoError as error:
         raise PhotoError(f"{one_line(path)}: {error}") from error

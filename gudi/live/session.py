@@ -139,5 +139,5 @@ class _Session:
             if self._recording is not None or self._window is not None:
                 draw_face(frame.image, face, self._predictor.emotions)
         if self._recording is not None:
-            self._recording.add(frame.image, frame.time)
+            self._recording.add(frame.image, frame.seconds)
         return self._window is None or self._window.show(frame)

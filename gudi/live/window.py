@@ -114,7 +114,7 @@ class Window:
 
     def _due(self, previous: Frame, frame: Frame) -> float:
         """Return when to show `frame`, as a time of `time.monotonic`."""
-        return self._shown_at + (frame.time - previous.time if self._paced else 0)
+        return self._shown_at + (frame.seconds - previous.seconds if self._paced else 0)
 
     def _wait(self, until: float) -> bool:
         """Handle the window's events until a time of `time.monotonic`. Return whether to continue.

@@ -22,6 +22,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from gudi.errors import VideoError
 from gudi.files import atomic_path
 from gudi.media import video
+from gudi.media.animation import is_animation
 
 # Without B-frames, packets come in the order of their frames, so that chunks can be joined.
 OPTIONS = {"preset": "veryfast", "crf": "23", "bf": "0"}
@@ -45,7 +46,8 @@ class Encoder:
     Args:
         container: an output container of PyAV.
         image: the first picture, which decides the size: uint8 of shape (h, w, 3). An odd side is
-            padded by one pixel, because browsers play no H.264 with odd sides.
+            padded by one pixel, because browsers play no H.264 with odd sides. Pictures of other
+            sizes are fitted into it.
         rate: approximate frames per second. What counts is the time of each frame.
         threads: number of encoding threads; 0 lets FFmpeg decide.
     """
@@ -69,7 +71,8 @@ class Encoder:
 
     def add(self, time: float, image: npt.NDArray[np.uint8]) -> None:
         """Encode a picture, uint8 of shape (h, w, 3), BGR, to be shown at `time` in seconds."""
-        frame = av.VideoFrame.from_ndarray(_even_sided(image), format="bgr24")
+        fitted = _fitted(_even_sided(image), self._stream.width, self._stream.height)
+        frame = av.VideoFrame.from_ndarray(fitted, format="bgr24")
         # Some videos have several frames at the same time.
         self._last_stamp = max(round(time / TIME_BASE), self._last_stamp + 1)
         frame.pts, frame.time_base = self._last_stamp, TIME_BASE
@@ -157,6 +160,9 @@ def _open_sound(
     container: OutputContainer, original: str | os.PathLike[str]
 ) -> Iterator[Iterator[Sound]]:
     """Yield the sound of `original`, ready for `container`."""
+    if is_animation(original):
+        yield iter(())
+        return
     with video.open_video(original) as (source, _):
         # FFmpeg may know that there is sound, but not its codec.
         streams = [each for each in source.streams.audio if each.codec_context is not None]
@@ -215,6 +221,18 @@ def _even_sided(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         padded = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         image = np.asarray(padded, np.uint8)
     return image
+
+
+def _fitted(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.uint8]:
+    """Return `image` scaled to fit into a size, and centred on black, if it has another size."""
+    if image.shape[:2] == (height, width):
+        return image
+    ratio = min(width / image.shape[1], height / image.shape[0])
+    size = [max(1, round(each * ratio)) for each in image.shape[1::-1]]
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    fitted = np.zeros((height, width, 3), np.uint8)
+    fitted[top : top + size[1], left : left + size[0]] = cv2.resize(image, size)
+    return fitted
 
 
 @contextlib.contextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 # A few kB of PNG can ask for any amount of memory. Pictures with more pixels than this (3 bytes
 # each) are refused before they are decoded.
 MAX_DECODED_PIXELS = 512_000_000
@@ -15,6 +18,9 @@ JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 # Where EXIF starts in JPEG, in WebP, in PNG, and in PNG that ImageMagick wrote.
 EXIF = (b"Exif\0\0", b"EXIF", b"eXIf", b"Raw profile type exif")
+# The first bytes of a file, which tell an animated PNG or WebP from others.
+START = 2**16
+
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -44,3 +50,23 @@ def has_exif(data: bytes) -> bool:
         data: the content of the file. TIFF, which is what EXIF is made of, needs no help.
     """
     return not data.startswith(TIFF) and any(each in data for each in EXIF)
+
+
+def may_be_animation(path: str | os.PathLike[str]) -> bool:
+    """Tell whether the file at `path` may be a picture of several frames or pages.
+
+    A file that cannot be read is none: whoever decodes it will say what is wrong.
+    """
+    with contextlib.suppress(OSError):
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            start = file.read(START)
+        if start.startswith((b"GIF8", *TIFF)):
+            return True
+        if start.startswith(b"\x89PNG"):
+            return b"acTL" in start
+        if start[8:12] == b"WEBP":
+            return b"ANIM" in start
+        return start[4:8] == b"ftyp" and b"avis" in start[:64]
+    return False

@@ -49,7 +49,7 @@ def read_with_pillow(data: bytes, format: str) -> npt.NDArray[np.uint8]:
     """
     _register(format)
     try:
-        with _quiet(), Image.open(io.BytesIO(data), formats=[format]) as image:
+        with quiet(), Image.open(io.BytesIO(data), formats=[format]) as image:
             if image.width * image.height > MAX_DECODED_PIXELS:
                 raise PhotoError(TOO_MANY_PIXELS)
             return as_bgr(ImageOps.exif_transpose(image))
@@ -59,7 +59,9 @@ def read_with_pillow(data: bytes, format: str) -> npt.NDArray[np.uint8]:
         raise PhotoError(f"it has more pixels than Pillow allows: {one_line(error)}") from error
     except MemoryError as error:
         raise PhotoError("it does not fit into memory") from error
-    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
+    except PhotoError:
+        raise
+    except Exception as error:  # damaged pictures can raise anything
         raise PhotoError(f"its {format} data cannot be decoded: {one_line(error)}") from error
 
 
@@ -76,7 +78,7 @@ def exif_orientation(data: bytes) -> int | None:
     """
     try:
         with (
-            _quiet(),
+            quiet(),
             Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP", "MPO"]) as image,
         ):
             tags = Image.Exif()
@@ -93,7 +95,7 @@ def turn_upright(image: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hide Pillow's warnings about damaged or large pictures; its errors are reported."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -16,6 +16,7 @@ from gudi.media.content import IMAGE, JPEG_SUFFIXES, VIDEO, identify_file
 from gudi.media.files import describe_irregular
 from gudi.media.inputs import expand
 from gudi.media.names import SeenPaths, canonical_path, printable_path
+from gudi.media.picture_formats import may_be_animation
 
 __all__ = [
     "FOLDER",
@@ -45,6 +46,9 @@ VIDEO_SUFFIXES = frozenset({
     ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".ts", ".vob",
     ".vro", ".webm", ".wmv", ".wtv", ".y4m",
 })  # fmt: skip
+
+# Suffixes of photos that animations and files of several pages have, too. Those count as videos.
+ANIMATION_SUFFIXES = (".apng", ".avif", ".gif", ".png", ".tif", ".tiff", ".webp")
 
 # Suffixes of videos that other files have, too: TypeScript, modules of programs and of music.
 AMBIGUOUS_SUFFIXES = (".ts", ".mts", ".mod", ".tod")
@@ -155,7 +159,8 @@ class _Search:
         if os.path.isdir(path):
             yield from self._inside(path)
         else:
-            yield _file_source(path, _kind_by_content(path))
+            kind = _kind_by_content(path)
+            yield _file_source(path, VIDEO if kind == IMAGE and _is_animation(path) else kind)
 
     def _inside(self, folder: str) -> Iterator[Source]:
         """Yield what is in `folder` and its subfolders, however deep they are."""
@@ -173,7 +178,8 @@ class _Search:
                     yield _source(entry, FOLDER, FOLDER_NAMED_LIKE_FILE)
                 stack.append(iter(self._entries(entry)))
             else:
-                yield _file_source(entry, _kind(entry))
+                is_video = _has_suffix(entry, ANIMATION_SUFFIXES) and _is_animation(entry)
+                yield _file_source(entry, VIDEO if is_video else _kind(entry))
 
     def _entries(self, folder: str) -> Iterable[str | Source]:
         """Return the paths in `folder` to follow, or a source that says why it cannot be read."""
@@ -228,6 +234,16 @@ def _kind_by_content(path: str) -> str:
     if content is None or content.kind not in (IMAGE, VIDEO) or _has_suffix(path, JPEG_SUFFIXES):
         return kind or IMAGE
     return content.kind
+
+
+def _is_animation(path: str) -> bool:
+    """Tell whether the file at `path` is a picture of several frames or pages."""
+    if not may_be_animation(path):
+        return False
+    # Imported when it is needed: it takes OpenCV, and `gudi predict` lists its photos first.
+    from gudi.media.animation import is_animation
+
+    return is_animation(path)
 
 
 def _is_other(path: str) -> bool:

@@ -26,6 +26,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from gudi.errors import VideoError
+from gudi.media.animation import is_animation, read_animation
 from gudi.media.content import JPEG_SUFFIXES, VIDEO, describe_wrong, identify_file
 from gudi.media.cropping import container_edges
 from gudi.media.files import describe_irregular
@@ -60,6 +61,9 @@ JUMPING_FORMATS = frozenset({"mpegts", "mpeg"})
 SEEK_BACK = (0, 2, 20, 10**6)
 
 DEFAULT_RATE = Fraction(25)  # frames per second, if the file does not say
+ANIMATION_RATE = Fraction(10)
+
+NO_STAMPS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,18 @@ class Frame:
 
     Attributes:
         number: from 0, in the order in which frames are shown.
-        time: when it is shown, in seconds from the start.
+        time: when it is shown, in seconds from the start; None for a page of a TIFF file.
         image: uint8 of shape (h, w, 3), BGR, as a player shows it, see `gudi.media.shown`.
     """
 
     number: int
-    time: float
+    time: float | None
     image: npt.NDArray[np.uint8]
+
+    @property
+    def seconds(self) -> float:
+        """When it is shown; pages of a TIFF file are shown for a second each."""
+        return float(self.number) if self.time is None else self.time
 
 
 @dataclass(frozen=True)
@@ -143,6 +152,8 @@ def read_index(path: str | os.PathLike[str]) -> VideoIndex:
     Raises:
         VideoError: it is not a video, or cannot be opened.
     """
+    if is_animation(path):
+        return VideoIndex(NO_STAMPS, NO_STAMPS, 0.0, ANIMATION_RATE)
     packets = _Packets()
     problem = ""
     with open_video(path) as (container, stream):
@@ -209,13 +220,12 @@ class _Packets:
             unit: seconds per unit of the time stamps.
             max_gap: the most seconds from one frame to the next.
         """
-        nothing = np.empty(0, np.int64)
         distinct = len(set(self._stamps)) == len(self._stamps)
         if None in self._stamps or not distinct or self._goes_back or unit <= 0 or not self._keys:
-            return nothing, nothing
+            return NO_STAMPS, NO_STAMPS
         stamps, keys = (np.sort(np.array(each, np.int64)) for each in (self._stamps, self._keys))
         if len(stamps) > 1 and float(np.diff(stamps).max()) * unit > max_gap:
-            return nothing, nothing
+            return NO_STAMPS, NO_STAMPS
         return stamps, keys
 
     def missing_end(self, first: float, promised: float) -> str:
@@ -243,6 +253,9 @@ def estimate_length(path: str | os.PathLike[str]) -> tuple[float, float]:
     Raises:
         VideoError: it is not a video, or cannot be opened.
     """
+    if is_animation(path):
+        frames = sum(1 for _ in read_animation(path))
+        return frames / float(ANIMATION_RATE), frames
     with open_video(path) as (container, stream):
         seconds = (container.duration or 0) / 1e6
         rate = stream.average_rate or DEFAULT_RATE
@@ -277,6 +290,9 @@ def read_frames(
         VideoError: it is not a video, or ends unexpectedly.
         UnreliableTimestamps: there are no frames with the time stamps of `segment`.
     """
+    if is_animation(path):
+        yield from _read_animation(path, selection)
+        return
     with open_video(path) as (container, stream):
         start_time = (container.start_time or 0) / 1e6
         show = _presentation(path, container, stream).show
@@ -351,6 +367,16 @@ def _open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
     if status.st_size == 0:
         raise VideoError("it is empty (0 bytes)")
     return open(path, "rb")
+
+
+def _read_animation(path: str | os.PathLike[str], selection: FrameSelection) -> Iterator[Frame]:
+    """Yield the frames or pages of a picture that are in `selection`."""
+    previous: float | None = None
+    for number, (time, image) in enumerate(read_animation(path)):
+        # Pages have no time, so they are selected by number alone.
+        if selection.selects(number, time or 0, previous):
+            yield Frame(number, time, image)
+        previous = time
 
 
 def _shown_stream(container: InputContainer) -> VideoStream:

@@ -151,7 +151,7 @@ def _drawn_frames(
             if faces:
                 _, largest = max(faces, key=lambda face: face[0].width * face[0].height)
                 overlay.draw_bars(frame.image, largest.tolist(), emotions, taken)
-            yield frame.time, frame.image
+            yield frame.seconds, frame.image
     except VideoError:
         if not started:
             raise

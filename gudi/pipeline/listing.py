@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from gudi.errors import InputError, one_line
 from gudi.media.sources import OUTPUT, PHOTO_SUFFIXES, VIDEO, VIDEO_SUFFIXES, Source, find
 
-VIDEO_PROBLEM = "it is a video; gudi batch processes videos"
+VIDEO_PROBLEM = "it is a video, or has several frames or pages; gudi batch processes it"
 
 # Stands before the suffix of the pictures that `gudi predict` draws.
 ANNOTATED = ".emotions"

@@ -26,7 +26,8 @@ class SourceResult:
         width, height: of the upright picture in pixels; None if nothing was decoded.
         boxes: of the faces, ordered by frame, x, then y, in pixels of the upright picture.
         scores: of the faces, see `gudi.detection.Detection`.
-        frame_times: for each face of a video, number and time in seconds of its frame.
+        frame_times: for each face of a video, number and time in seconds of its frame; a page
+            of a TIFF file has no time.
         crops: uint8 of shape (faces, 48, 48), grey, as the network takes them; None once they are
             predicted, unless they are kept.
         probabilities: float32 of shape (faces, classes), 0 to 1; None until predicted.
@@ -42,7 +43,7 @@ class SourceResult:
     width: int | None = None
     height: int | None = None
     boxes: list[Box] = field(default_factory=list)
-    frame_times: list[tuple[int, float]] = field(default_factory=list)
+    frame_times: list[tuple[int, float | None]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     crops: npt.NDArray[np.uint8] | None = None
     probabilities: npt.NDArray[np.float32] | None = None
@@ -69,7 +70,8 @@ class FaceRow(NamedTuple):
     """One face.
 
     Attributes:
-        frame, time: number and time in seconds of a video's frame; None for a photo.
+        frame, time: number and time in seconds of a video's frame; None for a photo. A page of a
+            TIFF file has no time.
         box: in pixels of the upright picture.
         probabilities: float32 of shape (classes,), 0 to 1.
         score: see `gudi.detection.Detection`; None in ledgers of earlier versions.

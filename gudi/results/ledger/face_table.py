@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -167,10 +166,14 @@ class FaceTable:
 def _unpack(packed: bytes, row_type: np.dtype[Any], kind: str) -> Iterator[FaceRow]:
     names = row_type.names or ()
     for row in np.frombuffer(packed, row_type):
-        frame, time = (int(row["frame"]), float(row["time"])) if kind == VIDEO else (None, None)
+        frame = int(row["frame"]) if kind == VIDEO else None
+        time = None if frame is None else _number(row["time"])
         box = Box(*row["box"].tolist())
-        score = float(row["score"]) if "score" in names else math.nan
+        score = _number(row["score"]) if "score" in names else None
         crop = row["crop"] if "crop" in names else None
-        yield FaceRow(
-            frame, time, box, row["probabilities"], None if math.isnan(score) else score, crop
-        )
+        yield FaceRow(frame, time, box, row["probabilities"], score, crop)
+
+
+def _number(value: np.floating[Any]) -> float | None:
+    """Return a number of a packed row, where NaN stands for none."""
+    return None if np.isnan(value) else float(value)
