@@ -120,6 +120,14 @@ _recipe_options = combine(
         "the most frequent one).",
     ),
     option(
+        "--agreement",
+        type=Number(0, 10),
+        metavar="POWER",
+        show_default="0",
+        help="With soft labels, how far to show those faces less often on which people disagree: "
+        "as often as the most probable emotion's share to this power; 0 for equally often.",
+    ),
+    option(
         "--adjustment",
         type=Number(0, 1),
         metavar="POWER",

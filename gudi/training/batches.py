@@ -23,22 +23,22 @@ BATCHES_AHEAD = 4
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
-def epoch_order(
-    labels: npt.NDArray[np.int64], settings: TrainingSettings, epoch: int
-) -> npt.NDArray[np.int64]:
+def epoch_order(data: Dataset, settings: TrainingSettings, epoch: int) -> npt.NDArray[np.int64]:
     """Return the indices of the faces in the order in which `epoch` shows them."""
     random = np.random.default_rng((settings.seed, epoch))
-    copies = np.floor(_wanted_copies(labels, settings) + random.random(len(labels))).astype(int)
-    return random.permutation(np.repeat(np.arange(len(labels)), copies))
+    count = len(data.labels)
+    copies = np.floor(_wanted_copies(data, settings) + random.random(count)).astype(int)
+    return random.permutation(np.repeat(np.arange(count), copies))
 
 
-def _wanted_copies(
-    labels: npt.NDArray[np.int64], settings: TrainingSettings
-) -> npt.NDArray[np.float64]:
+def _wanted_copies(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.float64]:
     """Return how often an epoch should show each face, on average."""
-    counts = np.bincount(labels)
+    counts = np.bincount(data.labels)
     wanted: npt.NDArray[np.float64] = counts.max() / np.maximum(counts, 1)
-    return wanted[labels] ** settings.balance
+    wanted = wanted[data.labels] ** settings.balance
+    if settings.agreement:
+        wanted *= data.targets().max(axis=1) ** settings.agreement
+    return wanted
 
 
 def class_prior(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.float32] | None:
@@ -49,7 +49,7 @@ def class_prior(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.flo
     """
     if not settings.adjustment:
         return None
-    copies = _wanted_copies(data.labels, settings)
+    copies = _wanted_copies(data, settings)
     frequencies = copies @ data.targets() / copies.sum()
     # A class without any face must not make the loss infinite.
     prior: npt.NDArray[np.float32] = np.maximum(frequencies, 1e-6) ** settings.adjustment

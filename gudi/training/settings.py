@@ -35,6 +35,9 @@ class TrainingSettings:
         balance: how much more often rare classes are shown. A class that has 1/n as many faces as
             the most frequent one is shown n**balance times as often: 0 changes nothing, 1 shows
             all classes equally often.
+        agreement: how much less often faces are shown on whose emotion people disagree: a face
+            whose most probable emotion has the probability p in a soft label is shown
+            p**agreement times as often. 0 changes nothing.
         adjustment: of the logits, for classes that are rare (Menon et al. 2021): the network is
             trained as if what it predicts was multiplied by each class's frequency to this power.
             So it predicts rare classes more often: 0 changes nothing, 1 as if all classes were
@@ -69,6 +72,7 @@ class TrainingSettings:
     variation: float = 0.0
     wear: float = 0.0
     balance: float = 0.0
+    agreement: float = 0.0
     adjustment: float = 0.0
     average: float = 0.0
     units: int = 3072

@@ -410,7 +410,7 @@ class _TrainingLoop:
     def _train_epoch(self, stop: Sequence[object]) -> bool:
         """Train the rest of the current epoch; return False if `stop` was filled before its end."""
         state, settings, data = self._state, self._settings, self._faces.training
-        order = epoch_order(data.labels, settings, state.epoch)
+        order = epoch_order(data, settings, state.epoch)
         count = count_batches(order, settings)
         started = time.monotonic() - state.seconds
         self._progress.start(f"epoch {state.epoch + 1} of {settings.epochs}", count - state.batch)

@@ -19,24 +19,35 @@ from gudi.training.settings import settings_for
 
 
 def test_each_epoch_shows_all_faces_in_another_order():
-    labels, settings = np.arange(50) % 7, settings_for("original", {})
-    first, second = (epoch_order(labels, settings, epoch) for epoch in (0, 1))
+    data = Dataset(np.zeros((50, 48, 48), np.uint8), np.arange(50) % 7)
+    settings = settings_for("original", {})
+    first, second = (epoch_order(data, settings, epoch) for epoch in (0, 1))
     assert sorted(first) == sorted(second) == list(range(50))
     assert list(first) != list(second)
-    np.testing.assert_array_equal(first, epoch_order(labels, settings, 0))
+    np.testing.assert_array_equal(first, epoch_order(data, settings, 0))
 
 
 def test_balanced_order_shows_rare_classes_as_often_as_the_most_frequent():
-    labels = np.repeat([0, 1], [40, 10])
-    order = epoch_order(labels, settings_for("original", {"balance": 1.0}), 0)
-    np.testing.assert_array_equal(np.bincount(labels[order]), [40, 40])
+    data = Dataset(np.zeros((50, 48, 48), np.uint8), np.repeat([0, 1], [40, 10]))
+    order = epoch_order(data, settings_for("original", {"balance": 1.0}), 0)
+    np.testing.assert_array_equal(np.bincount(data.labels[order]), [40, 40])
+
+
+def test_faces_on_which_people_disagree_are_shown_less_often():
+    soft = np.zeros((400, 7), np.float32)
+    soft[:200, 0], soft[200:, 0], soft[200:, 1] = 1, 0.5, 0.5
+    data = Dataset(np.zeros((400, 48, 48), np.uint8), np.zeros(400, np.int64), soft)
+    settings = settings_for("original", {"agreement": 2.0})
+    orders = [epoch_order(data, settings, epoch) for epoch in range(20)]
+    assert all(np.sum(order < 200) == 200 for order in orders)
+    assert np.mean([np.sum(order >= 200) for order in orders]) == pytest.approx(50, rel=0.1)
 
 
 @pytest.mark.parametrize("variation", [0.0, 1.0])
 def test_resumed_epoch_continues_with_the_same_batches(work, variation):
     data = load(work / "data")
     settings = settings_for("original", {"batch_size": 8, "variation": variation})
-    order = epoch_order(data.labels, settings, 3)
+    order = epoch_order(data, settings, 3)
     targets = face_targets(data, 0.0)
     every = list(batches(data, targets, order, settings, epoch=3))
     rest = list(batches(data, targets, order, settings, epoch=3, first=5))
