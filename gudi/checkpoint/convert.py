@@ -32,6 +32,9 @@ SCALARS = (
     "val_loss",
 )
 
+# What makes the logits.
+LAST_LAYER = ("FullyConnected_1/W", "FullyConnected_1/b")
+
 # Names that Windows and Linux allow, that need no escape in a `checkpoint` file, and that leave
 # room for the longest suffix within the 255 bytes of a file name.
 NAME = re.compile(r'(?![. ])[^/\\:*?"<>|]{1,100}(?<![. ])')
@@ -95,6 +98,7 @@ def pack_checkpoint(
     number: int | None = None,
     *,
     mirror: bool | None = None,
+    temperature: float = 1.0,
 ) -> int:
     """Write the weights of the checkpoint at `path` to one small file; return its size in bytes.
 
@@ -104,6 +108,7 @@ def pack_checkpoint(
         number: which network if there are several, see `choose_network`.
         mirror: whether to predict each face and its mirror image by default; None keeps what the
             checkpoint at `path` says.
+        temperature: what the logits are divided by, see `gudi.training.calibrate`.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
@@ -119,7 +124,10 @@ def pack_checkpoint(
     check_writable(packed.parent)
     with write_errors(packed):
         packed.parent.mkdir(parents=True, exist_ok=True)
-        pack(weights.values, packed, mirror=weights.mirror if mirror is None else mirror)
+        values = dict(weights.values)
+        for name in LAST_LAYER if temperature != 1 else ():
+            values[name] = (values[name] / temperature).astype(np.float32)
+        pack(values, packed, mirror=weights.mirror if mirror is None else mirror)
     try:
         written = open_checkpoint(packed)
         read_weights(written, choose_network(written, classes=None))
