@@ -7,12 +7,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+
 from gudi.checkpoint.formats import open_checkpoint
 from gudi.checkpoint.locate import PACKED, CheckpointFiles, find
 from gudi.checkpoint.networks import StoredNetwork, find_networks, trained
 from gudi.checkpoint.tensors import Tensor, TensorFile
 from gudi.checkpoint.v2 import parse_index
-from gudi.checkpoint.weights import choose_network, read_weights
+from gudi.checkpoint.weights import Weights, choose_network, read_weights
 from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
 
 COUNTERS = ("Global_Step", "Training_step")
@@ -97,7 +99,8 @@ def inspect(
 
     Args:
         path: as `gudi.checkpoint.find` takes it.
-        verify: verify the checksums of all data.
+        verify: verify the checksums of all data, and that no weight is NaN or infinite and no
+            layer all 0.
         number: which network if there are several, see `choose_network`.
 
     Raises:
@@ -177,12 +180,31 @@ def _add_network(found: Inspection, file: TensorFile, number: int | None, *, ver
     """
     network: StoredNetwork = choose_network(file, classes=None, number=number)
     if verify:
-        read_weights(file, network)
+        _check_values(read_weights(file, network))
     found.usable = True
     for each, stored in zip(found.networks, find_networks(file.tensors)):
         each.taken = stored == network
     found.optimizer = network.optimizer or None
     found.recovered = file.recovered
+
+
+def _check_values(weights: Weights) -> None:
+    """Check that the weights are those of a trained network.
+
+    Raises:
+        CheckpointCorrupt: some are NaN or infinite, or all weights of a layer are 0.
+    """
+    for name, values in weights.values.items():
+        unusable = np.count_nonzero(~np.isfinite(values))
+        if unusable:
+            raise CheckpointCorrupt(
+                f"{weights.source}: {unusable:,} of the {values.size:,} numbers of {name} are NaN "
+                "or infinite, which happens when training diverges; use an earlier checkpoint"
+            )
+        if name.endswith("/W") and not values.any():
+            raise CheckpointCorrupt(
+                f"{weights.source}: all weights of {name} are 0; use another copy of the checkpoint"
+            )
 
 
 def _writer(tensors: Mapping[str, Tensor]) -> str:

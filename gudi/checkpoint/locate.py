@@ -30,6 +30,9 @@ MAX_STATE_SIZE = 2**20
 
 PACKED, PACKED_SUFFIX = "packed", ".gudi"
 
+# Folders that archives may hold besides the checkpoint's.
+HIDDEN = (".", "__MACOSX")
+
 # `.data` alone is what remains of the suffix if somebody shortened the name.
 PART = re.compile(r"(?P<prefix>.+)\.(?P<part>index|meta|data(?:-\d{5}-of-\d{5})?)", re.DOTALL)
 
@@ -108,7 +111,7 @@ def _at(path: Path) -> CheckpointFiles:
 def _prefix(path: Path) -> Path:
     """Return the prefix that `path` stands for. The checkpoint may be incomplete."""
     if path.is_dir() and (_prefixes(path) or not _files(path).parts):
-        return _choose(path)
+        return _choose(_folder_with_checkpoint(path))
     if path.name == STATE_FILE and path.is_file():
         prefixes = _prefixes(path.parent)
         named = [each for each in _named_by_state_file(path) if each in prefixes or each.is_file()]
@@ -120,6 +123,24 @@ def _prefix(path: Path) -> Path:
         found = f"; {path.parent} contains {_names(others)}" if others else ""
         raise CheckpointNotFound(f"no checkpoint at {path}{found}; {ADVICE}")
     return prefix
+
+
+def _folder_with_checkpoint(folder: Path) -> Path:
+    """Return `folder`, or the only folder in it with a checkpoint: archives are packed like that.
+
+    Raises:
+        CheckpointNotFound: several folders in it have checkpoints.
+    """
+    if _prefixes(folder) or (folder / STATE_FILE).exists():
+        return folder
+    inner = [folder / name for name in sorted(_list(folder)) if not name.startswith(HIDDEN)]
+    inner = [each for each in inner if each.is_dir() and _prefixes(each)]
+    if len(inner) > 1:
+        raise CheckpointNotFound(
+            f"{len(inner)} folders in {folder} contain checkpoints, {_names(inner)}; name the one "
+            "that you mean"
+        )
+    return inner[0] if inner else folder
 
 
 def _choose(folder: Path) -> Path:

@@ -33,7 +33,11 @@ def checkpoint() -> None:
 )
 @click.argument("path", required=False)
 @option("--json", "as_json", is_flag=True, help="Print all details as JSON.")
-@option("--verify", is_flag=True, help="Read all data and verify its checksums.")
+@option(
+    "--verify",
+    is_flag=True,
+    help="Read all data and verify its checksums, and that its weights are usable numbers.",
+)
 @network_option
 def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: int | None) -> None:
     """Describe a checkpoint and say whether gudi can use it.

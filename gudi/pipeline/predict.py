@@ -12,6 +12,7 @@ from gudi.engines import engine_for
 from gudi.files import check_writable
 from gudi.media.sources import Source
 from gudi.pipeline.annotate import draw_photos
+from gudi.pipeline.answers import AnswerRange
 from gudi.pipeline.listing import ANNOTATED
 from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
@@ -55,6 +56,8 @@ def predict_photos(
     with opening(lambda: Predictor.from_settings(weights, settings)) as predictor:
         recognize(sources, settings, predictor, workers, sink)
     order = {source.path: position for position, source in enumerate(sources)}
+    if sink.answers.warning:
+        progress.note(sink.answers.warning)
     results = sorted(sink.results, key=lambda result: order[result.source.path])
     if out is not None:
         draw_photos(results, settings.emotions, UniquePaths(out), picture_name, workers)
@@ -66,7 +69,11 @@ class _ResultList:
 
     def __init__(self) -> None:
         self.results: list[SourceResult] = []
-        self.add = self.results.append
+        self.answers = AnswerRange()
+
+    def add(self, result: SourceResult) -> None:
+        self.results.append(result)
+        self.answers.add(result)
 
     def finished_segments(self, source: Source) -> tuple[int, ...]:
         raise NotImplementedError("photos have no segments")

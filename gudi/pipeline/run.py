@@ -24,6 +24,7 @@ from gudi.errors import ExitCode, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, folder_lock
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
+from gudi.pipeline.answers import AnswerRange
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
 from gudi.pipeline.listing import check_outside, describe_skipped, list_sources
 from gudi.pipeline.outputs import write_report, write_tables
@@ -339,17 +340,20 @@ class _Batch:
         workers, prediction = self._workers(pending)
         with workers, self._predictor(prediction) as predictor:
             self.report.seconds["startup"] = time.monotonic() - self.start
+            sink = _LedgerSink(self.ledger, self.report, self.progress)
             with self._stage("inputs", pending):
                 recognize(
                     self.ledger.sources.pending(),
                     self.settings,
                     predictor,
                     workers,
-                    _LedgerSink(self.ledger, self.report, self.progress),
+                    sink,
                     self.report.process_seconds,
                     prediction,
                 )
         self.ledger.commit()
+        if sink.answers.warning:
+            self.progress.note(sink.answers.warning)
 
     def _workers(self, pending: int) -> tuple[jobs.Workers | jobs.Cluster, WorkerPrediction | None]:
         """Return the workers for this many sources, and how they predict."""
@@ -469,10 +473,12 @@ class _LedgerSink:
 
     def __init__(self, ledger: Ledger, report: RunReport, progress: Progress) -> None:
         self._faces, self._report, self._progress = ledger.faces, report, progress
+        self.answers = AnswerRange()
         self.finished_segments, self.forget = ledger.faces.finished_segments, ledger.faces.forget
 
     def add(self, result: SourceResult) -> None:
         self._faces.add(result)
+        self.answers.add(result)
         count = 1 if result.frames is None else result.frames
         self._report.processed += count
         self._progress.processed(count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from checkpoint_sets import DATA, beside, flip_bit, replace, replace_data
 from conftest import call_gudi
@@ -91,3 +92,22 @@ def test_missing_checkpoint_is_an_error(tmp_path, options):
     done = call_gudi("checkpoint", "inspect", "nothing", *options, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("gudi: error: no checkpoint at nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("FullyConnected_1/W", np.nan, "NaN"),
+        ("Conv2D_1/b", np.inf, "infinite"),
+        ("Conv2D/W", 0, "all weights of Conv2D/W are 0"),
+    ],
+)
+def test_weights_that_cannot_predict_are_found_with_verify(narrow, tmp_path, name, value, message):
+    file = checkpoints.open_checkpoint(narrow)
+    values = dict(checkpoints.read_weights(file, checkpoints.choose_network(file)).values)
+    values[name] = np.full_like(values[name], value)
+    checkpoints.pack(values, tmp_path / "bad.gudi")
+    assert inspect("bad.gudi", cwd=tmp_path)[0] == 0
+    code, found = inspect("bad.gudi", "--verify", cwd=tmp_path)
+    assert (code, found["usable"]) == (1, False)
+    assert message in found["problem"]

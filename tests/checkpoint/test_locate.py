@@ -163,3 +163,14 @@ def test_packed_checkpoint_is_found_in_its_folder(narrow, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     assert find(environ={}).name == "mine.gudi"
     assert find("checkpoints").name == "mine.gudi"
+
+
+def test_folder_may_contain_the_folder_of_the_checkpoint(checkpoint, tmp_path):
+    outer = tmp_path / "unpacked"
+    (outer / "__MACOSX").mkdir(parents=True)
+    (outer / "__MACOSX" / f"._{NAME}.index").touch()
+    shutil.copytree(checkpoint.parent, outer / "inner", copy_function=os.link)
+    assert checkpoints.find(outer).prefix == outer / "inner" / NAME
+    shutil.copytree(checkpoint.parent, outer / "other", copy_function=os.link)
+    with pytest.raises(CheckpointNotFound, match="2 folders .* inner, other"):
+        checkpoints.find(outer)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 
+import cv2
+import numpy as np
 from clips import scene, write_video
-from conftest import save
+from conftest import draw_face, run_gudi, save
 
+from gudi import checkpoint
 from gudi.pipeline.listing import VIDEO_PROBLEM, list_photos
 from gudi.pipeline.predict import picture_name, predict_photos
 from gudi.pipeline.workers import start_workers
@@ -35,3 +39,20 @@ def test_names_of_annotated_pictures_fit_into_file_systems():
     assert picture_name("photos/one.jpg") == "one.emotions.jpg"
     assert picture_name("ü" * 126 + ".jpg") == "ü" * 119 + ".emotions.jpg"
     assert len(os.fsencode(picture_name("n" * 250 + ".jpg"))) <= 251
+
+
+def test_checkpoint_that_says_the_same_of_every_face_is_noticed(narrow, tmp_path):
+    for number in range(6):
+        image = np.full((320, 320, 3), 128, np.uint8)
+        face = cv2.resize(draw_face(), (200 + 10 * number,) * 2)
+        image[40 : 40 + len(face), 30 : 30 + len(face)] = face
+        save(tmp_path / "in" / f"{number}.png", image)
+    untrained = tmp_path / "untrained.gudi"
+    checkpoint.pack_checkpoint(narrow, untrained, temperature=1000)
+    for command in ("predict", "batch"):
+        for options in ((), ("--checkpoint", untrained)):
+            run = run_gudi(command, "in", "--out", "out", *options, cwd=tmp_path)
+            assert run.returncode == 0, run.stderr
+            noticed = "nearly the same probabilities" in run.stderr
+            assert noticed == bool(options), run.stderr
+            shutil.rmtree(tmp_path / "out")

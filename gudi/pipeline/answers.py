@@ -1,0 +1,51 @@
+"""Notice a checkpoint that says the same of every face."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gudi.detection import Box
+from gudi.results.records import SourceResult
+
+# Fewer faces may resemble each other by chance. Faces with the same box may be the same face, in
+# frames of a video that do not change.
+MIN_FACES = 5
+
+# With random weights, as training starts with, the probabilities of 256 faces of all kinds differ by
+# 0.005. With trained ones, those of enlarged copies of a single face differ by more.
+MIN_DIFFERENCE = 0.007
+
+
+class AnswerRange:
+    """The lowest and the highest probability of each emotion so far."""
+
+    def __init__(self) -> None:
+        self._boxes: set[Box] = set()
+        self._lowest: npt.NDArray[np.float32] | None = None
+        self._highest: npt.NDArray[np.float32] | None = None
+
+    def add(self, result: SourceResult) -> None:
+        """Take the faces of a photo or of a segment of a video into account."""
+        probabilities = result.probabilities
+        if probabilities is None or not len(probabilities):
+            return
+        if len(self._boxes) < MIN_FACES:
+            self._boxes.update(result.boxes[:MIN_FACES])
+        lowest, highest = probabilities.min(axis=0), probabilities.max(axis=0)
+        if self._lowest is None or self._highest is None:
+            self._lowest, self._highest = lowest, highest
+        self._lowest = np.minimum(self._lowest, lowest)
+        self._highest = np.maximum(self._highest, highest)
+
+    @property
+    def warning(self) -> str:
+        """What to tell the user if all faces got nearly the same answer; else ""."""
+        if self._lowest is None or self._highest is None or len(self._boxes) < MIN_FACES:
+            return ""
+        if float((self._highest - self._lowest).max()) >= MIN_DIFFERENCE:
+            return ""
+        return (
+            "all faces have nearly the same probabilities: the checkpoint seems not to be trained, "
+            "or its weights are damaged"
+        )
