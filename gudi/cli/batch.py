@@ -187,6 +187,8 @@ def batch(
         raise click.UsageError("--every and --fps both select frames: use only one of them")
     if options["scheduler"] is not None and options["backend"] != "dask":
         raise click.UsageError("--scheduler requires --backend dask")
+    if log_json == Path("-"):
+        raise click.UsageError("--log-json takes a file; for standard output, give /dev/stdout")
     settings, output = run_settings(options), output_settings(options)
     selection = {name: options[name] for name in ("restart", "retry_failed", "shard")}
     if dry_run:

@@ -76,7 +76,9 @@ def _describe_speed(report: RunReport) -> str:
     if not seconds:
         return ""
     what = "photos and frames" if report.videos else "photos"
-    return f"{seconds:.1f} s ({report.processed / seconds:.1f} {what} per second)"
+    rate = f"{report.processed / seconds:.1f} {what} per second"
+    # Loading, listing and drawing take time, too.
+    return f"{seconds:.1f} s ({rate}), {sum(report.seconds.values()):.1f} s in all"
 
 
 def describe_merge(report: MergeReport, out: Path) -> str:

@@ -12,7 +12,7 @@ from gudi.results.records import SourceResult
 # frames of a video that do not change.
 MIN_FACES = 5
 
-# With random weights, as training starts with, the probabilities of 256 faces of all kinds differ by
+# With random weights, as training starts with, the probabilities of 256 different faces differ by
 # 0.005. With trained ones, those of enlarged copies of a single face differ by more.
 MIN_DIFFERENCE = 0.007
 

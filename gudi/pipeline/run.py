@@ -39,7 +39,7 @@ from gudi.pipeline.workers import (
 )
 from gudi.predictor import Predictor, describe_run
 from gudi.progress import FinishedItem, Progress
-from gudi.results.folder import LEDGER, REPORT, ResultFolder
+from gudi.results.folder import FACES, LEDGER, REPORT, ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.results.records import STATUSES, SourceResult
 from gudi.results.run_record import (
@@ -406,6 +406,9 @@ class _Batch:
 
     def _write_tables(self) -> None:
         clock = StageClock(self.report.process_seconds)
+        for other in set(self.ledger.formats) - {self.output.format}:
+            wanted = f"{FACES}.{self.output.format}"
+            self.progress.note(f"{FACES}.{other} of an earlier run is replaced by {wanted}")
         self.report.emotions = write_tables(
             self.ledger, self.folder, self.settings.emotions, self.output
         )

@@ -136,6 +136,17 @@ def test_restart_removes_the_table_in_another_format(photos, tmp_path):
     assert sorted(path.name for path in out.glob("faces.*")) == ["faces.jsonl"]
 
 
+def test_another_format_replaces_the_table_with_a_note(photos, tmp_path):
+    out = tmp_path / "out"
+    for options in ((), ("--format", "jsonl")):
+        done = call_gudi("batch", photos / "none.jpg", "--out", out, *TABLES_ONLY, *options)
+        assert done.returncode == 0, done.stderr
+        assert ("faces.csv of an earlier run is replaced by faces.jsonl" in done.stderr) == bool(
+            options
+        )
+    assert sorted(path.name for path in out.glob("faces.*")) == ["faces.jsonl"]
+
+
 def test_restart_that_finds_no_inputs_keeps_the_old_results(resumable, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in resumable.out.rglob("*")}
     (tmp_path / "empty").mkdir()
