@@ -1,9 +1,11 @@
-"""Compare the detectors: CPU time, and how many faces they find at which score.
+"""Compare the detectors, and predictions with and without mirror images.
 
     OMP_NUM_THREADS=1 python benchmarks/detectors.py --photos DIR [--rounds 3]
 
 Both run in one thread. Times are CPU time per photo, each detector in turn, round after round. The
-large picture is the first photo, enlarged to 4000×3000 pixels, with noise.
+large picture is the first photo, enlarged to 4000×3000 pixels, with noise. Then follow how many
+faces each detector finds at which score, and what predicting mirror images costs, in batches of
+256.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ import cv2
 import numpy as np
 from sides import photos_in
 
-from gudi.detection import DETECTORS, find_faces, grey
+from gudi.detection import DETECTORS, crop, find_faces, grey
 from gudi.media.photo import read_photo
+from gudi.predictor import Predictor
 
 THRESHOLDS = {"haar": (0, 8, 12, 20, 40, 80), "cnn": (0, 60, 70, 80, 90)}
 
@@ -31,6 +34,21 @@ def seconds(images: list[np.ndarray], detector: str) -> float:
     for image in images:
         find_faces(image if detector == "cnn" else grey(image), detector=detector)
     return time.process_time() - start
+
+
+def mirror_ratio(crops: np.ndarray, rounds: int) -> tuple[float, float]:
+    """Return the milliseconds per face with mirror images, and how many times those without."""
+    times: dict[bool, list[float]] = {False: [], True: []}
+    with Predictor(mirror=False) as plain, Predictor(mirror=True) as mirrored:
+        for predictor in (plain, mirrored):
+            predictor.predict(crops)
+        for _ in range(rounds):
+            for predictor in (plain, mirrored):
+                start = time.process_time()
+                predictor.predict(crops)
+                times[predictor.mirror].append(1000 * (time.process_time() - start) / len(crops))
+    medians = {mirror: statistics.median(each) for mirror, each in times.items()}
+    return medians[True], medians[True] / medians[False]
 
 
 def main() -> None:
@@ -65,6 +83,10 @@ def main() -> None:
                 f"{detector}, --min-score {threshold}: {sum(map(len, kept))} faces in "
                 f"{sum(map(bool, kept))} photos"
             )
+    crops = [crop(image, box) for image in photos for box, _ in find_faces(image, detector="cnn")]
+    batch = np.array((crops * 256)[:256])
+    each, ratio = mirror_ratio(batch, 5 * options.rounds)
+    print(f"mirrored predictions: {each:.2f} ms per face, mirrored / plain {ratio:.3f}")
 
 
 if __name__ == "__main__":
