@@ -18,8 +18,9 @@ from gudi.errors import ExitCode, OutputError, UsageError
 from gudi.pipeline.run import run
 from gudi.progress import ProgressCounts, progress_for
 from gudi.recognizer import Face
-from gudi.results.folder import FACES, FILES
+from gudi.results.folder import FACES, FILES, TRACKS, VIDEOS
 from gudi.results.run_record import RunCounts
+from gudi.results.summaries import INTEGERS, track_columns, video_columns
 from gudi.results.tables import face_columns
 from gudi.settings import (
     DetectionSettings,
@@ -201,17 +202,27 @@ class BatchResult:
             UsageError: pandas is not installed.
             OutputError: the table has been removed.
         """
-        _check_pandas("faces()")
-        import pandas
+        return self._read(FACES, self.columns)
 
-        path = self._table(f"{FACES}.{self.format}")
-        if self.format == "parquet":
-            frame = pandas.read_parquet(path)
-        elif self.format == "jsonl":
-            frame = pandas.DataFrame(list(_json_lines(path)), columns=list(self.columns))
-        else:
-            frame = _read_csv(path)
-        return frame.astype({name: "Int64" for name in ("frame", "track") if name in frame})
+    def videos(self) -> pandas.DataFrame:
+        """Return the table of videos: one row per video; empty if there are none.
+
+        The columns are those of `videos.csv`, see docs/results.md.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        return self._read(VIDEOS, video_columns(self.emotions))
+
+    def tracks(self) -> pandas.DataFrame:
+        """Return the table of tracks: one row per track; empty without `track` or without videos.
+
+        The columns are those of `tracks.csv`, see docs/results.md.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        return self._read(TRACKS, track_columns(self.emotions))
 
     def files(self) -> pandas.DataFrame:
         """Return the table of inputs, `files.csv`: one row per input.
@@ -232,6 +243,24 @@ class BatchResult:
         """
         path = self._table(f"{FACES}.{self.format}")
         return map(self._face, _ROWS[self.format](path))
+
+    def _read(self, name: str, columns: Sequence[str]) -> pandas.DataFrame:
+        """Return a table; an empty one if it need not exist and does not."""
+        _check_pandas(f"{name}()")
+        import pandas
+
+        path = self.out / f"{name}.{self.format}"
+        if name != FACES and not path.exists():
+            frame = pandas.DataFrame(columns=list(columns))
+        elif self.format == "parquet":
+            frame = pandas.read_parquet(self._table(path.name))
+        elif self.format == "jsonl":
+            frame = pandas.DataFrame(
+                list(_json_lines(self._table(path.name))), columns=list(columns)
+            )
+        else:
+            frame = _read_csv(self._table(path.name))
+        return frame.astype({each: "Int64" for each in INTEGERS if each in frame})
 
     def _table(self, name: str) -> Path:
         path = self.out / name

@@ -45,7 +45,7 @@ def read_record(out: Path) -> dict[str, Any]:
 
 def read_tables(out: Path) -> dict[str, bytes]:
     """Return the bytes of the tables of a result folder."""
-    return {name: (out / name).read_bytes() for name in ("faces.csv", "files.csv")}
+    return {path.name: path.read_bytes() for path in sorted(out.glob("*.csv"))}
 
 
 def names_below(folder: Path) -> list[str]:

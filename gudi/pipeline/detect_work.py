@@ -18,9 +18,10 @@ from gudi.detection import CNN
 from gudi.errors import PhotoError, VideoError
 from gudi.media import video
 from gudi.media.photo import read_photo
+from gudi.media.scenes import signature
 from gudi.media.sources import VIDEO, Source, content_digest
 from gudi.pipeline.workers import WorkerPrediction, describe_error, loaded_predictor
-from gudi.results.records import SourceResult
+from gudi.results.records import ProcessedFrame, SourceResult
 from gudi.settings import DetectionSettings, FrameSelection
 from gudi.timing import StageClock
 
@@ -147,6 +148,7 @@ def _process_segment(
                 result.scores.append(score)
                 result.frame_times.append((frame.number, frame.time))
                 crops.append(detection.crop(image, box))
+            result.processed.append(ProcessedFrame(frame.number, frame.time, signature(image)))
             count, last, result.end = count + 1, frame.number, frame.time
             clock.stop("detect")
     except VideoError as error:

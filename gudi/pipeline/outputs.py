@@ -9,6 +9,7 @@ from gudi import report
 from gudi.results.folder import ANNOTATED, REPORT, ResultFolder, thumbnail_path
 from gudi.results.ledger import Ledger
 from gudi.results.run_record import RunRecord
+from gudi.results.summaries import Summaries
 from gudi.results.tables import face_columns, face_records
 from gudi.settings import PICTURE, THUMBNAIL, OutputSettings
 
@@ -16,24 +17,26 @@ from gudi.settings import PICTURE, THUMBNAIL, OutputSettings
 def write_tables(
     ledger: Ledger, folder: ResultFolder, emotions: Sequence[str], output: OutputSettings
 ) -> Counter[str]:
-    """Write the faces table, `files.csv`, and the crops if they were kept.
+    """Write the tables of faces, videos and tracks, `files.csv`, and the crops if they were kept.
 
     Returns:
         The number of faces by top emotion.
     """
-    counts: Counter[str] = Counter()
+    counts, summaries = Counter[str](), Summaries(ledger.faces.processed_frames)
     records = face_records(
         ledger.sources.finished(),
         ledger.faces.rows,
         emotions,
         tracked=output.tracked,
         counts=counts,
+        summaries=summaries,
     )
     earlier = ledger.formats
     # Noted before it is written, so that --restart also removes the table of a killed run.
     ledger.formats = [*earlier, output.format]
     folder.write_faces(records, face_columns(emotions, tracked=output.tracked), output.format)
-    folder.remove_faces(set(earlier) - {output.format})
+    folder.write_summaries(summaries, emotions, output.format, tracked=output.tracked)
+    folder.remove_tables(set(earlier) - {output.format})
     ledger.formats = [output.format]
     if ledger.faces.crops:
         folder.write_crops(ledger.faces.all_crops())

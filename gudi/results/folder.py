@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,12 @@ from gudi.files import (
 )
 from gudi.results.records import SourceRecord
 from gudi.results.run_record import RUN_RECORD, RunRecord, is_result_folder
-from gudi.results.tables import FILE_COLUMNS, Record, file_records, text_file, write_table
+from gudi.results.summaries import Record, Summaries, track_columns, video_columns
+from gudi.results.tables import FILE_COLUMNS, file_records, text_file, write_table
 from gudi.settings import FORMATS
 
-FACES, FILES, ANNOTATED, THUMBNAILS = "faces", "files.csv", "annotated", "thumbnails"
+FACES, VIDEOS, TRACKS = "faces", "videos", "tracks"
+FILES, ANNOTATED, THUMBNAILS = "files.csv", "annotated", "thumbnails"
 CROPS, REPORT, LEDGER = "crops.npy", "report.html", "ledger.sqlite"
 
 # Folders with chunks of annotated videos start with this.
@@ -85,10 +87,25 @@ class ResultFolder:
         """Write the faces table: one row per face."""
         write_table(self.path / f"{FACES}.{format}", records, tuple(columns), format)
 
-    def remove_faces(self, formats: Iterable[str]) -> None:
-        """Remove the faces table in these formats."""
-        for each in set(formats) & set(FORMATS):
-            (self.path / f"{FACES}.{each}").unlink(missing_ok=True)
+    def write_summaries(
+        self, summaries: Summaries, emotions: Sequence[str], format: str, *, tracked: bool
+    ) -> None:
+        """Write the tables of videos and of tracks, or remove those that would be empty."""
+        tables = (
+            (VIDEOS, summaries.videos, video_columns(emotions), bool(summaries.videos.count)),
+            (TRACKS, summaries.tracks, track_columns(emotions), tracked),
+        )
+        for name, records, columns, wanted in tables:
+            path = self.path / f"{name}.{format}"
+            if wanted and summaries.videos.count:
+                write_table(path, records, columns, format)
+            else:
+                path.unlink(missing_ok=True)
+
+    def remove_tables(self, formats: Iterable[str]) -> None:
+        """Remove the tables of faces, videos and tracks in these formats."""
+        for name in _tables(formats):
+            (self.path / name).unlink(missing_ok=True)
 
     def write_files(self, sources: Iterable[SourceRecord]) -> None:
         """Write `files.csv`: one row per input."""
@@ -113,12 +130,12 @@ class ResultFolder:
         `run.json` stays: it marks the folder as gudi's.
 
         Args:
-            formats: formats of the faces table to remove.
+            formats: formats of the tables to remove.
 
         Raises:
             OutputError: something cannot be removed.
         """
-        files = [FILES, CROPS, REPORT, *(f"{FACES}.{each}" for each in FORMATS if each in formats)]
+        files = [FILES, CROPS, REPORT, *_tables(formats)]
         files += [f"{LEDGER}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")]
         try:
             for name in files:
@@ -166,6 +183,13 @@ class ResultFolder:
 def thumbnail_path(record: SourceRecord) -> str:
     """Return the path of a source's thumbnail, relative to the result folder."""
     return f"{THUMBNAILS}/{record.id // THUMBNAILS_PER_FOLDER}/{record.id}.jpg"
+
+
+def _tables(formats: Iterable[str]) -> list[str]:
+    """Return the names of the tables that there may be in these formats."""
+    return [
+        f"{name}.{each}" for each in FORMATS if each in formats for name in (FACES, VIDEOS, TRACKS)
+    ]
 
 
 def _remove_folders(folders: Iterable[Path]) -> None:

@@ -16,6 +16,20 @@ from gudi.timing import StageSeconds
 OK, NO_FACE, FAILED = STATUSES = "ok", "no_face", "failed"
 
 
+class ProcessedFrame(NamedTuple):
+    """A frame of a video in which faces were searched.
+
+    Attributes:
+        number: from 0, in the order in which frames are shown.
+        time: when it is shown, in seconds; None for a page of a TIFF file.
+        signature: see `gudi.media.scenes`.
+    """
+
+    number: int
+    time: float | None
+    signature: bytes
+
+
 @dataclass
 class SourceResult:
     """The faces of one source, or of one segment of a video.
@@ -32,6 +46,7 @@ class SourceResult:
             predicted, unless they are kept.
         probabilities: float32 of shape (faces, classes), 0 to 1; None until predicted.
         frames: number of processed frames; None for a photo.
+        processed: the processed frames of a video, in order.
         end: time of the last processed frame in seconds; None for a photo.
         error: "", or why the source or segment failed.
         digest: BLAKE2b hash of a photo's content; None if it could not be read.
@@ -48,6 +63,7 @@ class SourceResult:
     crops: npt.NDArray[np.uint8] | None = None
     probabilities: npt.NDArray[np.float32] | None = None
     frames: int | None = None
+    processed: list[ProcessedFrame] = field(default_factory=list)
     end: float | None = None
     error: str = ""
     digest: bytes | None = None

@@ -8,14 +8,26 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
 
 from gudi.errors import UsageError
 from gudi.files import atomic_write, write_errors
 from gudi.media.sources import VIDEO
 from gudi.results.records import FaceRow, SourceRecord, top_emotion
+from gudi.results.summaries import (
+    INTEGERS,
+    FrameFaces,
+    Record,
+    Summaries,
+    TrackSummary,
+    VideoSummary,
+    frames_of,
+)
 from gudi.results.tracking import Tracker
 
 # Rows of a parquet file that are held in memory and compressed together.
@@ -28,8 +40,6 @@ FACE_COLUMNS = (
 EMOTION_COLUMN = FACE_COLUMNS.index("emotion")
 
 FILE_COLUMNS = ("source", "kind", "status", "faces", "frames", "width", "height", "error")
-
-Record = tuple[Any, ...]
 
 
 def face_columns(emotions: Sequence[str], *, tracked: bool = False) -> tuple[str, ...]:
@@ -48,6 +58,7 @@ def face_records(
     *,
     tracked: bool = False,
     counts: Counter[str] | None = None,
+    summaries: Summaries | None = None,
 ) -> Iterator[Record]:
     """Yield one record per face: the values of `face_columns`, None for a missing value.
 
@@ -57,20 +68,57 @@ def face_records(
         emotions: names of the classes.
         tracked: add the columns of `gudi.results.tracking`.
         counts: receives the number of faces by top emotion.
+        summaries: receives the rows of the tables of videos and tracks.
     """
+    summaries = Summaries() if summaries is None else summaries
     untracked = (None,) * (len(face_columns(emotions, tracked=True)) - len(face_columns(emotions)))
     for source in sources:
-        tracker = Tracker() if tracked and source.source.kind == VIDEO else None
-        for _, group in groupby(rows(source), key=lambda row: row.frame):
-            frame_rows = list(group)
-            tracks = _tracks(tracker, frame_rows, emotions)
-            for face, row in enumerate(frame_rows):
-                record = _face_record(source, face, row, emotions)
-                if counts is not None:
-                    counts[record[EMOTION_COLUMN]] += 1
-                if tracked:
-                    record += tracks[face] if tracks else untracked
-                yield record
+        if source.source.kind == VIDEO:
+            frames = frames_of(rows(source), summaries.processed(source))
+            faces = _video_faces(source, frames, emotions, summaries, tracked=tracked)
+        else:
+            faces = ((face, row, None if tracked else ()) for face, row in enumerate(rows(source)))
+        for face, row, track in faces:
+            record = _face_record(source, face, row, emotions)
+            if counts is not None:
+                counts[record[EMOTION_COLUMN]] += 1
+            yield record + (untracked if track is None else track)
+
+
+def _video_faces(
+    source: SourceRecord,
+    frames: Iterable[FrameFaces],
+    emotions: Sequence[str],
+    summaries: Summaries,
+    *,
+    tracked: bool,
+) -> Iterator[tuple[int, FaceRow, Record | None]]:
+    """Yield the faces of a video: the number in the frame, the row, and the columns of the track.
+
+    The last is () if faces are not tracked, and None for a face without a track.
+    """
+    tracker = Tracker() if tracked else None
+    video, tracks = VideoSummary(source, emotions), dict[int, TrackSummary]()
+    for frame in frames:
+        video.add(frame)
+        found: list[tuple[int, npt.NDArray[np.float32]]] = []
+        if tracker is not None and frame.time is not None:
+            if frame.starts_scene:
+                tracker.cut()
+            boxes = [row.box for row in frame.rows]
+            found = tracker.update(frame.time, boxes, [row.probabilities for row in frame.rows])
+        for face, row in enumerate(frame.rows):
+            if not found:
+                yield face, row, None if tracked else ()
+                continue
+            number, smoothed = found[face]
+            summary = tracks.setdefault(number, TrackSummary(source, number, emotions))
+            summary.add(frame, row, smoothed)
+            yield face, row, (number, *top_emotion(smoothed, emotions), *smoothed.tolist())
+        if tracker is not None:
+            summaries.add_ended(tracks, tracker.live)
+    summaries.add_ended(tracks, set())
+    summaries.videos.append(video.record)
 
 
 def _face_record(source: SourceRecord, face: int, row: FaceRow, emotions: Sequence[str]) -> Record:
@@ -83,21 +131,6 @@ def _face_record(source: SourceRecord, face: int, row: FaceRow, emotions: Sequen
 def _number(score: float | None) -> float | int | None:
     """Return a score as the table shows it: whole numbers without a point."""
     return int(score) if score is not None and score == int(score) else score
-
-
-def _tracks(
-    tracker: Tracker | None, rows: Sequence[FaceRow], emotions: Sequence[str]
-) -> list[Record]:
-    """Return the track columns of all faces in one frame; nothing without a tracker."""
-    if tracker is None or rows[0].time is None:
-        return []
-    tracks = tracker.update(
-        rows[0].time, [row.box for row in rows], [row.probabilities for row in rows]
-    )
-    return [
-        (number, *top_emotion(smoothed, emotions), *smoothed.tolist())
-        for number, smoothed in tracks
-    ]
 
 
 def file_records(sources: Iterable[SourceRecord]) -> Iterator[Record]:
@@ -142,7 +175,7 @@ def write_table(path: Path, records: Iterable[Record], columns: Sequence[str], f
 def _write_csv(file: IO[str], records: Iterable[Record], columns: Sequence[str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
-    formats = [".3f" if name == "time_s" else ".6f" for name in columns]
+    formats = [".3f" if name.endswith("_s") else ".6f" for name in columns]
     for record in records:
         writer.writerow(
             format(value, spec) if isinstance(value, float) else value
@@ -163,10 +196,11 @@ def _write_parquet(path: Path, records: Iterable[Record], columns: Sequence[str]
     types = {
         **dict.fromkeys(columns, pyarrow.float32()),
         **dict.fromkeys(("source", "kind", "emotion", "smooth_emotion"), pyarrow.string()),
-        **dict.fromkeys(("frame", "track"), pyarrow.int64()),
+        "peak_emotion": pyarrow.string(),
+        **dict.fromkeys(INTEGERS, pyarrow.int64()),
         **dict.fromkeys(("face", "x", "y", "width", "height"), pyarrow.int32()),
-        "time_s": pyarrow.float64(),
-    }
+        **dict.fromkeys((each for each in columns if each.endswith("_s")), pyarrow.float64()),
+    }  # fmt: skip
     schema = pyarrow.schema([(name, types[name]) for name in columns])
     records = iter(records)
     with (

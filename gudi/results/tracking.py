@@ -89,6 +89,11 @@ class Tracker:
         self._count = 0
         self._tracks: list[_Track] = []
 
+    @property
+    def live(self) -> set[int]:
+        """The numbers of the tracks that may go on."""
+        return {track.number for track in self._tracks}
+
     def cut(self) -> None:
         """End all tracks: the next frame belongs to another scene."""
         self._tracks = []

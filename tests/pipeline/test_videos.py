@@ -75,7 +75,7 @@ def test_videos_have_rows_per_frame_and_face(results):
 def test_rows_do_not_depend_on_workers_or_selected_frames(face_videos, results):
     plain = ("--no-annotate", "--no-report")
     alone = run_batch(face_videos, "alone", "--workers", "1", "--track", "--crops", *plain)
-    for name in ("faces.csv", "files.csv", "crops.npy"):
+    for name in ("faces.csv", "videos.csv", "tracks.csv", "files.csv", "crops.npy"):
         assert (alone / name).read_bytes() == (results / name).read_bytes()
     few = run_batch(face_videos, "few", "--every", "5", *plain)
     columns = list(rows(few / "faces.csv")[0])
@@ -106,17 +106,36 @@ def test_tracks_follow_a_face(results):
     assert [row["track"] for row in two] == ["0"] * 20 + ["1"] * 10
     first, second = two[:2]
     assert first["smooth_happy"] == first["happy"]
-    assert (
-        second["smooth_happy"]
-        == pytest.approx(
-            float(first["happy"]) * np.exp(-0.04 / 0.5)
-            + float(second["happy"]) * (1 - np.exp(-0.04 / 0.5)),
-            abs=2e-6,
-        )
-        or float(second["smooth_happy"]) > 0
+    weight = np.exp(-0.04 / 0.5)
+    assert float(second["smooth_happy"]) == pytest.approx(
+        float(first["happy"]) * weight + float(second["happy"]) * (1 - weight), abs=1e-3
     )
     (photo,) = (row for row in faces if row["kind"] == "image")
     assert (photo["track"], photo["smooth_emotion"], photo["smooth_sad"]) == ("", "", "")
+
+
+def test_videos_and_tracks_sum_up_the_faces(results):
+    faces = rows(results / "faces.csv")
+    videos = {row["source"]: row for row in rows(results / "videos.csv")}
+    tracks = rows(results / "tracks.csv")
+    assert {name.rpartition("/")[2] for name in videos} >= {"no end.mp4", "one.mp4", "two é.avi"}
+    for source, found in videos.items():
+        own = [row for row in faces if row["source"] == source]
+        assert int(found["faces"]) == len(own)
+        assert int(found["frames_with_face"]) == len({row["frame"] for row in own})
+        followed = [row for row in tracks if row["source"] == source]
+        assert sum(int(row["faces"]) for row in followed) == len(own)
+        assert [row["track"] for row in followed] == sorted({row["track"] for row in own})
+        if own:
+            shares = [float(found[name]) for name in found if name.startswith("share_")]
+            assert sum(shares) == pytest.approx(1, abs=1e-5)
+    (one,) = (found for name, found in videos.items() if name.endswith("one.mp4"))
+    assert float(one["duration_s"]) == float(one["face_time_s"]) == pytest.approx(6, abs=0.01)
+    (two,) = (found for name, found in videos.items() if name.endswith("two é.avi"))
+    assert float(two["duration_s"]) == pytest.approx(60 / 25, abs=0.01)
+    assert float(two["face_time_s"]) == pytest.approx(30 / 25, abs=0.01)
+    split = [row for row in tracks if row["source"].endswith("two é.avi")]
+    assert sum(float(row["time_s"]) for row in split) == pytest.approx(30 / 25, abs=0.01)
 
 
 def test_annotated_videos_have_boxes_times_and_sound(results):

@@ -70,7 +70,7 @@ def test_cleared_folder_keeps_its_run_record_and_foreign_files(tmp_path):
         (tmp_path / name).touch()
     folder.clear(["csv"])
     assert names_in(tmp_path) == ["faces.parquet", f"{LEDGER}.bak", "run.json"]
-    folder.remove_faces(["parquet", "../run"])
+    folder.remove_tables(["parquet", "../run"])
     folder.clear(FORMATS)
     assert names_in(tmp_path) == [f"{LEDGER}.bak", "run.json"]
 

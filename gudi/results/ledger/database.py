@@ -54,6 +54,15 @@ CREATE TABLE parts (
 ) WITHOUT ROWID;
 """
 
+# Ledgers of earlier versions lack this table.
+FRAMES_SCHEMA = """
+CREATE TABLE IF NOT EXISTS frames (
+    source INTEGER NOT NULL, number INTEGER NOT NULL,  -- of the part
+    processed BLOB NOT NULL,
+    PRIMARY KEY (source, number)
+) WITHOUT ROWID
+"""
+
 RECORD_COLUMNS = (
     "id, name, path, kind, digest, status, faces, frames, duration, width, height, error, picture,"
     " drawn, draw_error"
@@ -83,6 +92,7 @@ class Database:
             self.read("PRAGMA journal_mode=WAL")
             self.read("PRAGMA synchronous=NORMAL")
             self.version = self._create_or_check()
+            self.read(FRAMES_SCHEMA)
             self.run: int = self.value("SELECT max(run) FROM sources") or 0
         self._transaction_start = 0.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,25 @@ import numpy.typing as npt
 
 from gudi.constants import FACE_SIZE
 from gudi.detection import Box
+from gudi.media.scenes import SIZE as SIGNATURE
 from gudi.media.sources import VIDEO, Source
 from gudi.results.ledger.database import Database
 from gudi.results.ledger.source_table import SourceTable
-from gudi.results.records import FAILED, NO_FACE, OK, FaceRow, SourceRecord, SourceResult
+from gudi.results.records import (
+    FAILED,
+    NO_FACE,
+    OK,
+    FaceRow,
+    ProcessedFrame,
+    SourceRecord,
+    SourceResult,
+)
 
 # The number of a photo's only part. A video's parts are numbered by their first frame.
 PHOTO_PART = 0
+
+# How the processed frames of a part are stored.
+FRAME_TYPE = np.dtype([("number", "<i8"), ("time", "<f8"), ("signature", "u1", SIGNATURE)])
 
 # Larger than any frame number.
 NO_LIMIT = 2**62
@@ -69,6 +81,11 @@ class FaceTable:
                 result.height, result.error,
             ),
         )  # fmt: skip
+        if result.processed:
+            self._database.write(
+                "INSERT OR REPLACE INTO frames VALUES (?, ?, ?)",
+                (number, part, _pack_frames(result.processed)),
+            )
         if result.segment is None:
             self._finish(result.source, number, "", result.digest)
 
@@ -88,7 +105,8 @@ class FaceTable:
     def forget(self, source: Source) -> None:
         """Drop the segments of a video, which will be processed in another way."""
         number = self._sources.id_of(source)
-        self._database.write("DELETE FROM parts WHERE source = ?", (number,))
+        for table in ("parts", "frames"):
+            self._database.write(f"DELETE FROM {table} WHERE source = ?", (number,))
 
     def _finish(
         self, source: Source, number: int, problem: str, digest: bytes | None
@@ -131,6 +149,17 @@ class FaceTable:
                 if row.frame is None or first <= row.frame <= last:
                     yield row
 
+    def processed_frames(self, record: SourceRecord) -> Iterator[ProcessedFrame]:
+        """Yield the processed frames of a video in order; none for those of earlier versions."""
+        parts = self._database.read(
+            "SELECT processed FROM frames WHERE source = ? ORDER BY number", (record.id,)
+        )
+        for (packed,) in parts:
+            for row in np.frombuffer(packed, FRAME_TYPE):
+                yield ProcessedFrame(
+                    int(row["number"]), _number(row["time"]), row["signature"].tobytes()
+                )
+
     def all_crops(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield the kept faces of this run's finished sources, in the order of the faces table."""
         for record in self._sources.finished():
@@ -172,6 +201,15 @@ def _unpack(packed: bytes, row_type: np.dtype[Any], kind: str) -> Iterator[FaceR
         score = _number(row["score"]) if "score" in names else None
         crop = row["crop"] if "crop" in names else None
         yield FaceRow(frame, time, box, row["probabilities"], score, crop)
+
+
+def _pack_frames(frames: Sequence[ProcessedFrame]) -> bytes:
+    rows = np.zeros(len(frames), FRAME_TYPE)
+    rows["number"] = [each.number for each in frames]
+    rows["time"] = [np.nan if each.time is None else each.time for each in frames]
+    signatures = b"".join(each.signature for each in frames)
+    rows["signature"] = np.frombuffer(signatures, np.uint8).reshape(-1, SIGNATURE)
+    return rows.tobytes()
 
 
 def _number(value: np.floating[Any]) -> float | None:

@@ -130,4 +130,9 @@ class Ledger:
                 "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (number, part, self.faces.repack(faces, other.faces), *values),
             )
+        frames = other._database.read(
+            "SELECT number, processed FROM frames WHERE source = ?", (record.id,)
+        )
+        for values in frames:
+            self._database.write("INSERT INTO frames VALUES (?, ?, ?)", (number, *values))
         return self.sources.by_id(number)

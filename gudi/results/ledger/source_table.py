@@ -85,7 +85,8 @@ class SourceTable:
 
     def reset(self, number: int) -> None:
         """Forget the results of a source."""
-        self._database.write("DELETE FROM parts WHERE source = ?", (number,))
+        for table in ("parts", "frames"):
+            self._database.write(f"DELETE FROM {table} WHERE source = ?", (number,))
         self._database.write(
             "UPDATE sources SET status = NULL, digest = NULL, error = '', drawn = 0,"
             " draw_error = '' WHERE id = ?",

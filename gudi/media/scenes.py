@@ -1,0 +1,40 @@
+"""Notice where a video cuts to another scene."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+# A frame is described by how many of this many pixels of it, which lie on a grid, have which grey
+# level, in each of its quarters.
+WIDTH, HEIGHT = 128, 96
+LEVELS = 8
+
+# Bytes of a signature.
+SIZE = 4 * LEVELS
+
+# The part of the pixels that change their level at a cut. Movement changes up to 5% of them from
+# one frame to the next, and 15% in a fifth of a second; cuts change 18% and more.
+CUT = 0.16
+
+
+def signature(image: npt.NDArray[np.uint8]) -> bytes:
+    """Return a description of a frame, `SIZE` bytes.
+
+    Args:
+        image: uint8 of shape (h, w, 3), BGR, or (h, w), grey.
+    """
+    small = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    if small.ndim == 3:
+        small = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    levels = np.asarray(small) // (256 // LEVELS)
+    quarters = levels.reshape(2, HEIGHT // 2, 2, WIDTH // 2).transpose(0, 2, 1, 3).reshape(4, -1)
+    counts = np.stack([np.bincount(each, minlength=LEVELS) for each in quarters])
+    return bytes(np.rint(counts * (255 / quarters.shape[1])).astype(np.uint8))
+
+
+def is_cut(before: bytes, after: bytes) -> bool:
+    """Tell whether a scene ends between two frames with these signatures."""
+    one, other = (np.frombuffer(each, np.uint8).astype(int) for each in (before, after))
+    return bool(np.abs(one - other).sum() / (2 * 4 * 255) > CUT)
