@@ -9,7 +9,15 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gudi.errors import InputError, one_line
-from gudi.media.sources import OUTPUT, PHOTO_SUFFIXES, VIDEO, VIDEO_SUFFIXES, Source, find
+from gudi.media.sources import (
+    OUTPUT,
+    PHOTO_SUFFIXES,
+    VIDEO,
+    VIDEO_SUFFIXES,
+    Source,
+    find,
+    printable_path,
+)
 
 VIDEO_PROBLEM = "it is a video, or has several frames or pages; gudi batch processes it"
 
@@ -17,6 +25,7 @@ VIDEO_PROBLEM = "it is a video, or has several frames or pages; gudi batch proce
 ANNOTATED = ".emotions"
 
 MAX_SUFFIXES = 5  # that a note about skipped files names
+MAX_RECORDED = 100  # that the run record has
 
 
 def list_sources(
@@ -105,13 +114,31 @@ def describe_skipped(files: Counter[str]) -> str:
     return "; ".join(notes)
 
 
-def _describe_suffixes(files: Counter[str]) -> str:
+def list_skipped(files: Counter[str]) -> str:
+    """Return the skipped files by suffix, the most frequent ones first, on one line."""
     most = files.most_common(MAX_SUFFIXES)
-    kinds = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most]
+    kinds = [f"{count:,} {_suffix(suffix)}" for suffix, count in most]
     if more := files.total() - sum(count for _, count in most):
         kinds.append(f"{more:,} others")
+    return ", ".join(kinds)
+
+
+def record_skipped(files: Counter[str]) -> dict[str, int]:
+    """Return the skipped files by suffix as the run record has them."""
+    most = files.most_common(MAX_RECORDED)
+    recorded = {_suffix(suffix): count for suffix, count in most}
+    if more := files.total() - sum(recorded.values()):
+        recorded["others"] = more
+    return recorded
+
+
+def _suffix(suffix: str) -> str:
+    return printable_path(suffix) or "without a suffix"
+
+
+def _describe_suffixes(files: Counter[str]) -> str:
     number = "1 file" if files.total() == 1 else f"{files.total():,} files"
     return (
-        f"{number} in folders, not named like a photo or video ({', '.join(kinds)}); "
+        f"{number} in folders, not named like a photo or video ({list_skipped(files)}); "
         "to process such a file, name it, or give a pattern such as 'photos/*'"
     )
