@@ -6,6 +6,8 @@ import functools
 import os
 import re
 
+from gudi.settings import FORMULA_STARTS
+
 _UNPRINTABLE = re.compile("[\\\\\0-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 
 
@@ -18,6 +20,16 @@ def printable_path(path: str) -> str:
     # Bytes that are not text in this locale arrive as surrogates. Most of them are UTF-8 anyway.
     text = os.fsencode(path).decode("utf-8", "surrogateescape")
     return _UNPRINTABLE.sub(_escape, text)
+
+
+def table_name(path: str) -> str:
+    """Return the path of a file as tables name it: printable, and no formula."""
+    return as_cell(printable_path(path))
+
+
+def as_cell(name: str) -> str:
+    """Return a path, with `./` before it if spreadsheets would take it for a formula."""
+    return f"./{name}" if name.startswith(FORMULA_STARTS) else name
 
 
 def _escape(match: re.Match[str]) -> str:

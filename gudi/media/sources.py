@@ -15,7 +15,7 @@ from gudi.errors import InputError, one_line
 from gudi.media.content import IMAGE, JPEG_SUFFIXES, VIDEO, identify_file
 from gudi.media.files import describe_irregular
 from gudi.media.inputs import expand
-from gudi.media.names import SeenPaths, canonical_path, printable_path
+from gudi.media.names import SeenPaths, as_cell, canonical_path, printable_path, table_name
 from gudi.media.picture_formats import may_be_animation
 
 __all__ = [
@@ -26,10 +26,12 @@ __all__ = [
     "VIDEO",
     "VIDEO_SUFFIXES",
     "Source",
+    "as_cell",
     "canonical_path",
     "content_digest",
     "find",
     "printable_path",
+    "table_name",
 ]
 
 # In folders, photos and videos are selected by suffix. A file that is named directly is processed
@@ -67,7 +69,7 @@ class Source:
 
     Attributes:
         name: the path as it follows from the INPUT that the user gave, with forward slashes, as
-            `printable_path` writes it.
+            `table_name` writes it.
         path: the path to open.
         kind: `image`, `video`, or `folder` for a folder that cannot be read.
         problem: "" or why the file cannot be processed, if that is known before it is opened.
@@ -208,7 +210,7 @@ class _Search:
 
 
 def _source(path: str, kind: str, problem: str = "") -> Source:
-    return Source(printable_path(Path(path).as_posix()), path, kind, problem)
+    return Source(table_name(Path(path).as_posix()), path, kind, problem)
 
 
 def _file_source(path: str, kind: str) -> Source:

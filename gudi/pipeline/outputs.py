@@ -32,12 +32,13 @@ def write_tables(
     earlier = ledger.formats
     # Noted before it is written, so that --restart also removes the table of a killed run.
     ledger.formats = [*earlier, output.format]
-    folder.write_faces(records, face_columns(emotions, tracked=output.tracked), output.format)
+    columns = face_columns(emotions, tracked=output.tracked)
+    folder.write_faces(records, columns, output.format, bom=output.csv_bom)
     folder.remove_faces(set(earlier) - {output.format})
     ledger.formats = [output.format]
     if ledger.faces.crops:
         folder.write_crops(ledger.faces.all_crops())
-    folder.write_files(ledger.sources.finished())
+    folder.write_files(ledger.sources.finished(), bom=output.csv_bom)
     return counts
 
 

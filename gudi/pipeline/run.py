@@ -437,7 +437,8 @@ class _Batch:
         finally:
             try:
                 if complete:
-                    self.folder.write_files(self.ledger.sources.finished())  # with draw errors
+                    finished = self.ledger.sources.finished()  # with draw errors
+                    self.folder.write_files(finished, bom=self.output.csv_bom)
                 else:
                     self._write_tables()
             except OutputError as error:

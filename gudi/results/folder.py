@@ -81,18 +81,20 @@ class ResultFolder:
         """Return the folder for the chunks of a video; it changes with the video's content."""
         return self.path / f"{CHUNKS_PREFIX}{record.id}-{record.digest}"
 
-    def write_faces(self, records: Iterable[Record], columns: Collection[str], format: str) -> None:
+    def write_faces(
+        self, records: Iterable[Record], columns: Collection[str], format: str, *, bom: bool = False
+    ) -> None:
         """Write the faces table: one row per face."""
-        write_table(self.path / f"{FACES}.{format}", records, tuple(columns), format)
+        write_table(self.path / f"{FACES}.{format}", records, tuple(columns), format, bom=bom)
 
     def remove_faces(self, formats: Iterable[str]) -> None:
         """Remove the faces table in these formats."""
         for each in set(formats) & set(FORMATS):
             (self.path / f"{FACES}.{each}").unlink(missing_ok=True)
 
-    def write_files(self, sources: Iterable[SourceRecord]) -> None:
+    def write_files(self, sources: Iterable[SourceRecord], *, bom: bool = False) -> None:
         """Write `files.csv`: one row per input."""
-        write_table(self.path / FILES, file_records(sources), FILE_COLUMNS, "csv")
+        write_table(self.path / FILES, file_records(sources), FILE_COLUMNS, "csv", bom=bom)
 
     def write_crops(self, crops: Iterable[npt.NDArray[np.uint8]]) -> None:
         """Write `crops.npy`: uint8 of shape (faces, 48, 48), in the order of the faces table."""
