@@ -83,8 +83,8 @@ def batch(
     raises KeyboardInterrupt.
 
     Args:
-        inputs: one or several photos, videos, folders, patterns such as `a/**/*.jpg`, or `@LIST`
-            for a file with one path per line.
+        inputs: one or several photos, videos, folders, archives, patterns such as `a/**/*.jpg`, or
+            `@LIST` for a file with one path per line.
         out: the result folder.
         checkpoint: prefix, folder or any file of a checkpoint; None for the default one.
         emotions: names of the network's outputs, in their order.

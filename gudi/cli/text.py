@@ -66,7 +66,7 @@ def describe_run(report: RunReport, out: Path) -> str:
     if report.skipped:
         from gudi.pipeline.listing import list_skipped
 
-        lines.append(f"  skipped in folders: {list_skipped(report.skipped)}")
+        lines.append(f"  skipped: {list_skipped(report.skipped)}")
     lines.append(f"results: {out}")
     if report.interrupted:
         left = report.not_reached

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gudi.errors import InputError, one_line
+from gudi.media.archives import file_path
 from gudi.media.sources import (
     OUTPUT,
     PHOTO_SUFFIXES,
@@ -58,8 +59,8 @@ def list_sources(
     suffixes = " ".join(sorted(PHOTO_SUFFIXES | VIDEO_SUFFIXES))
     where = one_line(" ".join(inputs)) or "an empty list"
     raise InputError(
-        f"no photos or videos in {where}: searched all folders that are not hidden for files "
-        f"that end in {suffixes}"
+        f"no photos or videos in {where}: searched archives, and all folders that are not hidden, "
+        f"for files that end in {suffixes}"
     )
 
 
@@ -94,7 +95,7 @@ def list_photos(inputs: Sequence[str]) -> list[Source]:
 
 def check_outside(source: Source, out: Path) -> None:
     """Raise `InputError` if `source` lies in `out`, where files are replaced and removed."""
-    if os.path.realpath(source.path).startswith(os.path.join(os.path.realpath(out), "")):
+    if os.path.realpath(file_path(source.path)).startswith(os.path.join(os.path.realpath(out), "")):
         raise InputError(
             f"{one_line(source.name)} lies in the folder for the results, --out {out}; choose "
             "another folder"
@@ -139,6 +140,7 @@ def _suffix(suffix: str) -> str:
 def _describe_suffixes(files: Counter[str]) -> str:
     number = "1 file" if files.total() == 1 else f"{files.total():,} files"
     return (
-        f"{number} in folders, not named like a photo or video ({list_skipped(files)}); "
+        f"{number} in folders or archives, not named like a photo or video "
+        f"({list_skipped(files)}); "
         "to process such a file, name it, or give a pattern such as 'photos/*'"
     )

@@ -22,6 +22,7 @@ from gudi.detection.haar import implementation
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, folder_lock
+from gudi.media.archives import absolute_path
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
 from gudi.pipeline.answers import AnswerRange
@@ -287,7 +288,7 @@ class _Listing:
             if not in_shard(source, self._shard):
                 continue
             if self._settings.backend == "dask":
-                source = replace(source, path=os.path.abspath(source.path))
+                source = replace(source, path=absolute_path(source.path))
             ledger.register(source)
             self.unusable += bool(source.problem)
         if self.skipped:

@@ -43,7 +43,7 @@ def test_inputs_without_photos_are_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").touch()
     with pytest.raises(
-        InputError, match=r"no photos or videos in .*: searched all folders .*\.avi"
+        InputError, match=r"no photos or videos in .*: searched archives, and all folders .*\.avi"
     ):
         list(list_sources([str(tmp_path)]))
     with pytest.raises(InputError, match="no inputs"):
@@ -96,7 +96,7 @@ def test_skipped_files_are_counted_in_the_run_record_and_in_the_summary(photos, 
             ".txt": 2, "without a suffix": 1, ".pdf": 1, "gudi's own": 1, r".\xff\x0a": 1,
         }  # fmt: skip
         lines = done.stderr.splitlines()
-        summary = next(line for line in lines if line.startswith("  skipped in folders: "))
+        summary = next(line for line in lines if line.startswith("  skipped: "))
         assert "2 .txt" in summary
         assert "1 gudi's own" in summary
     call_gudi("batch", photos / "one.jpg", "--out", tmp_path / "out2", *tables_only)
