@@ -1,7 +1,7 @@
 """Read files in ZIP and tar archives without unpacking these to disk.
 
 A file in an archive, a member, has a path like a file in a folder: that of the archive, a NUL
-character, which no real path contains, and the name of the member.
+character, which no real path contains, and the name of the member. It may be an archive itself.
 
 Archives come from strangers. Nothing is written, what one member may take of the memory is limited,
 and so is what a compressed archive may unpack to.
@@ -24,7 +24,7 @@ import threading
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import IO
 
@@ -56,11 +56,10 @@ ZIP_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name a
 
 TAR_BLOCK = 512
 
-# What the packages raise for a damaged archive, besides `OSError` without a number.
-DAMAGE = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error, ValueError,
-    RuntimeError, OverflowError, MemoryError,
-)  # fmt: skip
+# What the packages raise for a damaged archive, besides `OSError` without a number; and what else
+# they raise when they believe what it says.
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error)
+MISLED = (ValueError, RuntimeError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def find_member(path: str | os.PathLike[str]) -> Member:
     Raises:
         OSError: it cannot be found.
     """
-    archive, _, name = os.fspath(path).partition(SEPARATOR)
+    archive, _, name = os.fspath(path).rpartition(SEPARATOR)
     return _open_archive(archive).find(name)
 
 
@@ -143,15 +142,25 @@ def open_member(path: str | os.PathLike[str]) -> IO[bytes]:
     Raises:
         OSError: it cannot be read, or is too large for that.
     """
-    archive, _, name = os.fspath(path).partition(SEPARATOR)
+    archive, _, name = os.fspath(path).rpartition(SEPARATOR)
     return _open_archive(archive).open(name)
+
+
+def open_stream(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open the member at `path` to read it once from its start, whatever its size.
+
+    Raises:
+        OSError: it cannot be read. While it is read, whatever Python's packages for archives raise.
+    """
+    archive, _, name = os.fspath(path).rpartition(SEPARATOR)
+    return _open_archive(archive).stream(name)
 
 
 class _Archive(ABC):
     """An open archive, whose members several threads may read."""
 
-    def __init__(self, path: str) -> None:
-        self._path, self._lock = path, threading.RLock()
+    def __init__(self, open_file: Callable[[], IO[bytes]]) -> None:
+        self._open_file, self._lock = open_file, threading.RLock()
         self._index: dict[str, Member] = {}
         self._unpacked = "", b""  # the compressed member that was read last
 
@@ -171,15 +180,16 @@ class _Archive(ABC):
     def _start(self, member: Member) -> int | None:
         """Return where the content of a member starts in the file; None if it is compressed."""
 
+    @abstractmethod
+    def _stream(self, member: Member) -> IO[bytes]:
+        """Return a file that unpacks a compressed member while it is read."""
+
     def open(self, name: str) -> IO[bytes]:
         """Open a member."""
         with self._lock, _damage():
-            member = self.find(name)
-            if member.problem:
-                raise _error(member.problem)
-            start = self._start(member)
-            if start is not None:
-                return io.BufferedReader(_Window(self._path, name, start, member.size))
+            member, file = self._open_stored(name)
+            if file is not None:
+                return file
             if member.size > MAX_IN_MEMORY:
                 raise _error(
                     f"it is compressed, and too large ({member.size:,} bytes) to be read in the "
@@ -188,6 +198,22 @@ class _Archive(ABC):
             if self._unpacked[0] != name:
                 self._unpacked = name, self._unpack(member)
             return _Content(self._unpacked[1], name)
+
+    def stream(self, name: str) -> IO[bytes]:
+        """Open a member to read it once."""
+        with self._lock, _damage():
+            member, file = self._open_stored(name)
+            return file or self._stream(member)
+
+    def _open_stored(self, name: str) -> tuple[Member, IO[bytes] | None]:
+        """Return a member, and a file that reads it if it is not compressed."""
+        member = self.find(name)
+        if member.problem:
+            raise _error(member.problem)
+        start = self._start(member)
+        if start is None:
+            return member, None
+        return member, io.BufferedReader(_Window(self._open_file(), name, start, member.size))
 
     def _add(self, member: Member) -> Member:
         """Enter a member into the index, under a name that no other one has."""
@@ -203,9 +229,9 @@ class _Archive(ABC):
 
 
 class _ZipArchive(_Archive):
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self._file = open(path, "rb")  # noqa: SIM115 - as long as the archive is open
+    def __init__(self, open_file: Callable[[], IO[bytes]]) -> None:
+        super().__init__(open_file)
+        self._file = open_file()
         _check_contents(self._file)
         self._zip = zipfile.ZipFile(self._file)
         self._infos: dict[str, zipfile.ZipInfo] = {}
@@ -237,6 +263,9 @@ class _ZipArchive(_Archive):
         with self._zip.open(self._infos[member.name]) as file:
             return file.read(MAX_IN_MEMORY + 1)
 
+    def _stream(self, member: Member) -> IO[bytes]:
+        return self._zip.open(self._infos[member.name])
+
 
 class _TarArchive(_Archive):
     """A tar archive, compressed or not.
@@ -245,10 +274,14 @@ class _TarArchive(_Archive):
     where the last one ended. So reading them in their order unpacks the archive once.
     """
 
-    def __init__(self, path: str, compressed: bool, file: IO[bytes]) -> None:
-        super().__init__(path)
+    def __init__(
+        self, open_file: Callable[[], IO[bytes]], compressed: bool, file: IO[bytes]
+    ) -> None:
+        super().__init__(open_file)
         self._compressed = compressed
-        self._file = _Limited(file, os.stat(path).st_size * MAX_RATIO + RATIO_ALLOWANCE)
+        with open_file() as packed:
+            size = packed.seek(0, os.SEEK_END)
+        self._file = _Limited(file, size * MAX_RATIO + RATIO_ALLOWANCE)
         self._tar = tarfile.TarFile(
             fileobj=self._file,  # type: ignore[arg-type]
             encoding="utf-8",
@@ -309,6 +342,12 @@ class _TarArchive(_Archive):
             raise EOFError("the archive ends in this file")
         return content
 
+    def _stream(self, member: Member) -> IO[bytes]:
+        file = _unpacked(self._open_file())
+        if file is None or member.position is None:
+            raise EOFError("the archive has changed")
+        return io.BufferedReader(_Window(file, member.name, member.position, member.size))
+
 
 class _Limited:
     """A file of which only so much may be read, at one time and in all."""
@@ -345,9 +384,9 @@ class _Limited:
 class _Window(io.RawIOBase):
     """A part of a file, as a file of its own."""
 
-    def __init__(self, path: str, name: str, start: int, size: int) -> None:
+    def __init__(self, file: IO[bytes], name: str, start: int, size: int) -> None:
         super().__init__()
-        self._file = open(path, "rb")  # noqa: SIM115 - closed with this object
+        self._file = file
         self._start, self._size, self._position, self.name = start, size, 0, name
 
     def readable(self) -> bool:
@@ -384,6 +423,9 @@ class _Content(io.BytesIO):
 
 def _open_archive(path: str) -> _Archive:
     """Return the archive at `path`, which stays open for the next call."""
+    if is_member(path):
+        member = find_member(path)
+        return _opened(path, member.size, member.stamp)
     status = os.stat(path)
     return _opened(path, status.st_size, status.st_mtime_ns)
 
@@ -391,24 +433,34 @@ def _open_archive(path: str) -> _Archive:
 @functools.lru_cache(OPEN_ARCHIVES)
 def _opened(path: str, size: int, mtime: int) -> _Archive:
     """Open an archive; `size` and `mtime` change with its content."""
-    with open(path, "rb") as file:
-        start = file.read(TAR_BLOCK)
+    open_file = functools.partial(_open_file, path)
     with _damage():
+        file = open_file()
+        start = _read_start(file)
         if start.startswith(b"PK"):
-            return _ZipArchive(path)
-        file = open(path, "rb")  # noqa: SIM115 - as long as the archive is open
+            return _ZipArchive(open_file)
         if _is_tar(start):
-            return _TarArchive(path, False, file)
-        unpacked = _unpacked(file, start)
-        if unpacked is not None and _is_tar(unpacked.read(TAR_BLOCK)):
-            unpacked.seek(0)
-            return _TarArchive(path, True, unpacked)
+            return _TarArchive(open_file, False, file)
+        unpacked = _unpacked(file)
+        if unpacked is not None and _is_tar(_read_start(unpacked)):
+            return _TarArchive(open_file, True, unpacked)
         file.close()
     raise _error("it is no archive", NO_ARCHIVE)
 
 
-def _unpacked(file: IO[bytes], start: bytes) -> IO[bytes] | None:
+def _open_file(path: str) -> IO[bytes]:
+    return open_member(path) if is_member(path) else open(path, "rb")
+
+
+def _read_start(file: IO[bytes]) -> bytes:
+    start = file.read(TAR_BLOCK)
+    file.seek(0)
+    return start
+
+
+def _unpacked(file: IO[bytes]) -> IO[bytes] | None:
     """Return a file that reads what a compressed file unpacks to; None if it is not compressed."""
+    start = _read_start(file)
     if start.startswith(b"\x1f\x8b"):
         return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
     return bz2.BZ2File(file) if start.startswith(b"BZh") else None
@@ -472,7 +524,7 @@ def _damage() -> Iterator[None]:
     """Turn what is raised for a damaged archive into an `OSError` that says so."""
     try:
         yield
-    except (*DAMAGE, OSError) as error:
+    except (*DAMAGE, *MISLED, OSError) as error:
         if isinstance(error, OSError) and error.strerror:
             raise
         raise _error(f"the archive is damaged: {one_line(error)}") from error
