@@ -64,6 +64,7 @@ def batch(
     format: str = "csv",
     track: bool = False,
     crops: bool = False,
+    csv_bom: bool = False,
     restart: bool = False,
     retry_failed: bool = False,
     shard: tuple[int, int] | None = None,
@@ -83,8 +84,8 @@ def batch(
     raises KeyboardInterrupt.
 
     Args:
-        inputs: one or several photos, videos, folders, patterns such as `a/**/*.jpg`, or `@LIST`
-            for a file with one path per line.
+        inputs: one or several photos, videos, folders, archives, patterns such as `a/**/*.jpg`, or
+            `@LIST` for a file with one path per line.
         out: the result folder.
         checkpoint: prefix, folder or any file of a checkpoint; None for the default one.
         emotions: names of the network's outputs, in their order.
@@ -101,6 +102,7 @@ def batch(
         format: of the faces table: `csv`, `jsonl` or `parquet`.
         track: follow faces through videos, with columns for track and smoothed probabilities.
         crops: also write the faces as pictures of 48×48 pixels, `crops.npy`.
+        csv_bom: start csv files with a byte order mark, for Excel.
         restart: replace the results in `out`.
         retry_failed: process inputs again that failed in an earlier run.
         shard: number, from 1, and count: process only this part of the inputs.
@@ -149,7 +151,7 @@ def batch(
         _paths(inputs),
         Path(out),
         settings,
-        OutputSettings(annotate, report, track, format),
+        OutputSettings(annotate, report, track, format, csv_bom),
         restart=restart,
         retry_failed=retry_failed,
         shard=shard,
@@ -313,7 +315,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         yield from csv.DictReader(file)
 
 

@@ -34,6 +34,9 @@ RESERVED = frozenset((
 ))  # fmt: skip
 SMOOTHED = "smooth_"
 
+# Spreadsheets take a cell that starts with one of these for a formula.
+FORMULA_STARTS = tuple("=+-@＝＋－＠")
+
 
 def check_emotions(names: Sequence[str]) -> None:
     """Raise `UsageError` unless `names` can name the outputs of a network, and columns."""
@@ -41,6 +44,8 @@ def check_emotions(names: Sequence[str]) -> None:
     distinct = given and len(names) >= 2 and len(set(names)) == len(names)
     _check(distinct, "emotions must be two or more different names", names)
     for name in names:
+        if name.startswith(FORMULA_STARTS):
+            raise UsageError(f"an emotion cannot be called {name!r}: spreadsheets calculate it")
         if name in RESERVED or name.startswith(SMOOTHED):
             raise UsageError(f"an emotion cannot be called {name!r}: tables have such a column")
 
@@ -210,6 +215,7 @@ class OutputSettings:
         report: `report.html` and its thumbnails.
         tracked: columns with the tracks of faces in videos.
         format: of the faces table, one of `FORMATS`.
+        csv_bom: start csv files with a byte order mark, by which Excel recognises UTF-8.
 
     Raises:
         UsageError: the format is unknown.
@@ -219,9 +225,10 @@ class OutputSettings:
     report: bool = True
     tracked: bool = False
     format: str = "csv"
+    csv_bom: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("annotated", "report", "tracked"):
+        for name in ("annotated", "report", "tracked", "csv_bom"):
             value = getattr(self, name)
             _check(isinstance(value, bool), f"{name} must be True or False", value)
         _check(self.format in FORMATS, f"format must be one of {', '.join(FORMATS)}", self.format)

@@ -49,6 +49,19 @@ def test_examples_of_the_python_page_run_one_after_the_other(examples, capsys):
     assert "Box(x=" in printed
 
 
+def test_pandas_example_of_the_results_page_runs(finished_run, monkeypatch):
+    pytest.importorskip("pandas", reason="no pandas")
+    monkeypatch.chdir(finished_run.out.parent)
+    (block,) = (each for each in python_blocks("docs/results.md") if "import pandas" in each)
+    names: dict[str, object] = {}
+    exec(compile(block.replace(".plot()", ""), "docs/results.md", "exec"), names)
+    columns = list(names["everything"].columns)
+    assert len(set(columns)) == len(columns)
+    assert {"width", "picture_width", "kind", "status"} <= set(columns)
+    assert not [name for name in columns if name.endswith(("_x", "_y"))]
+    assert names["everything"]["source"].nunique() == 4
+
+
 def test_readme_example_for_python_runs(examples, capsys):
     for block in python_blocks("README.md"):
         exec(compile(block, "README.md", "exec"), {})

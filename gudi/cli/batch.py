@@ -161,9 +161,9 @@ def batch(
 ) -> None:
     """Recognise expressions in folders of photos and videos.
 
-    INPUT is a photo, a video, a folder (its subfolders are searched, too), a pattern such as
-    'a/**/*.jpg', @LIST for a file with one path per line, or - to read that list from standard
-    input.
+    INPUT is a photo, a video, a folder (its subfolders are searched, too), a ZIP or tar archive, a
+    pattern such as 'a/**/*.jpg', @LIST for a file with one path per line, or - to read that list
+    from standard input.
 
     To resume an interrupted run, repeat the command. Repeat it later to process inputs that are
     new or have changed.

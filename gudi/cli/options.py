@@ -352,6 +352,12 @@ def table_options(*, default: str = "") -> Decorator[Any]:
             help="Follow each face of a video from frame to frame. This adds columns for the "
             "number of its track and for probabilities smoothed along the track.",
         ),
+        option(
+            "--csv-bom/--no-csv-bom",
+            default=None if default else False,
+            show_default=default or True,
+            help="Start csv files with a byte order mark, so that Excel shows all letters.",
+        ),
     )
 
 
@@ -402,4 +408,5 @@ def output_settings(options: Mapping[str, Any]) -> OutputSettings:
         report=options["report"],
         tracked=options["tracked"],
         format=options["format"],
+        csv_bom=options["csv_bom"],
     )

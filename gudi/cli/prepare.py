@@ -81,8 +81,9 @@ def prepare() -> None:
 def fer(csv: Path, out: Path, **options: Any) -> None:
     """Prepare FER2013.
 
-    CSV is fer2013.csv. As in the original, each picture is placed on a grey square, and the largest
-    face that is detected there is resized to 48×48 pixels.
+    CSV is fer2013.csv, or the ZIP or tar.gz archive that it came in. As in the original, each
+    picture is placed on a grey square, and the largest face that is detected there is resized to
+    48×48 pixels.
 
     The folder of --out receives sf=1.1_data_images.npy and sf=1.1_data_labels.npy. sf=1.1_data.json
     tells how many rows have a face, and why others were skipped.

@@ -63,6 +63,10 @@ def describe_run(report: RunReport, out: Path) -> str:
             f"  {count(statuses['failed'], 'input')} failed: see files.csv; to retry, repeat the "
             "command with --retry-failed"
         )
+    if report.skipped:
+        from gudi.pipeline.listing import list_skipped
+
+        lines.append(f"  skipped: {list_skipped(report.skipped)}")
     lines.append(f"results: {out}")
     if report.interrupted:
         left = report.not_reached

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from gudi.errors import VideoError, one_line
+from gudi.media.files import open_media
 from gudi.media.picture_formats import MAX_DECODED_PIXELS, TOO_MANY_PIXELS, may_be_animation
 from gudi.media.pillow import as_bgr, quiet
 
@@ -66,9 +67,10 @@ def read_animation(
 
 def _frames(path: str | os.PathLike[str]) -> Iterator[tuple[int, Image.Image]]:
     """Yield the number of each frame, and the picture of Pillow that has moved to it."""
-    with _decoding_errors(), quiet():
-        image = Image.open(path, formats=FORMATS)
-    with image:
+    with contextlib.ExitStack() as stack:
+        with _decoding_errors(), quiet():
+            file, _ = stack.enter_context(open_media(path))
+            image = stack.enter_context(Image.open(file, formats=FORMATS))
         if image.width * image.height > MAX_DECODED_PIXELS:
             raise VideoError(TOO_MANY_PIXELS)
         for number in range(MAX_FRAMES):
@@ -91,8 +93,8 @@ def _is_copy(image: Any) -> bool:
 
 def _read_page(path: str | os.PathLike[str], number: int) -> npt.NDArray[np.uint8]:
     """Return a page of a TIFF file as OpenCV decodes it, which reads the first page, too."""
-    with _decoding_errors():
-        data = np.fromfile(path, np.uint8)
+    with _decoding_errors(), open_media(path) as (file, _):
+        data = np.frombuffer(file.read(), np.uint8)
         _, images = cv2.imdecodemulti(data, cv2.IMREAD_COLOR, range=(number, number + 1))
     if not images:
         raise VideoError(f"OpenCV cannot decode page {number + 1}")

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from gudi.media.files import OPEN_FLAGS
+from gudi.media.files import open_media
 
 IMAGE, VIDEO, ARCHIVE = "image", "video", "archive"
 
@@ -177,7 +177,7 @@ def identify(start: bytes) -> Content | None:
 def identify_file(path: str | os.PathLike[str]) -> Content | None:
     """Return what the file at `path` is; None if that is unknown or it cannot be read."""
     try:
-        with open(os.open(path, OPEN_FLAGS), "rb") as file:
+        with open_media(path) as (file, _):
             return identify(file.read(START))
     except OSError:
         return None

@@ -6,6 +6,9 @@ import functools
 import os
 import re
 
+from gudi.media.archives import SEPARATOR
+from gudi.settings import FORMULA_STARTS
+
 _UNPRINTABLE = re.compile("[\\\\\0-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 
 
@@ -20,6 +23,16 @@ def printable_path(path: str) -> str:
     return _UNPRINTABLE.sub(_escape, text)
 
 
+def table_name(path: str) -> str:
+    """Return the path of a file as tables name it: printable, and no formula."""
+    return as_cell(printable_path(path))
+
+
+def as_cell(name: str) -> str:
+    """Return a path, with `./` before it if spreadsheets would take it for a formula."""
+    return f"./{name}" if name.startswith(FORMULA_STARTS) else name
+
+
 def _escape(match: re.Match[str]) -> str:
     return "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape"))
 
@@ -30,10 +43,11 @@ def canonical_path(path: str | os.PathLike[str]) -> bytes:
     Links are resolved in its folders, but not in its last part: a link to a file has a name of its
     own.
     """
+    path, separator, member = os.fspath(path).partition(SEPARATOR)
     folder, name = os.path.split(path)
     if not os.path.isabs(folder):
         folder = os.path.join(os.getcwd(), folder)
-    return os.fsencode(os.path.join(_real_path(folder), name))
+    return os.fsencode(f"{os.path.join(_real_path(folder), name)}{separator}{member}")
 
 
 @functools.lru_cache(1000)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 
 import numpy as np
 import numpy.typing as npt
 
 from gudi.errors import PhotoError, one_line
 from gudi.media.content import IMAGE, START, describe_wrong, identify, identify_file
-from gudi.media.files import OPEN_FLAGS, describe_irregular
+from gudi.media.files import IrregularFile, open_media
 from gudi.media.picture_formats import (
     MAX_DECODED_PIXELS,
     TOO_MANY_PIXELS,
@@ -117,18 +116,15 @@ def _decode_without_end(data: bytes, flags: int) -> npt.NDArray[np.uint8] | None
 def _read(path: str | os.PathLike[str]) -> bytes:
     """Return the bytes of a regular file."""
     try:
-        descriptor = os.open(path, OPEN_FLAGS)
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise PhotoError(describe_irregular(status.st_mode))
-            if status.st_size > MAX_FILE_SIZE:
+        with open_media(path) as (file, size):
+            if size > MAX_FILE_SIZE:
                 wrong = describe_wrong(identify_file(path), IMAGE)
-                size = f"it is too large for a photo ({status.st_size:,} bytes)"
-                raise PhotoError(wrong or size)
+                raise PhotoError(wrong or f"it is too large for a photo ({size:,} bytes)")
             data = file.read()
     except FileNotFoundError:
         raise PhotoError("no such file") from None
+    except IrregularFile as error:
+        raise PhotoError(str(error.strerror)) from None
     except OSError as error:
         raise PhotoError(f"it cannot be read: {error.strerror}") from error
     if not data:

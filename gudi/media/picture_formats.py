@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from gudi.media.files import open_media
+
 # A few kB of PNG can ask for any amount of memory. Pictures with more pixels than this (3 bytes
 # each) are refused before they are decoded.
 MAX_DECODED_PIXELS = 512_000_000
@@ -58,9 +60,7 @@ def may_be_animation(path: str | os.PathLike[str]) -> bool:
     A file that cannot be read is none: whoever decodes it will say what is wrong.
     """
     with contextlib.suppress(OSError):
-        if not os.path.isfile(path):
-            return False
-        with open(path, "rb") as file:
+        with open_media(path) as (file, _):
             start = file.read(START)
         if start.startswith((b"GIF8", *TIFF)):
             return True

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gudi.errors import InputError, one_line
-from gudi.media.content import IMAGE, JPEG_SUFFIXES, VIDEO, identify_file
-from gudi.media.files import describe_irregular
+from gudi.media.archives import file_path, is_archive, list_members, member_path, shown_path
+from gudi.media.content import ARCHIVE, IMAGE, JPEG_SUFFIXES, VIDEO, identify_file
+from gudi.media.files import describe_irregular, open_media
 from gudi.media.inputs import expand
-from gudi.media.names import SeenPaths, canonical_path, printable_path
+from gudi.media.names import SeenPaths, as_cell, canonical_path, printable_path, table_name
 from gudi.media.picture_formats import may_be_animation
 
 __all__ = [
@@ -26,10 +27,12 @@ __all__ = [
     "VIDEO",
     "VIDEO_SUFFIXES",
     "Source",
+    "as_cell",
     "canonical_path",
     "content_digest",
     "find",
     "printable_path",
+    "table_name",
 ]
 
 # In folders, photos and videos are selected by suffix. A file that is named directly is processed
@@ -67,9 +70,9 @@ class Source:
 
     Attributes:
         name: the path as it follows from the INPUT that the user gave, with forward slashes, as
-            `printable_path` writes it.
-        path: the path to open.
-        kind: `image`, `video`, or `folder` for a folder that cannot be read.
+            `table_name` writes it.
+        path: the path to open, see `gudi.media.archives` for a file in an archive.
+        kind: `image`, `video`, or `folder` or `archive` for one that cannot be read.
         problem: "" or why the file cannot be processed, if that is known before it is opened.
     """
 
@@ -94,8 +97,8 @@ def find(
     skipped. Links are followed, and each folder is visited once.
 
     Args:
-        inputs: files, folders, glob patterns, `@FILE` for a list of paths, `-` for a list on
-            standard input. A list has one path per line, or is separated by NUL characters.
+        inputs: files, archives, folders, glob patterns, `@FILE` for a list of paths, `-` for a list
+            on standard input. A list has one path per line, or is separated by NUL characters.
         exclude: a folder to skip: the one that results go to.
         is_new: tells whether a path leads to a file that has not been found before. By default,
             what has been found is remembered in memory.
@@ -124,7 +127,7 @@ def content_digest(path: str | os.PathLike[str]) -> bytes:
         OSError: it cannot be read.
     """
     content = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
+    with open_media(path) as (file, _):
         while block := file.read(2**20):
             content.update(block)
     return content.digest()
@@ -154,13 +157,61 @@ class _Search:
         try:
             os.stat(path)
         except OSError as error:
+            archive, member = _split_archive(path)
+            if member:
+                yield from self._in_archive(archive, member, listed=listed)
+                return
             if not (listed or os.path.islink(path)) and isinstance(error, FileNotFoundError):
                 raise InputError(f"no such file or folder: {one_line(path)}") from None
         if os.path.isdir(path):
             yield from self._inside(path)
+        elif _is_archive(path):
+            yield from self._in_archive(path)
         else:
             kind = _kind_by_content(path)
             yield _file_source(path, VIDEO if kind == IMAGE and _is_animation(path) else kind)
+
+    def _in_archive(
+        self, archive: str, chosen: str = "", *, listed: bool = False
+    ) -> Iterator[Source]:
+        """Yield the photos and videos in an archive, in their order in it.
+
+        Args:
+            archive: its path.
+            chosen: a member, or a folder in the archive; "" for all.
+            listed: as for `named`.
+
+        Raises:
+            InputError: there is no such member.
+        """
+        found = False
+        try:
+            for member in list_members(archive):
+                path = member_path(archive, member.name)
+                if chosen and not f"{member.name}/".startswith(f"{chosen}/"):
+                    continue
+                found = True
+                if member.name == chosen or self._is_wanted_member(path, member.name):
+                    yield _source(path, _kind_of_member(path), member.problem)
+        except OSError as error:
+            found = True
+            yield _source(archive, ARCHIVE, f"not all of it can be read: {error.strerror}")
+        if chosen and not found:
+            if not listed:
+                raise InputError(f"no such file in {one_line(archive)}: {one_line(chosen)}")
+            yield _source(member_path(archive, chosen), IMAGE, "no such file in the archive")
+
+    def _is_wanted_member(self, path: str, name: str) -> bool:
+        """Tell whether to process a file in an archive, and count the files to skip."""
+        if any(part.startswith(".") for part in name.split("/")):
+            return False
+        if self._is_output is not None and self._is_output(path, False):
+            self._skipped[OUTPUT] += 1
+        elif _kind(path) and not _is_other(path):
+            return True
+        else:
+            self._skipped[os.path.splitext(path)[1].lower()] += 1
+        return False
 
     def _inside(self, folder: str) -> Iterator[Source]:
         """Yield what is in `folder` and its subfolders, however deep they are."""
@@ -208,7 +259,7 @@ class _Search:
 
 
 def _source(path: str, kind: str, problem: str = "") -> Source:
-    return Source(printable_path(Path(path).as_posix()), path, kind, problem)
+    return Source(table_name(Path(shown_path(path)).as_posix()), path, kind, problem)
 
 
 def _file_source(path: str, kind: str) -> Source:
@@ -230,7 +281,9 @@ def _kind(path: str) -> str:
 
 def _kind_by_content(path: str) -> str:
     """Return the kind of a file by its content or, if that is not clear, by its suffix."""
-    kind, content = _kind(path), identify_file(path) if os.path.isfile(path) else None
+    kind, content = _kind(path), None
+    if os.path.isfile(file_path(path)):
+        content = identify_file(path)
     if content is None or content.kind not in (IMAGE, VIDEO) or _has_suffix(path, JPEG_SUFFIXES):
         return kind or IMAGE
     return content.kind
@@ -246,11 +299,34 @@ def _is_animation(path: str) -> bool:
     return is_animation(path)
 
 
+def _is_archive(path: str) -> bool:
+    """Tell whether a file that was named is an archive of photos and videos."""
+    if _kind(path) or not os.path.isfile(path):
+        return False
+    content = identify_file(path)
+    return (content is None or content.kind in ("", ARCHIVE)) and is_archive(path)
+
+
+def _split_archive(path: str) -> tuple[str, str]:
+    """Split a path that leads into an archive, which is a file; the last part is "" for others."""
+    archive, member = os.path.normpath(path), ""
+    while not os.path.lexists(archive) and os.path.dirname(archive) != archive:
+        archive, name = os.path.split(archive)
+        member = f"{name}/{member}" if member else name
+    return (archive, member) if _is_archive(archive) else ("", "")
+
+
+def _kind_of_member(path: str) -> str:
+    if _has_suffix(path, ANIMATION_SUFFIXES) and _is_animation(path):
+        return VIDEO
+    return _kind(path) or _kind_by_content(path)
+
+
 def _is_other(path: str) -> bool:
     """Tell whether a file has an ambiguous suffix, and is no video."""
-    if not _has_suffix(path, AMBIGUOUS_SUFFIXES) or not os.path.isfile(path):
+    if not _has_suffix(path, AMBIGUOUS_SUFFIXES) or not os.path.isfile(file_path(path)):
         return False
-    if not os.access(path, os.R_OK):
+    if not os.access(file_path(path), os.R_OK):
         return False  # its result will say why
     content = identify_file(path)
     return content is None or content.kind != VIDEO

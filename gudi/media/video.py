@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,7 +28,7 @@ from gudi.errors import VideoError
 from gudi.media.animation import is_animation, read_animation
 from gudi.media.content import JPEG_SUFFIXES, VIDEO, describe_wrong, identify_file
 from gudi.media.cropping import container_edges
-from gudi.media.files import describe_irregular
+from gudi.media.files import IrregularFile, open_media
 from gudi.media.shown import Presentation
 from gudi.settings import ALL_FRAMES, FrameSelection
 
@@ -338,14 +337,14 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
     try:
         # Pass an open file, because FFmpeg takes some names for addresses.
         with (
-            _open_regular(path) as file,
-            av.open(
-                file, "r", options={"format_whitelist": _formats(path)}, metadata_errors="replace"
-            ) as container,
+            open_media(path) as (file, size),
+            _open_container(file, size, _formats(path)) as container,
         ):
             yield container, _shown_stream(container)
     except FileNotFoundError:
         raise VideoError("no such file") from None
+    except IrregularFile as error:
+        raise VideoError(str(error.strerror)) from None
     except FFmpegError as error:
         # FFmpeg only says that it is an invalid argument.
         wrong = describe_wrong(identify_file(path), VIDEO)
@@ -354,19 +353,16 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
         raise VideoError(f"it cannot be read: {error.strerror}") from error
 
 
+def _open_container(file: IO[bytes], size: int, formats: str) -> InputContainer:
+    if size == 0:
+        raise VideoError("it is empty (0 bytes)")
+    options = {"format_whitelist": formats}
+    return av.open(file, "r", options=options, metadata_errors="replace")
+
+
 def _formats(path: str | os.PathLike[str]) -> str:
     suffix = os.path.splitext(path)[1].lower()
     return JPEG_FORMAT if suffix in JPEG_SUFFIXES else FORMATS
-
-
-def _open_regular(path: str | os.PathLike[str]) -> IO[bytes]:
-    """Open a regular file. A pipe would block until its other end is opened."""
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise VideoError(describe_irregular(status.st_mode))
-    if status.st_size == 0:
-        raise VideoError("it is empty (0 bytes)")
-    return open(path, "rb")
 
 
 def _read_animation(path: str | os.PathLike[str], selection: FrameSelection) -> Iterator[Frame]:

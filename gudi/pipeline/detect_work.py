@@ -17,6 +17,7 @@ from gudi.constants import FACE_SIZE
 from gudi.detection import CNN
 from gudi.errors import PhotoError, VideoError
 from gudi.media import video
+from gudi.media.archives import file_path
 from gudi.media.photo import read_photo
 from gudi.media.scenes import signature
 from gudi.media.sources import VIDEO, Source, content_digest
@@ -107,10 +108,11 @@ def process(settings: ProcessSettings, item: WorkItem) -> SourceResult | Indexed
 
 def can_open(source: Source) -> bool:
     """Return whether this process can open the file of `source`."""
-    if not os.path.isfile(source.path):
+    path = file_path(source.path)
+    if not os.path.isfile(path):
         return False  # opening a pipe would wait for its other end
     try:
-        with open(source.path, "rb"):
+        with open(path, "rb"):
             return True
     except OSError:
         return False

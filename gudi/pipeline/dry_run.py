@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ from gudi import checkpoint, detection
 from gudi.errors import GudiError, one_line
 from gudi.files import nearest_folder
 from gudi.media import video
+from gudi.media.files import file_status
 from gudi.media.photo import read_photo
 from gudi.media.sources import IMAGE, VIDEO, Source
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
@@ -175,7 +175,7 @@ def _count(estimate: Estimate, source: Source, settings: RunSettings) -> None:
         return
     kind = estimate.kind(source)
     try:
-        size = os.path.getsize(source.path)
+        size, _ = file_status(source.path)
         pictures = 1.0
         if size and source.kind == VIDEO:
             seconds, frames = video.estimate_length(source.path)

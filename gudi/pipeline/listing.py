@@ -9,7 +9,16 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from gudi.errors import InputError, one_line
-from gudi.media.sources import OUTPUT, PHOTO_SUFFIXES, VIDEO, VIDEO_SUFFIXES, Source, find
+from gudi.media.archives import file_path
+from gudi.media.sources import (
+    OUTPUT,
+    PHOTO_SUFFIXES,
+    VIDEO,
+    VIDEO_SUFFIXES,
+    Source,
+    find,
+    printable_path,
+)
 
 VIDEO_PROBLEM = "it is a video, or has several frames or pages; gudi batch processes it"
 
@@ -17,6 +26,7 @@ VIDEO_PROBLEM = "it is a video, or has several frames or pages; gudi batch proce
 ANNOTATED = ".emotions"
 
 MAX_SUFFIXES = 5  # that a note about skipped files names
+MAX_RECORDED = 100  # that the run record has
 
 
 def list_sources(
@@ -49,8 +59,8 @@ def list_sources(
     suffixes = " ".join(sorted(PHOTO_SUFFIXES | VIDEO_SUFFIXES))
     where = one_line(" ".join(inputs)) or "an empty list"
     raise InputError(
-        f"no photos or videos in {where}: searched all folders that are not hidden for files "
-        f"that end in {suffixes}"
+        f"no photos or videos in {where}: searched archives, and all folders that are not hidden, "
+        f"for files that end in {suffixes}"
     )
 
 
@@ -85,7 +95,7 @@ def list_photos(inputs: Sequence[str]) -> list[Source]:
 
 def check_outside(source: Source, out: Path) -> None:
     """Raise `InputError` if `source` lies in `out`, where files are replaced and removed."""
-    if os.path.realpath(source.path).startswith(os.path.join(os.path.realpath(out), "")):
+    if os.path.realpath(file_path(source.path)).startswith(os.path.join(os.path.realpath(out), "")):
         raise InputError(
             f"{one_line(source.name)} lies in the folder for the results, --out {out}; choose "
             "another folder"
@@ -105,13 +115,32 @@ def describe_skipped(files: Counter[str]) -> str:
     return "; ".join(notes)
 
 
-def _describe_suffixes(files: Counter[str]) -> str:
+def list_skipped(files: Counter[str]) -> str:
+    """Return the skipped files by suffix, the most frequent ones first, on one line."""
     most = files.most_common(MAX_SUFFIXES)
-    kinds = [f"{count:,} {suffix or 'without a suffix'}" for suffix, count in most]
+    kinds = [f"{count:,} {_suffix(suffix)}" for suffix, count in most]
     if more := files.total() - sum(count for _, count in most):
         kinds.append(f"{more:,} others")
+    return ", ".join(kinds)
+
+
+def record_skipped(files: Counter[str]) -> dict[str, int]:
+    """Return the skipped files by suffix as the run record has them."""
+    most = files.most_common(MAX_RECORDED)
+    recorded = {_suffix(suffix): count for suffix, count in most}
+    if more := files.total() - sum(recorded.values()):
+        recorded["others"] = more
+    return recorded
+
+
+def _suffix(suffix: str) -> str:
+    return printable_path(suffix) or "without a suffix"
+
+
+def _describe_suffixes(files: Counter[str]) -> str:
     number = "1 file" if files.total() == 1 else f"{files.total():,} files"
     return (
-        f"{number} in folders, not named like a photo or video ({', '.join(kinds)}); "
+        f"{number} in folders or archives, not named like a photo or video "
+        f"({list_skipped(files)}); "
         "to process such a file, name it, or give a pattern such as 'photos/*'"
     )

@@ -36,6 +36,7 @@ from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputSettings
 INHERITED: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "tracked": ("--track", (False, True)),
     "format": ("--format", FORMATS),
+    "csv_bom": ("--csv-bom", (False, True)),
 }
 
 
@@ -65,6 +66,7 @@ def merge(
     report: bool = True,
     tracked: bool | None = None,
     format: str | None = None,
+    csv_bom: bool | None = None,
     prefix: bool = False,
     progress: Progress | None = None,
 ) -> MergeReport:
@@ -73,8 +75,9 @@ def merge(
     Args:
         folders: result folders of runs with the same settings.
         out: the merged result folder.
-        annotated, report, tracked, format: what to write, see `gudi.settings.OutputSettings`.
-            Pictures are copied if they exist. None takes what all `folders` have.
+        annotated, report, tracked, format, csv_bom: what to write, see
+            `gudi.settings.OutputSettings`. Pictures are copied if they exist. None takes what all
+            `folders` have.
         prefix: put the name of its folder before each source, for photos with equal names.
         progress: receives the progress.
 
@@ -98,7 +101,7 @@ def merge(
             locks.enter_context(folder_lock(each, "a run"))
         settings = _common_settings(folders)
         records = [_run_record(each) for each in folders]
-        inherited = _inherited(records, progress, tracked=tracked, format=format)
+        inherited = _inherited(records, progress, tracked=tracked, format=format, csv_bom=csv_bom)
         output = OutputSettings(annotated=annotated, report=report, **inherited)
         check_format(output.format)
         locks.enter_context(folder_lock(out, "another run"))

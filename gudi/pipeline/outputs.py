@@ -34,13 +34,14 @@ def write_tables(
     earlier = ledger.formats
     # Noted before it is written, so that --restart also removes the table of a killed run.
     ledger.formats = [*earlier, output.format]
-    folder.write_faces(records, face_columns(emotions, tracked=output.tracked), output.format)
-    folder.write_summaries(summaries, emotions, output.format, tracked=output.tracked)
+    columns = face_columns(emotions, tracked=output.tracked)
+    folder.write_faces(records, columns, output.format, bom=output.csv_bom)
+    folder.write_summaries(summaries, emotions, output)
     folder.remove_tables(set(earlier) - {output.format})
     ledger.formats = [output.format]
     if ledger.faces.crops:
         folder.write_crops(ledger.faces.all_crops())
-    folder.write_files(ledger.sources.finished())
+    folder.write_files(ledger.sources.finished(), bom=output.csv_bom)
     return counts
 
 

@@ -16,6 +16,7 @@ from typing import Protocol
 import jobs
 from gudi.errors import CheckpointError, WorkersError, one_line
 from gudi.media import video
+from gudi.media.archives import shown_path
 from gudi.media.sources import Source
 from gudi.pipeline.detect_work import (
     CannotOpen,
@@ -208,8 +209,9 @@ class _WorkQueue(jobs.Supply[WorkItem]):
     def _retry(self, item: WorkItem, error: CannotOpen) -> None:
         """Queue an existing file that a worker could not open: another worker may see it."""
         if item.attempts + 1 == MAX_ATTEMPTS:
+            path = one_line(shown_path(item.source.path))
             raise WorkersError(
-                f"the worker on {error.worker} cannot open {one_line(item.source.path)} ({error}), "
+                f"the worker on {error.worker} cannot open {path} ({error}), "
                 "which exists: inputs must be on storage that all workers reach by the same path; "
                 f"{RESUMABLE}"
             )

@@ -22,11 +22,12 @@ from gudi.detection.haar import implementation
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, folder_lock
+from gudi.media.archives import absolute_path
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
 from gudi.pipeline.answers import AnswerRange
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
-from gudi.pipeline.listing import check_outside, describe_skipped, list_sources
+from gudi.pipeline.listing import check_outside, describe_skipped, list_sources, record_skipped
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
@@ -75,6 +76,7 @@ class RunReport:
         earlier: number of sources that earlier runs had finished.
         processed: number of photos and video frames that this run processed.
         photos, videos, frames: number of finished photos and videos, and of processed frames.
+        skipped: number of files in folders that are no inputs, by suffix.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -89,6 +91,7 @@ class RunReport:
     photos: int = 0
     videos: int = 0
     frames: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -170,6 +173,7 @@ def run(
                 folder.discard()
             raise
         batch = _Batch(folder, settings, output, weights, progress, record, ledger, start)
+        batch.report.skipped = listing.skipped
         return batch.execute(listing.unusable)
 
 
@@ -196,6 +200,7 @@ class _Listing:
 
     Attributes:
         unusable: number of sources whose problem is known before they are opened.
+        skipped: number of files in folders that are no inputs, by suffix.
     """
 
     def __init__(
@@ -208,7 +213,7 @@ class _Listing:
     ) -> None:
         self._inputs, self._folder, self._settings = inputs, folder, settings
         self._shard, self._progress = shard, progress
-        self.unusable = 0
+        self.unusable, self.skipped = 0, Counter[str]()
 
     def start(
         self,
@@ -231,6 +236,7 @@ class _Listing:
                 self._register(ledger, identity)
                 if retry_failed:
                     ledger.sources.retry_failed()
+        record.skipped = record_skipped(self.skipped)
         folder.write_run_record(record)
         ledger = self._open(folder.ledger)
         if excluded := ledger.sources.count_excluded():
@@ -274,19 +280,19 @@ class _Listing:
     def _register(self, ledger: Ledger, identity: Mapping[str, Any]) -> None:
         """Enter all inputs into `ledger`."""
         ledger.start_run(identity)
-        out, skipped = self._folder.path, Counter[str]()
+        out = self._folder.path
         for source in list_sources(
-            self._inputs, exclude=out, is_new=ledger.sources.is_new, skipped=skipped
+            self._inputs, exclude=out, is_new=ledger.sources.is_new, skipped=self.skipped
         ):
             check_outside(source, out)
             if not in_shard(source, self._shard):
                 continue
             if self._settings.backend == "dask":
-                source = replace(source, path=os.path.abspath(source.path))
+                source = replace(source, path=absolute_path(source.path))
             ledger.register(source)
             self.unusable += bool(source.problem)
-        if skipped:
-            self._progress.note(f"skipped {describe_skipped(skipped)}")
+        if self.skipped:
+            self._progress.note(f"skipped {describe_skipped(self.skipped)}")
 
 
 class _Batch:
@@ -432,7 +438,8 @@ class _Batch:
         finally:
             try:
                 if complete:
-                    self.folder.write_files(self.ledger.sources.finished())  # with draw errors
+                    finished = self.ledger.sources.finished()  # with draw errors
+                    self.folder.write_files(finished, bom=self.output.csv_bom)
                 else:
                     self._write_tables()
             except OutputError as error:

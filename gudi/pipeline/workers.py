@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import jobs
 from gudi.errors import CheckpointError, PhotoError, VideoError, WorkersError, one_line
+from gudi.media.archives import file_path
 from gudi.media.sources import Source
 from gudi.settings import RunSettings
 
@@ -130,11 +131,12 @@ def _check_cluster(
     cluster: jobs.Cluster, visible: Source, prediction: WorkerPrediction | None
 ) -> None:
     """Raise `WorkersError` unless all workers can open `visible` and predict."""
-    sees = cluster.everywhere(os.path.exists, visible.path)
+    path = file_path(visible.path)
+    sees = cluster.everywhere(os.path.exists, path)
     blind = [address for address, exists in sees.items() if not exists]
-    if blind and os.path.exists(visible.path):
+    if blind and os.path.exists(path):
         raise WorkersError(
-            f"the Dask worker at {blind[0]} does not see {visible.path}: inputs must be on "
+            f"the Dask worker at {blind[0]} does not see {path}: inputs must be on "
             "storage that all workers reach by the same path"
         )
     for address, why in cluster.everywhere(_setup_error, prediction).items():

@@ -26,7 +26,7 @@ from gudi.results.records import SourceRecord
 from gudi.results.run_record import RUN_RECORD, RunRecord, is_result_folder
 from gudi.results.summaries import Record, Summaries, track_columns, video_columns
 from gudi.results.tables import FILE_COLUMNS, file_records, text_file, write_table
-from gudi.settings import FORMATS
+from gudi.settings import FORMATS, OutputSettings
 
 FACES, VIDEOS, TRACKS = "faces", "videos", "tracks"
 FILES, ANNOTATED, THUMBNAILS = "files.csv", "annotated", "thumbnails"
@@ -83,22 +83,24 @@ class ResultFolder:
         """Return the folder for the chunks of a video; it changes with the video's content."""
         return self.path / f"{CHUNKS_PREFIX}{record.id}-{record.digest}"
 
-    def write_faces(self, records: Iterable[Record], columns: Collection[str], format: str) -> None:
+    def write_faces(
+        self, records: Iterable[Record], columns: Collection[str], format: str, *, bom: bool = False
+    ) -> None:
         """Write the faces table: one row per face."""
-        write_table(self.path / f"{FACES}.{format}", records, tuple(columns), format)
+        write_table(self.path / f"{FACES}.{format}", records, tuple(columns), format, bom=bom)
 
     def write_summaries(
-        self, summaries: Summaries, emotions: Sequence[str], format: str, *, tracked: bool
+        self, summaries: Summaries, emotions: Sequence[str], output: OutputSettings
     ) -> None:
-        """Write the tables of videos and of tracks, or remove those that would be empty."""
+        """Write the tables of videos and, if wanted, of tracks; remove them without any video."""
         tables = (
-            (VIDEOS, summaries.videos, video_columns(emotions), bool(summaries.videos.count)),
-            (TRACKS, summaries.tracks, track_columns(emotions), tracked),
+            (VIDEOS, summaries.videos, video_columns(emotions), True),
+            (TRACKS, summaries.tracks, track_columns(emotions), output.tracked),
         )
         for name, records, columns, wanted in tables:
-            path = self.path / f"{name}.{format}"
+            path = self.path / f"{name}.{output.format}"
             if wanted and summaries.videos.count:
-                write_table(path, records, columns, format)
+                write_table(path, records, columns, output.format, bom=output.csv_bom)
             else:
                 path.unlink(missing_ok=True)
 
@@ -107,9 +109,9 @@ class ResultFolder:
         for name in _tables(formats):
             (self.path / name).unlink(missing_ok=True)
 
-    def write_files(self, sources: Iterable[SourceRecord]) -> None:
+    def write_files(self, sources: Iterable[SourceRecord], *, bom: bool = False) -> None:
         """Write `files.csv`: one row per input."""
-        write_table(self.path / FILES, file_records(sources), FILE_COLUMNS, "csv")
+        write_table(self.path / FILES, file_records(sources), FILE_COLUMNS, "csv", bom=bom)
 
     def write_crops(self, crops: Iterable[npt.NDArray[np.uint8]]) -> None:
         """Write `crops.npy`: uint8 of shape (faces, 48, 48), in the order of the faces table."""

@@ -103,6 +103,7 @@ class RunRecord:
         versions: of Python and of the packages that results depend on.
         device: TensorFlow's name of the device; None if workers predicted or nothing was.
         face_search: what searched for faces: gudi's compiled search, or OpenCV's classifier.
+        skipped: number of files in folders that are no inputs, by suffix; None in merged folders.
         counts: None until the run ends.
         emotion_counts: number of faces by top emotion; None until the run ends.
         seconds: wall-clock time by stage (`startup`, `inputs`, `pictures`); None until known.
@@ -121,6 +122,7 @@ class RunRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str | None = None
     face_search: str | None = None
+    skipped: Mapping[str, int] | None = None
     counts: RunCounts | None = None
     emotion_counts: Mapping[str, int] | None = None
     seconds: Mapping[str, float] | None = None
@@ -192,6 +194,7 @@ def read_run_record(folder: Path) -> RunRecord | None:
         started=_text(content.get("started")) or "",
         device=_text(content.get("device")),
         face_search=_text(content.get("face_search")),
+        skipped=_counted(content.get("skipped")),
         counts=_counts(content.get("counts")),
         emotion_counts=_values(content.get("emotion_counts"), int) or None,
         seconds=_values(content.get("seconds"), float) or None,
@@ -205,6 +208,10 @@ def _counts(value: Any) -> RunCounts | None:
         counts.setdefault("processed", counts[EARLIER_PROCESSED])
     names = [each.name for each in fields(RunCounts)]
     return RunCounts(**{name: counts.get(name, 0) for name in names}) if counts else None
+
+
+def _counted(value: Any) -> dict[str, int] | None:
+    return _values(value, int) if isinstance(value, dict) else None
 
 
 def _number(value: Any) -> int:

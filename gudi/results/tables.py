@@ -153,7 +153,14 @@ def check_format(format: str) -> None:
             ) from None
 
 
-def write_table(path: Path, records: Iterable[Record], columns: Sequence[str], format: str) -> None:
+def write_table(
+    path: Path,
+    records: Iterable[Record],
+    columns: Sequence[str],
+    format: str,
+    *,
+    bom: bool = False,
+) -> None:
     """Write a table to `path`, whole or not at all.
 
     Args:
@@ -161,6 +168,7 @@ def write_table(path: Path, records: Iterable[Record], columns: Sequence[str], f
         records: the values of `columns`, row by row.
         columns: their names.
         format: one of `FORMATS`.
+        bom: start a csv file with a byte order mark.
 
     Raises:
         OutputError: it cannot be written.
@@ -169,6 +177,8 @@ def write_table(path: Path, records: Iterable[Record], columns: Sequence[str], f
         _write_parquet(path, records, columns)
     else:
         with text_file(path) as file:
+            if bom and format == "csv":
+                file.write("\ufeff")
             (_write_csv if format == "csv" else _write_jsonl)(file, records, columns)
 
 

@@ -6,8 +6,10 @@ import os
 import re
 import sys
 
+import numpy as np
 import pytest
-from conftest import draw_face, save
+from conftest import call_gudi, draw_face, save
+from result_folders import read_rows
 
 from gudi.media import sources
 from gudi.media.photo import read_photo
@@ -20,7 +22,15 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["ünï cödé 😀.jpg", "q'uo\"te,s.jpg", "n" * 246 + ".jpg", "-x.jpg", "👩\u200d🔬.jpg"]
+    "name",
+    [
+        "ünï cödé 😀.jpg",
+        "q'uo\"te,s.jpg",
+        "n" * 246 + ".jpg",
+        "-x.jpg",
+        "=1+1.jpg",
+        "👩\u200d🔬.jpg",
+    ],
 )
 def test_printable_name_is_kept(here, name):
     save(here / "p" / name, draw_face())
@@ -47,3 +57,32 @@ def test_unprintable_name_is_escaped_and_can_be_restored(here):
         # As docs/results.md describes it.
         back = re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes.fromhex(m[1].decode()), name.encode())
         assert back == os.fsencode(path)
+
+
+FORMULAS = ["=1+1.jpg", "+1.jpg", "-1.jpg", "@SUM(1).jpg", "＝1.jpg", "\t=1.jpg"]
+
+
+def test_no_cell_is_a_formula(tmp_path):
+    for name in FORMULAS:
+        save(tmp_path / name, draw_face())
+    save(tmp_path / "=folder" / "a.jpg", np.full((60, 60, 3), 128, np.uint8))
+    (tmp_path / "@gone.jpg").symlink_to("=nowhere")
+    inputs = ["=folder", "./@gone.jpg", "--", *(f"./{name}" for name in FORMULAS[:-1]), "-1.jpg"]
+    done = call_gudi("batch", "--out", "out", *inputs, FORMULAS[-1], cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    names = [row["source"] for row in read_rows(tmp_path / "out" / "files.csv")]
+    escaped = [f"./{name}" for name in FORMULAS[:-1]] + [r"\x09=1.jpg"]
+    assert sorted(names) == sorted(["./=folder/a.jpg", "./@gone.jpg", *escaped])
+    for table in ("faces.csv", "files.csv"):
+        for row in read_rows(tmp_path / "out" / table):
+            assert not [cell for cell in row.values() if cell.startswith(tuple("=+-@\t\r＝"))]
+    drawn = {path.name for path in (tmp_path / "out" / "annotated").iterdir()}
+    assert {"=1+1.jpg", "+1.jpg", "-1.jpg"} < drawn
+    # The same inputs are the same sources, and a merged folder has no formulas either.
+    again = call_gudi("batch", "--out", "out", *inputs, FORMULAS[-1], cwd=tmp_path)
+    assert "7 photos finished by earlier runs" in again.stderr
+    (tmp_path / "out").rename(tmp_path / "=out")
+    done = call_gudi("merge", "./=out", "--out", "merged", "--prefix", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    merged = {row["source"] for row in read_rows(tmp_path / "merged" / "files.csv")}
+    assert "./=out/=1+1.jpg" in merged

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from conftest import call_gudi
+from result_folders import read_record
 
 from gudi.errors import InputError
 from gudi.media.sources import Source
@@ -41,7 +43,7 @@ def test_inputs_without_photos_are_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").touch()
     with pytest.raises(
-        InputError, match=r"no photos or videos in .*: searched all folders .*\.avi"
+        InputError, match=r"no photos or videos in .*: searched archives, and all folders .*\.avi"
     ):
         list(list_sources([str(tmp_path)]))
     with pytest.raises(InputError, match="no inputs"):
@@ -80,3 +82,22 @@ def test_results_of_gudi_in_folders_are_skipped_with_a_note_unless_they_are_name
     assert describe_skipped(skipped).startswith(note)
     named = [str(tmp_path / "results"), str(tmp_path / "a.emotions.jpg")]
     assert len(list(list_sources(named))) == 3
+
+
+def test_skipped_files_are_counted_in_the_run_record_and_in_the_summary(photos, tmp_path):
+    for name in ("a.txt", "below/b.TXT", "notes", "c.pdf", "one.emotions.jpg", "d.\udcff\n"):
+        (photos / name).touch()
+    out = tmp_path / "out"
+    tables_only = ("--no-annotate", "--no-report")
+    for _ in range(2):  # a run with nothing to do counts them, too
+        done = call_gudi("batch", "photos", "--out", out, *tables_only, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert read_record(out)["skipped"] == {
+            ".txt": 2, "without a suffix": 1, ".pdf": 1, "gudi's own": 1, r".\xff\x0a": 1,
+        }  # fmt: skip
+        lines = done.stderr.splitlines()
+        summary = next(line for line in lines if line.startswith("  skipped: "))
+        assert "2 .txt" in summary
+        assert "1 gudi's own" in summary
+    call_gudi("batch", photos / "one.jpg", "--out", tmp_path / "out2", *tables_only)
+    assert read_record(tmp_path / "out2")["skipped"] == {}

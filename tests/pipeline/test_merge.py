@@ -113,7 +113,7 @@ def test_common_settings_are_inherited(make_files, tmp_path):
     assert merged["versions"] == {"numpy": "1"}
     assert merged["started"].startswith("20")
     assert merged["settings"] == {
-        "format": "jsonl", "tracked": True, "annotated": True, "report": True,
+        "format": "jsonl", "tracked": True, "annotated": True, "report": True, "csv_bom": False,
         "detection": {"min_face": 0},
     }  # fmt: skip
 
@@ -209,7 +209,7 @@ def test_folders_without_run_records_are_merged(make_files, tmp_path):
     record = read_record(tmp_path / "both")
     assert record["checkpoint"] == {"fingerprint": "c0ffee"}
     assert record["settings"] == {
-        "format": "csv", "tracked": False, "annotated": True, "report": True,
+        "format": "csv", "tracked": False, "annotated": True, "report": True, "csv_bom": False,
     }  # fmt: skip
     assert record["versions"] == {}
 

@@ -35,6 +35,7 @@ def full_record():
         state=FAILED,
         failure="OSError: full",
         device="/CPU:0",
+        skipped={".txt": 3},
         counts=COUNTS,
         emotion_counts={"happy": 5},
         seconds={"startup": 1.5, "inputs": 2.0},
@@ -79,7 +80,7 @@ def test_other_files_are_not_run_records(tmp_path, content):
 def test_values_of_unexpected_types_count_as_missing(tmp_path):
     names = [
         "state", "failure", "started", "inputs", "more_inputs", "settings", "shard", "checkpoint",
-        "versions", "device", "counts", "emotion_counts", "seconds", "processor_seconds",
+        "versions", "device", "skipped", "counts", "emotion_counts", "seconds", "processor_seconds",
     ]  # fmt: skip
     for strange in ({"path": [1], "a": []}, [[1], 2, 3], 1.5, True, None):
         content = {"gudi": strange} | dict.fromkeys(names, strange)

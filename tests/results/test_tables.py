@@ -8,8 +8,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from conftest import call_gudi, draw_face, save
 from result_folders import random_probabilities, read_rows
 
+import gudi
 from gudi.constants import EMOTIONS
 from gudi.detection import Box
 from gudi.errors import OutputError, UsageError
@@ -177,3 +179,26 @@ def test_emotions_cannot_be_called_like_a_column():
         with pytest.raises(UsageError, match="an emotion cannot be called"):
             check_emotions(["happy", name])
     check_emotions(EMOTIONS)
+
+
+def test_csv_files_start_with_a_byte_order_mark_on_request(photos, tmp_path):
+    save(tmp_path / "photos" / "müller.jpg", draw_face())
+    result = gudi.batch(
+        photos, tmp_path / "out", csv_bom=True, annotate=False, report=False, workers=1
+    )
+    for name in ("faces.csv", "files.csv"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\xef\xbb\xbfsource,")
+    assert result.faces().columns[0] == "source"
+    assert any("müller" in face.source for face in result.iter_faces())
+    merge = ("merge", tmp_path / "out", "--out", tmp_path / "merged", "--no-report")
+    assert call_gudi(*merge).returncode == 0
+    assert (tmp_path / "merged" / "files.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    command = ("batch", photos, "--out", tmp_path / "out", "--no-annotate", "--no-report")
+    assert call_gudi(*command).returncode == 0
+    assert (tmp_path / "out" / "faces.csv").read_bytes().startswith(b"source,")
+
+
+def test_emotions_are_no_formulas():
+    for name in ("=1+1", "+positive", "-", "@a", "＝1"):
+        with pytest.raises(UsageError, match="spreadsheets calculate it"):
+            check_emotions(["happy", name])

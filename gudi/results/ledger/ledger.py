@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gudi.errors import OutputError
-from gudi.media.sources import Source
+from gudi.media.sources import Source, as_cell
 from gudi.results.ledger.database import Database
 from gudi.results.ledger.drawing_table import DrawingTable
 from gudi.results.ledger.face_table import FaceTable
@@ -104,7 +104,9 @@ class Ledger:
             (record.id,),
         ).fetchone()
         location, path, name, *others = values
-        location, name = os.fsencode(prefix) + location, prefix + name
+        location = os.fsencode(prefix) + location
+        # The name is printable already; that of an earlier version may be a formula.
+        name = as_cell(f"{prefix}{name.removeprefix('./')}")
         # Other machines reach the same collection by another path, so the name counts as well.
         known = self._database.read(
             "SELECT digest, status FROM sources WHERE place = ? OR name = ?", (location, name)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from gudi.media.files import file_status
 from gudi.media.sources import IMAGE, VIDEO, Source, canonical_path, content_digest
 from gudi.results.ledger.database import RECORD_COLUMNS, Database, source_record
 from gudi.results.records import SourceRecord
@@ -163,10 +164,9 @@ def _size_and_mtime(source: Source) -> tuple[int | None, int | None]:
     if source.problem:
         return None, None
     try:
-        status = os.stat(source.path)
+        return file_status(source.path)
     except OSError:
         return None, None
-    return status.st_size, status.st_mtime_ns
 
 
 def _digest(path: str) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
-import stat
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -16,8 +16,10 @@ import numpy.typing as npt
 from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
 from gudi.detection import CNN, HAAR
 from gudi.errors import DatasetError, one_line
+from gudi.media.content import identify_file
 from gudi.progress import Progress
 from gudi.settings import DEFAULT_DETECTION, DetectionSettings
+from gudi.training.prepare.csv_file import open_csv
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.rows import (
     MAX_LINE,
@@ -65,7 +67,8 @@ def prepare_fer(
     """Turn FER2013's csv file into the original's npy files.
 
     Args:
-        path: `fer2013.csv`, with the columns emotion, pixels and Usage.
+        path: `fer2013.csv`, with the columns emotion, pixels and Usage; or an archive that holds
+            it.
         out: folder for `sf=1.1_data_images.npy`, float64 of shape (n, 48, 48), 0 to 1, and
             `sf=1.1_data_labels.npy`, float64 of shape (n, 7), one-hot without `votes`.
         detector: `haar` or `cnn`. With `cnn`, the file names start with `cnn_data`.
@@ -154,24 +157,24 @@ def bordered_face(
 
 def _count_lines(path: Path) -> int:
     """Return the number of lines in the file at `path`, including an incomplete last one."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DatasetError(f"{path} must be a regular file, because it is read twice")
-        with path.open("rb") as file:
-            count, last = 0, b"\n"
-            while block := file.read(2**20):
-                count += block.count(b"\n")
-                last = block
-            return count + (not last.endswith(b"\n"))
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
+    with open_csv(path) as file:
+        count, last = 0, b"\n"
+        while block := file.read(2**20):
+            count += block.count(b"\n")
+            last = block
+        return count + (not last.endswith(b"\n"))
 
 
 def _read_header(path: Path, usage: Sequence[str]) -> list[str]:
     """Return the names of the columns."""
-    with path.open("rb") as file:
+    with open_csv(path) as file:
         header = [name.strip().lower() for name in _cells(read_line(file))]
     if "emotion" not in header or "pixels" not in header:
+        content = identify_file(path)
+        if content is not None and content.advice:
+            raise DatasetError(
+                f"{path} is not FER2013's csv file: it is {content.what}; {content.advice}"
+            )
         raise DatasetError(
             f"{path} is not FER2013's csv file: its first line should name the columns "
             f"emotion, pixels and Usage, but is {one_line(','.join(header))[:60]!r}"
@@ -189,7 +192,7 @@ def _read_rows(
     votes: Sequence[tuple[float, ...]] | None,
 ) -> Iterator[DatasetRow]:
     """Yield the rows of a csv file that belong to `usage`, with their `votes` if there are any."""
-    with path.open("rb") as file:
+    with open_csv(path) as file:
         read_line(file)  # the header
         number = 1
         while line := read_line(file):
@@ -229,13 +232,11 @@ def _read_votes(path: Path, count: int) -> list[tuple[float, ...]]:
         DatasetError: the file is not FER+'s, or does not have `count` rows.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
+        with open_csv(path) as file:
+            rows = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
             if not set(rows.fieldnames or ()) >= FERPLUS_COLUMNS:
                 raise DatasetError(f"{path} is not FER+'s fer2013new.csv: it has other columns")
             votes = [tuple(float(row[name]) for name in FERPLUS) for row in islice(rows, count + 1)]
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError, csv.Error) as error:
         raise DatasetError(f"{path} is not FER+'s fer2013new.csv: {one_line(error)}") from error
     if len(votes) != count:

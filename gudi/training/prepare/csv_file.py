@@ -1,0 +1,121 @@
+"""Open FER2013's csv file as people have it: in an archive, in UTF-16, with other line ends."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import contextlib
+import gzip
+import io
+import stat
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from gudi.errors import DatasetError, one_line
+from gudi.media.archives import (
+    DAMAGE,
+    is_archive,
+    list_members,
+    member_path,
+    open_stream,
+    shown_path,
+)
+
+# What the csv file is called in the archives that Kaggle hands out, the best first; and an archive
+# that one of them holds.
+NAMES, NESTED = ("fer2013.csv", "icml_face_data.csv"), "fer2013.tar.gz"
+
+# How many of the first bytes tell the encoding and the line ends, and how much text is converted
+# at a time.
+START, BLOCK = 2**16, 2**16
+
+
+@contextlib.contextmanager
+def open_csv(path: Path) -> Iterator[IO[bytes]]:
+    r"""Open a csv file as UTF-8 text whose lines end with `\n`.
+
+    Args:
+        path: the csv file, which may be compressed by gzip or bzip2, or a ZIP or tar archive.
+
+    Raises:
+        DatasetError: it cannot be read, or the archive holds no such file.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DatasetError(f"{path} must be a regular file, because it is read twice")
+        with contextlib.ExitStack() as stack:
+            if is_archive(str(path)):
+                file = stack.enter_context(open_stream(_find_csv(str(path))))
+            else:
+                file = stack.enter_context(_unpacked(stack.enter_context(path.open("rb"))))
+            yield stack.enter_context(_as_utf_8(io.BufferedReader(file, START)))  # type: ignore[arg-type]
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror or one_line(error)}") from error
+    except DAMAGE as error:
+        raise DatasetError(f"cannot read {path}: it is damaged: {one_line(error)}") from error
+
+
+def _find_csv(archive: str) -> str:
+    """Return the path of the csv file in an archive, or in an archive in it."""
+    names = [member.name for member in list_members(archive)]
+    by_name = {PurePosixPath(name).name.lower(): name for name in names}
+    for name in NAMES:
+        if name in by_name:
+            return member_path(archive, by_name[name])
+    if NESTED in by_name:
+        return _find_csv(member_path(archive, by_name[NESTED]))
+    tables = [name for name in by_name if name.endswith(".csv") and not name.startswith(".")]
+    if len(tables) == 1:
+        return member_path(archive, by_name[tables[0]])
+    held = f"it holds {', '.join(map(one_line, names[:3]))}" if names else "it is empty"
+    raise DatasetError(f"there is no {NAMES[0]} in {one_line(shown_path(archive))}: {held}")
+
+
+def _unpacked(file: IO[bytes]) -> IO[bytes]:
+    """Return a file that reads what `file` unpacks to, or `file` if it is not compressed."""
+    start = file.read(3)
+    file.seek(0)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+    return bz2.BZ2File(file) if start == b"BZh" else file
+
+
+def _as_utf_8(file: io.BufferedReader) -> io.BufferedReader:
+    r"""Return `file` as UTF-8 with lines that end with `\n`; `file` itself if it is so."""
+    start = file.peek(START)[:START]
+    encoding = _encoding(start)
+    if encoding == "utf-8" and not (b"\r" in start and b"\n" not in start):
+        return file
+    return io.BufferedReader(_Converted(io.TextIOWrapper(file, encoding, "replace")))
+
+
+def _encoding(start: bytes) -> str:
+    """Return the encoding of a text of Latin letters and numbers, UTF-16 or UTF-8."""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if len(start) > 1 and b"\0" in start[:2]:
+        return "utf-16-be" if start[0] == 0 else "utf-16-le"
+    return "utf-8"
+
+
+class _Converted(io.RawIOBase):
+    """The UTF-8 bytes of a text."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        super().__init__()
+        self._text, self._rest = text, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        self._rest = self._rest or self._text.read(BLOCK).encode()
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def close(self) -> None:
+        self._text.close()
+        super().close()
