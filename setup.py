@@ -91,5 +91,5 @@ setup(
             "types-tqdm>=4.64",
         ],
     },
-    entry_points={"console_scripts": ["gudi = gudi.cli:main"]},
+    entry_points={"console_scripts": ["gudi = gudi.__main__:main"]},
 )
