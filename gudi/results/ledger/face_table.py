@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gudi.constants import FACE_SIZE
 from gudi.detection import Box
 from gudi.media.sources import VIDEO, Source
-from gudi.results.ledger.database import Database
+from gudi.results.ledger.database import Database, damaged
 from gudi.results.ledger.source_table import SourceTable
 from gudi.results.records import FAILED, NO_FACE, OK, FaceRow, SourceRecord, SourceResult
 
@@ -128,6 +128,8 @@ class FaceTable:
             (record.id, start or 0, last),
         )
         for (packed,) in parts:
+            if len(packed) % self._row_type.itemsize:
+                raise damaged(self._database.path, f"faces of {record.source.name}")
             for row in _unpack(packed, self._row_type, record.source.kind):
                 if row.frame is None or first <= row.frame <= last:
                     yield row

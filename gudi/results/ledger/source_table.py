@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gudi.media.sources import IMAGE, VIDEO, Source, canonical_path, content_digest
-from gudi.results.ledger.database import RECORD_COLUMNS, Database, source_record
+from gudi.results.ledger.database import RECORD_COLUMNS, Database
 from gudi.results.records import SourceRecord
 
 
@@ -107,7 +107,7 @@ class SourceTable:
             " ORDER BY name, id",
             (self._database.run,),
         )
-        return map(source_record, rows)
+        return map(self._database.record, rows)
 
     def all_runs(self) -> Iterator[SourceRecord]:
         """Yield the sources of all runs, finished or not."""
