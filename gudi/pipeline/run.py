@@ -21,7 +21,8 @@ from gudi import checkpoint
 from gudi.detection.haar import implementation
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, OutputError, one_line
-from gudi.files import TEMPORARY_PREFIX, folder_lock
+from gudi.files import TEMPORARY_PREFIX
+from gudi.locks import folder_lock
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity

@@ -16,13 +16,13 @@ import numpy.typing as npt
 from gudi.constants import FACE_SIZE
 from gudi.errors import OutputError
 from gudi.files import (
-    LOCK,
     TEMPORARY_PREFIX,
     NpyWriter,
     check_writable,
     remove_temporary_files,
     write_errors,
 )
+from gudi.locks import LOCK
 from gudi.results.ledger.database import APPLICATION_ID
 from gudi.results.records import SourceRecord
 from gudi.results.run_record import RUN_RECORD, RunRecord, is_result_folder

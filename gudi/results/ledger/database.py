@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any
 
 from gudi.errors import OutputError
+from gudi.locks import has_record_locks
 from gudi.media.sources import Source
 from gudi.results.paths import safe_paths
 from gudi.results.records import STATUSES, SourceRecord
@@ -194,9 +195,21 @@ class Database:
             # SQLite has this class for what is malformed or is no database.
             if type(error) is sqlite3.DatabaseError or "no such" in str(error):
                 raise damaged(self.path, error) from error
+            if isinstance(error, sqlite3.OperationalError) and _lacks_locks(self.path.parent):
+                raise OutputError(
+                    f"cannot lock {self.path}: this disk has no locks; put --out on a local one"
+                ) from error
             if "locked" in str(error):
                 raise OutputError(f"{self.path} is in use by another gudi") from error
             raise OutputError(f"cannot use {self.path}: {error}") from error
+
+
+def _lacks_locks(folder: Path) -> bool:
+    """Tell whether the disk of `folder` cannot lock files, as some network disks."""
+    try:
+        return not has_record_locks(folder)
+    except OSError:  # it cannot be written to, or is full
+        return False
 
 
 _TYPES = [str, bytes, str, str, int, str]
