@@ -48,7 +48,7 @@ setup(
         "av>=14.2",  # decodes videos
         "click>=8.1",
         "cloudpickle>=3.0",  # sends functions of scripts and notebooks to worker processes
-        "filelock>=3.12",  # two trainings do not write into one folder
+        "filelock>=3.22",  # two trainings do not write into one folder
         "google-crc32c>=1.5",  # the checksums of checkpoints
         "joblib>=1.4",
         "matplotlib>=3.8",
@@ -93,5 +93,5 @@ setup(
             "types-tqdm>=4.64",
         ],
     },
-    entry_points={"console_scripts": ["gudi = gudi.cli:main"]},
+    entry_points={"console_scripts": ["gudi = gudi.__main__:main"]},
 )

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from gudi.errors import OutputError
 
 TEMPORARY_PREFIX = ".gudi-"
-LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -86,39 +85,6 @@ def remove_temporary_files(folder: Path, *, folders: bool = True, recursive: boo
         for name in names:
             if name.startswith(TEMPORARY_PREFIX):
                 Path(parent, name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def folder_lock(folder: Path, who: str) -> Iterator[None]:
-    """Lock `folder`, creating it if needed.
-
-    If it was created for the lock and nothing else was put into it, it is removed again.
-
-    Args:
-        folder: the folder to lock against other processes.
-        who: what holds the lock in another process, for the error: "another training".
-
-    Raises:
-        OutputError: another process holds the lock, or the folder cannot be written to.
-    """
-    # Imported when it is needed: it imports asyncio, and most commands lock nothing.
-    import filelock
-
-    created, lock = not folder.exists(), filelock.FileLock(folder / LOCK)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise OutputError(f"{folder} is in use: {who} writes to it") from None
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        if created and os.listdir(folder) == [LOCK]:
-            os.unlink(folder / LOCK)
-            folder.rmdir()
 
 
 def check_writable(folder: Path) -> None:

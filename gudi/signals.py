@@ -1,36 +1,106 @@
-"""Stop long-running work at a point where nothing is lost."""
+"""End long-running work on a signal, at a point where nothing is lost."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
+
+# What asks a process to end, as far as the system has it: Ctrl-C; `kill`; a closed terminal or
+# connection; Ctrl-\; a limit of CPU time; what batch systems send before they kill a job.
+STOP_SIGNALS = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU", "SIGUSR1", "SIGUSR2")
+    if name in signal.Signals.__members__
+)
+
+# Signals within this many seconds are one request: a terminal that closes sends SIGHUP twice, and
+# people press Ctrl-C until something happens.
+REPEAT_SECONDS = 1.0
+
+
+def handle_signals() -> list[int]:
+    """Raise KeyboardInterrupt when a stop signal comes.
+
+    Signals that the caller ignores stay ignored, as SIGHUP under `nohup`.
+
+    Returns:
+        A list that receives the signals that have come.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    _set_handlers(_Handler(interrupt))
+    return received
+
+
+def ignore_signals() -> None:
+    """Let no stop signal but SIGTERM disturb the exit of this process."""
+    for number in STOP_SIGNALS:
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
 def stop_requested() -> Iterator[list[int]]:
-    """Yield a list to which the first SIGINT or SIGTERM is added; the second one interrupts.
+    """Yield a list to which the first stop signal is added; a later one interrupts.
 
     Outside the main thread, which alone receives signals, the list stays empty.
 
     Raises:
-        KeyboardInterrupt: a second signal arrived before the block ended.
+        KeyboardInterrupt: another signal arrived `REPEAT_SECONDS` later, before the block ended.
     """
     requests: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield requests
         return
 
-    def note(number: int, _: FrameType | None) -> None:
+    def note(number: int) -> None:
         if requests:
             raise KeyboardInterrupt
         requests.append(number)
 
-    previous = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    previous = _set_handlers(_Handler(note))
     try:
         yield requests
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+class _Handler:
+    """A signal handler that calls `handle` with the signal, unless it has just done so."""
+
+    def __init__(self, handle: Callable[[int], None]) -> None:
+        self._handle = handle
+        self._last = -REPEAT_SECONDS
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._last >= REPEAT_SECONDS:
+            self._last = now
+            self._handle(number)
+
+
+def _set_handlers(handler: _Handler) -> dict[signal.Signals, signal._HANDLER]:
+    """Handle the stop signals that are free to be handled; return their handlers until now."""
+    found = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    previous = {number: before for number, before in found.items() if _is_free(number, before)}
+    for number in previous:
+        signal.signal(number, handler)
+    return previous
+
+
+def _is_free(number: signal.Signals, before: signal._HANDLER) -> bool:
+    """Tell whether a stop signal may be handled instead of by `before`."""
+    if before in (signal.SIG_IGN, None):  # None: not set by Python, and could not be restored
+        return False
+    if number in (signal.SIGINT, signal.SIGTERM):
+        return True
+    return before == signal.SIG_DFL or isinstance(before, _Handler)  # others belong to a program

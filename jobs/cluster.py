@@ -16,13 +16,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from typing import Any
 
 from jobs.errors import WorkerDied, WorkersUnavailable
 from jobs.outcome import Item, Outcome, Value
 from jobs.pace import Pace
+from jobs.process import terminal_signals_blocked
 from jobs.runner import cpu_count
-from jobs.worker import answer, pack
+from jobs.worker import TERMINAL_SIGNALS, answer, pack
 
 # Tasks under way per thread of the cluster: while some wait at a worker, the network takes no time.
 QUEUE_DEPTH = 3
@@ -79,6 +81,8 @@ class Cluster:
             logging.getLogger(name).setLevel(level)
         self._local = None
         if address is None:
+            with terminal_signals_blocked():
+                resource_tracker.ensure_running()  # it removes semaphores after the processes end
             with _import("dask").config.set(LOCAL_SETTINGS):
                 self._local = self._dask.LocalCluster(
                     n_workers=count or cpu_count(),
@@ -92,7 +96,7 @@ class Cluster:
                 self._local or address, timeout=CONNECT_TIMEOUT, set_as_default=False
             )
             if self._local is not None:
-                self._client.run(_ignore_interrupt)
+                self._client.run(_ignore_terminal)
             return
         except (OSError, ValueError, asyncio.TimeoutError) as error:
             problem = _reason(error)
@@ -281,9 +285,10 @@ def _import(name: str) -> Any:
         ) from None
 
 
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the parent; runs in a worker on this machine."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ignore_terminal() -> None:
+    """Leave the signals of the terminal to the parent; runs in a worker on this machine."""
+    for number in TERMINAL_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _answer_all(packed_work: bytes, items: list[bytes]) -> list[bytes]:

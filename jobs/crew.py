@@ -39,6 +39,7 @@ class Worker:
         ready: it has loaded that function.
         problem: why it cannot do so, or "".
         since: when its first item started, in seconds of `time.monotonic`; None if none runs.
+        used: seconds that this item could run, as far as `count_time` was told.
         retiring: it gets no more items, and is to be replaced when it has answered all.
         ended: the process has ended.
         writing: it is to be sent more when there is room for it.
@@ -51,6 +52,7 @@ class Worker:
     ready: bool = False
     problem: str = ""
     since: float | None = None
+    used: float = 0.0
     retiring: bool = False
     ended: bool = False
     writing: bool = False
@@ -91,15 +93,28 @@ class Worker:
             problem = f"the result cannot be unpickled: {type(error).__name__}: {error}"
             return Outcome(task.item, error=RuntimeError(problem))
 
+    def count_time(self, before: float, now: float, most: float) -> None:
+        """Count the time between two moments of `time.monotonic` as that of the first item.
+
+        Args:
+            before, now: the moments.
+            most: the most seconds to count. If it was longer, this process has been stopped, and
+                probably all others with it.
+        """
+        if self.since is None:
+            return
+        since = max(self.since, self.process.heard)
+        if since > before:
+            self.used = 0.0
+        if not self.process.is_stopped():
+            self.used += min(now - max(since, before), most)
+
     def is_late(self, timeout: float) -> bool:
         """Tell whether the first item has run for more than `timeout` seconds.
 
         An answer that waits to be received is in time, however long it waits.
         """
-        if self.since is None:
-            return False
-        since = max(self.since, self.process.heard)
-        return time.monotonic() - since > timeout and not self.process.has_news()
+        return self.since is not None and self.used > timeout and not self.process.has_news()
 
     def resident_memory(self) -> int:
         """Return the resident memory in bytes; 0 if no item is running."""
@@ -109,6 +124,7 @@ class Worker:
 
     def _restart_clock(self) -> None:
         self.since = time.monotonic() if self.ready and self.tasks else None
+        self.used = 0.0
 
 
 class Crew:

@@ -126,6 +126,14 @@ class WorkerProcess:
         """Tell whether the process has ended."""
         return self._process.poll() is not None
 
+    def is_stopped(self) -> bool:
+        """Tell whether somebody has stopped the process, by Ctrl-Z or SIGSTOP."""
+        try:
+            stopped: bool = psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
+        except psutil.Error:
+            return False
+        return stopped
+
     def resident_memory(self) -> int:
         """Return the resident memory of the process in bytes; 0 if it has just ended."""
         try:
@@ -181,13 +189,24 @@ def _start(channel: socket.socket, output: int | None) -> subprocess.Popen[bytes
         with process.stdin as stdin:
             stdin.write(channel.share(process.pid))
         return process
-    # The terminal sends Ctrl-C to all processes. A process inherits the blocked signal, so it does
-    # not die with a traceback while it is still starting.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with terminal_signals_blocked():
         return subprocess.Popen(
             command, stdin=channel.fileno(), stdout=output, stderr=output, env=environment
         )
+
+
+@contextlib.contextmanager
+def terminal_signals_blocked() -> Iterator[None]:
+    """Let processes that are started meanwhile not get what the terminal sends to all of them.
+
+    A process inherits blocked signals, so it does not die with a traceback while it is starting.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.TERMINAL_SIGNALS)
+    try:
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -37,11 +38,17 @@ START_ATTEMPTS = 3  # per worker
 
 MEMORY_INTERVAL = 0.2  # seconds between two checks of the workers' memory, if it is limited
 
+# Seconds between two looks at which workers can run, if their time is limited; for short limits,
+# this part of the limit.
+TIME_INTERVAL, TIME_PART = 0.25, 0.2
+
 
 def cpu_count() -> int:
     """Return how many CPUs this process may use, given its affinity and container limits."""
     # Workers import this module as well, and joblib takes as long to import as NumPy.
-    import joblib
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of /dev/shm if it is full: joblib's locks are not needed
+        import joblib
 
     count: int = joblib.cpu_count()
     return count
@@ -52,7 +59,8 @@ class Workers:
 
     Args:
         count: number of processes; by default one per CPU.
-        timeout: seconds that one item may run; no limit by default.
+        timeout: seconds that one item may run; no limit by default. Time in which its process or
+            this one is stopped, by Ctrl-Z or SIGSTOP, does not count.
         memory: bytes of resident memory that a process may have; no limit by default. A process
             that has more is killed, which ends its item.
         initializer: called as `initializer(*initargs)` in each process before its first item.
@@ -75,7 +83,7 @@ class Workers:
         self._crew = Crew(initializer, initargs, quiet)
         self._pace = Pace()
         self._failed_starts = 0  # in a row
-        self._last_memory_check = time.monotonic()
+        self._last_memory_check = self._last_time = time.monotonic()
 
     def __enter__(self) -> Workers:
         """Start the processes, without waiting for them."""
@@ -182,11 +190,17 @@ class Workers:
     def _patience(self) -> float:
         """Return the seconds until something may have to be stopped."""
         waits = [END_INTERVAL if self.memory is None else MEMORY_INTERVAL]
-        if self.timeout is not None:
-            now = time.monotonic()
-            starts = [each.since for each in self._crew.workers if each.since is not None]
-            waits += [max(0.0, start + self.timeout - now) + 0.01 for start in starts]
+        if self.timeout is not None and any(each.since is not None for each in self._crew.workers):
+            waits.append(_time_interval(self.timeout))
         return min(waits)
+
+    def _count_time(self, timeout: float) -> None:
+        """Count the time since the last call as that of the running items."""
+        before, now, interval = self._last_time, time.monotonic(), _time_interval(timeout)
+        if now - before >= interval:
+            self._last_time = now
+            for worker in self._crew.workers:
+                worker.count_time(before, now, 2 * interval)
 
     def _take(self, worker: Worker, run: _Run) -> Iterator[Outcome[Any, Any]]:
         """Yield the outcomes that `worker` has sent; take its items back if it has ended."""
@@ -243,9 +257,15 @@ class Workers:
             error = TooMuchMemory(f"stopped because it took more than {limit} of memory")
             found |= dict.fromkeys(large, error)
         if self.timeout is not None:
+            self._count_time(self.timeout)
             late = [worker for worker in workers if worker.is_late(self.timeout)]
             found |= dict.fromkeys(late, TimedOut(f"stopped after {self.timeout:g} s"))
         return found
+
+
+def _time_interval(timeout: float) -> float:
+    """Return the seconds between two counts of the time of items that may run so long."""
+    return min(TIME_INTERVAL, TIME_PART * timeout)
 
 
 @dataclass

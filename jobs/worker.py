@@ -32,6 +32,14 @@ SETUP, WORK, ITEM = range(3)
 # per item, in the same order. A worker that should be replaced says so with an answer.
 READY, NOT_READY, ANSWER, ANSWER_AND_RETIRE = range(4)
 
+# What a terminal sends to all processes of a command: on Ctrl-C, on Ctrl-\, and when it is closed.
+# The parent alone handles it.
+TERMINAL_SIGNALS = [
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGQUIT", "SIGHUP")
+    if name in signal.Signals.__members__
+]
+
 # A worker whose memory has grown by this many bytes since its first second asks to be replaced:
 # some library does not give memory back. The limit and the interval (seconds) are loky's.
 MAX_GROWTH, GROWTH_INTERVAL = 300_000_000, 1.0
@@ -83,7 +91,8 @@ def portable(error: BaseException) -> BaseException:
 
 def main() -> None:
     """Serve the parent until it closes the socket."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle
+    for number in TERMINAL_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     if sys.stderr is not None and "PYTHONFAULTHANDLER" not in os.environ:
         faulthandler.enable()
     with contextlib.suppress(EOFError, ConnectionError):

@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 import pytest
 
+from gudi.signals import STOP_SIGNALS
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 NAME = "Gudi_model_100_epochs_20000_faces"
@@ -80,11 +82,8 @@ def call_gudi(*arguments, cwd=None, env=None, input=None) -> subprocess.Complete
     from gudi.cli import main
 
     streams = sys.stdin, sys.stdout, sys.stderr
-    terminated, folder, environment = (
-        signal.getsignal(signal.SIGTERM),
-        os.getcwd(),
-        dict(os.environ),
-    )
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    folder, environment = os.getcwd(), dict(os.environ)
     sys.stdin = io.TextIOWrapper(io.BytesIO((input or "").encode()), encoding="utf-8")
     sys.stdout, sys.stderr = (
         io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", newline="\n")
@@ -103,7 +102,8 @@ def call_gudi(*arguments, cwd=None, env=None, input=None) -> subprocess.Complete
             stream.flush()
             texts.append(stream.buffer.getvalue().decode(errors="backslashreplace"))
         sys.stdin, sys.stdout, sys.stderr = streams
-        signal.signal(signal.SIGTERM, terminated)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
@@ -117,8 +117,9 @@ def gudi_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
 
 
 def interruptible() -> None:
-    """Let SIGINT interrupt the child: what a shell starts in the background inherits it ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Let signals end the child: what a shell starts in the background inherits some ignored."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and folders that are locked."""
+"""Files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -78,21 +78,6 @@ def test_temporary_files_are_removed_at_any_depth_on_request(tmp_path):
     make_temporary_files(tmp_path)
     files.remove_temporary_files(tmp_path, recursive=True)
     assert names_in(tmp_path) == ["below", "below/.gudi-folder", "kept"]
-
-
-def test_locked_folder_is_created_and_cannot_be_locked_again(tmp_path):
-    folder = tmp_path / "a" / "b"
-    with files.folder_lock(folder, "another run"):
-        with (
-            pytest.raises(OutputError, match="b is in use: another run"),
-            files.folder_lock(folder, "another run"),
-        ):
-            pass
-        assert folder.is_dir()
-    assert not folder.exists()
-    with files.folder_lock(folder, "another run"):
-        (folder / "result").touch()
-    assert (folder / "result").exists()
 
 
 def test_unwritable_folder_is_an_error(tmp_path):

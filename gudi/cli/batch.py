@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gudi.cli.group import exit_codes, print_message
+from gudi.cli.group import exit_codes, print_message, print_results
 from gudi.cli.options import (
     Integer,
     NonEmptyPath,
@@ -197,7 +197,7 @@ def batch(
         from gudi.pipeline import dry_run as estimate
 
         found = estimate.dry_run(inputs, out, settings, output, **selection)
-        click.echo(describe_dry_run(found, out))
+        print_results(describe_dry_run(found, out))
         return
     from gudi.pipeline.run import run
 

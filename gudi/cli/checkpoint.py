@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gudi.cli.group import OrderedGroup, exit_codes, print_message
+from gudi.cli.group import OrderedGroup, exit_codes, print_message, print_results
 from gudi.cli.options import NonEmptyPath, network_option, option
 from gudi.cli.text import describe_checkpoint
 from gudi.constants import CHECKPOINT_NAME
@@ -54,9 +54,9 @@ def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: i
 
     report = inspect(path, verify=verify, number=network)
     if as_json:
-        click.echo(report.as_json())
+        print_results(report.as_json())
     else:
-        click.echo(describe_checkpoint(report, verified=verify))
+        print_results(describe_checkpoint(report, verified=verify))
     sys.exit(ExitCode.FINISHED if report.usable else ExitCode.COULD_NOT_RUN)
 
 

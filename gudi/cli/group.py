@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import traceback
 from typing import Any
 
 import click
 
-from gudi.errors import ExitCode, GudiError, one_line
+from gudi.errors import ExitCode, GudiError, OutputError, one_line
+from gudi.signals import handle_signals, ignore_signals
+
+STDOUT_CLOSED = f"{__name__}.stdout_closed"  # in `click.Context.meta`
 
 
 def exit_codes(
@@ -49,23 +51,38 @@ class OrderedGroup(click.Group):
 class CommandGroup(OrderedGroup):
     """A group that shows an error as one line and ends with the exit code of the error."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command as a program."""
+        try:
+            return super().main(*args, **options)
+        except OSError as error:
+            print_error(_describe(_stdout_error(error) or error))
+            sys.exit(ExitCode.COULD_NOT_RUN)
+        finally:
+            ignore_signals()  # while the interpreter ends, an interrupt could only leave a mess
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
-        _open_standard_streams()
-        interrupts = _handle_interrupts()
+        ctx.meta[STDOUT_CLOSED] = _open_standard_streams()
+        interrupts = handle_signals()
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
+        except (click.Abort, click.exceptions.Exit):
             raise
+        except click.ClickException as error:
+            with contextlib.suppress(OSError):
+                error.show()
+            ctx.exit(error.exit_code)
         except (Exception, KeyboardInterrupt) as error:
             if interrupts and isinstance(error, ImportError):
                 # NumPy makes an ImportError of an interrupt that comes while it is imported.
                 error = KeyboardInterrupt()
             if os.environ.get("GUDI_DEBUG") or ctx.params.get("debug"):
                 print_message(traceback.format_exc().rstrip())
+            if isinstance(error, OSError):
+                error = _stdout_error(error) or error
             if isinstance(error, BrokenPipeError):
-                # The reader of stdout has closed it (`| head`); keep the flush at exit silent.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                pass  # the reader of stdout has closed it, as `head` does
             elif isinstance(error, KeyboardInterrupt):
                 print_message("gudi: interrupted")
             else:
@@ -73,12 +90,42 @@ class CommandGroup(OrderedGroup):
             ctx.exit(_exit_code(error))
 
 
-def _open_standard_streams() -> None:
+def print_results(text: str, *, nl: bool = True) -> None:
+    """Print on stdout what the user has asked for.
+
+    Raises:
+        OutputError: the caller has closed stdout.
+    """
+    if click.get_current_context().meta[STDOUT_CLOSED]:
+        raise OutputError("standard output is closed: there is nowhere to print the results")
+    click.echo(text, nl=nl)
+
+
+def _stdout_error(error: OSError) -> Exception | None:
+    """Return `error` as the user should see it, and discard what stdout holds, if it is to blame.
+
+    Messages on stderr are lost silently, and files are written with errors of their own.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    if not any(frame.f_code is click.echo.__code__ for frame, _ in frames):
+        return None
+    # Otherwise the interpreter complains as it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return error
+    return OutputError(f"cannot write to standard output: {error.strerror or error}")
+
+
+def _open_standard_streams() -> bool:
     """Open the null device in place of each standard stream that the caller has closed.
 
     Otherwise the next files to be opened get the descriptors 0 to 2, and with them whatever is
     written to stdout and stderr.
+
+    Returns:
+        Whether stdout was closed.
     """
+    closed = sys.stdout is None
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -88,24 +135,7 @@ def _open_standard_streams() -> None:
     # multiprocessing flushes both before it starts a process.
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
-
-
-def _handle_interrupts() -> list[int]:
-    """Treat SIGTERM like Ctrl-C: finished work is kept and no process is left behind.
-
-    Returns:
-        A list that receives the signals that have come.
-    """
-    received: list[int] = []
-
-    def interrupt(number: int, _: object) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
-    return received
+    return closed
 
 
 def _exit_code(error: BaseException) -> ExitCode:

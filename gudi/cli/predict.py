@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gudi.cli.group import exit_codes, print_error, print_message
+from gudi.cli.group import exit_codes, print_error, print_message, print_results
 from gudi.cli.options import (
     NonEmptyPath,
     detection_options,
@@ -77,7 +77,7 @@ def predict(
             photos, settings, workers, out if annotate else None, terminal_progress()
         )
     as_text = faces_as_json if as_json else faces_as_lines
-    click.echo(as_text(results, settings.emotions), nl=False)
+    print_results(as_text(results, settings.emotions), nl=False)
     for result in results:
         if result.status == "no_face":
             print_message(f"{one_line(result.source.name)}: no face")
@@ -130,7 +130,7 @@ def live(source: str, save: Path | None, overwrite: bool, window: bool, **option
     from gudi.live import run
 
     def print_line(frame: Frame, face: LiveFace) -> None:
-        click.echo(live_line(frame, face, options["emotions"]))
+        print_results(live_line(frame, face, options["emotions"]))
 
     report = run(
         source,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gudi.cli.group import exit_codes, print_message
+from gudi.cli.group import exit_codes, print_message, print_results
 from gudi.cli.options import (
     Integer,
     NonEmptyPath,
@@ -316,7 +316,7 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
         write_all(evaluations, out)
     if as_json:
         records = {name: as_record(each) for name, each in evaluations.items()}
-        click.echo(json.dumps(records, indent=2))
+        print_results(json.dumps(records, indent=2))
     else:
         texts = (f"{name}: {as_text(each)}" for name, each in evaluations.items())
-        click.echo("\n\n".join(texts))
+        print_results("\n\n".join(texts))

@@ -13,6 +13,7 @@ from gudi.errors import OutputError, UsageError
 from gudi.pipeline.shards import Shard, describe_shard
 from gudi.results.folder import FILES, LEDGER, ResultFolder
 from gudi.results.ledger import Ledger
+from gudi.results.run_record import RUN_RECORD, is_result_folder
 from gudi.settings import RunSettings
 
 # What folders of earlier versions do not tell.
@@ -68,6 +69,11 @@ def run_identity(settings: RunSettings, weights: Weights, shard: Shard | None) -
 
 def check_resumable(folder: ResultFolder, identity: Mapping[str, Any]) -> None:
     """Raise `OutputError` unless a run of this identity would have made the results in `folder`."""
+    if not is_result_folder(folder.path):
+        raise OutputError(
+            f"--out {folder.path} holds results, but their {RUN_RECORD} is missing or damaged; "
+            "choose another folder, or replace the results with --restart"
+        )
     if not folder.ledger.exists():
         if not (folder.path / FILES).exists():
             return  # the earlier run was killed before it started

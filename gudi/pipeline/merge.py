@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gudi.errors import ExitCode, InputError, OutputError
-from gudi.files import folder_lock
+from gudi.locks import folder_lock
 from gudi.media.sources import printable_path
 from gudi.pipeline.identity import stored_settings
 from gudi.pipeline.outputs import write_report, write_tables

@@ -21,7 +21,8 @@ from gudi import checkpoint
 from gudi.detection.haar import implementation
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, OutputError, one_line
-from gudi.files import TEMPORARY_PREFIX, folder_lock
+from gudi.files import TEMPORARY_PREFIX
+from gudi.locks import folder_lock
 from gudi.media.archives import absolute_path
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
@@ -52,6 +53,7 @@ from gudi.results.run_record import (
     RunCounts,
     RunRecord,
     current_versions,
+    is_result_folder,
     read_run_record,
 )
 from gudi.results.tables import check_format
@@ -226,8 +228,8 @@ class _Listing:
         """Prepare the result folder, and return its ledger with all inputs in it."""
         folder = self._folder
         folder.remove_temporary_tables()
-        if not folder.used:
-            # First of all: a folder without a run record would not be recognised as gudi's.
+        if not is_result_folder(folder.path):
+            # First of all: a folder without a run record may not be recognised as gudi's.
             folder.write_run_record(record)
         if restart:
             self._replace_results(identity)
@@ -261,18 +263,19 @@ class _Listing:
 
     def _remove_pictures(self, path: Path) -> list[str]:
         """Remove the pictures that the ledger at `path` lists; return the formats of its tables."""
-        problem = f"there is no {LEDGER}"
+        problem = "is missing"
         try:
             if path.exists():
                 with self._open(path) as earlier:
                     annotate.remove_pictures(earlier.sources.all_runs(), earlier, self._folder)
-                    return earlier.formats
-        except OutputError as error:
-            problem = str(error)
-        annotated = self._folder.annotated
-        if annotated.exists():
-            self._progress.note(f"{problem}: pictures of earlier runs may remain in {annotated}")
-        return []
+                    return earlier.formats or self._folder.recognised_formats()
+        except OutputError:
+            problem = "cannot be used"
+        if self._folder.annotated.exists():
+            self._progress.note(
+                f"{path} {problem}: pictures of earlier runs may remain in {self._folder.annotated}"
+            )
+        return self._folder.recognised_formats()
 
     def _open(self, path: Path) -> Ledger:
         return Ledger(path, len(self._settings.emotions), crops=self._settings.crops)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -15,17 +16,24 @@ import numpy.typing as npt
 from gudi.constants import FACE_SIZE
 from gudi.errors import OutputError
 from gudi.files import (
-    LOCK,
     TEMPORARY_PREFIX,
     NpyWriter,
     check_writable,
     remove_temporary_files,
     write_errors,
 )
+from gudi.locks import LOCK
+from gudi.results.ledger.database import APPLICATION_ID
 from gudi.results.records import SourceRecord
 from gudi.results.run_record import RUN_RECORD, RunRecord, is_result_folder
 from gudi.results.summaries import Record, Summaries, track_columns, video_columns
-from gudi.results.tables import FILE_COLUMNS, file_records, text_file, write_table
+from gudi.results.tables import (
+    FACE_COLUMNS,
+    FILE_COLUMNS,
+    file_records,
+    text_file,
+    write_table,
+)
 from gudi.settings import FORMATS, OutputSettings
 
 FACES, VIDEOS, TRACKS = "faces", "videos", "tracks"
@@ -47,7 +55,7 @@ class ResultFolder:
         path: the folder.
         annotated: the folder of annotated pictures in it.
         thumbnails: the folder of thumbnails in it.
-        used: whether it held results when this object was made.
+        used: whether it held results of gudi when this object was made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +74,7 @@ class ResultFolder:
         except OSError as error:
             raise OutputError(f"cannot use --out {path}: {error.strerror}") from error
         check_writable(path)
-        self.used = is_result_folder(path)
+        self.used = is_result_folder(path) or _holds_results(path)
         names = [name for name in names if name != LOCK and not name.startswith(TEMPORARY_PREFIX)]
         if names and not self.used:
             raise OutputError(
@@ -103,6 +111,10 @@ class ResultFolder:
                 write_table(path, records, columns, output.format, bom=output.csv_bom)
             else:
                 path.unlink(missing_ok=True)
+
+    def recognised_formats(self) -> list[str]:
+        """Return the formats of the faces table that is there, as far as it is clearly gudi's."""
+        return ["csv"] if _is_table(self.path / f"{FACES}.csv", FACE_COLUMNS) else []
 
     def remove_tables(self, formats: Iterable[str]) -> None:
         """Remove the tables of faces, videos and tracks in these formats."""
@@ -180,6 +192,34 @@ class ResultFolder:
         _remove_folders((self.annotated, self.thumbnails))
         self.remove_temporary_tables()
         (self.path / RUN_RECORD).unlink(missing_ok=True)
+
+
+def _holds_results(path: Path) -> bool:
+    """Tell whether a folder without a run record holds a ledger or a table of gudi."""
+    ledger = _first_bytes(path / LEDGER)
+    application = int.from_bytes(ledger[68:72], "big")
+    return (
+        (ledger.startswith(b"SQLite format 3") and application == APPLICATION_ID)
+        or _is_table(path / FILES, FILE_COLUMNS)
+        or _is_table(path / f"{FACES}.csv", FACE_COLUMNS)
+    )
+
+
+def _is_table(path: Path, columns: Sequence[str]) -> bool:
+    """Tell whether a file is a csv that begins with the first of `columns`."""
+    header = ",".join(columns[:4]).encode()
+    return _first_bytes(path).removeprefix(BOM_UTF8).startswith(header)
+
+
+def _first_bytes(path: Path) -> bytes:
+    """Return the first 100 bytes of a file; none if it cannot be read."""
+    try:
+        if not path.is_file():  # a pipe would have to be waited for
+            return b""
+        with path.open("rb") as file:
+            return file.read(100)
+    except OSError:
+        return b""
 
 
 def thumbnail_path(record: SourceRecord) -> str:

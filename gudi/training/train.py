@@ -18,7 +18,8 @@ from gudi import checkpoint
 from gudi.constants import CHECKPOINT_NAME
 from gudi.engines.engine import check_device
 from gudi.errors import OutputError, TrainingDiverged, TrainingError, UsageError
-from gudi.files import check_writable, folder_lock, remove_temporary_files, write_errors
+from gudi.files import check_writable, remove_temporary_files, write_errors
+from gudi.locks import folder_lock
 from gudi.progress import Progress, format_duration
 from gudi.signals import stop_requested
 from gudi.training.batches import (

@@ -14,10 +14,12 @@ import pytest
 from click.testing import CliRunner
 from conftest import (
     call_gudi,
+    draw_face,
     fer_row,
     gudi_environment,
     interruptible,
     run_gudi,
+    save,
     small_face,
     write_fer,
 )
@@ -136,7 +138,51 @@ def test_a_reader_that_is_gone_gets_no_traceback(tmp_path, closed, arguments, co
     assert left.read() == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+FULL = "/dev/full"
+
+
+@pytest.mark.skipif(not os.path.exists(FULL), reason=f"needs {FULL}")
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["batch", "--help"], ["checkpoint", "inspect"],
+     ["predict", "a.png", "--no-annotate"]],
+)  # fmt: skip
+def test_full_disk_behind_stdout_is_an_error_in_one_line(tmp_path, arguments):
+    save(tmp_path / "a.png", draw_face())
+    done = redirected(arguments, f">{FULL}", tmp_path)
+    error = "gudi: error: cannot write to standard output: No space left on device"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, error)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_results_that_have_nowhere_to_go_are_an_error(tmp_path):
+    save(tmp_path / "a.png", draw_face())
+    for arguments in (["predict", "a.png"], ["checkpoint", "inspect"]):
+        done = redirected(arguments, ">&-", tmp_path)
+        assert done.returncode == 1
+        assert done.stderr.endswith(
+            "gudi: error: standard output is closed: there is nowhere to print the results\n"
+        )
+
+
+@pytest.mark.skipif(not os.path.exists(FULL), reason=f"needs {FULL}")
+@pytest.mark.parametrize(("arguments", "code"), [(["batch"], 2), (["nothing"], 2), (["--help"], 0)])
+def test_exit_code_survives_a_full_disk_behind_stderr(tmp_path, arguments, code):
+    assert redirected(arguments, f"2>{FULL}", tmp_path).returncode == code
+
+
+def redirected(arguments, redirection, folder):
+    """Return how a command ends whose standard streams a shell redirects."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" -m gudi "$@" {redirection}', sys.executable, *arguments],
+        cwd=folder, env=gudi_environment(), text=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_a_signal_ends_a_command_with_130(tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, "-m", "gudi", "batch", "-", "--out", "out"],
@@ -148,7 +194,7 @@ def test_a_signal_ends_a_command_with_130(tmp_path, number):
             if (tmp_path / "out" / "run.json").exists():
                 break
             time.sleep(0.1)
-        process.send_signal(number)
+        process.send_signal(signal.Signals[number])
         assert (process.wait(60), process.stderr.read()) == (130, "gudi: interrupted\n")
     assert not (tmp_path / "out").exists()
 

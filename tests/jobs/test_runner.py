@@ -258,6 +258,40 @@ def test_time_of_a_slow_caller_does_not_count_as_the_items():
     assert errors == [None] * 3
 
 
+@needs_posix
+@pytest.mark.parametrize("parent_too", [False, True])
+def test_time_in_which_nothing_can_run_does_not_count_as_the_items(parent_too):
+    """As after Ctrl-Z: the processes stand still for longer than an item may run."""
+    script = [sys.executable, "-c", textwrap.dedent(STOPPABLE.format(root=str(ROOT)))]
+    with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as parent:
+        worker = psutil.Process(int(parent.stdout.readline()))
+        stopped = [worker, *([psutil.Process(parent.pid)] if parent_too else [])]
+        for process in stopped:
+            process.suspend()
+        time.sleep(4)
+        for process in stopped:
+            process.resume()
+        assert parent.stdout.read() == "None\n"
+
+
+STOPPABLE = """
+    import os, sys, time
+    sys.path.insert(0, {root!r})
+    import jobs
+
+    def work(item):
+        os.write(1, b"%d\\n" % os.getpid())
+        end = time.process_time() + 0.5
+        while time.process_time() < end:
+            pass
+
+    if __name__ == "__main__":
+        with jobs.Workers(1, timeout=3) as workers:
+            for outcome in workers.run(work, [0]):
+                print(outcome.error)
+"""
+
+
 def test_item_that_takes_too_much_memory_is_ended():
     outcomes = by_item(run(["grow", 1, 2, 3, 4], memory=400 * 2**20))
     assert isinstance(outcomes["grow"].error, jobs.TooMuchMemory)

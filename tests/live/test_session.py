@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
 import pytest
 from clips import FACE_STAMPS, FACELESS, has_green_lines, read_as_player, write_moving_face
-from conftest import call_gudi
+from conftest import call_gudi, gudi_environment, interruptible
 
 from gudi import detection, live
 from gudi.checkpoint.locate import SHIPPED
@@ -81,6 +84,25 @@ def test_signal_ends_the_run_and_completes_the_recording(tmp_path):
     _, images = read_as_player(tmp_path / "a.mp4")
     assert len(images) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "v.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_pressing_ctrl_c_again_and_again_loses_nothing(tmp_path):
+    write_moving_face(tmp_path / "v.mp4", stamps=[40 * n for n in range(2000)])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gudi", "live", "--source", "v.mp4", "--save", "a.mp4",
+         "--no-window", "--checkpoint", str(SHIPPED)],
+        cwd=tmp_path, env=gudi_environment(), text=True, preexec_fn=interruptible,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout.readline()
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    stderr = process.communicate()[1]
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert read_as_player(tmp_path / "a.mp4")[1]
 
 
 def test_camera_that_disconnects_fails_but_keeps_the_recording(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ def assert_all_end(processes):
     assert not any(process.is_running() for process in processes)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1"])
 def test_interrupted_run_keeps_finished_photos(photos, finished_run, tmp_path, number):
     expected = {row["source"]: row for row in read_rows(finished_run.out / "faces.csv")}
     for copy in range(3000):
@@ -50,16 +50,19 @@ def test_interrupted_run_keeps_finished_photos(photos, finished_run, tmp_path, n
     process = start(photos, out, start_new_session=True, preexec_fn=interruptible)
     wait_for_a_finished_photo(process, out)
     workers = psutil.Process(process.pid).children(recursive=True)
-    if number == signal.SIGINT:
+    number, shared = signal.Signals[number], set(names_below(Path("/dev/shm")))
+    if number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         os.killpg(process.pid, number)  # as from a terminal
     else:
         process.send_signal(number)
+    process.send_signal(number)  # people are impatient, and a closed terminal says it twice
     _, stderr = process.communicate(timeout=250)
 
     assert process.returncode == 130, stderr
     assert "interrupted: " in stderr
     assert "Traceback" not in stderr
     assert_all_end(workers)
+    assert not {name for name in names_below(Path("/dev/shm")) if str(process.pid) in name} - shared
     files, faces = read_rows(out / "files.csv"), read_rows(out / "faces.csv")
     assert 0 < len(files) < 3004
     assert len(faces) == sum(int(row["faces"]) for row in files)
@@ -69,6 +72,20 @@ def test_interrupted_run_keeps_finished_photos(photos, finished_run, tmp_path, n
     record = read_record(out)
     assert record["state"] == "interrupted"
     assert record["counts"]["not_reached"] == 3004 - len(files)
+
+
+def test_run_goes_on_after_the_terminal_is_closed_under_nohup(photos, tmp_path):
+    for copy in range(100):
+        os.link(photos / "one.jpg", photos / f"copy {copy:03}.jpg")
+    process = start(
+        photos, tmp_path / "out", "--no-annotate",
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )  # fmt: skip
+    wait_for_a_finished_photo(process, tmp_path / "out")
+    process.send_signal(signal.SIGHUP)
+    _, stderr = process.communicate(timeout=250)
+    assert process.returncode == 0, stderr
+    assert len(read_rows(tmp_path / "out" / "files.csv")) == 104
 
 
 def test_run_ends_while_its_workers_hang_and_is_resumed(photos, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 
 import numpy as np
 import pytest
@@ -80,6 +81,89 @@ def test_results_without_their_ledger_are_refused(resumable, tmp_path):
     done = call_gudi("batch", resumable.photos, "--out", out, *TABLES_ONLY)
     assert done.returncode == 0, done.stderr
     assert read_tables(out) == read_tables(resumable.out)
+
+
+def change(query):
+    """Return a function that damages a ledger by a change that SQLite itself can make."""
+
+    def damage(out):
+        connection = sqlite3.connect(out / "ledger.sqlite")
+        connection.execute(query)
+        connection.commit()
+        connection.close()
+
+    return damage
+
+
+def remove(*names):
+    return lambda out: [(out / name).unlink() for name in names]
+
+
+def overwrite(name, start, content):
+    def damage(out):
+        with (out / name).open("r+b") as file:
+            file.seek(start)
+            file.write(content)
+            file.truncate()
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        remove("run.json"),
+        remove("run.json", "ledger.sqlite"),
+        remove("run.json", "ledger.sqlite", "files.csv"),
+        remove("run.json", "faces.csv", "files.csv"),
+        remove("ledger.sqlite"),
+        overwrite("run.json", 0, b""),
+        overwrite("run.json", 100, b""),
+        overwrite("ledger.sqlite", 0, b"no database"),
+        overwrite("ledger.sqlite", 5000, b""),
+        overwrite("ledger.sqlite", 5000, b"\xff" * 20_000),
+        change("PRAGMA user_version = 99"),
+        change("DROP TABLE parts"),
+        change("UPDATE meta SET value = 'no JSON'"),
+        change("UPDATE parts SET faces = X'0102'"),
+        change("UPDATE sources SET faces = 'many'"),
+    ],
+)
+def test_damaged_folder_is_refused_and_replaced_by_restart(resumable, tmp_path, damage):
+    out = tmp_path / "out"
+    shutil.copytree(resumable.out, out)
+    damage(out)
+    command = ("batch", resumable.photos, "--out", out, *TABLES_ONLY)
+    refused = call_gudi(*command)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1].startswith("gudi: error: ")
+    assert "--restart" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    done = call_gudi(*command, "--restart")
+    assert done.returncode == 0, done.stderr
+    assert read_tables(out) == read_tables(resumable.out)
+    assert read_record(out)["state"] == "finished"
+
+
+def test_restart_spares_a_folder_that_is_not_recognisably_a_result_folder(photos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "faces.csv").write_text("source,who\n")
+    (out / "ledger.sqlite").write_bytes(b"SQLite format 3\0" + bytes(84))
+    done = call_gudi("batch", photos, "--out", out, "--restart")
+    assert done.returncode == 1
+    assert "is not a result folder of gudi" in done.stderr
+    assert names_below(out) == ["faces.csv", "ledger.sqlite"]
+
+
+def test_restart_over_a_damaged_ledger_leaves_no_table_in_another_format(resumable, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(resumable.out, out)
+    (out / "ledger.sqlite").write_bytes(b"")
+    (out / "run.json").unlink()
+    command = ("batch", resumable.photos, "--out", out, *TABLES_ONLY, "--restart")
+    assert call_gudi(*command, "--format", "jsonl").returncode == 0
+    assert sorted(path.name for path in out.glob("faces.*")) == ["faces.jsonl"]
 
 
 def test_new_changed_and_removed_photos_are_noticed(photos, tmp_path):

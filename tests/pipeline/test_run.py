@@ -19,7 +19,7 @@ from result_folders import read_record, read_rows, read_tables, rows_by_name
 
 from gudi.checkpoint.locate import SHIPPED
 from gudi.constants import EMOTIONS
-from gudi.files import folder_lock
+from gudi.locks import folder_lock
 from gudi.media import sources
 from gudi.pipeline.run import run
 from gudi.predictor import Predictor

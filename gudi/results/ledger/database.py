@@ -9,17 +9,21 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from gudi.errors import OutputError
+from gudi.locks import has_record_locks
 from gudi.media.sources import Source
 from gudi.results.paths import safe_paths
-from gudi.results.records import SourceRecord
+from gudi.results.records import STATUSES, SourceRecord
 
 # In the header of the SQLite file: "gudi", where `file` and similar programs look, and the version
 # of what the file holds. In files of version 1, faces have no scores.
 APPLICATION_ID = int.from_bytes(b"gudi", "big")
 VERSION = 2
+
+REMEDY = "choose another folder, or replace the results with gudi batch --restart"
 
 # Seconds between commits, so the most that a killed process loses. A machine that loses power may
 # also lose what its disk held back.
@@ -110,12 +114,13 @@ class Database:
             self.read("COMMIT")
             return VERSION
         if application != APPLICATION_ID or version not in range(1, VERSION + 1):
-            raise OutputError(f"{self.path} is not a ledger of this version of gudi")
+            raise OutputError(f"{self.path} is not a ledger of this version of gudi; {REMEDY}")
         return int(version)
 
     def read(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Execute a query that changes nothing."""
-        return self._connection.execute(query, values)
+        with self.errors():
+            return self._connection.execute(query, values)
 
     def value(self, query: str, values: Sequence[Any] = ()) -> Any:
         """Return the first value that a query finds, or None."""
@@ -150,7 +155,7 @@ class Database:
         try:
             value = json.loads(text) if text else default
         except ValueError as error:
-            raise OutputError(f"{self.path} is damaged: {error}") from error
+            raise damaged(self.path, error) from error
         return value if isinstance(value, type(default)) else default
 
     def store_setting(self, key: str, value: Any) -> None:
@@ -169,8 +174,27 @@ class Database:
                 ).fetchall()
             if not rows:
                 return
-            yield from map(source_record, rows)
+            yield from map(self.record, rows)
             last = rows[-1][0]
+
+    def record(self, row: Sequence[Any]) -> SourceRecord:
+        """Return a row of `RECORD_COLUMNS` as a record."""
+        number, name, path, kind, digest, status, faces, frames, duration, *others = row
+        width, height, error, picture, drawn, draw_error = others
+        if [type(each) for each in (name, path, kind, error, drawn, draw_error)] != _TYPES or not (
+            all(isinstance(each, (int, NoneType)) for each in (faces, frames, width, height))
+            and isinstance(duration, (float, NoneType))
+            and isinstance(digest, (bytes, NoneType))
+            and isinstance(picture, (str, NoneType))
+            and status in (None, *STATUSES)
+        ):
+            raise damaged(self.path, f"row {number}")
+        if picture is not None and picture != next(safe_paths(picture)):
+            picture = None  # a stranger's ledger, whose path leads out of the folder
+        return SourceRecord(
+            number, Source(name, os.fsdecode(path), kind), (digest or b"").hex(), status,
+            faces or 0, frames, duration, width, height, error, picture, drawn, draw_error,
+        )  # fmt: skip
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
@@ -178,18 +202,29 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
+            # SQLite has this class for what is malformed or is no database.
+            if type(error) is sqlite3.DatabaseError or "no such" in str(error):
+                raise damaged(self.path, error) from error
+            if isinstance(error, sqlite3.OperationalError) and _lacks_locks(self.path.parent):
+                raise OutputError(
+                    f"cannot lock {self.path}: this disk has no locks; put --out on a local one"
+                ) from error
             if "locked" in str(error):
                 raise OutputError(f"{self.path} is in use by another gudi") from error
             raise OutputError(f"cannot use {self.path}: {error}") from error
 
 
-def source_record(row: Sequence[Any]) -> SourceRecord:
-    """Return a row of `RECORD_COLUMNS` as a record."""
-    number, name, path, kind, digest, status, faces, frames, duration, *others = row
-    width, height, error, picture, drawn, draw_error = others
-    if picture is not None and picture != next(safe_paths(picture)):
-        picture = None  # a stranger's ledger, whose path leads out of the folder
-    return SourceRecord(
-        number, Source(name, os.fsdecode(path), kind), (digest or b"").hex(), status, faces or 0,
-        frames, duration, width, height, error, picture, drawn, draw_error,
-    )  # fmt: skip
+def _lacks_locks(folder: Path) -> bool:
+    """Tell whether the disk of `folder` cannot lock files, as some network disks."""
+    try:
+        return not has_record_locks(folder)
+    except OSError:  # it cannot be written to, or is full
+        return False
+
+
+_TYPES = [str, bytes, str, str, int, str]
+
+
+def damaged(path: Path, problem: object) -> OutputError:
+    """Return the error of a ledger at `path` that does not hold what it should."""
+    return OutputError(f"{path} is damaged ({problem}); {REMEDY}")

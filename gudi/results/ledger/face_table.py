@@ -14,7 +14,7 @@ from gudi.detection import Box
 from gudi.media.archives import file_path
 from gudi.media.scenes import SIZE as SIGNATURE
 from gudi.media.sources import VIDEO, Source
-from gudi.results.ledger.database import Database
+from gudi.results.ledger.database import Database, damaged
 from gudi.results.ledger.source_table import SourceTable
 from gudi.results.records import (
     FAILED,
@@ -146,6 +146,8 @@ class FaceTable:
             (record.id, start or 0, last),
         )
         for (packed,) in parts:
+            if len(packed) % self._row_type.itemsize:
+                raise damaged(self._database.path, f"faces of {record.source.name}")
             for row in _unpack(packed, self._row_type, record.source.kind):
                 if row.frame is None or first <= row.frame <= last:
                     yield row

@@ -9,7 +9,7 @@ from typing import Any
 
 from gudi.media.files import file_status
 from gudi.media.sources import IMAGE, VIDEO, Source, canonical_path, content_digest
-from gudi.results.ledger.database import RECORD_COLUMNS, Database, source_record
+from gudi.results.ledger.database import RECORD_COLUMNS, Database
 from gudi.results.records import SourceRecord
 
 
@@ -113,7 +113,7 @@ class SourceTable:
             " ORDER BY name, id",
             (self._database.run,),
         )
-        return map(source_record, rows)
+        return map(self._database.record, rows)
 
     def all_runs(self) -> Iterator[SourceRecord]:
         """Yield the sources of all runs, finished or not."""

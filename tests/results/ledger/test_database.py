@@ -67,7 +67,7 @@ def test_ledger_is_used_by_one_process_at_a_time(make_files, tmp_path):
 
 def test_files_that_are_not_ledgers_are_refused(tmp_path):
     (tmp_path / LEDGER).write_bytes(b"SQLite format 3\0" + bytes(4000))
-    with pytest.raises(OutputError, match=r"cannot use .*ledger\.sqlite: "):
+    with pytest.raises(OutputError, match=r"ledger\.sqlite is damaged .*--restart"):
         Ledger(tmp_path / LEDGER, 7)
     other = sqlite3.connect(tmp_path / "other")
     other.execute("CREATE TABLE t (a)")
