@@ -1,7 +1,7 @@
 """What `gudi batch` survives: signals, being killed, damaged inputs, items that kill their workers.
 
     python benchmarks/faults.py kills --inputs DIR [--count 50]
-    python benchmarks/faults.py damage --inputs DIR [--photos 2000] [--videos 100]
+    python benchmarks/faults.py damage --inputs DIR [--photos 2000] [--videos 100] [--options ARGS]
     python benchmarks/faults.py poison [--items 5000] [--rounds 3]
     python benchmarks/faults.py signals --inputs DIR [--count 200]
 
@@ -11,7 +11,8 @@ kills   Runs are killed (SIGKILL, parent and workers) at random moments and resu
         processed more than once.
 damage  Photos and videos of DIR are damaged at random (bytes changed, removed, inserted, repeated,
         the end cut off) and put among 200 good photos. All good photos must keep their rows, all
-        damaged inputs must have a row, and the run must end with exit code 0 or 3.
+        damaged inputs must have a row, and the run, to which --options are passed, must end with
+        exit code 0 or 3.
 poison  --items items of 10 ms of processor time each go through two workers, and then, in turn,
         once more with one in a hundred that kills its worker. Those have to fail, all others to
         come back with their values. Prints what the deaths cost.
@@ -45,9 +46,10 @@ from pathlib import Path
 import psutil
 
 import jobs
+from gudi.media.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
 TABLES = ("faces.csv", "files.csv")
-VIDEOS = (".mp4", ".mkv", ".avi", ".mov", ".webm")
 
 
 def start(inputs: Path, out: Path, *options: str) -> subprocess.Popen:
@@ -144,25 +146,34 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
 def damage(options: argparse.Namespace) -> None:
     chance = random.Random(options.seed)
     files = sorted(path for path in options.inputs.rglob("*") if path.is_file())
-    photos = [path for path in files if path.suffix.lower() in (".jpg", ".png")]
-    videos = [path for path in files if path.suffix.lower() in VIDEOS]
+    good_photos = [path for path in files if path.suffix.lower() in (".jpg", ".png")]
+    photos = [path for path in files if path.suffix.lower() in PHOTO_SUFFIXES]
+    videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
+    archives = [path for path in files if path.suffix.lower() in ARCHIVE_SUFFIXES]
     with tempfile.TemporaryDirectory() as folder:
         good, mixed = Path(folder, "good", "in"), Path(folder, "mixed", "in")
         for each in (good, mixed):
             (each / "good").mkdir(parents=True)
             for number in range(200):
-                photo = photos[number % len(photos)]
+                photo = good_photos[number % len(good_photos)]
                 shutil.copy(photo, each / "good" / f"{number:03}{photo.suffix}")
         (mixed / "bad").mkdir()
-        for pool, count in ((photos, options.photos), (videos, options.videos)):
+        pools = (
+            (photos, options.photos), (videos, options.videos), (archives, options.archives),
+        )  # fmt: skip
+        for pool, count in pools:
             for number in range(count if pool else 0):
                 path = chance.choice(pool)
                 content = damaged(path.read_bytes(), chance)
                 (mixed / "bad" / f"{number:05}{path.suffix}").write_bytes(content)
-        plain = ("--no-annotate", "--no-report", "--timeout", "60", "--every", "5")
+        plain = ("--timeout", "60", "--every", "5", "--track", *options.options.split())
         run(good, Path(folder, "alone"), *plain)
         started = time.monotonic()
-        code = run(mixed, Path(folder, "out"), *plain)
+        # Archives in folders are skipped: they have to be named.
+        named = [str(path.relative_to(mixed.parent)) for path in sorted((mixed / "bad").iterdir())]
+        named = [name for name in named if Path(name).suffix in ARCHIVE_SUFFIXES]
+        Path(folder, "mixed", "list.txt").write_text("\n".join(named))
+        code = run(mixed, Path(folder, "out"), *plain, *(["@list.txt"] if named else []))
         seconds = time.monotonic() - started
         for name in TABLES:
             alone, found = (
@@ -172,8 +183,9 @@ def damage(options: argparse.Namespace) -> None:
             if alone != found:
                 sys.exit(f"rows of good photos changed in {name}")
         table = [row for row in rows(Path(folder, "out", "files.csv")) if "/bad/" in row["source"]]
-        if len(table) != len(list((mixed / "bad").iterdir())):
-            sys.exit("damaged inputs are missing in files.csv")
+        found = {"/".join(row["source"].split("/")[:3]) for row in table}
+        if lost := sorted({f"in/bad/{path.name}" for path in (mixed / "bad").iterdir()} - found):
+            sys.exit(f"{len(lost)} damaged inputs are missing in files.csv, such as {lost[0]}")
         statuses = Counter((row["kind"], row["status"]) for row in table)
         print(f"exit code {code}, {seconds:.0f} s, 200 good photos unchanged; damaged ones:")
         for (kind, status), count in sorted(statuses.items()):
@@ -359,6 +371,8 @@ def main() -> None:
     parser.add_argument("--count", type=int)
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--videos", type=int, default=100)
+    parser.add_argument("--archives", type=int, default=0)
+    parser.add_argument("--options", default="--no-annotate --no-report")
     parser.add_argument("--items", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
