@@ -165,7 +165,9 @@ def damage(options: argparse.Namespace) -> None:
             for number in range(count if pool else 0):
                 path = chance.choice(pool)
                 content = damaged(path.read_bytes(), chance)
-                (mixed / "bad" / f"{number:05}{path.suffix}").write_bytes(content)
+                # In folders, a .ts file without a transport stream is a program.
+                suffix = ".m2ts" if path.suffix == ".ts" else path.suffix
+                (mixed / "bad" / f"{number:05}{suffix}").write_bytes(content)
         plain = ("--timeout", "60", "--every", "5", "--track", *options.options.split())
         run(good, Path(folder, "alone"), *plain)
         started = time.monotonic()

@@ -65,6 +65,7 @@ def batch(
     track: bool = False,
     crops: bool = False,
     csv_bom: bool = False,
+    subtitles: bool = False,
     restart: bool = False,
     retry_failed: bool = False,
     shard: tuple[int, int] | None = None,
@@ -101,6 +102,7 @@ def batch(
         report: write `report.html`.
         format: of the faces table: `csv`, `jsonl` or `parquet`.
         track: follow faces through videos, with columns for track and smoothed probabilities.
+        subtitles: write a WebVTT file beside each annotated video.
         crops: also write the faces as pictures of 48×48 pixels, `crops.npy`.
         csv_bom: start csv files with a byte order mark, for Excel.
         restart: replace the results in `out`.
@@ -151,7 +153,7 @@ def batch(
         _paths(inputs),
         Path(out),
         settings,
-        OutputSettings(annotate, report, track, format, csv_bom),
+        OutputSettings(annotate, report, track, format, csv_bom, subtitles),
         restart=restart,
         retry_failed=retry_failed,
         shard=shard,

@@ -215,6 +215,7 @@ class OutputSettings:
         report: `report.html` and its thumbnails.
         tracked: columns with the tracks of faces in videos.
         format: of the faces table, one of `FORMATS`.
+        subtitles: a WebVTT file beside each annotated video.
         csv_bom: start csv files with a byte order mark, by which Excel recognises UTF-8.
 
     Raises:
@@ -226,11 +227,14 @@ class OutputSettings:
     tracked: bool = False
     format: str = "csv"
     csv_bom: bool = False
+    subtitles: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("annotated", "report", "tracked", "csv_bom"):
+        for name in ("annotated", "report", "tracked", "csv_bom", "subtitles"):
             value = getattr(self, name)
             _check(isinstance(value, bool), f"{name} must be True or False", value)
+        if self.subtitles and not self.annotated:
+            raise UsageError("subtitles are for annotated videos, which are not to be written")
         _check(self.format in FORMATS, f"format must be one of {', '.join(FORMATS)}", self.format)
 
     @property

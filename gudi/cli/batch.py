@@ -60,6 +60,11 @@ _output_options = combine(
         default=True,
         help="Write report.html, a page to browse the results.",
     ),
+    option(
+        "--subtitles",
+        is_flag=True,
+        help="Write subtitles beside each annotated video, in WebVTT: who looks how.",
+    ),
     table_options(),
     option(
         "--crops",

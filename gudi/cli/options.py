@@ -409,4 +409,5 @@ def output_settings(options: Mapping[str, Any]) -> OutputSettings:
         tracked=options["tracked"],
         format=options["format"],
         csv_bom=options["csv_bom"],
+        subtitles=options["subtitles"],
     )

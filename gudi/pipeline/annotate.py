@@ -31,11 +31,13 @@ from gudi.pipeline.draw_work import (
 )
 from gudi.pipeline.workers import describe_error
 from gudi.progress import FinishedItem
-from gudi.results.folder import ResultFolder, thumbnail_path
+from gudi.results.folder import ResultFolder, subtitles_path, thumbnail_path
 from gudi.results.ledger import Ledger
 from gudi.results.ledger.face_table import NO_LIMIT
 from gudi.results.paths import UniquePaths, safe_paths
 from gudi.results.records import SourceRecord, SourceResult
+from gudi.results.subtitles import subtitles
+from gudi.results.summaries import frames_of
 from gudi.settings import ALL_FRAMES, PICTURE, THUMBNAIL, FrameSelection
 from gudi.timing import StageSeconds
 
@@ -144,9 +146,20 @@ def remove_pictures(records: Iterable[SourceRecord], ledger: Ledger, folder: Res
     """Remove the pictures of `records`; other files beside them are not gudi's, and stay."""
     for record in records:
         if record.picture is not None:
-            folder.remove_picture(folder.annotated / record.picture)
+            picture = folder.annotated / record.picture
+            folder.remove_picture(subtitles_path(picture))
+            folder.remove_picture(picture)
         folder.remove_picture(folder.path / thumbnail_path(record))
         ledger.drawings.mark_removed(record)
+
+
+def write_subtitles(ledger: Ledger, folder: ResultFolder, emotions: Sequence[str]) -> None:
+    """Write subtitles beside all annotated videos."""
+    for record in ledger.drawings.drawn():
+        if record.source.kind != VIDEO or record.picture is None or not record.drawn & PICTURE:
+            continue
+        frames = frames_of(ledger.faces.rows(record), ledger.faces.processed_frames(record))
+        folder.write_subtitles(record.picture, subtitles(frames, emotions))
 
 
 def _draw_error(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from gudi.media.sources import printable_path
 from gudi.pipeline.identity import stored_settings
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.progress import Progress
-from gudi.results.folder import ANNOTATED, LEDGER, ResultFolder, thumbnail_path
+from gudi.results.folder import ANNOTATED, LEDGER, ResultFolder, subtitles_path, thumbnail_path
 from gudi.results.ledger import Ledger
 from gudi.results.paths import safe_paths
 from gudi.results.records import STATUSES, SourceRecord
@@ -178,8 +178,10 @@ class _Merge:
         pictures, drawings = record.drawn & self._output.pictures, ledger.drawings
         if pictures & PICTURE and record.picture is not None:
             path = drawings.assign_path(copied, safe_paths(record.picture))
-            if _copy(folder / ANNOTATED / record.picture, self._target.annotated / path):
+            picture, target = folder / ANNOTATED / record.picture, self._target.annotated / path
+            if _copy(picture, target):
                 drawings.mark_drawn(copied, PICTURE)
+                _copy(subtitles_path(picture), subtitles_path(target))
         if pictures & THUMBNAIL and _copy(
             folder / thumbnail_path(record),
             self._target.path / thumbnail_path(copied),

@@ -397,8 +397,14 @@ class _Batch:
         annotate.remove_pictures(drawings.outdated(), self.ledger, self.folder)
         annotate.note_missing_pictures(self.ledger, self.folder)
         undrawn = drawings.count_undrawn(pictures)
-        if not undrawn:
-            return
+        if undrawn:
+            self._draw_missing(undrawn)
+        if self.output.subtitles:
+            annotate.write_subtitles(self.ledger, self.folder, self.settings.emotions)
+
+    def _draw_missing(self, undrawn: int) -> None:
+        """Draw the pictures that this many sources lack."""
+        pictures = self.output.pictures
         limit = None if self.ledger.sources.has_videos() else undrawn
         with (
             start_workers(self.settings, limit) as workers,

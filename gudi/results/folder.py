@@ -172,6 +172,12 @@ class ResultFolder:
             for folder in list(path.relative_to(self.path).parents)[:-1]:
                 (self.path / folder).rmdir()
 
+    def write_subtitles(self, picture: str, parts: Iterable[str]) -> None:
+        """Write the subtitles of an annotated video, whose path below `annotated` is `picture`."""
+        path = subtitles_path(self.annotated / picture)
+        with text_file(path) as file:
+            file.writelines(parts)
+
     def remove_chunks(self) -> None:
         """Remove the chunks of annotated videos that changed or disappeared."""
         for folder in self.path.glob(f"{CHUNKS_PREFIX}*"):
@@ -220,6 +226,11 @@ def _first_bytes(path: Path) -> bytes:
             return file.read(100)
     except OSError:
         return b""
+
+
+def subtitles_path(picture: Path) -> Path:
+    """Return the path of the subtitles of an annotated video."""
+    return picture.with_name(f"{picture.name}.vtt")
 
 
 def thumbnail_path(record: SourceRecord) -> str:

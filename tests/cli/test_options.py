@@ -62,6 +62,7 @@ def settings_of(*arguments: str) -> tuple[RunSettings, OutputSettings]:
     @option("--every", default=1)
     @option("--annotated", is_flag=True)
     @option("--report", is_flag=True)
+    @option("--subtitles", is_flag=True)
     def command(**options):
         found.extend([run_settings(options, backend="dask"), output_settings(options)])
 

@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from clips import scene, write_video
+from clips import scene, write_moving_face, write_video
 from conftest import call_gudi, draw_face, save
 
 from gudi.media import video
@@ -236,3 +236,23 @@ def test_rows_equal_the_original(shared, legacy, tmp_path):
         atol=1e-5,
         rtol=0,
     )
+
+
+def test_subtitles_lie_beside_annotated_videos_and_go_with_them(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_moving_face(tmp_path / "in" / "film.mp4")
+    command = ("batch", tmp_path / "in", "--out", tmp_path / "out")
+    run = call_gudi(*command, "--subtitles")
+    assert run.returncode == 0, run.stderr
+    (path,) = (tmp_path / "out" / "annotated").rglob("*.vtt")
+    assert path.with_suffix("").exists()
+    text = path.read_text()
+    assert text.startswith("WEBVTT\n")
+    assert "face 0: " in text
+    (tmp_path / "in" / "film.mp4").unlink()
+    write_video(tmp_path / "in" / "other.mp4", [scene(0)])
+    assert call_gudi(*command).returncode == 0
+    assert not list((tmp_path / "out").rglob("film*"))
+    run = call_gudi(*command, "--subtitles", "--no-annotate")
+    assert run.returncode == 2
+    assert "annotated videos" in run.stderr
