@@ -175,10 +175,11 @@ def predictions(network: Any, grey: npt.NDArray[np.uint8]) -> tuple[Floats, Floa
     """Return the probabilities of both outputs, the mean for each face and its mirror image."""
     import tensorflow as tf
 
+    predict = tf.function(lambda faces: network(faces, training=False))
     found: list[tuple[Floats, Floats]] = []
     for start in range(0, len(grey), 512):
         faces = UNIT[grey[start : start + 512]].astype(np.float32)[..., None]
-        both = [network(each, training=False) for each in (faces, faces[:, :, ::-1])]
+        both = [predict(each) for each in (faces, faces[:, :, ::-1])]
         found.append(
             tuple(
                 np.mean([tf.nn.softmax(logits[:, part]).numpy() for logits in both], axis=0)
