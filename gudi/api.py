@@ -32,6 +32,7 @@ from gudi.settings import (
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
 
 StrPath = str | os.PathLike[str]
 
@@ -248,6 +249,40 @@ class BatchResult:
         path = self._table(f"{FACES}.{self.format}")
         return map(self._face, _ROWS[self.format](path))
 
+    def plot_distribution(self, axes: Axes | None = None) -> Axes:
+        """Draw how many faces have which top emotion; return what it is drawn on.
+
+        Args:
+            axes: of matplotlib; None for new ones.
+
+        Raises:
+            OutputError: the faces table has been removed.
+        """
+        from gudi import plots
+
+        axes = _new_axes() if axes is None else axes
+        plots.plot_distribution(self.iter_faces(), self.emotions, axes)
+        return axes
+
+    def plot_timeline(self, source: str, axes: Axes | None = None) -> Axes:
+        """Draw the emotions in a video over time; return what it is drawn on.
+
+        Args:
+            source: the video, as the tables call it.
+            axes: of matplotlib; None for new ones.
+
+        Raises:
+            InputError: there are no faces of this video.
+            OutputError: the faces table has been removed.
+        """
+        from gudi import plots
+
+        axes = _new_axes() if axes is None else axes
+        faces = (face for face in self.iter_faces() if face.source == source)
+        plots.plot_timeline(faces, self.emotions, axes)
+        axes.set_title(source, fontsize=9)
+        return axes
+
     def _read(self, name: str, columns: Sequence[str]) -> pandas.DataFrame:
         """Return a table; an empty one if it need not exist and does not."""
         _check_pandas(f"{name}()")
@@ -287,6 +322,13 @@ class BatchResult:
             track=None if track in (None, "") else int(track),
             score=None if score in (None, "") else float(score),
         )
+
+
+def _new_axes() -> Axes:
+    """Return axes that a notebook shows."""
+    from matplotlib import pyplot
+
+    return pyplot.subplots(figsize=(9, 3.6), layout="constrained")[1]
 
 
 def _check_pandas(method: str) -> None:

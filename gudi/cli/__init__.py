@@ -12,7 +12,7 @@ import sys
 
 import click
 
-from gudi.cli import batch, checkpoint, export, predict, prepare, train
+from gudi.cli import batch, checkpoint, export, plot, predict, prepare, train
 from gudi.cli.group import CommandGroup, exit_codes
 from gudi.version import __version__
 
@@ -48,6 +48,7 @@ def main(debug: bool) -> None:
 for command in (
     batch.batch,
     batch.merge,
+    plot.plot,
     predict.predict,
     predict.live,
     prepare.prepare,

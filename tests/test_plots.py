@@ -1,0 +1,90 @@
+"""Pictures of results."""
+
+from __future__ import annotations
+
+import re
+
+import cv2
+import matplotlib
+import numpy as np
+import pytest
+from clips import write_moving_face
+from conftest import call_gudi, draw_face, save
+from PIL import Image
+
+import gudi
+from gudi.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with two photos and a video in `in`, and their results in `out`."""
+    folder = tmp_path_factory.mktemp("plots")
+    (folder / "in").mkdir()
+    for name in ("one.png", "two.png"):
+        save(folder / "in" / name, draw_face())
+    write_moving_face(folder / "in" / "film.mp4")
+    run = call_gudi("batch", "in", "--out", "out", "--no-report", "--no-annotate", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+def test_pictures_of_a_result_folder(folder, tmp_path):
+    run = call_gudi("plot", "out", "--out", tmp_path, cwd=folder)
+    assert run.returncode == 0, run.stderr
+    written = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))
+    names = ("contact_sheet", "distribution", "timelines/in/film.mp4")
+    assert written == sorted(f"{name}.{each}" for name in names for each in ("png", "svg"))
+    assert sorted(run.stdout.split()) == sorted(str(tmp_path / name) for name in written)
+    sheet = cv2.imread(str(tmp_path / "contact_sheet.png"))
+    assert min(sheet.shape[:2]) > 100
+    assert (sheet < 200).any()
+    for name in ("distribution", "timelines/in/film.mp4"):
+        picture = cv2.imread(str(tmp_path / f"{name}.png"))
+        colours = {tuple(each) for each in picture.reshape(-1, 3)[::7]}
+        assert len(colours) > 5, name
+
+
+def test_format_can_be_chosen_and_sources_need_not_be_there(folder, tmp_path):
+    run = call_gudi("plot", folder / "out", "--out", "here", "--format", "svg", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert {path.suffix for path in (tmp_path / "here").rglob("*.*")} == {".svg"}
+    assert "its faces are missing in the contact sheet" in run.stderr
+
+
+@pytest.mark.parametrize("content", ["nothing", "no faces"])
+def test_folder_without_faces_is_an_error(tmp_path, content):
+    (tmp_path / "out").mkdir()
+    if content == "no faces":
+        save(tmp_path / "blank.png", np.zeros((60, 60, 3), np.uint8))
+        assert call_gudi("batch", "blank.png", "--out", "out", cwd=tmp_path).returncode == 0
+    run = call_gudi("plot", "out", cwd=tmp_path)
+    assert run.returncode == 1
+    assert re.search("not a result folder|no faces", run.stderr)
+    assert not (tmp_path / "plots").exists()
+
+
+def test_results_draw_themselves(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    matplotlib.use("agg")
+    result = gudi.batch("in", "out", report=False, annotate=False)
+    axes = result.plot_distribution()
+    heights = [bar.get_height() for bar in axes.patches]
+    assert sum(heights) == len(list(result.iter_faces()))
+    axes = result.plot_timeline("in/film.mp4")
+    assert [line.get_label() for line in axes.lines] == list(result.emotions)
+    assert axes.get_title() == "in/film.mp4"
+    with pytest.raises(InputError, match="no faces"):
+        result.plot_timeline("in/one.png")
+
+
+def test_line_is_interrupted_while_no_face_is_seen(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    matplotlib.use("agg")
+    axes = gudi.batch("in", "out", report=False, annotate=False).plot_timeline("in/film.mp4")
+    points = axes.lines[0].get_ydata()
+    assert np.isnan(points).any()
+    seen = points[~np.isnan(points)]
+    assert ((seen > 0) & (seen < 1)).all()
+    axes.figure.savefig(tmp_path / "line.png")
+    assert Image.open(tmp_path / "line.png").size[0] > 500
