@@ -55,7 +55,7 @@ def predict(
 ) -> None:
     """Recognise expressions in a few photos and print them.
 
-    PHOTO is a photo or a folder, pattern or list of photos, as for gudi batch.
+    PHOTO is a photo or a folder, archive, pattern or list of photos, as for gudi batch.
 
     Prints one line per face, separated by tabs: photo, x, y, width, height, emotion, probability.
     A photo without a face has no line (with --json, an empty list of faces).

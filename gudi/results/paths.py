@@ -41,7 +41,8 @@ def safe_paths(name: str) -> Iterator[str]:
     Args:
         name: a path with forward slashes.
     """
-    *folders, file = (_safe_part(part) for part in PurePosixPath(name).parts if part != "/")
+    parts = [_safe_part(part) for part in PurePosixPath(name).parts if part != "/"]
+    folders, file = [_shorten(part) for part in parts[:-1]], parts[-1]
     for number in count(1):
         numbered = file if number == 1 else f"{number}-{file}"
         yield "/".join((*folders, _shorten(numbered)))

@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import tarfile
+import warnings
 import zipfile
 
 import cv2
@@ -225,7 +226,10 @@ def test_bombs_are_bounded(tmp_path):
     (tmp_path / "huge.tar.bz2").write_bytes(bz2.compress(huge.tobuf() + bytes(2**20)))
     contents = b"PK\5\6" + bytes(8) + (2**31).to_bytes(4, "little") + bytes(6)
     (tmp_path / "contents.zip").write_bytes(b"PK\3\4" + bytes(100) + contents)
-    inputs = ("a.zip", "header.tar.gz", "huge.tar.bz2", "contents.zip")
+    negative = tarfile.TarInfo("a.jpg")
+    negative.size = -1024
+    (tmp_path / "negative.tar").write_bytes(negative.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    inputs = ("a.zip", "header.tar.gz", "huge.tar.bz2", "contents.zip", "negative.tar")
     done = run_gudi("batch", *inputs, "--out", "out", *TABLES_ONLY, cwd=tmp_path)
     assert done.returncode == 3
     found = files_of(tmp_path / "out")
@@ -235,6 +239,7 @@ def test_bombs_are_bounded(tmp_path):
     assert "unpacks to far more than its size" in found["huge.tar.bz2"][1]
     assert "too large" in found["huge.tar.bz2/huge.jpg"][1]
     assert "the archive holds too many files" in found["contents.zip"][1]
+    assert "the archive is damaged" in found["negative.tar"][1]
 
 
 def test_archives_are_told_by_their_content(tmp_path):
@@ -261,3 +266,18 @@ def test_archives_in_folders_are_skipped_and_counted(photos, tmp_path):
     done = call_gudi("batch", photos, "--out", tmp_path / "out", *TABLES_ONLY)
     assert done.returncode == 0
     assert read_record(tmp_path / "out")["skipped"] == {".zip": 1}
+
+
+def test_long_and_repeated_names_and_huge_numbers_cost_no_time(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about names that are not unique
+        same = [("a.txt", "")] * 20_000 + [("a.jpg", JPEG)] * 2
+        write_zip(tmp_path / "a.zip", [*same, ("d" * 5000 + "/" + "x" * 5000 + ".jpg", JPEG)])
+    info = tarfile.TarInfo("a.jpg")
+    info.size, info.mtime = 2**70, 2**70
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    done = call_gudi("batch", "a.zip", "a.tar", "--out", "out", "--no-report", cwd=tmp_path)
+    assert done.returncode == 3
+    found = [status for status, _ in files_of(tmp_path / "out").values()]
+    assert sorted(found) == ["failed", "failed", "ok", "ok", "ok"]
+    assert len(names_below(tmp_path / "out" / "annotated")) == 3
