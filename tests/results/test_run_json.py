@@ -63,11 +63,12 @@ def test_unknown_fields_are_omitted(tmp_path):
 
 
 def test_record_of_an_earlier_version_is_read(tmp_path):
-    content = full_record().content()
+    record = full_record()
+    content = record.content()
     content["counts"] = dict(content["counts"])
     content["counts"]["looked"] = content["counts"].pop("processed")
     (tmp_path / "run.json").write_text(json.dumps(content))
-    assert read_run_record(tmp_path) == full_record()
+    assert read_run_record(tmp_path) == record
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"name": 1}', "[" * 100_000])
