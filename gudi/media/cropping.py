@@ -11,6 +11,8 @@ import struct
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
+from gudi.media.files import open_media
+
 
 class Edges(NamedTuple):
     """Pixels of a frame that are not shown."""
@@ -59,7 +61,7 @@ def container_edges(
     # There may be no such element, and a damaged file is FFmpeg's to report.
     with (
         contextlib.suppress(OSError, ValueError, LookupError, ZeroDivisionError, StopIteration),
-        open(path, "rb") as file,
+        open_media(path) as (file, _),
     ):
         return _mp4_edges(file, track, size) if "mp4" in names else _matroska_edges(file, track)
     return NO_EDGES
