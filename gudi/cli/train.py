@@ -178,8 +178,9 @@ _network_options = combine(
     option(
         "--teacher",
         metavar="PATH",
+        multiple=True,
         help="Checkpoint whose predictions make up half of each label: its prefix, folder or any "
-        "file.",
+        "file. Repeat the option for the mean of several.",
     ),
     option(
         "--seed",
@@ -243,6 +244,7 @@ def train(
     from gudi.training import train as trainer
     from gudi.training.settings import settings_for
 
+    changes["teacher"] = changes["teacher"] or None
     if resume and overwrite:
         raise click.UsageError(
             "--resume continues the training in --out and --overwrite replaces it: use only one "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -57,26 +57,25 @@ def class_prior(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.flo
 
 
 def teacher_predictions(
-    teacher: str, data: Dataset, device: str, progress: Progress
+    teachers: Sequence[str], data: Dataset, device: str, progress: Progress
 ) -> npt.NDArray[np.float32]:
-    """Return what the checkpoint `teacher` predicts for each face.
+    """Return what the checkpoints `teachers` predict for each face.
 
     Returns:
-        Probabilities, float32 of shape (n, classes): the mean of the predictions for the face and
+        Probabilities, float32 of shape (n, classes): the mean of all predictions for the face and
         for its mirror image.
     """
-    predictions = np.empty((len(data.labels), len(EMOTIONS)), np.float32)
-    with Predictor(teacher, device, mirror=False, fixed_batches=True) as predictor:
-        starts = range(0, len(predictions), predictor.batch_size)
-        progress.start("teacher's batches", len(starts))
-        for start in starts:
-            part = slice(start, start + predictor.batch_size)
-            faces = data.grey(part)
-            mirrored = faces[:, :, ::-1]
-            predictions[part] = (predictor.predict(faces) + predictor.predict(mirrored)) / 2
-            progress.advance()
-        progress.finish()
-    return predictions
+    sums = np.zeros((len(data.labels), len(EMOTIONS)), np.float32)
+    for teacher in teachers:
+        with Predictor(teacher, device, mirror=True, fixed_batches=True) as predictor:
+            starts = range(0, len(sums), predictor.batch_size)
+            progress.start("teacher's batches", len(starts))
+            for start in starts:
+                part = slice(start, start + predictor.batch_size)
+                sums[part] += predictor.predict(data.grey(part))
+                progress.advance()
+            progress.finish()
+    return sums / np.float32(len(teachers))
 
 
 def face_targets(

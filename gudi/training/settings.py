@@ -48,9 +48,9 @@ class TrainingSettings:
         units: hidden units in use, of the hidden layer's 3072. The others stay 0 and cost no time.
         init: checkpoint whose weights the training starts with, as `gudi.checkpoint.find` takes
             it; "" for random weights.
-        teacher: checkpoint whose predictions are half of each label; the other half is the label
-            with the recipe's smoothing (Hinton et al. 2015). Predictions show which expressions
-            resemble each other, and soften labels that are wrong. "" for none.
+        teacher: checkpoints whose mean predictions are half of each label; the other half is the
+            label with the recipe's smoothing (Hinton et al. 2015). Predictions show which
+            expressions resemble each other, and soften labels that are wrong.
         seed: of the first weights, the order of the faces and their variations.
         precision: `float32`, or `bfloat16`, which is faster on CPUs with AVX512-BF16 or AMX, and
             many times slower on CPUs without AVX-512.
@@ -77,7 +77,7 @@ class TrainingSettings:
     average: float = 0.0
     units: int = 3072
     init: str = ""
-    teacher: str = ""
+    teacher: tuple[str, ...] = ()
     seed: int = 42
     precision: str = "float32"
     tensorboard_verbose: int = 0
@@ -92,6 +92,14 @@ class TrainingSettings:
             ValueError: a value has the wrong type.
         """
         settings = cls(**values)
+        teachers = settings.teacher
+        if isinstance(teachers, str):  # earlier versions took one
+            teachers = (teachers,) if teachers else ()
+        if not isinstance(teachers, (tuple, list)) or not all(
+            isinstance(each, str) for each in teachers
+        ):
+            raise ValueError(f"teacher is {teachers!r}")
+        settings = replace(settings, teacher=tuple(teachers))
         for name, default in asdict(cls()).items():
             value = getattr(settings, name)
             types = (float, int) if isinstance(default, float) else (type(default),)

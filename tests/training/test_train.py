@@ -321,7 +321,7 @@ def test_training_starts_with_the_weights_of_another(finished):
 def test_teacher_is_recorded(work, made):
     ended = train_an_epoch(work, "checkpoints", *QUICK, "--teacher", made[0])
     assert ended.returncode == 130, ended.stderr
-    assert run_record(work / "checkpoints")["settings"]["teacher"] == str(made[0])
+    assert run_record(work / "checkpoints")["settings"]["teacher"] == [str(made[0])]
 
 
 def test_missing_data_set_is_an_error(tmp_path):
