@@ -48,8 +48,11 @@ def face_records(
     *,
     tracked: bool = False,
     counts: Counter[str] | None = None,
+    failed: Callable[[SourceRecord, int, Exception], object] | None = None,
 ) -> Iterator[Record]:
     """Yield one record per face: the values of `face_columns`, None for a missing value.
+
+    If there is something wrong with the faces of one source, its records end there.
 
     Args:
         sources: in the order of the table.
@@ -57,20 +60,37 @@ def face_records(
         emotions: names of the classes.
         tracked: add the columns of `gudi.results.tracking`.
         counts: receives the number of faces by top emotion.
+        failed: called with such a source, the number of its records until then, and the error; by
+            default the error is raised.
     """
-    untracked = (None,) * (len(face_columns(emotions, tracked=True)) - len(face_columns(emotions)))
     for source in sources:
-        tracker = Tracker() if tracked and source.source.kind == VIDEO else None
-        for _, group in groupby(rows(source), key=lambda row: row.frame):
-            frame_rows = list(group)
-            tracks = _tracks(tracker, frame_rows, emotions)
-            for face, row in enumerate(frame_rows):
-                record = _face_record(source, face, row, emotions)
+        count = 0
+        try:
+            for record in _source_records(source, rows(source), emotions, tracked=tracked):
                 if counts is not None:
                     counts[record[EMOTION_COLUMN]] += 1
-                if tracked:
-                    record += tracks[face] if tracks else untracked
+                count += 1
                 yield record
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(source, count, error)
+
+
+def _source_records(
+    source: SourceRecord, rows: Iterable[FaceRow], emotions: Sequence[str], *, tracked: bool
+) -> Iterator[Record]:
+    """Yield the records of one source."""
+    untracked = (None,) * (len(face_columns(emotions, tracked=True)) - len(face_columns(emotions)))
+    tracker = Tracker() if tracked and source.source.kind == VIDEO else None
+    for _, group in groupby(rows, key=lambda row: row.frame):
+        frame_rows = list(group)
+        tracks = _tracks(tracker, frame_rows, emotions)
+        for face, row in enumerate(frame_rows):
+            record = _face_record(source, face, row, emotions)
+            if tracked:
+                record += tracks[face] if tracks else untracked
+            yield record
 
 
 def _face_record(source: SourceRecord, face: int, row: FaceRow, emotions: Sequence[str]) -> Record:

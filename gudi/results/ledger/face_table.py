@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -134,10 +135,14 @@ class FaceTable:
                 if row.frame is None or first <= row.frame <= last:
                     yield row
 
+    def listed_rows(self, record: SourceRecord) -> Iterator[FaceRow]:
+        """Yield the faces of a source that the faces table lists: all, if nothing is wrong."""
+        return islice(self.rows(record), record.faces)
+
     def all_crops(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield the kept faces of this run's finished sources, in the order of the faces table."""
         for record in self._sources.finished():
-            for row in self.rows(record):
+            for row in self.listed_rows(record):
                 if row.crop is not None:
                     yield row.crop
 
