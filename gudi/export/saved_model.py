@@ -15,6 +15,7 @@ from gudi.checkpoint.networks import CONVOLUTIONS
 from gudi.constants import FACE_SIZE
 from gudi.engines.onnx_model import OUTPUT
 from gudi.export.interface import Array, Interface
+from gudi.media.names import utf8_path
 from gudi.predictor import UNIT
 
 # The file that makes a folder a SavedModel, and everything that the folder may contain.
@@ -58,7 +59,7 @@ def write(path: Path, values: Mapping[str, Array], interface: Interface) -> None
             {interface.input: faces}, {OUTPUT: probabilities}
         )
         with tensorflow_write_errors(path):
-            builder = tf.saved_model.Builder(str(path))
+            builder = tf.saved_model.Builder(utf8_path(str(path)))
             builder.add_meta_graph_and_variables(
                 session,
                 [tf.saved_model.SERVING],
@@ -78,7 +79,7 @@ def predict(path: Path, faces: Array) -> tuple[npt.NDArray[np.float32], str]:
     from gudi.network import open_session, quiet, tf
 
     with quiet(), tf.Graph().as_default(), open_session(gpu=False) as session:
-        model = tf.saved_model.load(session, [tf.saved_model.SERVING], str(path))
+        model = tf.saved_model.load(session, [tf.saved_model.SERVING], utf8_path(str(path)))
         signature = model.signature_def[tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY]
         (taken,) = signature.inputs.values()
         probabilities = session.run(signature.outputs[OUTPUT].name, {taken.name: faces})

@@ -18,9 +18,15 @@ def printable_path(path: str) -> str:
     Bytes that are not UTF-8, control characters, line separators and backslashes are escaped byte
     by byte, as `\xff`.
     """
-    # Bytes that are not text in this locale arrive as surrogates. Most of them are UTF-8 anyway.
-    text = os.fsencode(path).decode("utf-8", "surrogateescape")
-    return _UNPRINTABLE.sub(_escape, text)
+    return _UNPRINTABLE.sub(_escape, utf8_path(path))
+
+
+def utf8_path(path: str) -> str:
+    """Return `path` as it would be in a UTF-8 locale, whatever the locale is.
+
+    Bytes that are not text in the locale are surrogates in Python, but most of them are UTF-8.
+    """
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def table_name(path: str) -> str:

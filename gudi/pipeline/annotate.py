@@ -34,7 +34,7 @@ from gudi.progress import FinishedItem
 from gudi.results.folder import ResultFolder, subtitles_path, thumbnail_path
 from gudi.results.ledger import Ledger
 from gudi.results.ledger.face_table import NO_LIMIT
-from gudi.results.paths import UniquePaths, safe_paths
+from gudi.results.paths import UniquePaths, path_of, safe_paths
 from gudi.results.records import SourceRecord, SourceResult
 from gudi.results.subtitles import subtitles
 from gudi.results.summaries import frames_of
@@ -133,7 +133,7 @@ def note_missing_pictures(ledger: Ledger, folder: ResultFolder) -> None:
     """Tell the ledger which pictures somebody has removed, so that they are drawn again."""
     for record in ledger.drawings.drawn():
         missing = 0
-        if record.picture is not None and not (folder.annotated / record.picture).exists():
+        if record.picture is not None and not path_of(folder.annotated, record.picture).exists():
             missing |= record.drawn & PICTURE
         # A video may have no thumbnail, see `_DrawQueue.receive`.
         if record.source.kind != VIDEO and not (folder.path / thumbnail_path(record)).exists():
@@ -146,7 +146,7 @@ def remove_pictures(records: Iterable[SourceRecord], ledger: Ledger, folder: Res
     """Remove the pictures of `records`; other files beside them are not gudi's, and stay."""
     for record in records:
         if record.picture is not None:
-            picture = folder.annotated / record.picture
+            picture = path_of(folder.annotated, record.picture)
             folder.remove_picture(subtitles_path(picture))
             folder.remove_picture(picture)
         folder.remove_picture(folder.path / thumbnail_path(record))
@@ -362,7 +362,7 @@ class _DrawQueue(jobs.Supply[Drawing]):
         if not self._lacks(record, PICTURE):
             return None
         path = self._ledger.drawings.assign_path(record, safe_paths(name))
-        return self._folder.annotated / path
+        return path_of(self._folder.annotated, path)
 
     def _thumbnail(self, record: SourceRecord) -> Path | None:
         if not self._lacks(record, THUMBNAIL):

@@ -13,13 +13,14 @@ from typing import Any
 
 from gudi.errors import ExitCode, InputError, OutputError
 from gudi.locks import folder_lock
+from gudi.media.names import utf8_path
 from gudi.media.sources import printable_path
 from gudi.pipeline.identity import stored_settings
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.progress import Progress
 from gudi.results.folder import ANNOTATED, LEDGER, ResultFolder, subtitles_path, thumbnail_path
 from gudi.results.ledger import Ledger
-from gudi.results.paths import safe_paths
+from gudi.results.paths import path_of, safe_paths
 from gudi.results.records import STATUSES, SourceRecord
 from gudi.results.run_record import (
     FINISHED,
@@ -178,7 +179,8 @@ class _Merge:
         pictures, drawings = record.drawn & self._output.pictures, ledger.drawings
         if pictures & PICTURE and record.picture is not None:
             path = drawings.assign_path(copied, safe_paths(record.picture))
-            picture, target = folder / ANNOTATED / record.picture, self._target.annotated / path
+            picture = path_of(folder / ANNOTATED, record.picture)
+            target = path_of(self._target.annotated, path)
             if _copy(picture, target):
                 drawings.mark_drawn(copied, PICTURE)
                 _copy(subtitles_path(picture), subtitles_path(target))
@@ -249,7 +251,7 @@ def _merged_record(
             CheckpointRecord(None, fingerprint),
             **agreed["checkpoint"] | {"fingerprint": fingerprint},
         ),
-        inputs=[str(each) for each in folders],
+        inputs=[utf8_path(str(each)) for each in folders],
         versions=agreed["versions"],
     )
 

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gudi import report
+from gudi.errors import GudiError, one_line
 from gudi.results.folder import ANNOTATED, REPORT, ResultFolder, thumbnail_path
 from gudi.results.ledger import Ledger
+from gudi.results.records import SourceRecord
 from gudi.results.run_record import RunRecord
 from gudi.results.summaries import Summaries
 from gudi.results.tables import face_columns, face_records
@@ -23,6 +25,7 @@ def write_tables(
         The number of faces by top emotion.
     """
     counts, summaries = Counter[str](), Summaries(ledger.faces.processed_frames)
+    failures: list[tuple[SourceRecord, int, Exception]] = []
     records = face_records(
         ledger.sources.finished(),
         ledger.faces.rows,
@@ -30,6 +33,7 @@ def write_tables(
         tracked=output.tracked,
         counts=counts,
         summaries=summaries,
+        failed=lambda *failure: failures.append(failure),
     )
     earlier = ledger.formats
     # Noted before it is written, so that --restart also removes the table of a killed run.
@@ -39,10 +43,16 @@ def write_tables(
     folder.write_summaries(summaries, emotions, output)
     folder.remove_tables(set(earlier) - {output.format})
     ledger.formats = [output.format]
+    for source, count, error in failures:  # not earlier: nothing may change while it is read
+        ledger.sources.mark_failed(source, count, f"its faces end here: {_describe(error)}")
     if ledger.faces.crops:
         folder.write_crops(ledger.faces.all_crops())
     folder.write_files(ledger.sources.finished(), bom=output.csv_bom)
     return counts
+
+
+def _describe(error: Exception) -> str:
+    return one_line(error if isinstance(error, GudiError) else f"{type(error).__name__}: {error}")
 
 
 def write_report(
@@ -60,7 +70,7 @@ def _report_entries(ledger: Ledger, folder: ResultFolder) -> Iterator[report.Rep
             each.final_status or "",
             (
                 report.ReportFace(row.probabilities.tolist(), row.time, row.score)
-                for row in ledger.faces.rows(each)
+                for row in ledger.faces.listed_rows(each)
             ),
             width=each.width,
             height=each.height,

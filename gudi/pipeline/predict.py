@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -91,5 +90,5 @@ def picture_name(name: str) -> str:
     No photo that gudi did not draw has such a name: `--out` may be the folder of the photos.
     """
     path = PurePosixPath(name)
-    stem = os.fsencode(path.stem)[: MAX_NAME - len(os.fsencode(f"{ANNOTATED}{path.suffix}")) - 4]
-    return f"{os.fsdecode(stem)}{ANNOTATED}{path.suffix}"
+    stem = path.stem.encode()[: MAX_NAME - len(f"{ANNOTATED}{path.suffix}".encode()) - 4]
+    return f"{stem.decode(errors='ignore')}{ANNOTATED}{path.suffix}"

@@ -24,6 +24,7 @@ from gudi.errors import ExitCode, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX
 from gudi.locks import folder_lock
 from gudi.media.archives import absolute_path
+from gudi.media.names import utf8_path
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
 from gudi.pipeline.answers import AnswerRange
@@ -189,8 +190,10 @@ def _start_record(
     workers = {"workers": settings.workers or jobs.cpu_count()}
     return RunRecord(
         settings=asdict(settings) | asdict(output) | workers,
-        checkpoint=CheckpointRecord(str(weights.source), weights.fingerprint, weights.recovered),
-        inputs=list(inputs[:MAX_INPUTS]),
+        checkpoint=CheckpointRecord(
+            utf8_path(str(weights.source)), weights.fingerprint, weights.recovered
+        ),
+        inputs=[utf8_path(each) for each in inputs[:MAX_INPUTS]],
         more_inputs=max(0, len(inputs) - MAX_INPUTS),
         versions=current_versions(),
         shard=shard,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -158,5 +157,5 @@ def to_json(value: Any) -> str:
 
 
 def _link(path: str | None) -> str | None:
-    """Return `path`, which may contain any bytes, as a relative URL."""
-    return path and quote(os.fsencode(path), safe="/")
+    """Return `path` as a relative URL."""
+    return path and quote(path, safe="/")

@@ -24,12 +24,17 @@ class UniquePaths:
         """Return the path for the picture called `name`, a path with forward slashes."""
         path = next(path for path in safe_paths(name) if path not in self._taken)
         self._taken.add(path)
-        return self.folder / path
+        return path_of(self.folder, path)
 
     def remove_temporary_files(self) -> None:
         """Remove the temporary files that killed workers left in the assigned folders."""
-        for folder in {(self.folder / path).parent for path in self._taken}:
+        for folder in {path_of(self.folder, path).parent for path in self._taken}:
             remove_temporary_files(folder, folders=False)
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Return the path of the picture called `name`: its bytes are UTF-8 in every locale."""
+    return folder / os.fsdecode(name.encode())
 
 
 def safe_paths(name: str) -> Iterator[str]:
@@ -58,6 +63,6 @@ def _safe_part(part: str) -> str:
 def _shorten(name: str) -> str:
     """Return `name`, shortened before its extension if file systems would refuse it."""
     stem, extension = os.path.splitext(name)
-    while len(os.fsencode(stem + extension)) > MAX_NAME:
+    while len((stem + extension).encode()) > MAX_NAME:
         stem = stem[:-1]
     return stem + extension

@@ -59,8 +59,11 @@ def face_records(
     tracked: bool = False,
     counts: Counter[str] | None = None,
     summaries: Summaries | None = None,
+    failed: Callable[[SourceRecord, int, Exception], object] | None = None,
 ) -> Iterator[Record]:
     """Yield one record per face: the values of `face_columns`, None for a missing value.
+
+    If there is something wrong with the faces of one source, its records end there.
 
     Args:
         sources: in the order of the table.
@@ -69,20 +72,43 @@ def face_records(
         tracked: add the columns of `gudi.results.tracking`.
         counts: receives the number of faces by top emotion.
         summaries: receives the rows of the tables of videos and tracks.
+        failed: called with such a source, the number of its records until then, and the error; by
+            default the error is raised.
     """
     summaries = Summaries() if summaries is None else summaries
-    untracked = (None,) * (len(face_columns(emotions, tracked=True)) - len(face_columns(emotions)))
     for source in sources:
-        if source.source.kind == VIDEO:
-            frames = frames_of(rows(source), summaries.processed(source))
-            faces = _video_faces(source, frames, emotions, summaries, tracked=tracked)
-        else:
-            faces = ((face, row, None if tracked else ()) for face, row in enumerate(rows(source)))
-        for face, row, track in faces:
-            record = _face_record(source, face, row, emotions)
-            if counts is not None:
-                counts[record[EMOTION_COLUMN]] += 1
-            yield record + (untracked if track is None else track)
+        count = 0
+        try:
+            for record in _source_records(
+                source, rows(source), emotions, summaries, tracked=tracked
+            ):
+                if counts is not None:
+                    counts[record[EMOTION_COLUMN]] += 1
+                count += 1
+                yield record
+        except Exception as error:
+            if failed is None:
+                raise
+            failed(source, count, error)
+
+
+def _source_records(
+    source: SourceRecord,
+    rows: Iterable[FaceRow],
+    emotions: Sequence[str],
+    summaries: Summaries,
+    *,
+    tracked: bool,
+) -> Iterator[Record]:
+    """Yield the records of one source."""
+    untracked = (None,) * (len(face_columns(emotions, tracked=True)) - len(face_columns(emotions)))
+    if source.source.kind == VIDEO:
+        frames = frames_of(rows, summaries.processed(source))
+        faces = _video_faces(source, frames, emotions, summaries, tracked=tracked)
+    else:
+        faces = ((face, row, None if tracked else ()) for face, row in enumerate(rows))
+    for face, row, track in faces:
+        yield _face_record(source, face, row, emotions) + (untracked if track is None else track)
 
 
 def _video_faces(
@@ -99,26 +125,28 @@ def _video_faces(
     """
     tracker = Tracker() if tracked else None
     video, tracks = VideoSummary(source, emotions), dict[int, TrackSummary]()
-    for frame in frames:
-        video.add(frame)
-        found: list[tuple[int, npt.NDArray[np.float32]]] = []
-        if tracker is not None and frame.time is not None:
-            if frame.starts_scene:
-                tracker.cut()
-            boxes = [row.box for row in frame.rows]
-            found = tracker.update(frame.time, boxes, [row.probabilities for row in frame.rows])
-        for face, row in enumerate(frame.rows):
-            if not found:
-                yield face, row, None if tracked else ()
-                continue
-            number, smoothed = found[face]
-            summary = tracks.setdefault(number, TrackSummary(source, number, emotions))
-            summary.add(frame, row, smoothed)
-            yield face, row, (number, *top_emotion(smoothed, emotions), *smoothed.tolist())
-        if tracker is not None:
-            summaries.add_ended(tracks, tracker.live)
-    summaries.add_ended(tracks, set())
-    summaries.videos.append(video.record)
+    try:
+        for frame in frames:
+            video.add(frame)
+            found: list[tuple[int, npt.NDArray[np.float32]]] = []
+            if tracker is not None and frame.time is not None:
+                if frame.starts_scene:
+                    tracker.cut()
+                boxes = [row.box for row in frame.rows]
+                found = tracker.update(frame.time, boxes, [row.probabilities for row in frame.rows])
+            for face, row in enumerate(frame.rows):
+                if not found:
+                    yield face, row, None if tracked else ()
+                    continue
+                number, smoothed = found[face]
+                summary = tracks.setdefault(number, TrackSummary(source, number, emotions))
+                summary.add(frame, row, smoothed)
+                yield face, row, (number, *top_emotion(smoothed, emotions), *smoothed.tolist())
+            if tracker is not None:
+                summaries.add_ended(tracks, tracker.live)
+    finally:  # also of a video whose faces cannot be used from somewhere on
+        summaries.add_ended(tracks, set())
+        summaries.videos.append(video.record)
 
 
 def _face_record(source: SourceRecord, face: int, row: FaceRow, emotions: Sequence[str]) -> Record:

@@ -125,7 +125,6 @@ def overwrite(name, start, content):
         change("PRAGMA user_version = 99"),
         change("DROP TABLE parts"),
         change("UPDATE meta SET value = 'no JSON'"),
-        change("UPDATE parts SET faces = X'0102'"),
         change("UPDATE sources SET faces = 'many'"),
     ],
 )
@@ -143,6 +142,32 @@ def test_damaged_folder_is_refused_and_replaced_by_restart(resumable, tmp_path, 
     assert done.returncode == 0, done.stderr
     assert read_tables(out) == read_tables(resumable.out)
     assert read_record(out)["state"] == "finished"
+
+
+@pytest.mark.parametrize("options", [(), ("--track", "--crops"), ("--format", "jsonl")])
+def test_faces_that_cannot_be_used_cost_the_others_nothing(photos, tmp_path, options):
+    write_video(photos / "film.mp4", [draw_face(100, 200, 180, 30, 30)] * 100)
+    command = ("batch", "photos", "--out", "out", *options)
+    assert call_gudi(*command, cwd=tmp_path).returncode == 0
+    table = tmp_path / "out" / ("faces.jsonl" if "jsonl" in options else "faces.csv")
+    whole = table.read_text().splitlines()
+    change("UPDATE parts SET faces = X'0102' WHERE number = 64")(tmp_path / "out")
+
+    done = call_gudi(*command, cwd=tmp_path)
+
+    assert done.returncode == 3, done.stderr
+    files = rows_by_name(tmp_path / "out" / "files.csv")
+    assert files["film.mp4"]["status"] == "failed"
+    assert files["film.mp4"]["faces"] == "63"  # not those of a frame that may be incomplete
+    assert files["film.mp4"]["error"].startswith("its faces end here: out/ledger.sqlite is damaged")
+    assert {row["status"] for name, row in files.items() if name != "film.mp4"} == {"ok", "no_face"}
+    left = table.read_text().splitlines()
+    assert len(left) == len(whole) - 37
+    assert set(left) < set(whole)
+    if "--crops" in options:
+        assert len(np.load(tmp_path / "out" / "crops.npy")) == len(left) - 1
+    assert call_gudi(*command, "--retry-failed", cwd=tmp_path).returncode == 0
+    assert table.read_text().splitlines() == whole
 
 
 def test_restart_spares_a_folder_that_is_not_recognisably_a_result_folder(photos, tmp_path):
@@ -237,7 +262,7 @@ def test_restart_that_finds_no_inputs_keeps_the_old_results(resumable, tmp_path)
     done = resume(resumable, "--restart", inputs=[tmp_path / "empty"])
     assert (done.returncode, "no photos or videos" in done.stderr) == (1, True)
     changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
-    assert changed <= {resumable.out}
+    assert changed <= {resumable.out, resumable.out / ".lock"}
     assert set(resumable.out.rglob("*")) == set(before)
 
 

@@ -58,6 +58,31 @@ def records(**options):
     return face_records([PHOTO, FILM], rows, EMOTIONS, **options)
 
 
+def test_error_of_one_source_costs_the_others_nothing():
+    third = record("third.jpg")
+
+    def rows(source):
+        if source is FILM:
+            yield from ROWS[source.source.name][:2]
+            raise OverflowError("too far")
+        yield from ROWS[PHOTO.source.name]
+
+    failures = []
+    found = face_records(
+        [PHOTO, FILM, third],
+        rows,
+        EMOTIONS,
+        tracked=True,
+        failed=lambda *failure: failures.append(failure),
+    )
+    names = [each[0] for each in found]
+    assert [names.count(each.source.name) for each in (PHOTO, FILM, third)] == [2, 0, 2]
+    ((source, count, error),) = failures
+    assert (source, count, str(error)) == (FILM, 0, "too far")
+    with pytest.raises(OverflowError, match="too far"):
+        list(face_records([FILM], rows, EMOTIONS))
+
+
 def test_faces_are_numbered_within_their_photo_or_frame():
     assert [(each[0], each[2], each[3], each[4]) for each in records()] == [
         (PHOTO.source.name, None, None, 0),

@@ -115,6 +115,9 @@ class Database:
             return VERSION
         if application != APPLICATION_ID or version not in range(1, VERSION + 1):
             raise OutputError(f"{self.path} is not a ledger of this version of gudi; {REMEDY}")
+        tables = ("meta", "sources", "parts")
+        if self.value("SELECT count(*) FROM sqlite_master WHERE name IN (?, ?, ?)", tables) != 3:
+            raise damaged(self.path, "tables are missing")
         return int(version)
 
     def read(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -163,10 +164,14 @@ class FaceTable:
                     int(row["number"]), _number(row["time"]), row["signature"].tobytes()
                 )
 
+    def listed_rows(self, record: SourceRecord) -> Iterator[FaceRow]:
+        """Yield the faces of a source that the faces table lists: all, if nothing is wrong."""
+        return islice(self.rows(record), record.faces)
+
     def all_crops(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield the kept faces of this run's finished sources, in the order of the faces table."""
         for record in self._sources.finished():
-            for row in self.rows(record):
+            for row in self.listed_rows(record):
                 if row.crop is not None:
                     yield row.crop
 

@@ -94,6 +94,13 @@ class SourceTable:
             (number,),
         )
 
+    def mark_failed(self, record: SourceRecord, faces: int, error: str) -> None:
+        """Note that only so many faces of a finished source can be used, and why."""
+        self._database.write(
+            "UPDATE sources SET status = 'failed', faces = ?, error = ? WHERE id = ?",
+            (faces, error, record.id),
+        )
+
     def retry_failed(self) -> None:
         """Have failed sources of this run processed again, and failed drawings drawn again."""
         run = self._database.run
