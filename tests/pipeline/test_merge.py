@@ -114,6 +114,7 @@ def test_common_settings_are_inherited(make_files, tmp_path):
     assert merged["started"].startswith("20")
     assert merged["settings"] == {
         "format": "jsonl", "tracked": True, "annotated": True, "report": True, "csv_bom": False,
+        "subtitles": False,
         "detection": {"min_face": 0},
     }  # fmt: skip
 
@@ -210,6 +211,7 @@ def test_folders_without_run_records_are_merged(make_files, tmp_path):
     assert record["checkpoint"] == {"fingerprint": "c0ffee"}
     assert record["settings"] == {
         "format": "csv", "tracked": False, "annotated": True, "report": True, "csv_bom": False,
+        "subtitles": False,
     }  # fmt: skip
     assert record["versions"] == {}
 
