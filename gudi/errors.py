@@ -8,6 +8,7 @@ GudiError                       1
 ├── DeviceError                 1  the requested GPU is not available
 ├── DisplayError                1  no window can be opened
 ├── WorkersError                1  worker processes cannot be started, or cannot do the work
+├── ResourceError               1  the system does not give gudi enough memory
 ├── DatasetError                1  the faces and labels to train on are missing or unreadable
 ├── TrainingError               1  training cannot continue
 │   └── TrainingDiverged        1  the loss is no longer finite
@@ -71,6 +72,10 @@ class DisplayError(GudiError):
 
 class WorkersError(GudiError):
     """Worker processes cannot be started, or cannot do the work."""
+
+
+class ResourceError(GudiError):
+    """The system does not give gudi what it needs."""
 
 
 class DatasetError(GudiError):

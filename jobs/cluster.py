@@ -6,6 +6,7 @@ If a worker dies, Dask runs what it was given on another one.
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import importlib
 import logging
@@ -84,13 +85,7 @@ class Cluster:
             with terminal_signals_blocked():
                 resource_tracker.ensure_running()  # it removes semaphores after the processes end
             with _import("dask").config.set(LOCAL_SETTINGS):
-                self._local = self._dask.LocalCluster(
-                    n_workers=count or cpu_count(),
-                    threads_per_worker=1,
-                    dashboard_address="127.0.0.1:0",  # any port, of this machine alone
-                    scheduler_kwargs={"dashboard": False},
-                    silence_logs=level,
-                )
+                self._local = self._start_local(count or cpu_count(), level)
         try:
             self._client = self._dask.Client(
                 self._local or address, timeout=CONNECT_TIMEOUT, set_as_default=False
@@ -105,6 +100,25 @@ class Cluster:
         # Outside the handler, whose error would keep the incomplete client until the interpreter
         # exits, when it can only complain.
         raise WorkersUnavailable(f"no Dask scheduler answers at {address}: {problem}")
+
+    def _start_local(self, count: int, level: int) -> Any:
+        """Start a cluster of processes on this machine."""
+        try:
+            return self._dask.LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",  # any port, of this machine alone
+                scheduler_kwargs={"dashboard": False},
+                silence_logs=level,
+            )
+        except (OSError, RuntimeError) as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, OSError):
+                cause = cause.__cause__ or cause.__context__
+            reason = _reason(cause or error)
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):
+            reason += "; /dev/shm, where they share locks, must be writable and have room"
+        raise WorkersUnavailable(f"the Dask workers do not start: {reason}")
 
     def __enter__(self) -> Cluster:
         return self

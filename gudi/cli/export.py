@@ -17,6 +17,7 @@ from gudi.cli.options import (
     option,
 )
 from gudi.cli.text import describe_export
+from gudi.limits import check_memory
 from gudi.progress import terminal_progress
 
 
@@ -63,6 +64,7 @@ def export(out: Path, **options: Any) -> None:
       gudi export model.onnx
       gudi export saved_model --checkpoint old-folder/
     """
+    check_memory(tensorflow=True)
     from gudi.export import export
 
     exported = export(out, progress=terminal_progress(), **options)

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from gudi.errors import ExitCode, GudiError, OutputError, one_line
+from gudi.errors import ExitCode, GudiError, OutputError, ResourceError, one_line
+from gudi.limits import remedy
 from gudi.signals import handle_signals, ignore_signals
 
 STDOUT_CLOSED = f"{__name__}.stdout_closed"  # in `click.Context.meta`
@@ -145,6 +146,11 @@ def _exit_code(error: BaseException) -> ExitCode:
 
 
 def _describe(error: BaseException) -> str:
+    advice = remedy(f"{type(error).__name__}: {error}")
+    if advice and not isinstance(error, ResourceError):
+        # NumPy puts a page of advice of its own around the cause.
+        lines = [line for line in str(error).splitlines() if remedy(line)]
+        return f"{lines[0] if lines else type(error).__name__}; {advice}"
     if isinstance(error, GudiError):
         return str(error)
     if isinstance(error, ImportError) and ".so" in str(error):

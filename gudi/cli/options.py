@@ -13,6 +13,7 @@ import click
 
 from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.errors import UsageError
+from gudi.limits import check_memory
 
 if TYPE_CHECKING:
     from gudi.settings import OutputSettings, RunSettings
@@ -380,6 +381,8 @@ def run_settings(options: Mapping[str, Any], **fixed: Any) -> RunSettings:
         options: values of the command's options; those that it does not have keep their defaults.
         fixed: settings that the command has no option for.
     """
+    by_tensorflow = options["engine"] == "tensorflow" or options["device"].startswith("gpu")
+    check_memory(tensorflow=by_tensorflow)  # before NumPy is imported
     from gudi.settings import DetectionSettings, FrameSelection, RunSettings
 
     chosen = {name: options[name] for name in SETTINGS if name in options}

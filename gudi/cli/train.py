@@ -28,6 +28,7 @@ from gudi.cli.options import (
     workers_option,
 )
 from gudi.errors import ExitCode
+from gudi.limits import check_memory
 from gudi.progress import terminal_progress
 
 BY_RECIPE = "set by the recipe"
@@ -240,6 +241,7 @@ def train(
       gudi train
       gudi train --recipe augmented --units 1024 --out trained/
     """
+    check_memory(tensorflow=True)
     from gudi.training import dataset
     from gudi.training import train as trainer
     from gudi.training.settings import settings_for

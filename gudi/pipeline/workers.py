@@ -123,7 +123,8 @@ def start_cluster(
             cluster.close()
             raise
     except jobs.WorkersUnavailable as error:
-        raise WorkersError(str(error)) from error
+        local = "; --backend local needs no Dask" if settings.scheduler is None else ""
+        raise WorkersError(f"{error}{local}") from error
     return cluster, prediction
 
 
