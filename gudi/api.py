@@ -38,7 +38,7 @@ StrPath = str | os.PathLike[str]
 
 MEGABYTE = 2**20
 
-TEXT_COLUMNS = ("source", "kind", "status", "error", "emotion", "smooth_emotion")
+TEXT_COLUMNS = ("source", "kind", "status", "error", "emotion", "smooth_emotion", "peak_emotion")
 
 
 def batch(
@@ -162,8 +162,10 @@ def batch(
     )
     if done.interrupted:
         raise KeyboardInterrupt
-    columns = face_columns(settings.emotions, tracked=track)
-    return BatchResult(Path(out), done.exit_code, done.counts, format, settings.emotions, columns)
+    columns = face_columns(settings.emotions, tracked=track, carried=done.carried)
+    return BatchResult(
+        Path(out), done.exit_code, done.counts, format, settings.emotions, columns, done.carried
+    )
 
 
 def _as_tuple(emotions: Sequence[str]) -> tuple[str, ...]:
@@ -189,6 +191,7 @@ class BatchResult:
         format: of the faces table.
         emotions: names of the classes.
         columns: of the faces table.
+        carried: those of them that lists in csv gave to the tables.
     """
 
     out: Path
@@ -197,6 +200,7 @@ class BatchResult:
     format: str
     emotions: tuple[str, ...]
     columns: tuple[str, ...]
+    carried: tuple[str, ...] = ()
 
     def faces(self) -> pandas.DataFrame:
         """Return the faces table: one row per face, for videos one per face and frame.
@@ -217,7 +221,7 @@ class BatchResult:
         Raises:
             UsageError: pandas is not installed.
         """
-        return self._read(VIDEOS, video_columns(self.emotions))
+        return self._read(VIDEOS, (*video_columns(self.emotions), *self.carried))
 
     def tracks(self) -> pandas.DataFrame:
         """Return the table of tracks: one row per track; empty without `track` or without videos.
@@ -227,7 +231,7 @@ class BatchResult:
         Raises:
             UsageError: pandas is not installed.
         """
-        return self._read(TRACKS, track_columns(self.emotions))
+        return self._read(TRACKS, (*track_columns(self.emotions), *self.carried))
 
     def files(self) -> pandas.DataFrame:
         """Return the table of inputs, `files.csv`: one row per input.
@@ -237,7 +241,7 @@ class BatchResult:
             OutputError: the table has been removed.
         """
         _check_pandas("files()")
-        frame = _read_csv(self._table(FILES))
+        frame = _read_csv(self._table(FILES), self.carried)
         return frame.astype(dict.fromkeys(("frames", "width", "height"), "Int64"))
 
     def iter_faces(self) -> Iterator[Face]:
@@ -298,7 +302,7 @@ class BatchResult:
                 list(_json_lines(self._table(path.name))), columns=list(columns)
             )
         else:
-            frame = _read_csv(self._table(path.name))
+            frame = _read_csv(self._table(path.name), self.carried)
         return frame.astype({each: "Int64" for each in INTEGERS if each in frame})
 
     def _table(self, name: str) -> Path:
@@ -342,12 +346,15 @@ def _check_pandas(method: str) -> None:
         ) from None
 
 
-def _read_csv(path: Path) -> pandas.DataFrame:
+def _read_csv(path: Path, carried: Sequence[str] = ()) -> pandas.DataFrame:
     import pandas
 
     # Only an empty cell is a missing value: a photo or an emotion may be called "NA".
     frame: pandas.DataFrame = pandas.read_csv(
-        path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXT_COLUMNS, "object")
+        path,
+        keep_default_na=False,
+        na_values=[""],
+        dtype=dict.fromkeys((*TEXT_COLUMNS, *carried), "object"),
     )
     return frame.fillna({"error": ""}) if "error" in frame else frame
 

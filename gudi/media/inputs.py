@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import glob
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from gudi.errors import InputError, one_line
+
+# Lists with these suffixes may be tables, whose column `PATH_COLUMN` has the paths.
+TABLE_SUFFIXES = (".csv", ".tsv")
+PATH_COLUMN = "path"
 
 
 class InputPath(NamedTuple):
@@ -18,17 +24,20 @@ class InputPath(NamedTuple):
     Attributes:
         path: a file or folder, which may be missing.
         listed: whether it comes from a list or a pattern rather than from the user directly.
+        carried: names and values of the other columns of a list in csv, in order.
     """
 
     path: str
     listed: bool
+    carried: tuple[tuple[str, str], ...] = ()
 
 
 def expand(inputs: Iterable[str], stdin: BinaryIO | None = None) -> Iterator[InputPath]:
     """Yield the paths that `inputs` name, in order.
 
     Args:
-        inputs: paths, glob patterns, `@FILE` for a list of paths, `-` for a list on standard input.
+        inputs: paths, glob patterns, `@FILE` for a list of paths or a csv file with a column
+            `path`, `-` for a list on standard input.
             If a file of that name exists, it is taken as a path.
         stdin: what `-` reads; standard input by default.
 
@@ -41,7 +50,7 @@ def expand(inputs: Iterable[str], stdin: BinaryIO | None = None) -> Iterator[Inp
                 raise InputError("standard input is closed, so no list can be read from it")
             yield from _listed(_read_list(stdin or sys.stdin.buffer))
         elif each.startswith("@") and not os.path.lexists(each):
-            yield from _listed(_read_list_file(each[1:]))
+            yield from _read_list_file(each[1:])
         elif glob.has_magic(each) and not os.path.lexists(each):
             matches = sorted(glob.glob(each, recursive=True))
             if not matches:
@@ -55,12 +64,58 @@ def _listed(paths: Iterable[str]) -> Iterator[InputPath]:
     return (InputPath(path, listed=True) for path in paths)
 
 
-def _read_list_file(path: str) -> list[str]:
+def _read_list_file(path: str) -> Iterator[InputPath]:
+    """Return what a list names: a csv file with a column `path`, or one path per line."""
     try:
         with open(path, "rb") as file:
-            return _read_list(file)
+            table = _read_table(file) if path.lower().endswith(TABLE_SUFFIXES) else None
+            if table is not None:
+                return iter(table)
+            file.seek(0)
+            return _listed(_read_list(file))
     except OSError as error:
         raise InputError(f"the list {one_line(path)} cannot be read: {error.strerror}") from error
+    except csv.Error as error:
+        raise InputError(f"the list {one_line(path)} is no csv file: {error}") from error
+
+
+def _read_table(file: BinaryIO) -> list[InputPath] | None:
+    """Return the paths and the other columns of a csv file; None if it has no column `path`.
+
+    Its columns are separated by what its header is: commas, semicolons or tabs.
+
+    Raises:
+        InputError: its header has a name twice, or no name.
+        csv.Error: it is no csv file.
+    """
+    text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+    try:
+        header = text.readline()
+        delimiter = max(",;\t", key=header.count)
+        (names,) = csv.reader([header], delimiter=delimiter) if header.strip() else ([],)
+        names = [name.strip() for name in names]
+        if PATH_COLUMN not in names:
+            return None
+        if len(set(names)) < len(names) or "" in names:
+            raise InputError(
+                f"{one_line(str(file.name))} must name each of its columns, and none twice: its "
+                f"first line is {one_line(header.strip())}"
+            )
+        place = names.index(PATH_COLUMN)
+        found = []
+        for row in csv.reader(text, delimiter=delimiter):
+            row += [""] * (len(names) - len(row))
+            if row[place]:
+                carried = [pair for pair in zip(names, row) if pair[0] != PATH_COLUMN]
+                found.append(InputPath(_native(row[place]), listed=True, carried=tuple(carried)))
+        return found
+    finally:
+        text.detach()
+
+
+def _native(path: str) -> str:
+    """Return a path from a file, which may hold bytes that are not UTF-8."""
+    return os.fsdecode(path.encode("utf-8", "surrogateescape"))
 
 
 def _read_list(file: BinaryIO) -> list[str]:

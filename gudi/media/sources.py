@@ -7,7 +7,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,12 +74,15 @@ class Source:
         path: the path to open, see `gudi.media.archives` for a file in an archive.
         kind: `image`, `video`, or `folder` or `archive` for one that cannot be read.
         problem: "" or why the file cannot be processed, if that is known before it is opened.
+        carried: names and values of the columns that a list in csv gives it; in the ledger they are
+            beside the source.
     """
 
     name: str
     path: str
     kind: str
     problem: str = ""
+    carried: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 def find(
@@ -114,10 +117,10 @@ def find(
     """
     search = _Search(exclude, Counter() if skipped is None else skipped, is_output)
     is_new = is_new or SeenPaths().is_new
-    for path, listed in expand(inputs, stdin):
+    for path, listed, carried in expand(inputs, stdin):
         for source in search.named(path, listed=listed):
             if is_new(source.path):
-                yield source
+                yield replace(source, carried=carried) if carried else source
 
 
 def content_digest(path: str | os.PathLike[str]) -> bytes:

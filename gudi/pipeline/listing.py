@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -100,6 +100,23 @@ def check_outside(source: Source, out: Path) -> None:
             f"{one_line(source.name)} lies in the folder for the results, --out {out}; choose "
             "another folder"
         )
+
+
+def check_carried(names: Iterable[str], emotions: Sequence[str]) -> None:
+    """Raise `InputError` if a table has a column of one of these `names` of its own."""
+    from gudi.results.summaries import track_columns, video_columns
+    from gudi.results.tables import FILE_COLUMNS, face_columns
+
+    for name in names:
+        if (
+            name in face_columns(emotions, tracked=True)
+            or name in video_columns(emotions)
+            or name in (*track_columns(emotions), *FILE_COLUMNS)
+        ):
+            raise InputError(
+                f"a list cannot have a column called {one_line(name)}: tables have such a column; "
+                "give it another name"
+            )
 
 
 def describe_skipped(files: Counter[str]) -> str:

@@ -24,7 +24,8 @@ def write_tables(
     Returns:
         The number of faces by top emotion.
     """
-    counts, summaries = Counter[str](), Summaries(ledger.faces.processed_frames)
+    counts, carried = Counter[str](), ledger.carried
+    summaries = Summaries(ledger.faces.processed_frames, carried)
     failures: list[tuple[SourceRecord, int, Exception]] = []
     records = face_records(
         ledger.sources.finished(),
@@ -38,8 +39,8 @@ def write_tables(
     earlier = ledger.formats
     # Noted before it is written, so that --restart also removes the table of a killed run.
     ledger.formats = [*earlier, output.format]
-    columns = face_columns(emotions, tracked=output.tracked)
-    folder.write_faces(records, columns, output.format, bom=output.csv_bom)
+    columns = face_columns(emotions, tracked=output.tracked, carried=carried)
+    folder.write_faces(records, columns, output.format, carried=carried, bom=output.csv_bom)
     folder.write_summaries(summaries, emotions, output)
     folder.remove_tables(set(earlier) - {output.format})
     ledger.formats = [output.format]
@@ -47,7 +48,7 @@ def write_tables(
         ledger.sources.mark_failed(source, count, f"its faces end here: {_describe(error)}")
     if ledger.faces.crops:
         folder.write_crops(ledger.faces.all_crops())
-    folder.write_files(ledger.sources.finished(), bom=output.csv_bom)
+    folder.write_files(ledger.sources.finished(), carried=carried, bom=output.csv_bom)
     return counts
 
 

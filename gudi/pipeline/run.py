@@ -7,33 +7,29 @@ the same command resumes from it. Tables are written from the ledger.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import jobs
 from gudi import checkpoint
 from gudi.detection.haar import implementation
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, OutputError, one_line
-from gudi.files import TEMPORARY_PREFIX
 from gudi.locks import folder_lock
-from gudi.media.archives import absolute_path
 from gudi.media.names import utf8_path
 from gudi.media.sources import Source
 from gudi.pipeline import annotate
 from gudi.pipeline.answers import AnswerRange
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
-from gudi.pipeline.listing import check_outside, describe_skipped, list_sources, record_skipped
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
-from gudi.pipeline.shards import Shard, check_shard, in_shard
+from gudi.pipeline.registration import Registration
+from gudi.pipeline.shards import Shard, check_shard
 from gudi.pipeline.workers import (
     WorkerPrediction,
     start_cluster,
@@ -42,7 +38,7 @@ from gudi.pipeline.workers import (
 )
 from gudi.predictor import Predictor, describe_run
 from gudi.progress import FinishedItem, Progress
-from gudi.results.folder import FACES, LEDGER, REPORT, ResultFolder
+from gudi.results.folder import FACES, REPORT, ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.results.records import STATUSES, SourceResult
 from gudi.results.run_record import (
@@ -54,7 +50,6 @@ from gudi.results.run_record import (
     RunCounts,
     RunRecord,
     current_versions,
-    is_result_folder,
     read_run_record,
 )
 from gudi.results.tables import check_format
@@ -80,6 +75,7 @@ class RunReport:
         processed: number of photos and video frames that this run processed.
         photos, videos, frames: number of finished photos and videos, and of processed frames.
         skipped: number of files in folders that are no inputs, by suffix.
+        carried: names of the columns that lists in csv give to the tables.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -95,6 +91,7 @@ class RunReport:
     videos: int = 0
     frames: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
+    carried: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -163,21 +160,23 @@ def run(
     progress, start = progress or Progress(), time.monotonic()
     with folder_lock(out, "another run"):
         try:
-            listing = _Listing(inputs, folder, settings, shard, progress)
+            registration = Registration(inputs, folder, settings, shard, progress)
             record = _start_record(inputs, settings, output, weights, shard)
             identity = run_identity(settings, weights, shard)
             if folder.used and not restart:
                 check_resumable(folder, identity)
                 if earlier := read_run_record(out):
                     record.keep_last_work(earlier)
-            ledger = listing.start(identity, record, restart=restart, retry_failed=retry_failed)
+            ledger = registration.start(
+                identity, record, restart=restart, retry_failed=retry_failed
+            )
         except BaseException:
             if not folder.used:
                 folder.discard()
             raise
         batch = _Batch(folder, settings, output, weights, progress, record, ledger, start)
-        batch.report.skipped = listing.skipped
-        return batch.execute(listing.unusable)
+        batch.report.skipped = registration.skipped
+        return batch.execute(registration.unusable)
 
 
 def _start_record(
@@ -198,107 +197,6 @@ def _start_record(
         versions=current_versions(),
         shard=shard,
     )
-
-
-class _Listing:
-    """Enters the inputs of a run into the ledger.
-
-    Attributes:
-        unusable: number of sources whose problem is known before they are opened.
-        skipped: number of files in folders that are no inputs, by suffix.
-    """
-
-    def __init__(
-        self,
-        inputs: Sequence[str],
-        folder: ResultFolder,
-        settings: RunSettings,
-        shard: Shard | None,
-        progress: Progress,
-    ) -> None:
-        self._inputs, self._folder, self._settings = inputs, folder, settings
-        self._shard, self._progress = shard, progress
-        self.unusable, self.skipped = 0, Counter[str]()
-
-    def start(
-        self,
-        identity: Mapping[str, Any],
-        record: RunRecord,
-        *,
-        restart: bool,
-        retry_failed: bool,
-    ) -> Ledger:
-        """Prepare the result folder, and return its ledger with all inputs in it."""
-        folder = self._folder
-        folder.remove_temporary_tables()
-        if not is_result_folder(folder.path):
-            # First of all: a folder without a run record may not be recognised as gudi's.
-            folder.write_run_record(record)
-        if restart:
-            self._replace_results(identity)
-        else:
-            with self._open(folder.ledger) as ledger:
-                self._register(ledger, identity)
-                if retry_failed:
-                    ledger.sources.retry_failed()
-        record.skipped = record_skipped(self.skipped)
-        folder.write_run_record(record)
-        ledger = self._open(folder.ledger)
-        if excluded := ledger.sources.count_excluded():
-            self._progress.note(
-                f"finished by earlier runs but no longer among the inputs: {excluded:,}; tables "
-                "and pictures no longer include them (the ledger keeps them in case they come back)"
-            )
-        return ledger
-
-    def _replace_results(self, identity: Mapping[str, Any]) -> None:
-        """Build the new ledger first, then replace the old results."""
-        ledger_path = self._folder.ledger
-        temporary = ledger_path.with_name(f"{TEMPORARY_PREFIX}{LEDGER}")
-        try:
-            with self._open(temporary) as ledger:
-                self._register(ledger, identity)
-            self._folder.clear(self._remove_pictures(ledger_path))
-            os.replace(temporary, ledger_path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-    def _remove_pictures(self, path: Path) -> list[str]:
-        """Remove the pictures that the ledger at `path` lists; return the formats of its tables."""
-        problem = "is missing"
-        try:
-            if path.exists():
-                with self._open(path) as earlier:
-                    annotate.remove_pictures(earlier.sources.all_runs(), earlier, self._folder)
-                    return earlier.formats or self._folder.recognised_formats()
-        except OutputError:
-            problem = "cannot be used"
-        if self._folder.annotated.exists():
-            self._progress.note(
-                f"{path} {problem}: pictures of earlier runs may remain in {self._folder.annotated}"
-            )
-        return self._folder.recognised_formats()
-
-    def _open(self, path: Path) -> Ledger:
-        return Ledger(path, len(self._settings.emotions), crops=self._settings.crops)
-
-    def _register(self, ledger: Ledger, identity: Mapping[str, Any]) -> None:
-        """Enter all inputs into `ledger`."""
-        ledger.start_run(identity)
-        out = self._folder.path
-        for source in list_sources(
-            self._inputs, exclude=out, is_new=ledger.sources.is_new, skipped=self.skipped
-        ):
-            check_outside(source, out)
-            if not in_shard(source, self._shard):
-                continue
-            if self._settings.backend == "dask":
-                source = replace(source, path=absolute_path(source.path))
-            ledger.register(source)
-            self.unusable += bool(source.problem)
-        if self.skipped:
-            self._progress.note(f"skipped {describe_skipped(self.skipped)}")
 
 
 class _Batch:
@@ -427,6 +325,7 @@ class _Batch:
         for other in set(self.ledger.formats) - {self.output.format}:
             wanted = f"{FACES}.{self.output.format}"
             self.progress.note(f"{FACES}.{other} of an earlier run is replaced by {wanted}")
+        self.report.carried = self.ledger.carried
         self.report.emotions = write_tables(
             self.ledger, self.folder, self.settings.emotions, self.output
         )
@@ -451,7 +350,9 @@ class _Batch:
             try:
                 if complete:
                     finished = self.ledger.sources.finished()  # with draw errors
-                    self.folder.write_files(finished, bom=self.output.csv_bom)
+                    self.folder.write_files(
+                        finished, carried=self.ledger.carried, bom=self.output.csv_bom
+                    )
                 else:
                     self._write_tables()
             except OutputError as error:

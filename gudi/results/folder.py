@@ -92,10 +92,17 @@ class ResultFolder:
         return self.path / f"{CHUNKS_PREFIX}{record.id}-{record.digest}"
 
     def write_faces(
-        self, records: Iterable[Record], columns: Collection[str], format: str, *, bom: bool = False
+        self,
+        records: Iterable[Record],
+        columns: Collection[str],
+        format: str,
+        *,
+        carried: Sequence[str] = (),
+        bom: bool = False,
     ) -> None:
-        """Write the faces table: one row per face."""
-        write_table(self.path / f"{FACES}.{format}", records, tuple(columns), format, bom=bom)
+        """Write the faces table: one row per face. The columns `carried` are among `columns`."""
+        path = self.path / f"{FACES}.{format}"
+        write_table(path, records, tuple(columns), format, carried=carried, bom=bom)
 
     def write_summaries(
         self, summaries: Summaries, emotions: Sequence[str], output: OutputSettings
@@ -105,10 +112,14 @@ class ResultFolder:
             (VIDEOS, summaries.videos, video_columns(emotions), True),
             (TRACKS, summaries.tracks, track_columns(emotions), output.tracked),
         )
+        carried = tuple(summaries.carried)
         for name, records, columns, wanted in tables:
             path = self.path / f"{name}.{output.format}"
             if wanted and summaries.videos.count:
-                write_table(path, records, columns, output.format, bom=output.csv_bom)
+                columns += carried
+                write_table(
+                    path, records, columns, output.format, carried=carried, bom=output.csv_bom
+                )
             else:
                 path.unlink(missing_ok=True)
 
@@ -121,9 +132,12 @@ class ResultFolder:
         for name in _tables(formats):
             (self.path / name).unlink(missing_ok=True)
 
-    def write_files(self, sources: Iterable[SourceRecord], *, bom: bool = False) -> None:
-        """Write `files.csv`: one row per input."""
-        write_table(self.path / FILES, file_records(sources), FILE_COLUMNS, "csv", bom=bom)
+    def write_files(
+        self, sources: Iterable[SourceRecord], *, carried: Sequence[str] = (), bom: bool = False
+    ) -> None:
+        """Write `files.csv`: one row per input, with the columns `carried`."""
+        records, columns = file_records(sources, carried), (*FILE_COLUMNS, *carried)
+        write_table(self.path / FILES, records, columns, "csv", bom=bom)
 
     def write_crops(self, crops: Iterable[npt.NDArray[np.uint8]]) -> None:
         """Write `crops.npy`: uint8 of shape (faces, 48, 48), in the order of the faces table."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -119,6 +119,7 @@ class SourceRecord:
         picture: path of the annotated picture below `annotated/`; None if it has none.
         drawn: which pictures exist: the sum of `PICTURE` and `THUMBNAIL`.
         draw_error: "", or why drawing failed.
+        carried: the columns that a list in csv gives it.
     """
 
     id: int
@@ -134,6 +135,7 @@ class SourceRecord:
     picture: str | None
     drawn: int
     draw_error: str
+    carried: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def final_status(self) -> str | None:

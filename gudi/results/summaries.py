@@ -288,24 +288,31 @@ class Summaries:
 
     Args:
         processed: returns the processed frames of a video, in order; None if they are not known.
+        carried: names of the columns that lists in csv give to sources.
 
     Attributes:
-        videos: rows of `video_columns`.
-        tracks: rows of `track_columns`.
+        videos: rows of `video_columns` and of the carried columns.
+        tracks: rows of `track_columns` and of the carried columns.
     """
 
     def __init__(
-        self, processed: Callable[[SourceRecord], Iterable[ProcessedFrame]] | None = None
+        self,
+        processed: Callable[[SourceRecord], Iterable[ProcessedFrame]] | None = None,
+        carried: Sequence[str] = (),
     ) -> None:
         self.processed = processed or (lambda source: ())
+        self.carried = carried
         self.videos, self.tracks = RecordSpool(), RecordSpool()
 
-    def add_ended(self, tracks: dict[int, TrackSummary], live: Collection[int]) -> None:
+    def add_ended(
+        self, source: SourceRecord, tracks: dict[int, TrackSummary], live: Collection[int]
+    ) -> None:
         """Move tracks that have ended from `tracks` to the table, in the order of their numbers."""
         for number in list(tracks):
             if number in live:
                 return
-            self.tracks.append(tracks.pop(number).record)
+            carried = tuple(source.carried.get(name) for name in self.carried)
+            self.tracks.append(tracks.pop(number).record + carried)
 
 
 def _weight(frame: FrameFaces) -> float:

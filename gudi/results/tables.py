@@ -42,13 +42,20 @@ EMOTION_COLUMN = FACE_COLUMNS.index("emotion")
 FILE_COLUMNS = ("source", "kind", "status", "faces", "frames", "width", "height", "error")
 
 
-def face_columns(emotions: Sequence[str], *, tracked: bool = False) -> tuple[str, ...]:
+def face_columns(
+    emotions: Sequence[str], *, tracked: bool = False, carried: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Return the column names of `face_records`."""
     columns = (*FACE_COLUMNS, *emotions)
     if tracked:
         smoothed = ("emotion", "confidence", *emotions)
         columns += ("track", *(f"smooth_{name}" for name in smoothed))
-    return columns
+    return (*columns, *carried)
+
+
+def carried_values(source: SourceRecord, names: Sequence[str]) -> Record:
+    """Return the values of the columns `names` that a list in csv gives to `source`."""
+    return tuple(source.carried.get(name) for name in names)
 
 
 def face_records(
@@ -85,7 +92,7 @@ def face_records(
                 if counts is not None:
                     counts[record[EMOTION_COLUMN]] += 1
                 count += 1
-                yield record
+                yield record + carried_values(source, summaries.carried)
         except Exception as error:
             if failed is None:
                 raise
@@ -143,10 +150,10 @@ def _video_faces(
                 summary.add(frame, row, smoothed)
                 yield face, row, (number, *top_emotion(smoothed, emotions), *smoothed.tolist())
             if tracker is not None:
-                summaries.add_ended(tracks, tracker.live)
+                summaries.add_ended(source, tracks, tracker.live)
     finally:  # also of a video whose faces cannot be used from somewhere on
-        summaries.add_ended(tracks, set())
-        summaries.videos.append(video.record)
+        summaries.add_ended(source, tracks, set())
+        summaries.videos.append(video.record + carried_values(source, summaries.carried))
 
 
 def _face_record(source: SourceRecord, face: int, row: FaceRow, emotions: Sequence[str]) -> Record:
@@ -161,12 +168,12 @@ def _number(score: float | None) -> float | int | None:
     return int(score) if score is not None and score == int(score) else score
 
 
-def file_records(sources: Iterable[SourceRecord]) -> Iterator[Record]:
-    """Yield one record per input: the values of `FILE_COLUMNS`."""
+def file_records(sources: Iterable[SourceRecord], carried: Sequence[str] = ()) -> Iterator[Record]:
+    """Yield one record per input: the values of `FILE_COLUMNS` and of the columns `carried`."""
     for each in sources:
         yield (
             each.source.name, each.source.kind, each.final_status, each.faces, each.frames,
-            each.width, each.height, each.final_error,
+            each.width, each.height, each.final_error, *carried_values(each, carried),
         )  # fmt: skip
 
 
@@ -187,6 +194,7 @@ def write_table(
     columns: Sequence[str],
     format: str,
     *,
+    carried: Sequence[str] = (),
     bom: bool = False,
 ) -> None:
     """Write a table to `path`, whole or not at all.
@@ -196,13 +204,14 @@ def write_table(
         records: the values of `columns`, row by row.
         columns: their names.
         format: one of `FORMATS`.
+        carried: which columns come from lists in csv: they are text.
         bom: start a csv file with a byte order mark.
 
     Raises:
         OutputError: it cannot be written.
     """
     if format == "parquet":
-        _write_parquet(path, records, columns)
+        _write_parquet(path, records, columns, carried)
     else:
         with text_file(path) as file:
             if bom and format == "csv":
@@ -227,7 +236,9 @@ def _write_jsonl(file: IO[str], records: Iterable[Record], columns: Sequence[str
         file.write(json.dumps(dict(zip(columns, values)), ensure_ascii=False) + "\n")
 
 
-def _write_parquet(path: Path, records: Iterable[Record], columns: Sequence[str]) -> None:
+def _write_parquet(
+    path: Path, records: Iterable[Record], columns: Sequence[str], carried: Sequence[str]
+) -> None:
     import pyarrow
     from pyarrow import parquet
 
@@ -238,6 +249,7 @@ def _write_parquet(path: Path, records: Iterable[Record], columns: Sequence[str]
         **dict.fromkeys(INTEGERS, pyarrow.int64()),
         **dict.fromkeys(("face", "x", "y", "width", "height"), pyarrow.int32()),
         **dict.fromkeys((each for each in columns if each.endswith("_s")), pyarrow.float64()),
+        **dict.fromkeys(carried, pyarrow.string()),
     }  # fmt: skip
     schema = pyarrow.schema([(name, types[name]) for name in columns])
     records = iter(records)

@@ -58,8 +58,9 @@ CREATE TABLE parts (
 ) WITHOUT ROWID;
 """
 
-# Ledgers of earlier versions lack this table.
-FRAMES_SCHEMA = """
+# Ledgers of earlier versions lack these tables.
+ADDED_SCHEMA = """
+CREATE TABLE IF NOT EXISTS carried (source INTEGER PRIMARY KEY, entries TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS frames (
     source INTEGER NOT NULL, number INTEGER NOT NULL,  -- of the part
     processed BLOB NOT NULL,
@@ -69,7 +70,7 @@ CREATE TABLE IF NOT EXISTS frames (
 
 RECORD_COLUMNS = (
     "id, name, path, kind, digest, status, faces, frames, duration, width, height, error, picture,"
-    " drawn, draw_error"
+    " drawn, draw_error, (SELECT entries FROM carried WHERE source = sources.id)"
 )
 
 
@@ -96,7 +97,8 @@ class Database:
             self.read("PRAGMA journal_mode=WAL")
             self.read("PRAGMA synchronous=NORMAL")
             self.version = self._create_or_check()
-            self.read(FRAMES_SCHEMA)
+            for statement in ADDED_SCHEMA.split(";"):
+                self.read(statement)
             self.run: int = self.value("SELECT max(run) FROM sources") or 0
         self._transaction_start = 0.0
 
@@ -183,7 +185,7 @@ class Database:
     def record(self, row: Sequence[Any]) -> SourceRecord:
         """Return a row of `RECORD_COLUMNS` as a record."""
         number, name, path, kind, digest, status, faces, frames, duration, *others = row
-        width, height, error, picture, drawn, draw_error = others
+        width, height, error, picture, drawn, draw_error, carried = others
         if [type(each) for each in (name, path, kind, error, drawn, draw_error)] != _TYPES or not (
             all(isinstance(each, (int, NoneType)) for each in (faces, frames, width, height))
             and isinstance(duration, (float, NoneType))
@@ -197,6 +199,7 @@ class Database:
         return SourceRecord(
             number, Source(name, os.fsdecode(path), kind), (digest or b"").hex(), status,
             faces or 0, frames, duration, width, height, error, picture, drawn, draw_error,
+            _entries(carried),
         )  # fmt: skip
 
     @contextlib.contextmanager
@@ -226,6 +229,15 @@ def _lacks_locks(folder: Path) -> bool:
 
 
 _TYPES = [str, bytes, str, str, int, str]
+
+
+def _entries(text: Any) -> dict[str, str]:
+    """Return carried columns as they are stored; a stranger's ledger may hold anything."""
+    try:
+        values = json.loads(text) if isinstance(text, str) else {}
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in values.items()} if isinstance(values, dict) else {}
 
 
 def damaged(path: Path, problem: object) -> OutputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -75,14 +76,40 @@ class Ledger:
     def formats(self, formats: Iterable[str]) -> None:
         self._database.store_setting("formats", sorted(formats))
 
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Names of the columns that lists in csv give to sources, in order."""
+        stored = self._database.setting("carried", [])
+        return tuple(name for name in stored if isinstance(name, str))
+
+    @carried.setter
+    def carried(self, names: Iterable[str]) -> None:
+        self._database.store_setting("carried", list(names))
+
+    def carry(self, names: Iterable[str]) -> None:
+        """Add columns to those that the tables have."""
+        known = self.carried
+        added = [name for name in names if name not in known]
+        if added:
+            self.carried = (*known, *added)
+
     def start_run(self, settings: Mapping[str, Any]) -> None:
         """Start another run, whose results depend on `settings`."""
         self._database.run += 1
         self._database.store_setting("settings", settings)
+        self._database.write("DELETE FROM carried", ())
+        self.carried = ()
 
     def register(self, source: Source) -> None:
         """Enter a source for this run; one whose problem is known is finished at once."""
         self.sources.register(source)
+        if source.carried:
+            number = self.sources.id_of(source)
+            self._database.write(
+                "INSERT OR REPLACE INTO carried VALUES (?, ?)",
+                (number, json.dumps(dict(source.carried))),
+            )
+            self.carry(name for name, _ in source.carried)
         if source.problem:
             self.faces.add(SourceResult(source, error=source.problem))
 
@@ -136,6 +163,11 @@ class Ledger:
                 "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (number, part, self.faces.repack(faces, other.faces), *values),
             )
+        if record.carried:
+            self._database.write(
+                "INSERT INTO carried VALUES (?, ?)", (number, json.dumps(dict(record.carried)))
+            )
+            self.carry(other.carried)
         frames = other._database.read(
             "SELECT number, processed FROM frames WHERE source = ?", (record.id,)
         )
