@@ -122,6 +122,15 @@ def interruptible() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.fixture(autouse=True)
+def same_signals():
+    """Restore how signals are handled: a command that ends in this process ignores them."""
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real data; tests that need it are skipped where it is not."""

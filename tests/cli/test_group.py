@@ -26,6 +26,7 @@ from conftest import (
 
 from gudi.cli.group import CommandGroup
 from gudi.errors import CheckpointCorrupt, InputError, UsageError
+from gudi.signals import STOP_SIGNALS
 
 
 def failing(error: BaseException, *arguments: str):
@@ -49,7 +50,7 @@ def failing(error: BaseException, *arguments: str):
             raise error from None  # as NumPy does while it is imported
 
     command = () if arguments[-1:] == ("import-interrupted",) else ("fail",)
-    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    before = {each: signal.getsignal(each) for each in STOP_SIGNALS}
     try:
         return CliRunner().invoke(main, [*arguments, *command])
     finally:
