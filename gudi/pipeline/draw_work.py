@@ -123,18 +123,31 @@ def _draw_photo(emotions: tuple[str, ...], item: PhotoDrawing) -> None:
     image = read_photo(item.source.path)
     if image.shape[1::-1] != item.size:
         raise PhotoError("the photo has changed since its faces were detected")
-    overlay.annotate(image, _labels(item.faces, emotions))
-    if item.path is not None:
-        _write(item.path, picture_files.encode(image, item.path.suffix))
     if item.thumbnail is not None:
-        _write(item.thumbnail, picture_files.thumbnail(image, THUMBNAIL_SIDE))
+        _write(item.thumbnail, _thumbnail(image, item.faces, emotions))
+    if item.path is not None:
+        overlay.annotate(image, _labels(item.faces, emotions))
+        _write(item.path, picture_files.encode(image, item.path.suffix))
+
+
+def _thumbnail(
+    image: npt.NDArray[np.uint8], faces: Sequence[DrawnFace], emotions: Sequence[str]
+) -> bytes:
+    """Return a small copy of `image` with its faces drawn on, as the bytes of a JPEG file.
+
+    They are drawn in the small size, so that their labels can be read.
+    """
+    small = picture_files.reduced(image, THUMBNAIL_SIDE)
+    ratio = max(small.shape[:2]) / max(image.shape[:2])
+    scaled = [(Box(*(round(each * ratio) for each in box)), row) for box, row in faces]
+    overlay.annotate(small, _labels(scaled, emotions), crowded=False)
+    return picture_files.encode(small, ".jpg")
 
 
 def _draw_video_thumbnail(emotions: tuple[str, ...], item: VideoThumbnail) -> None:
     for frame in video.read_frames(item.source.path, item.segment):
         if frame.number == item.frame:
-            overlay.annotate(frame.image, _labels(item.faces, emotions))
-            _write(item.thumbnail, picture_files.thumbnail(frame.image, THUMBNAIL_SIDE))
+            _write(item.thumbnail, _thumbnail(frame.image, item.faces, emotions))
             return
 
 
