@@ -32,7 +32,13 @@ LEAST_TEXT_HEIGHT, MOST_TEXT_HEIGHT = 8, 10  # pixels, in small pictures
 # Where faces are so close together that labels would cover others, letters may be this small.
 MIN_FONT_SIZE = 9
 SHRINK = 0.8  # from one size to the next
-PERCENTAGE = 0.8  # size of the percentage if the label is wider than its face
+
+# Size of the percentage, relative to the name's, if the label is wider than its face.
+PERCENTAGE = 0.8
+MIN_PERCENTAGE_SIZE = 10
+
+# The part of a label beside a face that may cover the face.
+SLIVER = 0.1
 
 EMOJI_LINES = 2  # size of a label's emoji, in heights of its line
 
@@ -118,7 +124,8 @@ class LabelMaker:
             label = self._label(size, size)
             fits = fits or label.size[0] <= self._face_width
             if not fits:
-                label = self._label(size, max(MIN_FONT_SIZE, round(size * PERCENTAGE)))
+                small = round(size * PERCENTAGE)
+                label = self._label(size, max(small, min(size, MIN_PERCENTAGE_SIZE)))
             yield label, size >= self.legible
             if size <= MIN_FONT_SIZE:
                 return
@@ -160,7 +167,7 @@ def place_label(maker: LabelMaker, layout: Layout, face: int, gap: int) -> tuple
     for _, group in itertools.groupby(sizes, key=lambda each: each[1]):
         alike = [label for label, _ in group]
         places: Callable[[Box, Size, int], list[Box]]
-        for places, accepted in ((around, 0.0), (inside, OWN_FACE)):
+        for places, accepted in ((around, SLIVER * OWN_FACE), (inside, OWN_FACE)):
             for label in alike:
                 place, badness = layout.place(places(box, label.size, gap), face)
                 if badness <= accepted:

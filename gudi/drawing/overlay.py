@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gudi.detection import Box
 from gudi.drawing.labels import BACKING_COLOUR, TEXT_COLOUR, LabelMaker, place_label
-from gudi.drawing.layout import OWN_FACE, Layout, beside, corners, overlap
+from gudi.drawing.layout import OWN_FACE, Layout, Size, beside, corners, overlap
 from gudi.drawing.text import CAPITALS, Colour, blend, render, shorten
 
 Image = npt.NDArray[np.uint8]
@@ -75,6 +75,21 @@ def annotate(
             label.draw(image, place.x, place.y)
             layout.add(place)
     return [*map(_enlarged, boxes, lines), *layout.taken[len(boxes) :]]
+
+
+def draw_label(image: Image, box: Box, emotion: str, probability: float, thickness: int) -> None:
+    """Draw the label of a single face onto `image` in place, as `annotate` does.
+
+    Args:
+        image: uint8 of shape (h, w, 3), BGR.
+        box: of the face.
+        emotion, probability: what the label says.
+        thickness: of the lines around the face.
+    """
+    size = (image.shape[1], image.shape[0])
+    maker = LabelMaker(size, box, emotion, probability, emoji=False)
+    label, place, _ = place_label(maker, Layout(size, [box]), 0, gap=(thickness + 1) // 2)
+    label.draw(image, place.x, place.y)
 
 
 def _draw_box(image: Image, box: Box) -> int:
@@ -165,11 +180,16 @@ def _bars_with_room(
             places += corners(size, bars.size)
         panel, badness = layout.place(places, face)
         smallest = height <= MIN_BAR_TEXT_HEIGHT
-        if badness <= (OWN_FACE if or_corner and smallest else 0) and bars.fit_into(image):
+        on_itself = or_corner and smallest and badness <= OWN_FACE and bars.fit_into(image)
+        if on_itself or (not badness and _is_inside(panel, size)):
             return bars, panel
         if smallest:
             return None
         height = max(MIN_BAR_TEXT_HEIGHT, int(height * BAR_SHRINK))
+
+
+def _is_inside(box: Box, size: Size) -> bool:
+    return box.x + box.width <= size[0] and box.y + box.height <= size[1]
 
 
 class _Bars:

@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from gudi.errors import one_line
+
 Mask = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]  # BGR
 
-# Height of DejaVu Sans's capitals and of its highest letters, and depth of its deepest ones, relative
-# to the size of the font.
+# Of DejaVu Sans: height of capitals and of the highest letters, and depth of the deepest letters,
+# relative to the size of the font.
 CAPITALS, ASCENT, DESCENT = 0.73, 0.77, 0.24
 
 # DejaVu Sans has the letters of Europe, Arabic and Hebrew. For others: what systems come with, by
@@ -52,8 +54,8 @@ OTHER_FONTS = (
 # No font has a glyph for this code point, so it looks as every letter that a font lacks.
 NO_CHARACTER = "\U0010ffff"
 
-# Masks are kept: up to this size of font, this many. Each takes about 5 bytes × size². Of all larger
-# ones, none is.
+# How many masks are kept of fonts up to these sizes. Each takes about 5 bytes × size², so none of
+# the largest is kept.
 KEPT = {32: 2048, 160: 128}
 
 
@@ -106,9 +108,15 @@ def shorten(text: str, size: int, width: float) -> str:
     return f"{text[:length]}…"
 
 
-def undrawable(texts: Iterable[str]) -> list[str]:
-    """Return those of `texts` with characters that no font on this machine has."""
-    return [text for text in texts if not _has(_font(_font_file(text), 16), text)]
+def undrawable(texts: Iterable[str]) -> str:
+    """Return "", or a note that no font on this machine has all letters of some of `texts`."""
+    lacking = [text for text in texts if not _has(_font(_font_file(text), 16), text)]
+    if not lacking:
+        return ""
+    return (
+        f"no font here has the letters of {', '.join(map(one_line, lacking))}: boxes are "
+        "drawn in their place; install a font that has them, such as Noto Sans CJK"
+    )
 
 
 def blend(image: npt.NDArray[np.uint8], mask: Mask, x: int, y: int, colour: Colour) -> None:

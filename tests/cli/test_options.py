@@ -40,6 +40,11 @@ from gudi.settings import DetectionSettings, FrameSelection, OutputSettings, Run
             (["predict", "a.jpg", "--emotions", names], "two or more different names")
             for names in ("", "happy", "sad,sad", "sad,,happy")
         ],
+        *[
+            ([*command, "--draw", draw], "one or more of box, bars and emoji")
+            for command in (["batch", ".", "--out", "out"], ["predict", "a.jpg"], ["live"])
+            for draw in ("", "boxes", "none,box", "box;bars")
+        ],
         (["train", "--resume", "--overwrite"], "use only one of them"),
         (["evaluate", "data", "--usage", "Training"], "--usage is for a csv file only"),
         (["evaluate", "data", "--scale-factor", "1.3"], "--scale-factor is for a csv file only"),
