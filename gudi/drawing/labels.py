@@ -117,9 +117,8 @@ class LabelMaker:
     def labels(self) -> Iterator[tuple[Label, bool]]:
         """Yield the label in all sizes, the largest first, and whether each is legible."""
         size, fits = self.largest, False
-        label = self._label(size, size)
-        if label.size[0] > self._face_width:
-            size = max(self.legible, size * self._face_width // label.size[0])
+        while (width := self._label(size, size).size[0]) > self._face_width and size > self.legible:
+            size = max(self.legible, min(size - 1, size * self._face_width // width))
         while True:
             label = self._label(size, size)
             fits = fits or label.size[0] <= self._face_width

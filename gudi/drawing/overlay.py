@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 import cv2
@@ -11,10 +12,9 @@ import numpy.typing as npt
 from gudi.detection import Box
 from gudi.drawing.labels import BACKING_COLOUR, TEXT_COLOUR, LabelMaker, place_label
 from gudi.drawing.layout import OWN_FACE, Layout, Size, beside, corners, overlap
-from gudi.drawing.text import CAPITALS, Colour, blend, render, shorten
+from gudi.drawing.text import CAPITALS, blend, render, shorten
 
 Image = npt.NDArray[np.uint8]
-Point = tuple[int, int]
 
 BOX_COLOUR = (255, 0, 0)  # BGR; blue, as in predict_pic.py
 
@@ -123,7 +123,7 @@ def draw_bars(
     Returns:
         The box of the bars. None if they do not fit into `image`; then nothing is drawn.
     """
-    bars = _Bars(emotions, _text_height(image))
+    bars = _bars(tuple(emotions), _text_height(image))
     if not bars.fit_into(image):
         return None
     places = corners((image.shape[1], image.shape[0]), bars.size)
@@ -174,7 +174,7 @@ def _bars_with_room(
     most = max(MIN_BAR_TEXT_HEIGHT, max(size) * MAX_FACE_BAR_TEXT_RATIO)
     height = round(min(most, max(MIN_BAR_TEXT_HEIGHT, box.height * FACE_BAR_TEXT_RATIO)))
     while True:
-        bars = _Bars(emotions, height)
+        bars = _bars(tuple(emotions), height)
         places = beside(box, bars.size, gap=height // 2)
         if or_corner:
             places += corners(size, bars.size)
@@ -211,6 +211,25 @@ class _Bars:
         self._line, self._longest = round(height * 1.8), height * 8
         self.size = (3 * height + self._words + self._longest, height + self._line * len(emotions))
 
+    @functools.cached_property
+    def _background(self) -> tuple[npt.NDArray[np.float32], Image]:
+        """What the panel does to the picture, which is then the same for each frame of a video.
+
+        Returns:
+            What the picture is multiplied by, and the names that are added to it.
+        """
+        width, height = self.size
+        cover = np.zeros((height, width), np.uint8)
+        for row, name in enumerate(self._names):
+            top = self._baseline(row) - name.baseline
+            part = cover[max(0, top) : top + len(name.mask), self._height :]
+            part[:, : name.width] = name.mask[max(0, -top) :][: len(part)]
+        names = np.repeat(cover[..., np.newaxis], 3, axis=2)  # WORD_COLOUR
+        return (SHADE * (1 - names / np.float32(255))).astype(np.float32), names
+
+    def _baseline(self, row: int) -> int:
+        return self._height // 2 + row * self._line + (self._line + self._height) // 2
+
     def fit_into(self, image: Image) -> bool:
         """Return whether they leave enough of the picture."""
         (width, height), (rows, columns) = self.size, image.shape[:2]
@@ -218,19 +237,25 @@ class _Bars:
 
     def draw(self, image: Image, panel: Box, probabilities: Sequence[float]) -> None:
         """Draw them onto `image` in place, in the box `panel`."""
-        height = self._height
-        _shade(image, panel)
-        left = panel.x + 2 * height + self._words
-        highest = max(probabilities)
-        for row, (name, probability) in enumerate(zip(self._names, probabilities)):
-            baseline = panel.y + height // 2 + row * self._line + (self._line + height) // 2
-            is_top = probability == highest
-            at = (panel.x + height, baseline - name.baseline)
-            blend(image, name.mask, *at, TEXT_COLOUR if is_top else WORD_COLOUR)
-            corner = (left, baseline - height)
-            _fill(image, corner, (left + self._longest, baseline), TRACK_COLOUR)
-            end = (left + round(self._longest * float(probability)), baseline)
-            _fill(image, corner, end, TEXT_COLOUR if is_top else BAR_COLOUR)
+        part = image[panel.y : panel.y + panel.height, panel.x : panel.x + panel.width]
+        factors, names = self._background
+        shaded = np.asarray(cv2.multiply(part, factors, dtype=cv2.CV_8U), np.uint8)
+        part[:] = cv2.add(shaded, names)
+        left, highest = 2 * self._height + self._words, max(probabilities)
+        for row, probability in enumerate(probabilities):
+            bottom, is_top = self._baseline(row), probability == highest
+            if is_top:
+                # From its accents to its descenders, but not to those of the name above.
+                line = np.s_[bottom - round(1.4 * self._height) : bottom + self._line // 3, :left]
+                part[line] = cv2.add(shaded[line], names[line] & np.array(TEXT_COLOUR, np.uint8))
+            top = bottom - self._height
+            part[top:bottom, left : left + self._longest] = TRACK_COLOUR
+            end = left + round(self._longest * float(probability))
+            part[top:bottom, left:end] = TEXT_COLOUR if is_top else BAR_COLOUR
+
+
+# The frames of a video have bars of one size. In a large picture they take megabytes.
+_bars = functools.lru_cache(maxsize=2)(_Bars)
 
 
 def write_note(image: Image, text: str) -> None:
@@ -269,13 +294,3 @@ def _text_height(image: Image) -> int:
     """Return the height in pixels of the text next to bars."""
     height: int = round(max(image.shape[:2]) * BAR_TEXT_RATIO)
     return max(MIN_BAR_TEXT_HEIGHT, height)
-
-
-def _shade(image: Image, box: Box) -> None:
-    part = image[box.y : box.y + box.height, box.x : box.x + box.width]
-    part[:] = part * SHADE
-
-
-def _fill(image: Image, start: Point, end: Point, colour: Colour) -> None:
-    """Fill the pixels from `start` to just before `end`. There may be none."""
-    image[start[1] : end[1], start[0] : end[0]] = colour
