@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -85,6 +86,8 @@ def split_emotions(
     """Split `--emotions`, which the network has one output each for."""
     from gudi.settings import check_emotions
 
+    with contextlib.suppress(UnicodeError):
+        value = os.fsencode(value).decode()  # UTF-8 whatever the locale is
     names = tuple(name.strip() for name in value.split(","))
     if not all(names) or len(set(names)) < len(names) or len(names) < 2:
         raise click.BadParameter("give two or more different names, separated by commas")

@@ -25,9 +25,10 @@ TRACK_COLOUR = (90, 90, 90)
 SHADE = 0.35  # brightness that remains behind the bars
 
 # Thickness of lines relative to the picture's longer side, so that they are visible when a
-# 12-megapixel photo is shown on a screen, and at most relative to the face's shorter side.
+# 12-megapixel photo is shown on a screen, and at most relative to the shorter sides of picture and
+# face.
 LINE_RATIO = 1 / 400
-MAX_LINE_RATIO = 1 / 20
+MAX_LINE_RATIO, MAX_FACE_LINE_RATIO = 1 / 120, 1 / 20
 
 # Height of the text next to bars, relative to the picture's longer side, and the largest part of
 # the picture's width or height that the bars may take.
@@ -36,8 +37,9 @@ MIN_BAR_TEXT_HEIGHT = 7
 MAX_BARS_RATIO = 0.55
 
 # Height of the text of bars beside a face: relative to the face's height, so that both are about as
-# high, and at most relative to the picture's longer side.
-FACE_BAR_TEXT_RATIO, MAX_FACE_BAR_TEXT_RATIO = 1 / 14, 1 / 50
+# high, and at least and at most relative to the picture's longer side.
+FACE_BAR_TEXT_RATIO = 1 / 14
+FACE_BAR_TEXT_RATIOS = 1 / 130, 1 / 50
 BAR_SHRINK = 0.8  # from one size to the next, where there is little room
 
 MAX_NAME_RATIO = 14  # longest name next to a bar, in heights of the text
@@ -94,8 +96,9 @@ def draw_label(image: Image, box: Box, emotion: str, probability: float, thickne
 
 def _draw_box(image: Image, box: Box) -> int:
     """Draw a box and return the thickness of its lines."""
-    longest = min(box.width, box.height) * MAX_LINE_RATIO
-    thickness: int = max(1, round(min(max(image.shape[:2]) * LINE_RATIO, longest)))
+    longer, shorter = max(image.shape[:2]), min(image.shape[:2])
+    most = min(shorter * MAX_LINE_RATIO, min(box.width, box.height) * MAX_FACE_LINE_RATIO)
+    thickness: int = max(1, round(min(longer * LINE_RATIO, most)))
     corner = (box.x + box.width, box.y + box.height)
     cv2.rectangle(image, (box.x, box.y), corner, BOX_COLOUR, thickness)
     return thickness
@@ -171,21 +174,23 @@ def _bars_with_room(
 ) -> tuple[_Bars, Box] | None:
     """Return the largest bars of a face that there is room for, and where they go."""
     size, box = (image.shape[1], image.shape[0]), layout.taken[face]
-    most = max(MIN_BAR_TEXT_HEIGHT, max(size) * MAX_FACE_BAR_TEXT_RATIO)
-    height = round(min(most, max(MIN_BAR_TEXT_HEIGHT, box.height * FACE_BAR_TEXT_RATIO)))
+    least, most = (
+        max(MIN_BAR_TEXT_HEIGHT, round(max(size) * ratio)) for ratio in FACE_BAR_TEXT_RATIOS
+    )
+    height = min(most, max(least, round(box.height * FACE_BAR_TEXT_RATIO)))
     while True:
         bars = _bars(tuple(emotions), height)
         places = beside(box, bars.size, gap=height // 2)
         if or_corner:
             places += corners(size, bars.size)
         panel, badness = layout.place(places, face)
-        smallest = height <= MIN_BAR_TEXT_HEIGHT
+        smallest = height <= least
         on_itself = or_corner and smallest and badness <= OWN_FACE and bars.fit_into(image)
         if on_itself or (not badness and _is_inside(panel, size)):
             return bars, panel
         if smallest:
             return None
-        height = max(MIN_BAR_TEXT_HEIGHT, int(height * BAR_SHRINK))
+        height = max(least, int(height * BAR_SHRINK))
 
 
 def _is_inside(box: Box, size: Size) -> bool:

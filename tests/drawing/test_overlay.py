@@ -135,6 +135,16 @@ def test_label_of_a_face_at_the_upper_edge_goes_below_it():
     assert label.y + label.height <= 300
 
 
+@pytest.mark.parametrize(
+    ("size", "face"), [((4000, 3000), 60), ((5000, 350), 300), ((120, 120), 60)]
+)
+def test_lines_are_thin_beside_face_and_picture(size, face):
+    image, _ = annotated(size, [Box(size[0] // 3, size[1] // 8, face, face)])
+    row = image[size[1] // 8 + face // 2]
+    lines = int((row == overlay.BOX_COLOUR).all(axis=1).sum()) / 2
+    assert 1 <= lines <= min(face / 12, size[1] / 80 + 1)
+
+
 def test_crowded_labels_can_be_left_out():
     boxes = [Box(x, y, 25, 25) for x in range(0, 100, 25) for y in range(0, 100, 25)]
     assert len(annotated((100, 100), boxes)[1]) == 16
