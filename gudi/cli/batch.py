@@ -15,6 +15,7 @@ from gudi.cli.options import (
     Number,
     combine,
     detection_options,
+    draw_option,
     option,
     output_settings,
     run_settings,
@@ -54,6 +55,10 @@ _output_options = combine(
         "annotated",
         default=True,
         help="Write copies of the photos and videos with boxes and emotions drawn on.",
+    ),
+    draw_option(
+        "a bar per emotion, beside the face or, in videos, in a corner for the largest face",
+        "box, in videos bars",
     ),
     option(
         "--report/--no-report",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -85,6 +86,8 @@ def split_emotions(
     """Split `--emotions`, which the network has one output each for."""
     from gudi.settings import check_emotions
 
+    with contextlib.suppress(UnicodeError):
+        value = os.fsencode(value).decode()  # UTF-8 whatever the locale is
     names = tuple(name.strip() for name in value.split(","))
     if not all(names) or len(set(names)) < len(names) or len(names) < 2:
         raise click.BadParameter("give two or more different names, separated by commas")
@@ -93,6 +96,19 @@ def split_emotions(
     except UsageError as error:
         raise click.BadParameter(str(error)) from None
     return names
+
+
+def check_draw(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Check `--draw`."""
+    from gudi.settings import drawn_parts
+
+    try:
+        drawn_parts(value, ())
+    except UsageError:
+        raise click.BadParameter(
+            "give none, or one or more of box, bars and emoji, separated by commas"
+        ) from None
+    return value
 
 
 def split_shard(
@@ -362,6 +378,25 @@ def table_options(*, default: str = "") -> Decorator[Any]:
     )
 
 
+def draw_option(bars: str, default: str) -> Decorator[Any]:
+    """Return `--draw`.
+
+    Args:
+        bars: where the bars are.
+        default: describes what is drawn without the option.
+    """
+    return option(
+        "--draw",
+        metavar="box|bars|emoji|none",
+        callback=check_draw,
+        default="auto",
+        show_default=default,
+        help="What to draw for each face: box is a box with the top emotion and its probability; "
+        f"bars adds {bars}; emoji adds the emoji of the top emotion; none draws nothing. "
+        "bars,emoji adds both.",
+    )
+
+
 def refuse_given(*names: str, why: str) -> None:
     """Refuse options that were given but have no effect.
 
@@ -413,4 +448,5 @@ def output_settings(options: Mapping[str, Any]) -> OutputSettings:
         format=options["format"],
         csv_bom=options["csv_bom"],
         subtitles=options["subtitles"],
+        draw=options.get("draw", "auto"),
     )

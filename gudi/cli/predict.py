@@ -12,6 +12,7 @@ from gudi.cli.group import exit_codes, print_error, print_message, print_results
 from gudi.cli.options import (
     NonEmptyPath,
     detection_options,
+    draw_option,
     option,
     predictor_options,
     run_settings,
@@ -48,10 +49,11 @@ PREDICT_BATCH_SIZE = 32
     default=True,
     help="Write copies of the photos with boxes and emotions drawn on.",
 )
+@draw_option("a bar per emotion beside the face", "box")
 @option("--json", "as_json", is_flag=True, help="Print a JSON list with all probabilities.")
 @detection_options(videos=False)
 def predict(
-    inputs: tuple[str, ...], out: Path, annotate: bool, as_json: bool, **options: Any
+    inputs: tuple[str, ...], out: Path, annotate: bool, draw: str, as_json: bool, **options: Any
 ) -> None:
     """Recognise expressions in a few photos and print them.
 
@@ -74,7 +76,7 @@ def predict(
         from gudi.pipeline.predict import predict_photos
 
         results = predict_photos(
-            photos, settings, workers, out if annotate else None, terminal_progress()
+            photos, settings, workers, out if annotate else None, terminal_progress(), draw
         )
     as_text = faces_as_json if as_json else faces_as_lines
     print_results(as_text(results, settings.emotions), nl=False)
@@ -110,9 +112,12 @@ def predict(
     default=True,
     help="Show a window. Without it, print one line per frame that shows a face.",
 )
+@draw_option("a bar per emotion in a corner", "bars,emoji")
 @predictor_options()
 @search_options("frame")
-def live(source: str, save: Path | None, overwrite: bool, window: bool, **options: Any) -> None:
+def live(
+    source: str, save: Path | None, overwrite: bool, window: bool, draw: str, **options: Any
+) -> None:
     """Recognise expressions live, from a camera or a video.
 
     The window shows the largest face in a green box, its eyes, one bar per emotion and the emoji
@@ -138,6 +143,7 @@ def live(source: str, save: Path | None, overwrite: bool, window: bool, **option
         save=save,
         overwrite=overwrite,
         window=window,
+        draw=draw,
         on_face=None if window else print_line,
         progress=terminal_progress(),
     )

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from gudi.detection import Box
+from gudi.drawing.labels import BACKING_COLOUR, TEXT_COLOUR, LabelMaker, place_label
+from gudi.drawing.layout import OWN_FACE, Layout, Size, beside, corners, overlap
+from gudi.drawing.text import CAPITALS, blend, render, shorten
 
 Image = npt.NDArray[np.uint8]
-Colour = tuple[int, int, int]  # BGR
-Point = tuple[int, int]
 
-# Blue boxes and green words, as in predict_pic.py.
-BOX_COLOUR = (255, 0, 0)
-TEXT_COLOUR = (0, 255, 0)
-BACKING_COLOUR = (0, 0, 0)
+BOX_COLOUR = (255, 0, 0)  # BGR; blue, as in predict_pic.py
 
 # The bar of the top emotion has the colour of the text.
 WORD_COLOUR = (255, 255, 255)
@@ -26,88 +24,88 @@ BAR_COLOUR = (200, 170, 130)
 TRACK_COLOUR = (90, 90, 90)
 SHADE = 0.35  # brightness that remains behind the bars
 
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-FONT_HEIGHT = 22  # of FONT's capitals at scale 1, in pixels
-
-# Size of lines and letters relative to the picture's longer side, so that they are legible when a
-# 12-megapixel photo is shown on a screen. In small pictures, letters keep a minimum size.
+# Thickness of lines relative to the picture's longer side, so that they are visible when a
+# 12-megapixel photo is shown on a screen, and at most relative to the shorter sides of picture and
+# face.
 LINE_RATIO = 1 / 400
-TEXT_RATIO = 1 / 55
-MIN_TEXT_HEIGHT = 9
+MAX_LINE_RATIO, MAX_FACE_LINE_RATIO = 1 / 120, 1 / 20
 
-# The same for bars, and the largest part of the picture's width or height that they may take.
+# Height of the text next to bars, relative to the picture's longer side, and the largest part of
+# the picture's width or height that the bars may take.
 BAR_TEXT_RATIO = 1 / 70
 MIN_BAR_TEXT_HEIGHT = 7
 MAX_BARS_RATIO = 0.55
 
+# Height of the text of bars beside a face: relative to the face's height, so that both are about as
+# high, and at least and at most relative to the picture's longer side.
+FACE_BAR_TEXT_RATIO = 1 / 14
+FACE_BAR_TEXT_RATIOS = 1 / 130, 1 / 50
+BAR_SHRINK = 0.8  # from one size to the next, where there is little room
 
-class TextStyle(NamedTuple):
-    """How to write text.
-
-    Attributes:
-        scale: of FONT.
-        weight: thickness of the strokes in pixels.
-    """
-
-    scale: float
-    weight: int
-
-    def width(self, text: str) -> int:
-        """Return the width of `text` in pixels."""
-        return cv2.getTextSize(text, FONT, self.scale, self.weight)[0][0]
-
-    def write(self, image: Image, text: str, at: Point, colour: Colour) -> None:
-        """Write `text` onto `image` in place, with the left end of its baseline `at` a point."""
-        cv2.putText(image, text, at, FONT, self.scale, colour, self.weight, cv2.LINE_AA)
+MAX_NAME_RATIO = 14  # longest name next to a bar, in heights of the text
 
 
-def annotate(image: Image, labels: Iterable[tuple[Box, str, float]]) -> list[Box]:
+def annotate(
+    image: Image,
+    labels: Iterable[tuple[Box, str, float]],
+    *,
+    emoji: bool = False,
+    crowded: bool = True,
+) -> list[Box]:
     """Draw boxes with emotions and probabilities onto `image` in place.
+
+    A label goes above its box or, if there is no room, below it, beside it, or inside it. Where
+    faces are close together, labels are smaller rather than covering another face.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.
         labels: box, emotion and probability (0 to 1) of each face.
+        emoji: draw the emoji of the emotion in the label, if it has one.
+        crowded: draw even labels that cover another face or label wherever they go.
 
     Returns:
-        The boxes of all that was drawn.
+        The boxes of all that was drawn: first those around the faces, then those of the labels.
     """
-    longer_side = max(image.shape[:2])
-    thickness = max(1, round(longer_side * LINE_RATIO))
-    scale = max(MIN_TEXT_HEIGHT, longer_side * TEXT_RATIO) / FONT_HEIGHT
-    style = TextStyle(scale, max(1, round(scale * 1.5)))
-    labels = list(labels)
-    for box, _, _ in labels:
-        corner = (box.x + box.width, box.y + box.height)
-        cv2.rectangle(image, (box.x, box.y), corner, BOX_COLOUR, thickness)
-    words = [
-        _write_label(image, box, emotion, probability, style, thickness)
-        for box, emotion, probability in labels
-    ]
-    return [_enlarged(box, thickness) for box, _, _ in labels] + words
+    labels, size = list(labels), (image.shape[1], image.shape[0])
+    boxes = [box for box, _, _ in labels]
+    lines = [_draw_box(image, box) for box in boxes]
+    layout = Layout(size, boxes)
+    for number, (box, emotion, probability) in enumerate(labels):
+        maker = LabelMaker(size, box, emotion, probability, emoji=emoji)
+        label, place, badness = place_label(maker, layout, number, gap=(lines[number] + 1) // 2)
+        if crowded or badness <= OWN_FACE:
+            label.draw(image, place.x, place.y)
+            layout.add(place)
+    return [*map(_enlarged, boxes, lines), *layout.taken[len(boxes) :]]
+
+
+def draw_label(image: Image, box: Box, emotion: str, probability: float, thickness: int) -> None:
+    """Draw the label of a single face onto `image` in place, as `annotate` does.
+
+    Args:
+        image: uint8 of shape (h, w, 3), BGR.
+        box: of the face.
+        emotion, probability: what the label says.
+        thickness: of the lines around the face.
+    """
+    size = (image.shape[1], image.shape[0])
+    maker = LabelMaker(size, box, emotion, probability, emoji=False)
+    label, place, _ = place_label(maker, Layout(size, [box]), 0, gap=(thickness + 1) // 2)
+    label.draw(image, place.x, place.y)
+
+
+def _draw_box(image: Image, box: Box) -> int:
+    """Draw a box and return the thickness of its lines."""
+    longer, shorter = max(image.shape[:2]), min(image.shape[:2])
+    most = min(shorter * MAX_LINE_RATIO, min(box.width, box.height) * MAX_FACE_LINE_RATIO)
+    thickness: int = max(1, round(min(longer * LINE_RATIO, most)))
+    corner = (box.x + box.width, box.y + box.height)
+    cv2.rectangle(image, (box.x, box.y), corner, BOX_COLOUR, thickness)
+    return thickness
 
 
 def _enlarged(box: Box, margin: int) -> Box:
     return Box(box.x - margin, box.y - margin, box.width + 2 * margin, box.height + 2 * margin)
-
-
-def _write_label(
-    image: Image, box: Box, emotion: str, probability: float, style: TextStyle, thickness: int
-) -> Box:
-    """Label `box`: above it or, if there is no room, inside it, and never beyond the edge.
-
-    Returns:
-        The box of the label.
-    """
-    text = f"{emotion} {probability:.0%}"
-    if style.width(text) > box.width:
-        text = emotion  # small faces may be close together
-    (width, height), descent = cv2.getTextSize(text, FONT, style.scale, style.weight)
-    line = height + descent + thickness
-    left = max(0, min(box.x, image.shape[1] - width))
-    top = box.y - line if box.y >= line else box.y + thickness
-    cv2.rectangle(image, (left, top), (left + width, top + line), BACKING_COLOUR, cv2.FILLED)
-    style.write(image, text, (left, top + height + thickness), TEXT_COLOUR)
-    return Box(left, top, width, line)
 
 
 def draw_bars(
@@ -128,27 +126,141 @@ def draw_bars(
     Returns:
         The box of the bars. None if they do not fit into `image`; then nothing is drawn.
     """
-    height, style = _bar_text(image)
-    words = max(style.width(name) for name in emotions)
-    line, longest = round(height * 1.8), height * 8
-    size = (3 * height + words + longest, height + line * len(emotions))
-    panel = _free_corner(image, size, taken)
-    if panel is None:
+    bars = _bars(tuple(emotions), _text_height(image))
+    if not bars.fit_into(image):
         return None
-    _shade(image, panel)
-    left = panel.x + 2 * height + words
-    highest = max(probabilities)
-    for row, (name, probability) in enumerate(zip(emotions, probabilities)):
-        baseline = panel.y + height // 2 + row * line + (line + height) // 2
-        is_top = probability == highest
-        style.write(
-            image, name, (panel.x + height, baseline), TEXT_COLOUR if is_top else WORD_COLOUR
-        )
-        corner = (left, baseline - height)
-        _fill(image, corner, (left + longest, baseline), TRACK_COLOUR)
-        end = (left + round(longest * float(probability)), baseline)
-        _fill(image, corner, end, TEXT_COLOUR if is_top else BAR_COLOUR)
+    places = corners((image.shape[1], image.shape[0]), bars.size)
+    free = (each for each in places if not any(overlap(each, other) for other in taken))
+    panel = next(free, places[0])
+    bars.draw(image, panel, probabilities)
     return panel
+
+
+def draw_bars_beside(
+    image: Image,
+    faces: Sequence[tuple[Box, Sequence[float]]],
+    emotions: Sequence[str],
+    taken: Sequence[Box],
+) -> None:
+    """Draw a labelled bar for each emotion beside each face that has room, onto `image` in place.
+
+    The largest face, if it has no room beside it, gets its bars in a corner of the picture, even
+    onto itself, but not onto another face.
+
+    Args:
+        image: uint8 of shape (h, w, 3), BGR.
+        faces: box and probabilities of each face.
+        emotions: the names of the probabilities.
+        taken: what else not to cover, such as labels.
+    """
+    layout = Layout((image.shape[1], image.shape[0]), [box for box, _ in faces])
+    for each in taken:
+        layout.add(each)
+    by_size = sorted(range(len(faces)), key=lambda number: -_area(faces[number][0]))
+    for number in by_size:
+        found = _bars_with_room(image, layout, number, emotions, or_corner=number == by_size[0])
+        if found is not None:
+            bars, panel = found
+            bars.draw(image, panel, faces[number][1])
+            layout.add(panel)
+
+
+def _area(box: Box) -> int:
+    return box.width * box.height
+
+
+def _bars_with_room(
+    image: Image, layout: Layout, face: int, emotions: Sequence[str], *, or_corner: bool
+) -> tuple[_Bars, Box] | None:
+    """Return the largest bars of a face that there is room for, and where they go."""
+    size, box = (image.shape[1], image.shape[0]), layout.taken[face]
+    least, most = (
+        max(MIN_BAR_TEXT_HEIGHT, round(max(size) * ratio)) for ratio in FACE_BAR_TEXT_RATIOS
+    )
+    height = min(most, max(least, round(box.height * FACE_BAR_TEXT_RATIO)))
+    while True:
+        bars = _bars(tuple(emotions), height)
+        places = beside(box, bars.size, gap=height // 2)
+        if or_corner:
+            places += corners(size, bars.size)
+        panel, badness = layout.place(places, face)
+        smallest = height <= least
+        on_itself = or_corner and smallest and badness <= OWN_FACE and bars.fit_into(image)
+        if on_itself or (not badness and _is_inside(panel, size)):
+            return bars, panel
+        if smallest:
+            return None
+        height = max(least, int(height * BAR_SHRINK))
+
+
+def _is_inside(box: Box, size: Size) -> bool:
+    return box.x + box.width <= size[0] and box.y + box.height <= size[1]
+
+
+class _Bars:
+    """A labelled bar for each emotion.
+
+    Attributes:
+        size: width and height of all of them together.
+
+    Args:
+        emotions: the names.
+        height: of the text's capitals, in pixels.
+    """
+
+    def __init__(self, emotions: Sequence[str], height: int) -> None:
+        text_size, self._height = round(height / CAPITALS), height
+        room = MAX_NAME_RATIO * height
+        self._names = [render(shorten(name, text_size, room), text_size) for name in emotions]
+        self._words = max(name.width for name in self._names)
+        self._line, self._longest = round(height * 1.8), height * 8
+        self.size = (3 * height + self._words + self._longest, height + self._line * len(emotions))
+
+    @functools.cached_property
+    def _background(self) -> tuple[npt.NDArray[np.float32], Image]:
+        """What the panel does to the picture, which is then the same for each frame of a video.
+
+        Returns:
+            What the picture is multiplied by, and the names that are added to it.
+        """
+        width, height = self.size
+        cover = np.zeros((height, width), np.uint8)
+        for row, name in enumerate(self._names):
+            top = self._baseline(row) - name.baseline
+            part = cover[max(0, top) : top + len(name.mask), self._height :]
+            part[:, : name.width] = name.mask[max(0, -top) :][: len(part)]
+        names = np.repeat(cover[..., np.newaxis], 3, axis=2)  # WORD_COLOUR
+        return (SHADE * (1 - names / np.float32(255))).astype(np.float32), names
+
+    def _baseline(self, row: int) -> int:
+        return self._height // 2 + row * self._line + (self._line + self._height) // 2
+
+    def fit_into(self, image: Image) -> bool:
+        """Return whether they leave enough of the picture."""
+        (width, height), (rows, columns) = self.size, image.shape[:2]
+        return bool(width <= columns * MAX_BARS_RATIO and height <= rows * MAX_BARS_RATIO)
+
+    def draw(self, image: Image, panel: Box, probabilities: Sequence[float]) -> None:
+        """Draw them onto `image` in place, in the box `panel`."""
+        part = image[panel.y : panel.y + panel.height, panel.x : panel.x + panel.width]
+        factors, names = self._background
+        shaded = np.asarray(cv2.multiply(part, factors, dtype=cv2.CV_8U), np.uint8)
+        part[:] = cv2.add(shaded, names)
+        left, highest = 2 * self._height + self._words, max(probabilities)
+        for row, probability in enumerate(probabilities):
+            bottom, is_top = self._baseline(row), probability == highest
+            if is_top:
+                # From its accents to its descenders, but not to those of the name above.
+                line = np.s_[bottom - round(1.4 * self._height) : bottom + self._line // 3, :left]
+                part[line] = cv2.add(shaded[line], names[line] & np.array(TEXT_COLOUR, np.uint8))
+            top = bottom - self._height
+            part[top:bottom, left : left + self._longest] = TRACK_COLOUR
+            end = left + round(self._longest * float(probability))
+            part[top:bottom, left:end] = TEXT_COLOUR if is_top else BAR_COLOUR
+
+
+# The frames of a video have bars of one size. In a large picture they take megabytes.
+_bars = functools.lru_cache(maxsize=2)(_Bars)
 
 
 def write_note(image: Image, text: str) -> None:
@@ -156,14 +268,18 @@ def write_note(image: Image, text: str) -> None:
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.
-        text: a few ASCII characters.
+        text: a few characters.
     """
-    height, style = _bar_text(image)
-    if style.width(text) + height > image.shape[1] / 2:
+    height = _text_height(image)
+    size = round(height / CAPITALS)
+    words = render(text, size)
+    if words.width + height > image.shape[1] / 2:
         return
-    at = (height, image.shape[0] - height)
-    style._replace(weight=3 * style.weight).write(image, text, at, BACKING_COLOUR)
-    style.write(image, text, at, WORD_COLOUR)
+    stroke = max(1, round(height / 12))
+    outline = render(text, size, stroke)
+    bottom = image.shape[0] - height
+    blend(image, outline.mask, height - stroke, bottom - outline.baseline, BACKING_COLOUR)
+    blend(image, words.mask, height, bottom - words.baseline, WORD_COLOUR)
 
 
 def draw_over(image: Image, picture: Image, x: int, y: int) -> None:
@@ -179,42 +295,7 @@ def draw_over(image: Image, picture: Image, x: int, y: int) -> None:
     part[:] = np.rint(part + (picture[..., :3] - part.astype(np.float32)) * alpha)
 
 
-def _bar_text(image: Image) -> tuple[int, TextStyle]:
-    """Return the height in pixels and the style of the text next to bars."""
-    height = round(max(MIN_BAR_TEXT_HEIGHT, max(image.shape[:2]) * BAR_TEXT_RATIO))
-    return height, TextStyle(height / FONT_HEIGHT, max(1, round(height / 12)))
-
-
-def _free_corner(image: Image, size: tuple[int, int], taken: Sequence[Box]) -> Box | None:
-    """Return a box of `size` (width, height) in a corner of `image`, away from `taken` if possible.
-
-    None if it would be too large for the image.
-    """
-    (width, height), (rows, columns) = size, image.shape[:2]
-    if width > columns * MAX_BARS_RATIO or height > rows * MAX_BARS_RATIO:
-        return None
-    right, bottom = columns - width, rows - height
-    corners = [
-        Box(x, y, width, height) for x, y in ((0, 0), (right, 0), (right, bottom), (0, bottom))
-    ]
-    free = (each for each in corners if not any(_overlap(each, other) for other in taken))
-    return next(free, corners[0])
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return (
-        one.x < other.x + other.width
-        and other.x < one.x + one.width
-        and one.y < other.y + other.height
-        and other.y < one.y + one.height
-    )
-
-
-def _shade(image: Image, box: Box) -> None:
-    part = image[box.y : box.y + box.height, box.x : box.x + box.width]
-    part[:] = part * SHADE
-
-
-def _fill(image: Image, start: Point, end: Point, colour: Colour) -> None:
-    """Fill the pixels from `start` to just before `end`. There may be none."""
-    image[start[1] : end[1], start[0] : end[0]] = colour
+def _text_height(image: Image) -> int:
+    """Return the height in pixels of the text next to bars."""
+    height: int = round(max(image.shape[:2]) * BAR_TEXT_RATIO)
+    return max(MIN_BAR_TEXT_HEIGHT, height)

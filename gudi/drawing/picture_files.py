@@ -41,10 +41,10 @@ def encode(image: npt.NDArray[np.uint8], suffix: str) -> bytes:
     return data.tobytes()
 
 
-def thumbnail(image: npt.NDArray[np.uint8], side: int) -> bytes:
-    """Return `image`, its longer side reduced to `side` pixels, as the bytes of a JPEG file."""
+def reduced(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """Return a copy of `image` whose longer side has at most `side` pixels."""
     ratio = side / max(image.shape[:2])
-    if ratio < 1:
-        size = [max(1, round(each * ratio)) for each in image.shape[1::-1]]
-        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return encode(image, ".jpg")
+    if ratio >= 1:
+        return image.copy()
+    size = [max(1, round(each * ratio)) for each in image.shape[1::-1]]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import cv2
 import numpy as np
@@ -13,6 +13,8 @@ from gudi.detection import Box
 from gudi.drawing import overlay
 from gudi.drawing.emoji import load_emoji
 from gudi.live.faces import LiveFace
+from gudi.results.records import top_emotion
+from gudi.settings import BARS, BOX, EMOJI, PARTS
 
 FACE_COLOUR = (0, 255, 0)  # BGR
 EYE_COLOUR = (0, 220, 255)
@@ -22,14 +24,22 @@ EMOJI_RATIO = 1 / 4  # of its shorter side
 MIN_EMOJI = 16  # pixels
 
 
-def draw_face(image: npt.NDArray[np.uint8], face: LiveFace, emotions: Sequence[str]) -> None:
+def draw_face(
+    image: npt.NDArray[np.uint8],
+    face: LiveFace,
+    emotions: Sequence[str],
+    parts: Collection[str] = PARTS,
+) -> None:
     """Draw `face`, its eyes, a bar per emotion and the top emotion's emoji onto `image` in place.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR, of any size. What does not fit is omitted.
         face: a face in `image`.
         emotions: the names of the network's outputs.
+        parts: which of `gudi.settings.PARTS` to draw. Without bars, the box has a label.
     """
+    if BOX not in parts:
+        return
     eyes = detection.detect_eyes(image, face.box)
     # Videos store one colour per 2×2 pixels, so thinner lines would look pale.
     thickness = max(2, round(max(image.shape[:2]) * LINE_RATIO))
@@ -39,9 +49,14 @@ def draw_face(image: npt.NDArray[np.uint8], face: LiveFace, emotions: Sequence[s
         centre = (eye.x + eye.width // 2, eye.y + eye.height // 2)
         radius = (eye.width + eye.height) // 4
         cv2.circle(image, centre, radius, EYE_COLOUR, thickness, cv2.LINE_AA)
-    bars = overlay.draw_bars(image, face.probabilities.tolist(), emotions, [face.box])
-    top_emotion = emotions[int(face.probabilities.argmax())]
-    _draw_emoji(image, top_emotion, bars or Box(0, 0, 0, 0))
+    emotion, probability = top_emotion(face.probabilities, emotions)
+    bars = None
+    if BARS in parts:
+        bars = overlay.draw_bars(image, face.probabilities.tolist(), emotions, [face.box])
+    else:
+        overlay.draw_label(image, face.box, emotion, probability, thickness)
+    if EMOJI in parts:
+        _draw_emoji(image, emotion, bars or Box(0, 0, 0, 0))
 
 
 def _draw_emoji(image: npt.NDArray[np.uint8], emotion: str, bars: Box) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from gudi import checkpoint
+from gudi.drawing.text import undrawable
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, VideoError
 from gudi.live.faces import LiveFace, recognize_largest
@@ -19,7 +20,7 @@ from gudi.media.recording import Recording, check_recording
 from gudi.media.video import Frame
 from gudi.predictor import Predictor, describe_run
 from gudi.progress import Progress
-from gudi.settings import RunSettings
+from gudi.settings import AUTO, BARS, EMOJI, NOTHING, RunSettings, drawn_parts
 from gudi.signals import stop_requested
 
 OnFace = Callable[[Frame, LiveFace], None]
@@ -58,6 +59,7 @@ def run(
     save: Path | None = None,
     overwrite: bool = False,
     window: bool = True,
+    draw: str = AUTO,
     on_face: OnFace | None = None,
     progress: Progress | None = None,
 ) -> LiveReport:
@@ -69,6 +71,7 @@ def run(
         save: where to write the annotated frames, as an MP4.
         overwrite: replace the file at `save`.
         window: show the frames in a window, those of a video no faster than at its own speed.
+        draw: what to draw onto the frames, see `gudi.settings.drawn_parts`.
         on_face: called with each frame that has a face, before anything is drawn on it.
         progress: receives notes for the user.
 
@@ -96,11 +99,14 @@ def run(
         session = _Session(
             settings,
             predictor,
+            drawn_parts(draw, (BARS, EMOJI)),
             on_face,
             outputs.enter_context(Recording(save)) if save is not None else None,
             outputs.enter_context(Window(stop, paced=not is_camera(source))) if window else None,
         )
         progress.note(describe_run(weights, settings))
+        if draw != NOTHING and (note := undrawable(settings.emotions)):
+            progress.note(note)
         started = time.monotonic()
         try:
             for frame in frames:
@@ -120,12 +126,13 @@ class _Session:
         self,
         settings: RunSettings,
         predictor: Predictor,
+        parts: Collection[str],
         on_face: OnFace | None,
         recording: Recording | None,
         window: Window | None,
     ) -> None:
         self.report = LiveReport()
-        self._settings, self._predictor = settings, predictor
+        self._settings, self._predictor, self._parts = settings, predictor, parts
         self._on_face, self._recording, self._window = on_face, recording, window
 
     def process(self, frame: Frame) -> bool:
@@ -137,7 +144,7 @@ class _Session:
             if self._on_face is not None:
                 self._on_face(frame, face)
             if self._recording is not None or self._window is not None:
-                draw_face(frame.image, face, self._predictor.emotions)
+                draw_face(frame.image, face, self._predictor.emotions, self._parts)
         if self._recording is not None:
             self._recording.add(frame.image, frame.seconds)
         return self._window is None or self._window.show(frame)

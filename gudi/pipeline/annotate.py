@@ -16,6 +16,7 @@ from pathlib import Path
 
 import jobs
 from gudi.drawing.picture_files import writable_name
+from gudi.drawing.text import undrawable
 from gudi.errors import OutputError
 from gudi.media import video
 from gudi.media.sources import VIDEO, Source
@@ -30,7 +31,7 @@ from gudi.pipeline.draw_work import (
     draw,
 )
 from gudi.pipeline.workers import describe_error
-from gudi.progress import FinishedItem
+from gudi.progress import FinishedItem, Progress
 from gudi.results.folder import ResultFolder, subtitles_path, thumbnail_path
 from gudi.results.ledger import Ledger
 from gudi.results.ledger.face_table import NO_LIMIT
@@ -38,7 +39,17 @@ from gudi.results.paths import UniquePaths, path_of, safe_paths
 from gudi.results.records import SourceRecord, SourceResult
 from gudi.results.subtitles import subtitles
 from gudi.results.summaries import frames_of
-from gudi.settings import ALL_FRAMES, PICTURE, THUMBNAIL, FrameSelection
+from gudi.settings import (
+    ALL_FRAMES,
+    AUTO,
+    NOTHING,
+    PICTURE,
+    THUMBNAIL,
+    FrameSelection,
+    OutputSettings,
+    RunSettings,
+    describe_parts,
+)
 from gudi.timing import StageSeconds
 
 # Frames of a video that are encoded together. A chunk starts with a key frame, and decoding starts
@@ -60,11 +71,18 @@ class DrawSettings:
         emotions: names of the classes.
         frames: which frames of videos were processed.
         pictures: `PICTURE`, `THUMBNAIL`, or their sum.
+        style: what is drawn for each face, see `gudi.settings.drawn_parts`.
     """
 
     emotions: tuple[str, ...]
     frames: FrameSelection
     pictures: int
+    style: str = AUTO
+
+
+def draw_settings(settings: RunSettings, output: OutputSettings) -> DrawSettings:
+    """Return what a run draws."""
+    return DrawSettings(settings.emotions, settings.frames, output.pictures, output.draw)
 
 
 def draw_photos(
@@ -73,6 +91,7 @@ def draw_photos(
     paths: UniquePaths,
     picture_name: Callable[[str], str],
     workers: jobs.Workers,
+    style: str = AUTO,
 ) -> None:
     """Draw the faces of `results` onto copies of their photos.
 
@@ -84,6 +103,7 @@ def draw_photos(
         paths: assigns the paths of the pictures.
         picture_name: returns the name of a picture from the name of its source.
         workers: the processes to draw in.
+        style: what to draw, see `gudi.settings.drawn_parts`.
     """
     drawn = {result.source: result for result in results if result.faces}
 
@@ -94,7 +114,8 @@ def draw_photos(
             yield PhotoDrawing(result.source, size, tuple(result.faces), path)
 
     try:
-        for outcome in workers.run(functools.partial(draw, tuple(emotions)), drawings()):
+        work = functools.partial(draw, tuple(emotions), style=style)
+        for outcome in workers.run(work, drawings()):
             if outcome.error is not None:
                 drawn[outcome.item.source].error = _draw_error(outcome.error)
     finally:
@@ -121,7 +142,8 @@ def draw_pictures(
     """
     queue = _DrawQueue(ledger, folder, settings, finished)
     try:
-        for outcome in workers.run(functools.partial(draw, settings.emotions), queue):
+        work = functools.partial(draw, settings.emotions, style=settings.style)
+        for outcome in workers.run(work, queue):
             queue.receive(outcome)
             seconds.count("draw", outcome.seconds)
     finally:
@@ -129,7 +151,51 @@ def draw_pictures(
     folder.remove_chunks()
 
 
-def note_missing_pictures(ledger: Ledger, folder: ResultFolder) -> None:
+def note_undrawn(
+    ledger: Ledger, folder: ResultFolder, settings: DrawSettings, progress: Progress
+) -> None:
+    """Tell the ledger which pictures of earlier runs are to be drawn again.
+
+    Args:
+        ledger: the ledger.
+        folder: its result folder.
+        settings: what is to be drawn.
+        progress: receives notes.
+    """
+    _note_changed_style(ledger, folder, settings, progress)
+    _note_missing_pictures(ledger, folder)
+    if ledger.drawings.count_undrawn(settings.pictures):
+        note_undrawable(settings.emotions, settings.style, progress)
+
+
+def note_undrawable(emotions: Sequence[str], style: str, progress: Progress) -> None:
+    """Note if the names of emotions cannot be drawn."""
+    if style != NOTHING and (note := undrawable(emotions)):
+        progress.note(note)
+
+
+def _note_changed_style(
+    ledger: Ledger, folder: ResultFolder, settings: DrawSettings, progress: Progress
+) -> None:
+    """Tell the ledger which pictures were drawn in another style, so that they are drawn again."""
+    style, changed = describe_parts(settings.style), 0
+    for picture in (PICTURE, THUMBNAIL):
+        if settings.pictures & picture and ledger.drawings.style(picture) != style:
+            changed |= picture
+    if not changed:
+        return
+    drawn = False
+    for record in ledger.drawings.drawn():
+        drawn = drawn or bool(record.drawn & changed)
+        ledger.drawings.mark_missing(record, changed)
+    folder.remove_chunks()
+    ledger.drawings.store_style(changed, style)
+    ledger.commit()  # before anything is drawn in the new style
+    if drawn:
+        progress.note(f"pictures of earlier runs are drawn again, with --draw {style}")
+
+
+def _note_missing_pictures(ledger: Ledger, folder: ResultFolder) -> None:
     """Tell the ledger which pictures somebody has removed, so that they are drawn again."""
     for record in ledger.drawings.drawn():
         missing = 0

@@ -19,6 +19,7 @@ from gudi.media import encode, video
 from gudi.media.photo import read_photo
 from gudi.media.sources import Source
 from gudi.results.records import top_emotion
+from gudi.settings import AUTO, BARS, BOX, EMOJI, drawn_parts
 
 THUMBNAIL_SIDE = 240  # pixels
 
@@ -97,21 +98,41 @@ class ChunkJoin:
 Drawing = PhotoDrawing | VideoIndexing | VideoThumbnail | VideoChunk | ChunkJoin
 
 
-def draw(emotions: tuple[str, ...], item: Drawing) -> video.VideoIndex | None:
+@dataclass(frozen=True)
+class _Style:
+    """What is drawn.
+
+    Attributes:
+        emotions: names of the classes.
+        parts: which of `gudi.settings.PARTS` are drawn.
+    """
+
+    emotions: tuple[str, ...]
+    parts: frozenset[str]
+
+
+def draw(emotions: tuple[str, ...], item: Drawing, style: str = AUTO) -> video.VideoIndex | None:
     """Draw an item; return the index of a video to be indexed.
+
+    Args:
+        emotions: names of the classes.
+        item: what to draw on.
+        style: what to draw, see `gudi.settings.drawn_parts`.
 
     Raises:
         PhotoError, VideoError, OSError: it cannot be drawn.
     """
+    is_photo = isinstance(item, PhotoDrawing)
+    drawn = _Style(emotions, drawn_parts(style, (BOX,) if is_photo else (BARS,)))
     if isinstance(item, PhotoDrawing):
-        _draw_photo(emotions, item)
+        _draw_photo(drawn, item)
     elif isinstance(item, VideoIndexing):
         return video.read_index(item.source.path)
     elif isinstance(item, VideoThumbnail):
-        _draw_video_thumbnail(emotions, item)
+        _draw_video_thumbnail(drawn, item)
     elif isinstance(item, VideoChunk):
         item.path.parent.mkdir(exist_ok=True)
-        frames = _drawn_frames(emotions, item)
+        frames = _drawn_frames(drawn, item)
         encode.encode_chunk(item.path, frames, item.rate)
     else:
         item.path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,38 +140,64 @@ def draw(emotions: tuple[str, ...], item: Drawing) -> video.VideoIndex | None:
     return None
 
 
-def _draw_photo(emotions: tuple[str, ...], item: PhotoDrawing) -> None:
+def _draw_photo(style: _Style, item: PhotoDrawing) -> None:
     image = read_photo(item.source.path)
     if image.shape[1::-1] != item.size:
         raise PhotoError("the photo has changed since its faces were detected")
-    overlay.annotate(image, _labels(item.faces, emotions))
-    if item.path is not None:
-        _write(item.path, picture_files.encode(image, item.path.suffix))
     if item.thumbnail is not None:
-        _write(item.thumbnail, picture_files.thumbnail(image, THUMBNAIL_SIDE))
+        _write(item.thumbnail, _thumbnail(image, item.faces, style))
+    if item.path is not None:
+        taken = _annotate(image, item.faces, style)
+        if BARS in style.parts:
+            rows = [(box, probabilities.tolist()) for box, probabilities in item.faces]
+            overlay.draw_bars_beside(image, rows, style.emotions, taken[len(rows) :])
+        _write(item.path, picture_files.encode(image, item.path.suffix))
 
 
-def _draw_video_thumbnail(emotions: tuple[str, ...], item: VideoThumbnail) -> None:
+def _annotate(
+    image: npt.NDArray[np.uint8],
+    faces: Sequence[DrawnFace],
+    style: _Style,
+    *,
+    crowded: bool = True,
+) -> list[Box]:
+    """Draw boxes and labels, if they are wanted; see `overlay.annotate`."""
+    if BOX not in style.parts:
+        return []
+    labels = ((box, *top_emotion(row, style.emotions)) for box, row in faces)
+    return overlay.annotate(image, labels, emoji=EMOJI in style.parts, crowded=crowded)
+
+
+def _thumbnail(image: npt.NDArray[np.uint8], faces: Sequence[DrawnFace], style: _Style) -> bytes:
+    """Return a small copy of `image` with its faces drawn on, as the bytes of a JPEG file.
+
+    They are drawn in the small size, so that their labels can be read. Bars would not fit.
+    """
+    small = picture_files.reduced(image, THUMBNAIL_SIDE)
+    ratio = max(small.shape[:2]) / max(image.shape[:2])
+    scaled = [(Box(*(round(each * ratio) for each in box)), row) for box, row in faces]
+    _annotate(small, scaled, style, crowded=False)
+    return picture_files.encode(small, ".jpg")
+
+
+def _draw_video_thumbnail(style: _Style, item: VideoThumbnail) -> None:
     for frame in video.read_frames(item.source.path, item.segment):
         if frame.number == item.frame:
-            overlay.annotate(frame.image, _labels(item.faces, emotions))
-            _write(item.thumbnail, picture_files.thumbnail(frame.image, THUMBNAIL_SIDE))
+            _write(item.thumbnail, _thumbnail(frame.image, item.faces, style))
             return
 
 
-def _drawn_frames(
-    emotions: tuple[str, ...], item: VideoChunk
-) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
+def _drawn_frames(style: _Style, item: VideoChunk) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
     """Yield time and picture of a chunk's frames, as far as they can be decoded."""
     started = False
     try:
         for frame in video.read_frames(item.source.path, item.segment):
             started = True
             faces = item.faces.get(_shown_frame(item, frame.number), [])
-            taken = overlay.annotate(frame.image, _labels(faces, emotions))
-            if faces:
+            taken = _annotate(frame.image, faces, style)
+            if faces and BARS in style.parts:
                 _, largest = max(faces, key=lambda face: face[0].width * face[0].height)
-                overlay.draw_bars(frame.image, largest.tolist(), emotions, taken)
+                overlay.draw_bars(frame.image, largest.tolist(), style.emotions, taken)
             yield frame.seconds, frame.image
     except VideoError:
         if not started:
@@ -165,12 +212,6 @@ def _shown_frame(item: VideoChunk, number: int) -> int:
     position = bisect.bisect_right(item.processed, number) - 1
     last = item.processed[position] if position >= 0 else -1
     return last if number - last < item.hold else -1
-
-
-def _labels(
-    faces: Sequence[DrawnFace], emotions: Sequence[str]
-) -> Iterator[tuple[Box, str, float]]:
-    return ((box, *top_emotion(probabilities, emotions)) for box, probabilities in faces)
 
 
 def _write(path: Path, content: bytes) -> None:

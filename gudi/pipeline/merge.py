@@ -40,6 +40,9 @@ INHERITED: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "csv_bom": ("--csv-bom", (False, True)),
 }
 
+# The style of pictures that were drawn in several; a run into the merged folder draws them again.
+MIXED = "mixed"
+
 
 @dataclass(frozen=True)
 class MergeReport:
@@ -122,6 +125,7 @@ class _Merge:
     ) -> None:
         self._target, self._settings = target, settings
         self._output, self._progress = output, progress
+        self._styles: dict[int, set[str]] = {PICTURE: set(), THUMBNAIL: set()}
 
     def execute(self, folders: Sequence[Path], record: RunRecord, prefix: bool) -> MergeReport:
         """Copy everything in `folders`, then write tables, run record and report."""
@@ -134,6 +138,8 @@ class _Merge:
                 for folder in folders:
                     name = f"{printable_path(folder.name)}/" if prefix else ""
                     self._copy_folder(folder, ledger, name)
+                for kind, styles in self._styles.items():
+                    ledger.drawings.store_style(kind, styles.pop() if len(styles) == 1 else MIXED)
             except BaseException:
                 target.discard()
                 raise
@@ -153,6 +159,8 @@ class _Merge:
     def _copy_folder(self, folder: Path, ledger: Ledger, prefix: str) -> None:
         """Copy the results and pictures of one folder."""
         with self._open(folder) as other:
+            for kind, styles in self._styles.items():
+                styles.add(other.drawings.style(kind))
             counts = other.sources.status_counts()
             if unfinished := counts.pop(None, 0):
                 self._progress.note(
@@ -244,9 +252,10 @@ def _merged_record(
         name: _agreed([mapping[name] for mapping in map(asdict, records)])
         for name in ("settings", "checkpoint", "versions")
     }
-    fingerprint = settings["checkpoint"]
+    fingerprint, written = settings["checkpoint"], asdict(output)
+    del written["draw"]  # pictures are as they were drawn
     return RunRecord(
-        settings=agreed["settings"] | asdict(output),
+        settings=agreed["settings"] | written,
         checkpoint=replace(
             CheckpointRecord(None, fingerprint),
             **agreed["checkpoint"] | {"fingerprint": fingerprint},

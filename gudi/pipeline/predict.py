@@ -10,7 +10,7 @@ from gudi import checkpoint
 from gudi.engines import engine_for
 from gudi.files import check_writable
 from gudi.media.sources import Source
-from gudi.pipeline.annotate import draw_photos
+from gudi.pipeline.annotate import draw_photos, note_undrawable
 from gudi.pipeline.answers import AnswerRange
 from gudi.pipeline.listing import ANNOTATED
 from gudi.pipeline.predictions import opening
@@ -19,7 +19,7 @@ from gudi.predictor import Predictor, describe_run
 from gudi.progress import Progress
 from gudi.results.paths import MAX_NAME, UniquePaths
 from gudi.results.records import SourceResult
-from gudi.settings import RunSettings
+from gudi.settings import AUTO, RunSettings
 
 
 def predict_photos(
@@ -28,6 +28,7 @@ def predict_photos(
     workers: jobs.Workers,
     out: Path | None,
     progress: Progress | None = None,
+    draw: str = AUTO,
 ) -> list[SourceResult]:
     """Recognise the faces of photos, and draw them onto pictures in `out` unless that is None.
 
@@ -37,6 +38,7 @@ def predict_photos(
         workers: detect and draw.
         out: folder for the annotated pictures.
         progress: receives notes.
+        draw: what to draw, see `gudi.settings.drawn_parts`.
 
     Returns:
         The results, in the order of `sources`.
@@ -59,7 +61,8 @@ def predict_photos(
         progress.note(sink.answers.warning)
     results = sorted(sink.results, key=lambda result: order[result.source.path])
     if out is not None:
-        draw_photos(results, settings.emotions, UniquePaths(out), picture_name, workers)
+        note_undrawable(settings.emotions, draw, progress)
+        draw_photos(results, settings.emotions, UniquePaths(out), picture_name, workers, draw)
     return results
 
 

@@ -294,18 +294,18 @@ class _Batch:
 
     def _draw(self) -> None:
         """Draw the wanted pictures that are not drawn yet, and remove outdated ones."""
-        drawings, pictures = self.ledger.drawings, self.output.pictures
+        drawings = self.ledger.drawings
         annotate.remove_pictures(drawings.outdated(), self.ledger, self.folder)
-        annotate.note_missing_pictures(self.ledger, self.folder)
-        undrawn = drawings.count_undrawn(pictures)
+        wanted = annotate.draw_settings(self.settings, self.output)
+        annotate.note_undrawn(self.ledger, self.folder, wanted, self.progress)
+        undrawn = drawings.count_undrawn(wanted.pictures)
         if undrawn:
-            self._draw_missing(undrawn)
+            self._draw_missing(wanted, undrawn)
         if self.output.subtitles:
             annotate.write_subtitles(self.ledger, self.folder, self.settings.emotions)
 
-    def _draw_missing(self, undrawn: int) -> None:
+    def _draw_missing(self, wanted: annotate.DrawSettings, undrawn: int) -> None:
         """Draw the pictures that this many sources lack."""
-        pictures = self.output.pictures
         limit = None if self.ledger.sources.has_videos() else undrawn
         with (
             start_workers(self.settings, limit) as workers,
@@ -314,7 +314,7 @@ class _Batch:
             annotate.draw_pictures(
                 self.ledger,
                 self.folder,
-                annotate.DrawSettings(self.settings.emotions, self.settings.frames, pictures),
+                wanted,
                 workers,
                 self.progress.advance,
                 self.report.process_seconds,

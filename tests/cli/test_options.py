@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import click
 import pytest
@@ -14,6 +15,7 @@ from gudi.cli.options import (
     option,
     output_settings,
     run_settings,
+    split_emotions,
     split_shard,
     table_options,
 )
@@ -39,6 +41,11 @@ from gudi.settings import DetectionSettings, FrameSelection, OutputSettings, Run
         *[
             (["predict", "a.jpg", "--emotions", names], "two or more different names")
             for names in ("", "happy", "sad,sad", "sad,,happy")
+        ],
+        *[
+            ([*command, "--draw", draw], "one or more of box, bars and emoji")
+            for command in (["batch", ".", "--out", "out"], ["predict", "a.jpg"], ["live"])
+            for draw in ("", "boxes", "none,box", "box;bars")
         ],
         (["train", "--resume", "--overwrite"], "use only one of them"),
         (["evaluate", "data", "--usage", "Training"], "--usage is for a csv file only"),
@@ -102,6 +109,14 @@ def test_options_become_settings():
 
 def test_the_emotions_are_the_original_ones_unless_named():
     assert settings_of()[0].emotions == EMOTIONS
+
+
+@pytest.mark.skipif(sys.getfilesystemencoding() != "utf-8", reason="needs UTF-8")
+@pytest.mark.parametrize("typed", ["wütend, froh", "w\udcc3\udcbctend,froh"])
+def test_names_of_emotions_are_utf_8_whatever_the_locale(typed):
+    # As Python decodes the second one's bytes under LC_ALL=C.
+    assert split_emotions(None, None, typed) == ("wütend", "froh")
+    assert split_emotions(None, None, "w\udcfctend,froh") == ("w\udcfctend", "froh")
 
 
 @pytest.mark.parametrize(("text", "shard"), [(None, None), ("1/1", (1, 1)), ("3/12", (3, 12))])

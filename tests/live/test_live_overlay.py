@@ -39,6 +39,27 @@ def test_emoji_of_the_top_emotion_is_below_the_bars():
     assert yellow.sum() > 2000
 
 
+@pytest.mark.parametrize(
+    ("parts", "label", "bars", "emoji"),
+    [
+        ((), False, False, False),
+        (("box",), True, False, False),
+        (("box", "bars"), False, True, False),
+        (("box", "emoji"), True, False, True),
+        (("box", "bars", "emoji"), False, True, True),
+    ],
+)
+def test_only_what_is_asked_for_is_drawn(parts, label, bars, emoji):
+    image = np.full((360, 640, 3), 200, np.uint8)
+    draw_face(image, LiveFace(Box(400, 200, 100, 100), PROBABILITIES), EMOTIONS, parts)
+    assert (image != 200).any() == bool(parts)
+    assert (image[180:195, 400:500] == overlay.BACKING_COLOUR).all(axis=2).any() == label
+    assert (image == overlay.TRACK_COLOUR).all(axis=2).any() == bars
+    left = image[:, :250]
+    yellow = (left[..., 0] < 150) & (left[..., 1] > 150) & (left[..., 2] > 200)
+    assert (yellow.sum() > 2000) == emoji
+
+
 def test_other_emotions_have_bars_but_no_emoji():
     image = np.full((360, 640, 3), 200, np.uint8)
     face = LiveFace(Box(300, 200, 100, 100), np.array([0.2, 0.8], np.float32))

@@ -60,6 +60,22 @@ def test_without_window_there_is_a_row_per_face_and_the_annotated_video(tmp_path
         assert np.abs(plain).max() < 8
 
 
+def test_frames_stay_as_they_are_if_nothing_is_drawn(tmp_path):
+    source = write_moving_face(tmp_path / "v.mkv", 322, 242, codec="mjpeg")
+    drawn = {}
+    for draw in ("none", "box"):
+        done = call_live(
+            "--source", source, "--save", f"{draw}.mp4", "--draw", draw, cwd=tmp_path
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 6
+        drawn[draw] = list(read_as_player(tmp_path / f"{draw}.mp4"))[1]
+    for number, frame in enumerate(video.read_frames(source)):
+        assert np.abs(drawn["none"][number].astype(int) - frame.image).max() < 40
+        changed = np.abs(drawn["box"][number].astype(int) - frame.image).max() > 100
+        assert changed == (number not in FACELESS)
+
+
 def test_missing_camera_is_an_error_and_nothing_is_written(tmp_path):
     done = call_live("--source", "99", "--save", "a.mp4", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from gudi.results.ledger.database import Database
 from gudi.results.records import SourceRecord
+from gudi.settings import AUTO, PICTURE, THUMBNAIL
 
 _UNDRAWN = "run = ? AND faces > 0 AND (drawn & ?) <> ? AND draw_error = ''"
 
@@ -50,6 +51,17 @@ class DrawingTable:
         path = next(each for each in candidates if not self._database.value(taken, (each,)))
         self._database.write("UPDATE sources SET picture = ? WHERE id = ?", (path, record.id))
         return path
+
+    def style(self, picture: int) -> str:
+        """Return in which style `picture`, one kind, is drawn; see `gudi.settings.drawn_parts`."""
+        styles: dict[str, str] = self._database.setting("styles", {})
+        return str(styles.get(str(picture), AUTO))
+
+    def store_style(self, pictures: int, style: str) -> None:
+        """Note in which style `pictures` are drawn from now on."""
+        kinds = [each for each in (PICTURE, THUMBNAIL) if each & pictures]
+        styles: dict[str, str] = self._database.setting("styles", {})
+        self._database.store_setting("styles", styles | {str(each): style for each in kinds})
 
     def mark_drawn(self, record: SourceRecord, pictures: int, error: str = "") -> None:
         """Note that `pictures` of a source exist, or why they cannot be drawn."""
