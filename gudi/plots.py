@@ -77,7 +77,10 @@ def plot_timeline(faces: Iterable[Face], emotions: Sequence[str], axes: Axes) ->
         sums = np.bincount(bins, probabilities[:, index], BINS)
         means = np.where(filled, sums / np.maximum(counts, 1), np.nan)
         # A bin may be narrower than the time between two frames; longer gaps stay open.
-        axes.plot(*_bridged(centres, means, times), label=name, color=colour, linewidth=1.4)
+        points = _bridged(centres, means, times)
+        axes.plot(*points, label=name, color=colour, linewidth=1.4)
+        alone = _without_neighbours(points[1])
+        axes.plot(points[0][alone], points[1][alone], ".", color=colour, markersize=3)
     axes.set(xlabel="time in seconds", ylabel="probability", ylim=(0, 1))
     axes.set_xlim(edges[0], edges[-1])
     axes.grid(alpha=0.25)
@@ -97,6 +100,13 @@ def _bridged(
     longest = max(3 * usual, 2 * (centres[1] - centres[0]))
     gaps = np.flatnonzero(np.diff(centres[seen]) > longest) + 1
     return np.insert(centres[seen], gaps, np.nan), np.insert(means[seen], gaps, np.nan)
+
+
+def _without_neighbours(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Tell which points no line leads to."""
+    gaps = np.concatenate([[True], np.isnan(values), [True]])
+    alone: npt.NDArray[np.bool_] = ~gaps[1:-1] & gaps[:-2] & gaps[2:]
+    return alone
 
 
 class StrongestFaces:

@@ -130,7 +130,7 @@ class Predictor:
             )
         engine = self._loaded
         if engine is None:
-            raise ClosedError("it is closed")
+            raise ClosedError("this predictor or recognizer is closed")
         probabilities = np.empty((len(faces), len(self.emotions)), np.float32)
         done = 0
         while done < len(faces):

@@ -294,7 +294,7 @@ def _details(counts: ProgressCounts, seconds: float) -> list[str]:
     """Return what there is to say besides the finished items; `seconds` are those of the stage."""
     details = []
     if counts.pictures:
-        details.append(f"{counts.pictures:,} pictures")
+        details.append("1 picture" if counts.pictures == 1 else f"{counts.pictures:,} pictures")
         if seconds > 0:
             details.append(f"{counts.pictures / seconds:.1f} per second")
     if counts.failed:

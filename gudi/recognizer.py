@@ -18,6 +18,7 @@ from gudi.detection import Box
 from gudi.errors import InputError, PhotoError, UsageError, VideoError, one_line
 from gudi.media import video
 from gudi.media.animation import is_animation
+from gudi.media.content import VIDEO, identify_file
 from gudi.media.photo import read_photo
 from gudi.predictor import Predictor
 from gudi.results.records import top_emotion
@@ -231,6 +232,9 @@ def _read_photo(path: str) -> npt.NDArray[np.uint8]:
     try:
         if is_animation(path):
             raise PhotoError("it has several frames or pages; read it with Recognizer.video")
+        content = identify_file(path) if os.path.isfile(path) else None
+        if content is not None and content.kind == VIDEO:
+            raise PhotoError(f"it is {content.what}; read it with Recognizer.video")
         return read_photo(path)
     except PhotoError as error:
         raise PhotoError(f"{one_line(path)}: {error}") from error

@@ -15,6 +15,9 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
+
+from gudi import checkpoint
 
 HERE = Path(__file__).parent
 
@@ -30,8 +33,17 @@ COMMON = (
 )  # fmt: skip
 FIFTH = ("--adjustment", "0.5", "--epochs", "9")
 SIXTH = (
-    "--adjustment", "0.3", "--agreement", "0.5", "--wear", "0.15", "--epochs", "11", "--seed", "7",
+    "--adjustment", "0.3", "--agreement", "0.5", "--wear", "0.15", "--epochs", "12", "--seed", "7",
 )  # fmt: skip
+
+# The fifth stage says more often what FER2013's labels say, the sixth what people say. Of their
+# weights, this is the part of the sixth.
+SIXTH_SHARE = 0.25
+
+# Added to the logits, so that rare expressions are recognised as often as frequent ones. A random
+# search has found them, which looked at the accuracy and mean recall on both kinds of labels of
+# PublicTest and on photos with noisy labels.
+LOGITS = (-0.25, 0.30, -0.01, -0.11, 0.01, 0.14, -0.07)
 
 
 def gudi(*arguments: object) -> None:
@@ -61,6 +73,20 @@ def train(data: Path, validation: Path, init: Path, out: Path, settings: tuple[s
     )  # fmt: skip
 
 
+def blend(fifth: Path, sixth: Path, out: Path) -> None:
+    """Write the mean of two trainings' weights, with `LOGITS` added, as a packed checkpoint."""
+    both = []
+    for folder in (fifth, sixth):
+        file = checkpoint.open_checkpoint(folder)
+        both.append(checkpoint.read_weights(file, checkpoint.choose_network(file)).values)
+    values = {
+        name: ((1 - SIXTH_SHARE) * both[0][name] + SIXTH_SHARE * both[1][name]).astype(np.float32)
+        for name in both[0]
+    }
+    values["FullyConnected_1/b"] += np.array(LOGITS, np.float32)
+    checkpoint.pack(values, out, mirror=True)
+
+
 @click.command()
 @click.option("--csv", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--votes", type=click.Path(exists=True, path_type=Path), required=True)
@@ -79,9 +105,10 @@ def main(csv: Path, votes: Path, init: Path, out: Path, bfloat16: bool) -> None:
     teacher += ["--votes", out / "votes", "--out", out / "taught", "--epochs", "8"]
     subprocess.run([*teacher, *(["--bfloat16"] if bfloat16 else [])], check=True)
     train(out / "taught", public, out / "stage5", out / "stage6", (*SIXTH, *precision))
-    packed = out / "default.gudi"
+    blended, packed = out / "blended.gudi", out / "default.gudi"
+    blend(out / "stage5", out / "stage6", blended)
     packed.unlink(missing_ok=True)
-    gudi("checkpoint", "pack", out / "stage6", packed, "--mirror", "--calibrate", public / SETS[0])
+    gudi("checkpoint", "pack", blended, packed, "--calibrate", public / SETS[0])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 
 import cv2
 import matplotlib
+import matplotlib.figure
 import numpy as np
 import pytest
 from clips import write_moving_face
@@ -14,6 +15,7 @@ from PIL import Image
 
 import gudi
 from gudi.errors import InputError
+from gudi.plots import plot_timeline
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,33 @@ def test_folder_without_faces_is_an_error(tmp_path, content):
     run = call_gudi("plot", "out", cwd=tmp_path)
     assert run.returncode == 1
     assert re.search("not a result folder|no faces", run.stderr)
-    assert not (tmp_path / "plots").exists()
+    assert not (tmp_path / "out" / "plots").exists()
+
+
+def test_pictures_go_into_the_result_folder_unless_told_otherwise(folder):
+    run = call_gudi("plot", "out", "--format", "png", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    assert (folder / "out" / "plots" / "distribution.png").exists()
+    again = call_gudi("batch", "in", "--out", "out", "--no-report", "--no-annotate", cwd=folder)
+    assert again.returncode == 0, again.stderr
+
+
+def test_face_that_is_seen_in_a_single_frame_is_a_point(tmp_path):
+    figure, faces = matplotlib.figure.Figure(), gudi_faces((0, 0.04, 0.08, 2, 4, 4.04, 4.08))
+    axes = figure.subplots()
+    plot_timeline(faces, faces[0].emotions, axes)
+    points = [line for line in axes.lines if line.get_label().startswith("_")]
+    assert [list(np.round(line.get_xdata())) for line in points] == [[2]] * 7
+
+
+def gudi_faces(times):
+    emotions = tuple("abcdefg")
+    values = np.full(7, 1 / 7, np.float32)
+    box = gudi.Box(0, 0, 40, 40)
+    return [
+        gudi.Face(box, "a", 1 / 7, values, emotions, frame=round(25 * time), time_s=time)
+        for time in times
+    ]
 
 
 def test_results_draw_themselves(folder, monkeypatch):
@@ -72,7 +100,8 @@ def test_results_draw_themselves(folder, monkeypatch):
     heights = [bar.get_height() for bar in axes.patches]
     assert sum(heights) == len(list(result.iter_faces()))
     axes = result.plot_timeline("in/film.mp4")
-    assert [line.get_label() for line in axes.lines] == list(result.emotions)
+    labels = [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
+    assert labels == list(result.emotions)
     assert axes.get_title() == "in/film.mp4"
     with pytest.raises(InputError, match="no faces"):
         result.plot_timeline("in/one.png")

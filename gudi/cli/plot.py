@@ -16,8 +16,8 @@ from gudi.progress import terminal_progress
 @option(
     "--out",
     type=NonEmptyPath(file_okay=False),
-    default="plots",
     metavar="DIR",
+    show_default="plots/ in RESULTS",
     help="Folder for the pictures.",
 )
 @option(
@@ -28,7 +28,7 @@ from gudi.progress import terminal_progress
     default=["png", "svg"],
     help="Format of the pictures. Repeat the option for both.",
 )
-def plot(results: Path, out: Path, formats: tuple[str, ...]) -> None:
+def plot(results: Path, out: Path | None, formats: tuple[str, ...]) -> None:
     """Draw pictures of a result folder for papers and slides.
 
     RESULTS is a result folder of gudi batch, which is only read. For the contact sheet, the photos
@@ -47,5 +47,7 @@ def plot(results: Path, out: Path, formats: tuple[str, ...]) -> None:
     """
     from gudi.pipeline.plot import plot as write_plots
 
-    for path in write_plots(results, out, tuple(dict.fromkeys(formats)), terminal_progress()):
+    for path in write_plots(
+        results, out or results / "plots", tuple(dict.fromkeys(formats)), terminal_progress()
+    ):
         click.echo(path)

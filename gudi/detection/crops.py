@@ -44,6 +44,7 @@ def crop(image: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
         UsageError: `image` has another type or shape, or `box` lies outside or is far larger.
     """
     check_image(image)
+    box = Box(*box)  # callers may pass any four numbers
     height, width = image.shape[:2]
     left, top = max(0, box.x), max(0, box.y)
     right, bottom = min(width, box.x + box.width), min(height, box.y + box.height)

@@ -111,4 +111,4 @@ def _decoding_errors() -> Iterator[None]:
     except MemoryError as error:
         raise VideoError("it does not fit into memory") from error
     except Exception as error:  # damaged pictures can raise anything
-        raise VideoError(f"it cannot be decoded: {one_line(error)}") from error
+        raise VideoError(f"it cannot be decoded: {one_line(str(error).strip())}") from error

@@ -38,6 +38,7 @@ class Content:
 
 _CONVERT = "convert it to JPEG or PNG"
 _UNPACK = "unpack it first"
+_NAME_ARCHIVE = "give it the ending of an archive, such as .zip or .tar.gz"
 _FETCH_AGAIN = "download the file again"
 _PAGE = f"it may be a download or login page: {_FETCH_AGAIN}, signed in"
 _SERVER_ERROR = f"it may be a server's error message: {_FETCH_AGAIN}"
@@ -104,10 +105,10 @@ _BINARY = [
     (rb"\xb7\xd8\0\x20\x37\x49\xda\x11", _video("a WTV video")),
     (rb"\0\0\0\0\x01\xbc", _video("a GXF video")),
     (rb"[FCZ]WS[\x03-\x30]", Content("a Flash animation")),
-    (rb"PK(?:\x03\x04|\x05\x06|\x07\x08)", Content("a ZIP archive", ARCHIVE, _UNPACK)),
-    (rb".{257}ustar", Content("a tar archive", ARCHIVE, _UNPACK)),
-    (rb"\x1f\x8b\x08", Content("a file compressed by gzip", ARCHIVE, _UNPACK)),
-    (rb"BZh[1-9]1AY", Content("a file compressed by bzip2", ARCHIVE, _UNPACK)),
+    (rb"PK(?:\x03\x04|\x05\x06|\x07\x08)", Content("a ZIP archive", ARCHIVE, _NAME_ARCHIVE)),
+    (rb".{257}ustar", Content("a tar archive", ARCHIVE, _NAME_ARCHIVE)),
+    (rb"\x1f\x8b\x08", Content("a file compressed by gzip", ARCHIVE, _NAME_ARCHIVE)),
+    (rb"BZh[1-9]1AY", Content("a file compressed by bzip2", ARCHIVE, _NAME_ARCHIVE)),
     (rb"\xfd7zXZ\0", Content("a file compressed by xz", "", _UNPACK)),
     (rb"\x28\xb5\x2f\xfd", Content("a file compressed by Zstandard", "", _UNPACK)),
     (rb"Rar!\x1a\x07", Content("a RAR archive", "", _UNPACK)),

@@ -12,9 +12,11 @@ from gudi.errors import PhotoError, one_line
 from gudi.media.content import IMAGE, START, describe_wrong, identify, identify_file
 from gudi.media.files import IrregularFile, open_media
 from gudi.media.picture_formats import (
+    FRAMES_START,
     MAX_DECODED_PIXELS,
     TOO_MANY_PIXELS,
     has_exif,
+    may_have_frames,
     pillow_format,
 )
 
@@ -47,6 +49,15 @@ def read_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         from gudi.media.pillow import read_with_pillow
 
         return read_with_pillow(data, format)
+    if may_have_frames(data[:FRAMES_START]):
+        from gudi.media.animation import is_animation
+
+        if is_animation(path):
+            # Folders are searched for photos by their suffix, so it was taken for one.
+            raise PhotoError(
+                "it has several frames or pages, but is called like a photo; name it after its "
+                "format, such as .gif or .webp"
+            )
     if has_exif(data):
         from gudi.media.pillow import exif_orientation, turn_upright
 

@@ -21,7 +21,7 @@ JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 # Where EXIF starts in JPEG, in WebP, in PNG, and in PNG that ImageMagick wrote.
 EXIF = (b"Exif\0\0", b"EXIF", b"eXIf", b"Raw profile type exif")
 # The first bytes of a file, which tell an animated PNG or WebP from others.
-START = 2**16
+FRAMES_START = 2**16
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -59,14 +59,21 @@ def may_be_animation(path: str | os.PathLike[str]) -> bool:
 
     A file that cannot be read is none: whoever decodes it will say what is wrong.
     """
-    with contextlib.suppress(OSError):
-        with open_media(path) as (file, _):
-            start = file.read(START)
-        if start.startswith((b"GIF8", *TIFF)):
-            return True
-        if start.startswith(b"\x89PNG"):
-            return b"acTL" in start
-        if start[8:12] == b"WEBP":
-            return b"ANIM" in start
-        return start[4:8] == b"ftyp" and b"avis" in start[:64]
+    with contextlib.suppress(OSError), open_media(path) as (file, _):
+        return may_have_frames(file.read(FRAMES_START))
     return False
+
+
+def may_have_frames(start: bytes) -> bool:
+    """Tell whether a picture may have several frames or pages.
+
+    Args:
+        start: the first `FRAMES_START` bytes of the file.
+    """
+    if start.startswith((b"GIF8", *TIFF)):
+        return True
+    if start.startswith(b"\x89PNG"):
+        return b"acTL" in start
+    if start[8:12] == b"WEBP":
+        return b"ANIM" in start
+    return start[4:8] == b"ftyp" and b"avis" in start[:64]

@@ -62,7 +62,9 @@ def read_with_pillow(data: bytes, format: str) -> npt.NDArray[np.uint8]:
     except PhotoError:
         raise
     except Exception as error:  # damaged pictures can raise anything
-        raise PhotoError(f"its {format} data cannot be decoded: {one_line(error)}") from error
+        raise PhotoError(
+            f"its {format} data cannot be decoded: {one_line(str(error).strip())}"
+        ) from error
 
 
 def as_bgr(image: Image.Image) -> npt.NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from gudi.media.sources import (
     printable_path,
 )
 
-VIDEO_PROBLEM = "it is a video, or has several frames or pages; gudi batch processes it"
+VIDEO_PROBLEM = "it is a video, or has several frames or pages: use gudi batch"
 
 # Stands before the suffix of the pictures that `gudi predict` draws.
 ANNOTATED = ".emotions"
@@ -151,7 +151,8 @@ def record_skipped(files: Counter[str]) -> dict[str, int]:
 
 
 def _suffix(suffix: str) -> str:
-    return printable_path(suffix) or "without a suffix"
+    name = printable_path(suffix)
+    return (f"{name!r}" if name.startswith(".") and " " in name else name) or "without a suffix"
 
 
 def _describe_suffixes(files: Counter[str]) -> str:

@@ -14,6 +14,7 @@ from PIL import Image
 from gudi.errors import PhotoError, VideoError
 from gudi.media import sources, video
 from gudi.media.animation import is_animation
+from gudi.media.photo import read_photo
 from gudi.recognizer import Recognizer
 from gudi.settings import FrameSelection
 
@@ -123,3 +124,13 @@ def test_real_animation_whose_first_frame_is_blank_has_a_face(shared):
     with Recognizer() as recognizer:
         (face,) = recognizer.video(path)
     assert (face.frame, face.time_s) == (1, 0.5)
+
+
+def test_animation_called_like_a_photo_is_not_cut_to_its_first_frame(tmp_path):
+    path = write(tmp_path / "a.gif", pictures(), duration=400).rename(tmp_path / "a.jpg")
+    (source,) = sources.find([str(tmp_path)])
+    assert source.kind == "image"
+    with pytest.raises(PhotoError, match="several frames or pages, but is called like a photo"):
+        read_photo(path)
+    (named,) = sources.find([str(path)])
+    assert named.kind == "video"
