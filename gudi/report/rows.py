@@ -157,5 +157,5 @@ def to_json(value: Any) -> str:
 
 
 def _link(path: str | None) -> str | None:
-    """Return `path` as a relative URL."""
-    return path and quote(path, safe="/")
+    """Return `path`, which may contain any bytes, as a relative URL."""
+    return path and quote(path.encode("utf-8", "surrogateescape"), safe="/")

@@ -13,7 +13,7 @@ from gudi.live.frames import open_frames
     [
         ("100", None, "100: no such file"),
         ("empty.mp4", b"", r"empty.mp4: it is empty"),
-        ("text.mp4", b"no video", r"text.mp4: it cannot be decoded"),
+        ("text.mp4", b"no video", r"text.mp4: it is a text file, not a video"),
         (".", None, r"\.: it is a folder"),
     ],
 )

@@ -57,7 +57,7 @@ def test_without_window_there_is_a_row_per_face_and_the_annotated_video(tmp_path
         assert has_green_lines(images[int(number)][:, right_edge])
     for number in FACELESS:
         plain = images[number][:241, :321].astype(int) - frames[number].image
-        assert np.abs(plain).max() < 8
+        assert np.abs(plain).max() < 16
 
 
 def test_frames_stay_as_they_are_if_nothing_is_drawn(tmp_path):
@@ -118,7 +118,7 @@ def test_pressing_ctrl_c_again_and_again_loses_nothing(tmp_path):
     stderr = process.communicate()[1]
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
-    assert read_as_player(tmp_path / "a.mp4")[1]
+    assert list(read_as_player(tmp_path / "a.mp4"))[1]
 
 
 def test_camera_that_disconnects_fails_but_keeps_the_recording(tmp_path, monkeypatch):
