@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -66,25 +67,32 @@ def stop_requested() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         requests.append(number)
 
-    previous = _set_handlers(_Handler(note))
+    own = _Handler(note)
+    previous = _set_handlers(own)
     try:
         yield requests
     finally:
         for number, handler in previous.items():
+            if isinstance(handler, _Handler):
+                handler.last = own.last  # what is still coming belongs to the same request
             signal.signal(number, handler)
 
 
 class _Handler:
-    """A signal handler that calls `handle` with the signal, unless it has just done so."""
+    """A signal handler that calls `handle` with the signal, unless it has just done so.
+
+    Attributes:
+        last: when that was.
+    """
 
     def __init__(self, handle: Callable[[int], None]) -> None:
         self._handle = handle
-        self._last = -REPEAT_SECONDS
+        self.last = -math.inf
 
     def __call__(self, number: int, _: FrameType | None) -> None:
         now = time.monotonic()
-        if now - self._last >= REPEAT_SECONDS:
-            self._last = now
+        if now - self.last >= REPEAT_SECONDS:
+            self.last = now
             self._handle(number)
 
 

@@ -91,9 +91,9 @@ def run(
     if window:
         check_display()
     with (
+        stop_requested() as stop,  # what is opened after it is closed in peace
         open_frames(source, debug=settings.debug) as frames,
         Predictor.from_settings(weights, settings) as predictor,
-        stop_requested() as stop,
         contextlib.ExitStack() as outputs,
     ):
         session = _Session(

@@ -112,7 +112,7 @@ def test_pressing_ctrl_c_again_and_again_loses_nothing(tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout.readline()
-    while process.poll() is None:
+    for _ in range(20):
         process.send_signal(signal.SIGINT)
         time.sleep(0.01)
     stderr = process.communicate()[1]
