@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from gudi.progress import ProgressCounts, progress_for
 from gudi.recognizer import Face
 from gudi.results.folder import FACES, FILES, TRACKS, VIDEOS
 from gudi.results.run_record import RunCounts
-from gudi.results.summaries import INTEGERS, track_columns, video_columns
+from gudi.results.summaries import INTEGERS, TEXTS, track_columns, video_columns
 from gudi.results.tables import face_columns
 from gudi.settings import (
     DetectionSettings,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 StrPath = str | os.PathLike[str]
 
 MEGABYTE = 2**20
-
-TEXT_COLUMNS = ("source", "kind", "status", "error", "emotion", "smooth_emotion", "peak_emotion")
 
 
 def batch(
@@ -268,7 +267,8 @@ class BatchResult:
         from gudi import plots
 
         axes = _new_axes() if axes is None else axes
-        plots.plot_distribution(self.iter_faces(), self.emotions, axes)
+        counts = Counter(face.emotion for face in self.iter_faces())
+        plots.plot_distribution(counts, self.emotions, axes)
         return axes
 
     def plot_timeline(self, source: str, axes: Axes | None = None) -> Axes:
@@ -279,7 +279,7 @@ class BatchResult:
             axes: of matplotlib; None for new ones.
 
         Raises:
-            InputError: there are no faces of this video.
+            InputError: the results hold no face of this video.
             OutputError: the faces table has been removed.
         """
         from gudi import plots
@@ -357,7 +357,7 @@ def _read_csv(path: Path, carried: Sequence[str] = ()) -> pandas.DataFrame:
         path,
         keep_default_na=False,
         na_values=[""],
-        dtype=dict.fromkeys((*TEXT_COLUMNS, *carried), "object"),
+        dtype=dict.fromkeys((*TEXTS, *carried), "object"),
     )
     return frame.fillna({"error": ""}) if "error" in frame else frame
 

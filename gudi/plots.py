@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -31,22 +32,19 @@ COLOURS = ("#8b0400", "#197745", "#811b5d", "#b38000", "#002b93", "#178ae6", "#8
 Image = npt.NDArray[np.uint8]
 
 
-def plot_distribution(faces: Iterable[Face], emotions: Sequence[str], axes: Axes) -> None:
+def plot_distribution(counts: Counter[str], emotions: Sequence[str], axes: Axes) -> None:
     """Draw how many faces have which top emotion.
 
     Args:
-        faces: they are counted one by one.
+        counts: number of faces by top emotion.
         emotions: names of the classes.
         axes: what to draw on.
     """
-    counts = dict.fromkeys(emotions, 0)
-    for face in faces:
-        counts[face.emotion] += 1
-    total = sum(counts.values())
-    bars = axes.bar(range(len(counts)), list(counts.values()), color=colours(len(counts)))
-    labels = [f"{number:,}\n{number / total:.0%}" if total else "0" for number in counts.values()]
+    total, numbers = counts.total(), [counts[name] for name in emotions]
+    bars = axes.bar(range(len(numbers)), numbers, color=colours(len(numbers)))
+    labels = [f"{number:,}\n{number / total:.0%}" if total else "0" for number in numbers]
     axes.bar_label(bars, labels, padding=2)
-    axes.set_xticks(range(len(counts)), list(counts))
+    axes.set_xticks(range(len(numbers)), list(emotions))
     axes.set(ylabel="faces", title=f"{total:,} faces")
     axes.margins(y=0.18)
     axes.spines[["top", "right"]].set_visible(False)
@@ -115,16 +113,21 @@ class StrongestFaces:
     Args:
         emotions: names of the classes.
         count: how many faces are kept per emotion.
+
+    Attributes:
+        counts: number of all faces by top emotion.
     """
 
     def __init__(self, emotions: Sequence[str], count: int = STRONGEST) -> None:
         self.count = count
+        self.counts = Counter[str]()
         self._best: dict[str, list[Face]] = {name: [] for name in emotions}
 
     def add(self, faces: Iterable[Face]) -> None:
         """Take the faces of one source into account."""
         best: dict[str, Face] = {}
         for face in faces:
+            self.counts[face.emotion] += 1
             if face.emotion not in best or face.confidence > best[face.emotion].confidence:
                 best[face.emotion] = face
         for emotion, face in best.items():
@@ -191,9 +194,7 @@ def _images(path: str, faces: Sequence[Face]) -> Iterable[tuple[Face, Image]]:
     index = video.read_index(path)
     for face in faces:
         number = face.frame or 0
-        known = number < len(index.stamps)
-        segment = next(iter(video.segments(index, [number]))) if known else video.WHOLE_VIDEO
-        for frame in video.read_frames(path, segment):
+        for frame in video.read_frames(path, video.segment_of(index, number)):
             if frame.number == number:
                 yield face, frame.image
                 break

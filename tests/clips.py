@@ -72,6 +72,16 @@ def _write_hum(container, stream, samples):
     container.mux(stream.encode())
 
 
+def damaged_copies(content, count, places):
+    """Yield copies of a file with wrong bytes at a number of places, cut off somewhere."""
+    random = np.random.default_rng(1)
+    for _ in range(count):
+        damaged = bytearray(content)
+        for place in random.integers(0, len(content), places):
+            damaged[place] = random.integers(0, 256)
+        yield bytes(damaged[: random.integers(1, len(content))])
+
+
 def read_as_player(path):
     """Return the times and frames of a video that every player can show."""
     with av.open(str(path)) as container:

@@ -36,8 +36,14 @@ def is_animation(path: str | os.PathLike[str]) -> bool:
 
     A file that cannot be read is none: whoever decodes it will say what is wrong.
     """
-    if not may_be_animation(path):
-        return False
+    return may_be_animation(path) and has_several_frames(path)
+
+
+def has_several_frames(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a picture has several frames or pages; one that cannot be read has not.
+
+    Callers ask `may_be_animation` first, or the first bytes of the file.
+    """
     with contextlib.suppress(VideoError):
         return next(islice(_frames(path), 1, None), None) is not None
     return False

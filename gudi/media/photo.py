@@ -37,11 +37,12 @@ def read_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     """Return the photo at `path`, upright, as uint8 of shape (h, w, 3) in OpenCV's BGR order.
 
     It is turned and mirrored as its EXIF orientation says, or as AVIF and HEIC say it. Grey,
-    palette, 16-bit and transparent pictures are converted to 8-bit colour. If there are several
-    pages or frames, the first one is taken. A JPEG that has all its pixels needs no end marker.
+    palette, 16-bit and transparent pictures are converted to 8-bit colour. Of several pictures in
+    an AVIF or HEIC file, the main one is taken. A JPEG that has all its pixels needs no end marker.
 
     Raises:
-        PhotoError: it is not a file, cannot be read, or is not a picture that OpenCV can decode.
+        PhotoError: it is not a file, cannot be read, cannot be decoded, or has several frames or
+            pages.
     """
     data = _read(path)
     if format := pillow_format(data[:START]):
@@ -50,9 +51,9 @@ def read_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
 
         return read_with_pillow(data, format)
     if may_have_frames(data[:FRAMES_START]):
-        from gudi.media.animation import is_animation
+        from gudi.media.animation import has_several_frames
 
-        if is_animation(path):
+        if has_several_frames(path):
             # Folders are searched for photos by their suffix, so it was taken for one.
             raise PhotoError(
                 "it has several frames or pages, but is called like a photo; name it after its "

@@ -20,6 +20,7 @@ JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 # Where EXIF starts in JPEG, in WebP, in PNG, and in PNG that ImageMagick wrote.
 EXIF = (b"Exif\0\0", b"EXIF", b"eXIf", b"Raw profile type exif")
+
 # The first bytes of a file, which tell an animated PNG or WebP from others.
 FRAMES_START = 2**16
 

@@ -266,7 +266,7 @@ def _source(path: str, kind: str, problem: str = "") -> Source:
 
 
 def _file_source(path: str, kind: str) -> Source:
-    """Return the file at `path`, which is no folder, as a source."""
+    """Return the source for the file at `path`. It must not be a folder."""
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
@@ -297,9 +297,9 @@ def _is_animation(path: str) -> bool:
     if not may_be_animation(path):
         return False
     # Imported when it is needed: it takes OpenCV, and `gudi predict` lists its photos first.
-    from gudi.media.animation import is_animation
+    from gudi.media.animation import has_several_frames
 
-    return is_animation(path)
+    return has_several_frames(path)
 
 
 def _is_archive(path: str) -> bool:

@@ -278,6 +278,13 @@ def segments(
         yield Segment(part, stamps, int(index.keys[max(previous_key, 0)]))
 
 
+def segment_of(index: VideoIndex, number: int) -> Segment:
+    """Return the segment that holds frame `number` alone, or the whole video if it must be."""
+    if number < len(index.stamps):
+        return next(segments(index, [number]))
+    return WHOLE_VIDEO
+
+
 def read_frames(
     path: str | os.PathLike[str],
     segment: Segment = WHOLE_VIDEO,

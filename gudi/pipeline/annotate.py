@@ -345,9 +345,7 @@ class _DrawQueue(jobs.Supply[Drawing]):
         """Return the frame with the most confident face."""
         rows = self._ledger.faces.rows(record)
         best = max(rows, key=lambda row: float(row.probabilities.max())).frame or 0
-        known = len(index.stamps) > best
-        segment = next(iter(video.segments(index, [best]))) if known else video.WHOLE_VIDEO
-        faces = self._faces(record, best, best)
+        segment, faces = video.segment_of(index, best), self._faces(record, best, best)
         path = self._folder.path / thumbnail_path(record)
         return VideoThumbnail(record.source, segment, best, faces, path)
 

@@ -63,9 +63,8 @@ def plot(
                 _write_timeline(ledger, record, emotions, writer, progress)
             progress.advance()
         progress.finish()
-        faces = (face for record in records for face in _faces(ledger, record, emotions))
         figure = writer.figure(7, 4)
-        plots.plot_distribution(faces, emotions, figure.subplots())
+        plots.plot_distribution(strongest.counts, emotions, figure.subplots())
         writer.write(figure, "distribution")
         figure = writer.figure(1.1 * strongest.count, 1.45 * len(strongest.by_emotion))
         paths = {record.source.name: record.source.path for record in records}

@@ -114,6 +114,7 @@ class Registration:
     def _register(self, ledger: Ledger, identity: Mapping[str, Any]) -> None:
         """Enter all inputs into `ledger`."""
         ledger.start_run(identity)
+        carried: set[str] = set()
         out = self._folder.path
         for source in list_sources(
             self._inputs, exclude=out, is_new=ledger.sources.is_new, skipped=self.skipped
@@ -123,7 +124,10 @@ class Registration:
                 continue
             if self._settings.backend == "dask":
                 source = replace(source, path=absolute_path(source.path))
-            check_carried((name for name, _ in source.carried), self._settings.emotions)
+            if added := [name for name, _ in source.carried if name not in carried]:
+                check_carried(added, self._settings.emotions)
+                ledger.carry(added)
+                carried.update(added)
             ledger.register(source)
             self.unusable += bool(source.problem)
         if self.skipped:

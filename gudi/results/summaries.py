@@ -27,6 +27,9 @@ Record = tuple[Any, ...]
 # Rows that are kept in memory, in bytes; more go to a temporary file.
 SPOOLED = 2**20
 
+# The columns of all tables that hold text.
+TEXTS = ("source", "kind", "status", "error", "emotion", "smooth_emotion", "peak_emotion")
+
 # The columns of all tables that hold whole numbers, some of which may be missing.
 INTEGERS = (
     "frame", "track", "frames", "frames_with_face", "faces", "most_faces", "changes", "first_frame",
@@ -311,8 +314,13 @@ class Summaries:
         for number in list(tracks):
             if number in live:
                 return
-            carried = tuple(source.carried.get(name) for name in self.carried)
+            carried = carried_values(source, self.carried)
             self.tracks.append(tracks.pop(number).record + carried)
+
+
+def carried_values(source: SourceRecord, names: Sequence[str]) -> Record:
+    """Return the values of the columns `names` that a list in csv gives to `source`."""
+    return tuple(source.carried.get(name) for name in names)
 
 
 def _weight(frame: FrameFaces) -> float:

@@ -21,11 +21,13 @@ from gudi.media.sources import VIDEO
 from gudi.results.records import FaceRow, SourceRecord, top_emotion
 from gudi.results.summaries import (
     INTEGERS,
+    TEXTS,
     FrameFaces,
     Record,
     Summaries,
     TrackSummary,
     VideoSummary,
+    carried_values,
     frames_of,
 )
 from gudi.results.tracking import Tracker
@@ -51,11 +53,6 @@ def face_columns(
         smoothed = ("emotion", "confidence", *emotions)
         columns += ("track", *(f"smooth_{name}" for name in smoothed))
     return (*columns, *carried)
-
-
-def carried_values(source: SourceRecord, names: Sequence[str]) -> Record:
-    """Return the values of the columns `names` that a list in csv gives to `source`."""
-    return tuple(source.carried.get(name) for name in names)
 
 
 def face_records(
@@ -244,8 +241,7 @@ def _write_parquet(
 
     types = {
         **dict.fromkeys(columns, pyarrow.float32()),
-        **dict.fromkeys(("source", "kind", "emotion", "smooth_emotion"), pyarrow.string()),
-        "peak_emotion": pyarrow.string(),
+        **dict.fromkeys(TEXTS, pyarrow.string()),
         **dict.fromkeys(INTEGERS, pyarrow.int64()),
         **dict.fromkeys(("face", "x", "y", "width", "height"), pyarrow.int32()),
         **dict.fromkeys((each for each in columns if each.endswith("_s")), pyarrow.float64()),

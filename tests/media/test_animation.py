@@ -7,7 +7,7 @@ import csv
 import cv2
 import numpy as np
 import pytest
-from clips import read_as_player
+from clips import damaged_copies, read_as_player
 from conftest import draw_face, run_gudi
 from PIL import Image
 
@@ -106,12 +106,8 @@ def test_commands_for_photos_say_what_to_do_with_an_animation(tmp_path):
 @pytest.mark.parametrize("suffix", [*ANIMATED, ".tif"])
 def test_damaged_animations_do_no_harm(tmp_path, suffix):
     path = write(tmp_path / f"a{suffix}", [picture.resize((40, 40)) for picture in pictures()])
-    content, random = path.read_bytes(), np.random.default_rng(1)
-    for _ in range(80):
-        damaged = bytearray(content)
-        for place in random.integers(0, len(content), 5):
-            damaged[place] = random.integers(0, 256)
-        path.write_bytes(damaged[: random.integers(1, len(content))])
+    for damaged in damaged_copies(path.read_bytes(), 80, 5):
+        path.write_bytes(damaged)
         if is_animation(path):
             try:
                 list(video.read_frames(path))

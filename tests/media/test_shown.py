@@ -9,7 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from clips import scene, write_video
+from clips import damaged_copies, scene, write_video
 
 from gudi.media import video
 
@@ -133,12 +133,8 @@ def test_default_or_largest_stream_is_shown(tmp_path, sizes, default, shown):
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_damaged_containers_do_no_harm(tmp_path, suffix):
     path = write_scenes(tmp_path / f"v{suffix}")
-    content, random = path.read_bytes(), np.random.default_rng(1)
-    for _ in range(100):
-        damaged = bytearray(content)
-        for place in random.integers(0, len(content), 12):
-            damaged[place] = random.integers(0, 256)
-        path.write_bytes(damaged[: random.integers(1, len(content))])
+    for damaged in damaged_copies(path.read_bytes(), 100, 12):
+        path.write_bytes(damaged)
         try:
             images(path)
         except video.VideoError:

@@ -109,7 +109,6 @@ class Ledger:
                 "INSERT OR REPLACE INTO carried VALUES (?, ?)",
                 (number, json.dumps(dict(source.carried))),
             )
-            self.carry(name for name, _ in source.carried)
         if source.problem:
             self.faces.add(SourceResult(source, error=source.problem))
 
