@@ -41,7 +41,7 @@ setup(
         "gudi.checkpoint": ["default.gudi"],
         "gudi.drawing.emoji": ["*.png"],
         "gudi.detection": ["*.pyi"],
-        "gudi.report": ["page.*"],
+        "gudi.report": ["*.html", "*.css", "*.js"],
     },
     python_requires=">=3.10,<3.14",
     install_requires=[

@@ -42,7 +42,7 @@ STEPS = {
     "filter": ("#emotions input[value='3']", None),
     "search": ("#name", "holiday"),
     "sort": ("#order", "highest"),
-    "turn": ("#inputs .next", None),
+    "turn": ("#gallery .next", None),
 }
 
 

@@ -13,9 +13,11 @@ limit  what the CPUs could do if only the work itself took time: the CPU time of
 one    `gudi batch` on one such video, its `inputs` stage.
 ten    the same on ten videos, each a tenth as long.
 before as `one`, with another installation of gudi, whose command GUDI is.
+plain  as `one`, the whole run with annotated video and report.
+full   as `plain`, with tracks and subtitles.
 
-`--memory` prints the peak memory of the parent for videos of these lengths in seconds. They are
-searched for large faces only, which takes less time and the same memory.
+`--memory` prints the peak memory of the parent for `full` runs on videos of these lengths in
+seconds. They are searched for large faces only, which takes less time and the same memory.
 """
 
 from __future__ import annotations
@@ -81,7 +83,9 @@ def side_limit(options: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def _batch(options: argparse.Namespace, videos: int, seconds: float) -> dict[str, float]:
+def _batch(
+    options: argparse.Namespace, videos: int, seconds: float, **output: bool
+) -> dict[str, float]:
     from gudi.pipeline import run as batch
     from gudi.settings import DetectionSettings, OutputSettings, RunSettings
 
@@ -95,12 +99,14 @@ def _batch(options: argparse.Namespace, videos: int, seconds: float) -> dict[str
         inputs.mkdir()
         for number in range(videos):
             repeat(options.video, seconds, inputs / f"{number}.mp4")
-        report = batch.run(
-            [str(inputs)], Path(folder, "out"), settings, OutputSettings(False, False)
-        )
+        written = OutputSettings(**{"annotated": False, "report": False, **output})
+        started = time.perf_counter()
+        report = batch.run([str(inputs)], Path(folder, "out"), settings, written)
+        whole = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "rate": report.frames / report.seconds["inputs"],
+        "whole_rate": report.frames / whole,
         "frames": report.frames,
         "peak_MB": peak,
     }
@@ -122,7 +128,24 @@ def side_before(options: argparse.Namespace) -> dict[str, float]:
         return {"rate": frames / seconds_of_batch(options.before, video, arguments)}
 
 
-SIDES = {"limit": side_limit, "one": side_one, "ten": side_ten, "before": side_before}
+def side_plain(options: argparse.Namespace) -> dict[str, float]:
+    return _batch(options, 1, options.seconds, annotated=True, report=True)
+
+
+def side_full(options: argparse.Namespace) -> dict[str, float]:
+    return _batch(options, 1, options.seconds, **FULL)
+
+
+FULL = dict.fromkeys(("annotated", "report", "tracked", "subtitles"), True)
+
+SIDES = {
+    "limit": side_limit,
+    "one": side_one,
+    "ten": side_ten,
+    "before": side_before,
+    "plain": side_plain,
+    "full": side_full,
+}
 
 
 def main() -> None:
@@ -140,7 +163,7 @@ def main() -> None:
         print(json.dumps(SIDES[options.side](options)))
     elif options.side:
         options.min_face = 150
-        print(json.dumps(_batch(options, 1, float(options.side))))
+        print(json.dumps(_batch(options, 1, float(options.side), **FULL)))
     elif options.memory:
         for seconds in options.memory.split(","):
             found = measure(seconds)
@@ -153,6 +176,7 @@ def main() -> None:
         before = ["before"] if options.before else []
         compare(["limit", "one", *before], options.rounds, "frames/s", against="one")
         compare(["limit", "ten"], options.rounds, "frames/s", against="ten")
+        compare(["plain", "full"], options.rounds, "frames/s", against="full", keys=("whole_rate",))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Seconds between two lines of progress if stderr is not a terminal.
 LINE_INTERVAL = 10
 
+# Finished items, if there are many, before the time that is left is estimated.
+ENOUGH_TO_ESTIMATE = 5
+
 # tqdm's own format without its rate, which counts inputs, not pictures.
 BAR_FORMAT = (
     "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
@@ -142,7 +145,8 @@ class _Lines(_Counting):
         self._next = now + LINE_INTERVAL
         seconds, finished = now - self._started, self.counts.finished
         parts = _details(self.counts, seconds)
-        if finished:
+        # The first items take longer: workers start, and load what they need.
+        if finished >= min(ENOUGH_TO_ESTIMATE, self.counts.total / 4):
             left = seconds / finished * (self.counts.total - finished)
             parts.append(f"about {format_duration(left)} left")
         self._write(parts)

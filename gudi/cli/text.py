@@ -54,7 +54,8 @@ def describe_run(report: RunReport, out: Path) -> str:
         if speed:
             processed = count(report.processed, "photo")
             if report.videos:
-                processed = f"{report.processed:,} photos and frames"
+                what = "photo or frame" if report.processed == 1 else "photos and frames"
+                processed = f"{report.processed:,} {what}"
             lines[-1] += f", {processed} processed now in {speed}"
     if statuses["no_face"]:
         lines.append(f"  {count(statuses['no_face'], noun)} without a face")

@@ -32,10 +32,11 @@ from gudi.pipeline.draw_work import (
 )
 from gudi.pipeline.workers import describe_error
 from gudi.progress import FinishedItem, Progress
-from gudi.results.folder import ResultFolder, subtitles_path, thumbnail_path
+from gudi.results.folder import ResultFolder, subtitles_path, thumbnail_path, thumbnail_paths
 from gudi.results.ledger import Ledger
 from gudi.results.ledger.face_table import NO_LIMIT
 from gudi.results.paths import UniquePaths, path_of, safe_paths
+from gudi.results.peaks import Peaks
 from gudi.results.records import SourceRecord, SourceResult
 from gudi.results.subtitles import subtitles
 from gudi.results.summaries import frames_of
@@ -215,7 +216,8 @@ def remove_pictures(records: Iterable[SourceRecord], ledger: Ledger, folder: Res
             picture = path_of(folder.annotated, record.picture)
             folder.remove_picture(subtitles_path(picture))
             folder.remove_picture(picture)
-        folder.remove_picture(folder.path / thumbnail_path(record))
+        for path in thumbnail_paths(record):
+            folder.remove_picture(folder.path / path)
         ledger.drawings.mark_removed(record)
 
 
@@ -312,20 +314,23 @@ class _DrawQueue(jobs.Supply[Drawing]):
     def _video_items(
         self, progress: _VideoProgress, index: video.VideoIndex
     ) -> Iterator[VideoChunk | VideoThumbnail]:
-        """Yield the thumbnail and the missing chunks of a video."""
+        """Yield the missing chunks of a video, or what only its thumbnails need."""
         record = progress.record
         progress.missing = 1  # this generator, until it ends
-        if self._lacks(record, THUMBNAIL):
-            progress.missing += 1
-            yield self._video_thumbnail(record, index)
-        if self._lacks(record, PICTURE):
+        thumbnails = self._video_thumbnails(record) if self._lacks(record, THUMBNAIL) else {}
+        if not self._lacks(record, PICTURE):
+            for frame, paths in thumbnails.items():
+                progress.missing += 1
+                segment, faces = video.segment_of(index, frame), self._faces(record, frame, frame)
+                yield VideoThumbnail(record.source, segment, frame, faces, paths)
+        else:
             selected = self._selected(record, index)
             for segment in _chunk_segments(index):
                 path = self._folder.chunks(record) / f"{segment.number:012}.nut"
                 progress.chunks.append(path)
                 if not path.exists():
                     progress.missing += 1
-                    yield self._chunk(record, index, segment, selected, path)
+                    yield self._chunk(record, index, segment, selected, path, thumbnails)
         progress.missing -= 1
         self._join(progress)
 
@@ -341,13 +346,16 @@ class _DrawQueue(jobs.Supply[Drawing]):
         # Which frames had no face is not known.
         return sorted({row.frame or 0 for row in self._ledger.faces.rows(record)})
 
-    def _video_thumbnail(self, record: SourceRecord, index: video.VideoIndex) -> VideoThumbnail:
-        """Return the frame with the most confident face."""
-        rows = self._ledger.faces.rows(record)
-        best = max(rows, key=lambda row: float(row.probabilities.max())).frame or 0
-        segment, faces = video.segment_of(index, best), self._faces(record, best, best)
-        path = self._folder.path / thumbnail_path(record)
-        return VideoThumbnail(record.source, segment, best, faces, path)
+    def _video_thumbnails(self, record: SourceRecord) -> dict[int, tuple[Path, ...]]:
+        """Return where thumbnails of a video go, by the number of the frame."""
+        peaks = Peaks()
+        for row in self._ledger.faces.rows(record):
+            peaks.add(row.probabilities.tolist(), row.frame or 0, row.time)
+        paths: dict[int, tuple[Path, ...]] = {}
+        for rank, peak in enumerate(peaks.strongest()):
+            path = self._folder.path / thumbnail_path(record, rank)
+            paths[peak.frame] = (*paths.get(peak.frame, ()), path)
+        return paths
 
     def _chunk(
         self,
@@ -356,6 +364,7 @@ class _DrawQueue(jobs.Supply[Drawing]):
         segment: video.Segment,
         selected: Sequence[int] | None,
         path: Path,
+        thumbnails: Mapping[int, tuple[Path, ...]],
     ) -> VideoChunk:
         """Return a chunk with the faces that are shown in it, some from frames before it.
 
@@ -365,6 +374,7 @@ class _DrawQueue(jobs.Supply[Drawing]):
             segment: the frames of the chunk.
             selected: ascending numbers of the processed frames of the video; None for all.
             path: where the chunk goes.
+            thumbnails: where the thumbnails of the video go, by the number of the frame.
         """
         hold = max(1, round(HOLD * index.rate))
         first = max(0, segment.number - hold)
@@ -373,7 +383,9 @@ class _DrawQueue(jobs.Supply[Drawing]):
             start = bisect.bisect_left(selected, first)
             selected = selected[start : bisect.bisect_right(selected, last)]
         faces = self._faces_by_frame(record, first, last)
-        return VideoChunk(record.source, segment, selected, faces, hold, index.rate, path)
+        numbers = [number for number in thumbnails if segment.number <= number <= last]
+        own = {number: thumbnails[number] for number in numbers}
+        return VideoChunk(record.source, segment, selected, faces, hold, index.rate, path, own)
 
     def _faces_by_frame(
         self, record: SourceRecord, first: int, last: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -54,13 +54,21 @@ class VideoIndexing:
 
 @dataclass(frozen=True)
 class VideoThumbnail:
-    """A frame of a video to be drawn as its thumbnail."""
+    """A frame of a video to be drawn as a thumbnail.
+
+    Attributes:
+        source: the video.
+        segment: frames to decode, among them this one.
+        frame: its number.
+        faces: to be drawn.
+        paths: where the thumbnail goes.
+    """
 
     source: Source
     segment: video.Segment
     frame: int
     faces: tuple[DrawnFace, ...]
-    thumbnail: Path
+    paths: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class VideoChunk:
         hold: number of frames for which faces are shown if the following frames were skipped.
         rate: frames per second.
         path: where the chunk goes.
+        thumbnails: where thumbnails go, by the number of their frame. Other frames have none.
     """
 
     source: Source
@@ -84,6 +93,7 @@ class VideoChunk:
     hold: int
     rate: Fraction
     path: Path
+    thumbnails: Mapping[int, tuple[Path, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,7 +155,7 @@ def _draw_photo(style: _Style, item: PhotoDrawing) -> None:
     if image.shape[1::-1] != item.size:
         raise PhotoError("the photo has changed since its faces were detected")
     if item.thumbnail is not None:
-        _write(item.thumbnail, _thumbnail(image, item.faces, style))
+        _draw_thumbnail((item.thumbnail,), image, item.faces, style)
     if item.path is not None:
         taken = _annotate(image, item.faces, style)
         if BARS in style.parts:
@@ -168,8 +178,13 @@ def _annotate(
     return overlay.annotate(image, labels, emoji=EMOJI in style.parts, crowded=crowded)
 
 
-def _thumbnail(image: npt.NDArray[np.uint8], faces: Sequence[DrawnFace], style: _Style) -> bytes:
-    """Return a small copy of `image` with its faces drawn on, as the bytes of a JPEG file.
+def _draw_thumbnail(
+    paths: Sequence[Path],
+    image: npt.NDArray[np.uint8],
+    faces: Sequence[DrawnFace],
+    style: _Style,
+) -> None:
+    """Write a small copy of `image` with its faces drawn on to each of `paths`.
 
     They are drawn in the small size, so that their labels can be read. Bars would not fit.
     """
@@ -177,13 +192,15 @@ def _thumbnail(image: npt.NDArray[np.uint8], faces: Sequence[DrawnFace], style: 
     ratio = max(small.shape[:2]) / max(image.shape[:2])
     scaled = [(Box(*(round(each * ratio) for each in box)), row) for box, row in faces]
     _annotate(small, scaled, style, crowded=False)
-    return picture_files.encode(small, ".jpg")
+    content = picture_files.encode(small, ".jpg")
+    for path in paths:
+        _write(path, content)
 
 
 def _draw_video_thumbnail(style: _Style, item: VideoThumbnail) -> None:
     for frame in video.read_frames(item.source.path, item.segment):
         if frame.number == item.frame:
-            _write(item.thumbnail, _thumbnail(frame.image, item.faces, style))
+            _draw_thumbnail(item.paths, frame.image, item.faces, style)
             return
 
 
@@ -194,6 +211,8 @@ def _drawn_frames(style: _Style, item: VideoChunk) -> Iterator[tuple[float, npt.
         for frame in video.read_frames(item.source.path, item.segment):
             started = True
             faces = item.faces.get(_shown_frame(item, frame.number), [])
+            if paths := item.thumbnails.get(frame.number):
+                _draw_thumbnail(paths, frame.image, faces, style)
             taken = _annotate(frame.image, faces, style)
             if faces and BARS in style.parts:
                 _, largest = max(faces, key=lambda face: face[0].width * face[0].height)

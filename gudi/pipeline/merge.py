@@ -18,7 +18,13 @@ from gudi.media.sources import printable_path
 from gudi.pipeline.identity import stored_settings
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.progress import Progress
-from gudi.results.folder import ANNOTATED, LEDGER, ResultFolder, subtitles_path, thumbnail_path
+from gudi.results.folder import (
+    ANNOTATED,
+    LEDGER,
+    ResultFolder,
+    subtitles_path,
+    thumbnail_paths,
+)
 from gudi.results.ledger import Ledger
 from gudi.results.paths import path_of, safe_paths
 from gudi.results.records import STATUSES, SourceRecord
@@ -192,11 +198,10 @@ class _Merge:
             if _copy(picture, target):
                 drawings.mark_drawn(copied, PICTURE)
                 _copy(subtitles_path(picture), subtitles_path(target))
-        if pictures & THUMBNAIL and _copy(
-            folder / thumbnail_path(record),
-            self._target.path / thumbnail_path(copied),
-        ):
-            drawings.mark_drawn(copied, THUMBNAIL)
+        if pictures & THUMBNAIL:
+            for earlier, later in zip(thumbnail_paths(record), thumbnail_paths(copied)):
+                if _copy(folder / earlier, self._target.path / later):
+                    drawings.mark_drawn(copied, THUMBNAIL)
 
 
 def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from gudi import report
 from gudi.errors import GudiError, one_line
-from gudi.results.folder import ANNOTATED, REPORT, ResultFolder, thumbnail_path
+from gudi.media.sources import VIDEO
+from gudi.results.folder import (
+    ANNOTATED,
+    REPORT,
+    TRACKS,
+    ResultFolder,
+    subtitles_path,
+    thumbnail_path,
+    thumbnail_paths,
+)
 from gudi.results.ledger import Ledger
+from gudi.results.paths import path_of
 from gudi.results.records import SourceRecord
 from gudi.results.run_record import RunRecord
-from gudi.results.summaries import Summaries
+from gudi.results.summaries import Summaries, frames_of
 from gudi.results.tables import face_columns, face_records
-from gudi.settings import PICTURE, THUMBNAIL, OutputSettings
+from gudi.results.tracking import Tracker, follow
+from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputSettings
 
 
 def write_tables(
@@ -59,25 +71,62 @@ def _describe(error: Exception) -> str:
 def write_report(
     ledger: Ledger, folder: ResultFolder, emotions: Sequence[str], record: RunRecord
 ) -> None:
-    """Write `report.html`."""
-    report.write(folder.path / REPORT, record, emotions, _report_entries(ledger, folder))
+    """Write `report.html`. It shows tracks and subtitles if the folder has them."""
+    tracked = any((folder.path / f"{TRACKS}.{each}").exists() for each in FORMATS)
+    entries = _report_entries(ledger, folder, tracked=tracked)
+    report.write(folder.path / REPORT, record, emotions, entries)
 
 
-def _report_entries(ledger: Ledger, folder: ResultFolder) -> Iterator[report.ReportEntry]:
+def _report_entries(
+    ledger: Ledger, folder: ResultFolder, *, tracked: bool
+) -> Iterator[report.ReportEntry]:
     for each in ledger.sources.finished():
+        picture = f"{ANNOTATED}/{each.picture}" if each.drawn & PICTURE else None
+        is_video = each.source.kind == VIDEO
         yield report.ReportEntry(
             each.source.name,
             each.source.kind,
             each.final_status or "",
-            (
-                report.ReportFace(row.probabilities.tolist(), row.time, row.score)
-                for row in ledger.faces.listed_rows(each)
-            ),
+            _video_faces(ledger, each, tracked=tracked) if is_video else _faces(ledger, each),
             width=each.width,
             height=each.height,
             frames=each.frames,
             duration=each.duration or 0,
             error=each.final_error,
-            annotated=f"{ANNOTATED}/{each.picture}" if each.drawn & PICTURE else None,
+            annotated=picture,
             thumbnail=thumbnail_path(each) if each.drawn & THUMBNAIL else None,
+            peak_thumbnails=thumbnail_paths(each) if is_video and each.drawn & THUMBNAIL else (),
+            subtitles=_subtitles(folder, each),
         )
+
+
+def _subtitles(folder: ResultFolder, record: SourceRecord) -> Path | None:
+    """Return the path that the subtitles of an annotated video have if there are any."""
+    if record.source.kind != VIDEO or record.picture is None:
+        return None
+    return subtitles_path(path_of(folder.annotated, record.picture))
+
+
+def _faces(ledger: Ledger, record: SourceRecord) -> Iterator[report.ReportFace]:
+    """Yield the faces of a photo."""
+    for row in ledger.faces.listed_rows(record):
+        yield report.ReportFace(row.probabilities.tolist(), score=row.score)
+
+
+def _video_faces(
+    ledger: Ledger, record: SourceRecord, *, tracked: bool
+) -> Iterator[report.ReportFace]:
+    """Yield the faces of a video."""
+    rows, processed = ledger.faces.listed_rows(record), ledger.faces.processed_frames(record)
+    for frame, found in follow(frames_of(rows, processed), Tracker() if tracked else None):
+        for face, row in enumerate(frame.rows):
+            track, smoothed = found[face] if found else (None, row.probabilities)
+            yield report.ReportFace(
+                row.probabilities.tolist(),
+                row.time,
+                row.score,
+                frame=frame.number,
+                seconds=frame.weight / len(frame.rows),
+                track=track,
+                smoothed=smoothed.tolist(),
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -14,11 +15,19 @@ class ReportFace:
         probabilities: one per emotion, 0 to 1.
         time: in a video, the time of the frame in seconds.
         score: see `gudi.detection.Detection`; None if unknown.
+        frame: in a video, the number of the frame.
+        seconds: in a video, its part of the time for which the frame counts; 1 if that is unknown.
+        track: in a video whose faces are followed, the number of its track.
+        smoothed: its probabilities, smoothed along the track.
     """
 
     probabilities: Sequence[float]
     time: float | None = None
     score: float | None = None
+    frame: int = 0
+    seconds: float = 1.0
+    track: int | None = None
+    smoothed: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class ReportEntry:
         error: "" or why it failed.
         annotated, thumbnail: path of the annotated copy, and of a JPEG of at most 240 pixels per
             side, relative to the report's folder and with forward slashes.
+        peak_thumbnails: of a video, paths of the thumbnails of `Peaks.strongest`, in that order.
+        subtitles: of a video, where its subtitles in WebVTT are if it has any.
     """
 
     source: str
@@ -49,3 +60,5 @@ class ReportEntry:
     error: str = ""
     annotated: str | None = None
     thumbnail: str | None = None
+    peak_thumbnails: Sequence[str] = ()
+    subtitles: Path | None = None

@@ -15,6 +15,16 @@ from gudi.report.entries import ReportEntry
 from gudi.report.rows import Thumbnails, Totals, make_rows, to_json
 from gudi.report.summary import as_text, describe_run, list_inputs
 from gudi.results.run_record import RunRecord
+from gudi.settings import FORMATS
+
+TABLES = (
+    *(f"{name}.{format}" for name in ("faces", "videos", "tracks") for format in FORMATS),
+    "files.csv",
+    "run.json",
+)
+
+# One module of the page, in this order.
+SCRIPTS = ("base.js", "inputs.js", "videos.js", "start.js")
 
 
 def write(
@@ -31,10 +41,7 @@ def write(
     Raises:
         OutputError: it cannot be written.
     """
-    page, style, script = (
-        resources.files("gudi.report").joinpath(f"page.{suffix}").read_text(encoding="utf-8")
-        for suffix in ("html", "css", "js")
-    )
+    page, style, script = _read("page.html"), _read("page.css"), "\n".join(map(_read, SCRIPTS))
     emotions = [one_line(emotion) for emotion in emotions]
     head, tail = map(Template, page.split("<!-- entries -->"))
     totals, thumbnails = Totals(len(emotions)), Thumbnails(path.parent)
@@ -44,8 +51,18 @@ def write(
         file.write(start.encode())
         file.writelines(row.encode() for row in make_rows(entries, totals, thumbnails))
         data = to_json({"emotions": emotions, "thumbnails": thumbnails.encoded()})
-        parts = describe_run(run, emotions, totals)
+        parts = {**describe_run(run, emotions, totals), "tables": _tables(path.parent)}
         file.write(tail.substitute(parts, about=data, script=script).encode())
+
+
+def _tables(folder: Path) -> str:
+    """Return links to the tables in the folder of the report."""
+    existing = (name for name in TABLES if (folder / name).exists())
+    return ", ".join(f'<a href="{name}">{name}</a>' for name in existing)
+
+
+def _read(name: str) -> str:
+    return resources.files("gudi.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _policy(style: str, script: str) -> str:

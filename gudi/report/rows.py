@@ -12,13 +12,15 @@ from typing import Any
 from urllib.parse import quote
 
 from gudi.errors import one_line
+from gudi.media.sources import VIDEO
 from gudi.report.entries import ReportEntry
-from gudi.report.timeline import Timeline
+from gudi.report.film import Film
 
-# What a browser filters without a noticeable delay. A timeline takes up to 6 kB.
+# What a browser filters without a noticeable delay. A film takes up to 16 kB, and its subtitles.
 MAX_LISTED = 100_000
 MAX_FAILURES = 10_000
-MAX_TIMELINES = 2_000
+MAX_FILMS = 2_000
+MAX_SUBTITLES = 4 * 2**20
 
 # Thumbnails that are embedded in the page. If there are more, they stay in files next to it.
 MAX_EMBEDDED = 300
@@ -35,7 +37,8 @@ class Totals:
         frames: number of processed frames of videos.
         faces: number of faces by index of their top emotion.
         listed, failures: number of rows in the page, and of those that failed.
-        timelines: number of timelines in the page.
+        films: number of videos that the page shows over time.
+        subtitles: number of characters of their subtitles.
     """
 
     classes: int
@@ -44,7 +47,8 @@ class Totals:
     faces: Counter[int] = field(default_factory=Counter)
     listed: int = 0
     failures: int = 0
-    timelines: int = 0
+    films: int = 0
+    subtitles: int = 0
 
     def add(self, entry: ReportEntry) -> bool:
         """Count `entry`. Return whether the page has room for it."""
@@ -68,13 +72,13 @@ class Thumbnails:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._paths: dict[int, Path] = {}
 
     def add(self, row: int, entry: ReportEntry) -> None:
         """Note the thumbnail of the entry in `row`."""
         if entry.thumbnail and len(self._paths) <= MAX_EMBEDDED:
-            self._paths[row] = self._folder / entry.thumbnail
+            self._paths[row] = self.folder / entry.thumbnail
 
     def encoded(self) -> dict[int, str]:
         """Return the thumbnails by row, in base64, except for missing ones."""
@@ -97,40 +101,59 @@ def make_rows(
     """
     for entry in entries:
         row, has_room = totals.listed, totals.add(entry)
-        emotions, timeline, score = _summarize_faces(entry, totals)
+        film = Film(totals.classes) if entry.kind == VIDEO else None
+        emotions, score = _summarize_faces(entry, totals, film)
         if not has_room:
             continue
-        if timeline is not None:
-            totals.timelines += 1
         thumbnails.add(row, entry)
-        yield (",\n" if row else "") + to_json(_make_row(entry, emotions, timeline, score))
+        content = _film_content(film, entry, totals, thumbnails.folder) if film else None
+        yield (",\n" if row else "") + to_json(_make_row(entry, emotions, score, content))
+
+
+def _film_content(
+    film: Film, entry: ReportEntry, totals: Totals, folder: Path
+) -> dict[str, Any] | None:
+    """Return what the page shows of a video besides what it shows of photos; None for nothing."""
+    shares = film.shares()
+    if shares is None:
+        return None
+    if totals.films == MAX_FILMS:
+        return {"shares": shares}
+    totals.films += 1
+    content = film.content(entry, folder)
+    totals.subtitles += len(content.get("subtitles", ""))
+    if totals.subtitles > MAX_SUBTITLES:
+        content.pop("subtitles", None)
+    for peak in content.get("peaks", ()):
+        peak[-1] = _link(peak[-1])
+    return {"shares": shares, **content}
 
 
 def _make_row(
-    entry: ReportEntry, emotions: list[int], timeline: list[Any] | None, score: int
+    entry: ReportEntry, emotions: list[int], score: int, film: dict[str, Any] | None
 ) -> list[Any]:
     """Return the values that the page's script expects, without empty ones at the end."""
     row = [
         one_line(entry.source), entry.kind, entry.status, emotions, entry.width, entry.height,
         entry.frames, _link(entry.annotated), _link(entry.thumbnail), one_line(entry.error),
-        timeline, score,
+        score, film,
     ]  # fmt: skip
     while not row[-1]:
         row.pop()
     return row
 
 
-def _summarize_faces(entry: ReportEntry, totals: Totals) -> tuple[list[int], list[Any] | None, int]:
-    """Count the faces of `entry`.
+def _summarize_faces(
+    entry: ReportEntry, totals: Totals, film: Film | None
+) -> tuple[list[int], int]:
+    """Count the faces of `entry`, and show them to `film`.
 
     Returns:
         A flat list with three numbers for each top emotion: its index, the number of faces with
         it, and their highest probability in thousandths. The emotions are sorted by this
-        probability, highest first. Then the timeline if the entry is a video with faces, and the
-        highest score of a face, rounded down; 0 if no score is known.
+        probability, highest first. Then the highest score of a face, rounded down; 0 if no score
+        is known.
     """
-    with_timeline = entry.kind == "video" and totals.timelines < MAX_TIMELINES
-    timeline = Timeline(totals.classes) if with_timeline else None
     faces: Counter[int] = Counter()
     highest, score = [0.0] * totals.classes, 0.0
     for face in entry.faces:
@@ -140,13 +163,12 @@ def _summarize_faces(entry: ReportEntry, totals: Totals) -> tuple[list[int], lis
         faces[top_emotion] += 1
         score = max(score, face.score or 0)
         highest[top_emotion] = max(highest[top_emotion], confidence)
-        if timeline is not None:
-            timeline.add(face.time or 0, probabilities)
+        if film is not None:
+            film.add(face)
     totals.faces.update(faces)
     ordered = sorted((-round(1000 * highest[emotion]), emotion) for emotion in faces)
     return (
         [number for least, emotion in ordered for number in (emotion, faces[emotion], -least)],
-        timeline.bins(entry.frames or 1, entry.duration) if timeline and faces else None,
         int(score),
     )
 

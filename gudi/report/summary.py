@@ -72,8 +72,8 @@ def _notes(run: RunRecord, totals: Totals) -> Iterator[str]:
             f"including {totals.failures:,} of {failed:,} that failed. The totals include all "
             "inputs. All inputs are in files.csv, all faces in faces.csv."
         )
-    if totals.timelines == rows.MAX_TIMELINES < totals.inputs["video"]:
-        yield f"Only the first {rows.MAX_TIMELINES:,} videos with faces have timelines."
+    if totals.films == rows.MAX_FILMS < totals.inputs["video"]:
+        yield f"Only the first {rows.MAX_FILMS:,} videos with faces are shown over time."
 
 
 def _numbers(run: RunRecord, totals: Totals) -> Iterator[tuple[str, str]]:

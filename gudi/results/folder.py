@@ -23,7 +23,9 @@ from gudi.files import (
     write_errors,
 )
 from gudi.locks import LOCK
+from gudi.media.sources import VIDEO
 from gudi.results.ledger.database import APPLICATION_ID
+from gudi.results.peaks import MAX_PEAKS
 from gudi.results.records import SourceRecord
 from gudi.results.run_record import RUN_RECORD, RunRecord, is_result_folder
 from gudi.results.summaries import Record, Summaries, track_columns, video_columns
@@ -247,9 +249,19 @@ def subtitles_path(picture: Path) -> Path:
     return picture.with_name(f"{picture.name}.vtt")
 
 
-def thumbnail_path(record: SourceRecord) -> str:
-    """Return the path of a source's thumbnail, relative to the result folder."""
-    return f"{THUMBNAILS}/{record.id // THUMBNAILS_PER_FOLDER}/{record.id}.jpg"
+def thumbnail_path(record: SourceRecord, rank: int = 0) -> str:
+    """Return the path of a source's thumbnail, relative to the result folder.
+
+    A video has one for each of its `Peaks.strongest`, from rank 0 on.
+    """
+    name = f"{record.id}-{rank}" if rank else f"{record.id}"
+    return f"{THUMBNAILS}/{record.id // THUMBNAILS_PER_FOLDER}/{name}.jpg"
+
+
+def thumbnail_paths(record: SourceRecord) -> list[str]:
+    """Return the paths of all thumbnails that a source may have."""
+    ranks = range(MAX_PEAKS if record.source.kind == VIDEO else 1)
+    return [thumbnail_path(record, rank) for rank in ranks]
 
 
 def _tables(formats: Iterable[str]) -> list[str]:

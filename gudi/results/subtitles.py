@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gudi.results.records import top_emotion
 from gudi.results.summaries import FrameFaces
-from gudi.results.tracking import Tracker
+from gudi.results.tracking import Tracker, follow
 
 # A subtitle stays at least this long, in seconds, or nobody could read it.
 SHORTEST = 0.5
@@ -58,14 +58,10 @@ def subtitles(frames: Iterable[FrameFaces], emotions: Sequence[str]) -> Iterator
         emotions: names of the classes.
     """
     yield "WEBVTT\n"
-    tracker, cue, last, interval = Tracker(), _Cue(0.0, {}), 0.0, USUAL_INTERVAL
-    for frame in frames:
+    cue, last, interval = _Cue(0.0, {}), 0.0, USUAL_INTERVAL
+    for frame, faces in follow(frames, Tracker()):
         if frame.time is None:
             continue
-        if frame.starts_scene:
-            tracker.cut()
-        boxes = [row.box for row in frame.rows]
-        faces = tracker.update(frame.time, boxes, [row.probabilities for row in frame.rows])
         shown = {number: top_emotion(smoothed, emotions)[0] for number, smoothed in faces}
         if shown != cue.shown and (frame.time - cue.start >= SHORTEST or not cue.shown):
             yield from _format(cue, frame.time, emotions)

@@ -77,6 +77,11 @@ class FrameFaces(NamedTuple):
     starts_scene: bool
     rows: list[FaceRow]
 
+    @property
+    def weight(self) -> float:
+        """For how long it counts; without times, all frames count the same."""
+        return 1.0 if self.seconds is None else self.seconds
+
 
 def frames_of(rows: Iterable[FaceRow], processed: Iterable[ProcessedFrame]) -> Iterator[FrameFaces]:
     """Yield the processed frames of a video, with their faces.
@@ -203,7 +208,7 @@ class VideoSummary:
         self._last = frame.time
         probabilities = np.array([row.probabilities for row in frame.rows])
         for each in probabilities:
-            self._emotions.add(_weight(frame) / count, each)
+            self._emotions.add(frame.weight / count, each)
         self._emotions.follow(probabilities.mean(axis=0))
 
     @property
@@ -246,7 +251,7 @@ class TrackSummary:
         self._scores += row.score or 0
         self._scored = self._scored and row.score is not None
         self._timed = self._timed and frame.seconds is not None
-        self._emotions.add(_weight(frame), row.probabilities)
+        self._emotions.add(frame.weight, row.probabilities)
         self._emotions.follow(smoothed)
         best = max(self._expressions, key=lambda index: smoothed[index])
         strength = float(smoothed[best])
@@ -321,8 +326,3 @@ class Summaries:
 def carried_values(source: SourceRecord, names: Sequence[str]) -> Record:
     """Return the values of the columns `names` that a list in csv gives to `source`."""
     return tuple(source.carried.get(name) for name in names)
-
-
-def _weight(frame: FrameFaces) -> float:
-    """Return for how long a frame counts; without times, all count the same."""
-    return 1.0 if frame.seconds is None else frame.seconds

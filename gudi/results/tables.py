@@ -12,9 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-import numpy.typing as npt
-
 from gudi.errors import UsageError
 from gudi.files import atomic_write, write_errors
 from gudi.media.sources import VIDEO
@@ -30,7 +27,7 @@ from gudi.results.summaries import (
     carried_values,
     frames_of,
 )
-from gudi.results.tracking import Tracker
+from gudi.results.tracking import Tracker, follow
 
 # Rows of a parquet file that are held in memory and compressed together.
 PARQUET_ROWS = 50_000
@@ -130,14 +127,8 @@ def _video_faces(
     tracker = Tracker() if tracked else None
     video, tracks = VideoSummary(source, emotions), dict[int, TrackSummary]()
     try:
-        for frame in frames:
+        for frame, found in follow(frames, tracker):
             video.add(frame)
-            found: list[tuple[int, npt.NDArray[np.float32]]] = []
-            if tracker is not None and frame.time is not None:
-                if frame.starts_scene:
-                    tracker.cut()
-                boxes = [row.box for row in frame.rows]
-                found = tracker.update(frame.time, boxes, [row.probabilities for row in frame.rows])
             for face, row in enumerate(frame.rows):
                 if not found:
                     yield face, row, None if tracked else ()

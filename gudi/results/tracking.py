@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from gudi.detection import Box
+from gudi.results.summaries import FrameFaces
 
 # A track ends when its face has not been seen for this long, in seconds.
 PATIENCE = 1.0
@@ -144,6 +145,24 @@ class Tracker:
 
             pairs = list(zip(*linear_sum_assignment(costs)))
         return {face: self._tracks[row] for row, face in pairs if costs[row, face] < NO_MATCH}
+
+
+def follow(
+    frames: Iterable[FrameFaces], tracker: Tracker | None
+) -> Iterator[tuple[FrameFaces, list[tuple[int, npt.NDArray[np.float32]]]]]:
+    """Yield each frame of a video with the result of `Tracker.update` for its faces.
+
+    Without a tracker there are no tracks. Neither are there for frames without a time, which are
+    the pages of a TIFF file.
+    """
+    for frame in frames:
+        found = []
+        if tracker is not None and frame.time is not None:
+            if frame.starts_scene:
+                tracker.cut()
+            boxes = [row.box for row in frame.rows]
+            found = tracker.update(frame.time, boxes, [row.probabilities for row in frame.rows])
+        yield frame, found
 
 
 def _place(box: Box) -> npt.NDArray[np.float64]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 
 import av
 import cv2
@@ -162,7 +164,7 @@ def test_annotated_videos_have_boxes_times_and_sound(results):
     assert sorted(path.name for path in (results / "annotated" / "in put").iterdir()) == [
         "one.mp4", "photo.jpg", "two é.avi.mp4", "whole.mts.mp4",
     ]  # fmt: skip
-    assert len(list((results / "thumbnails").rglob("*.jpg"))) == 4
+    assert len(list((results / "thumbnails" / "0").glob("?.jpg"))) == 4
     assert not list(results.glob(".gudi-*"))
 
 
@@ -199,6 +201,41 @@ def test_report_shows_all_inputs(results, browser):
     ]  # fmt: skip
     for selector in (".card img", ".card a"):
         assert len(browser.find_elements("css selector", selector)) >= 4
+
+
+def report_films(out):
+    """Return what the report says of each video over time."""
+    text = (out / "report.html").read_text("utf-8")
+    (data,) = re.findall(r'id="rows">(.*?)</script>', text, re.S)
+    return {row[0].partition("/")[2]: row[-1] for row in json.loads(data) if row[1] == "video"}
+
+
+def test_report_shows_videos_as_the_tables_do(results):
+    films = report_films(results)
+    videos = {row["source"].partition("/")[2]: row for row in rows(results / "videos.csv")}
+    tracks = rows(results / "tracks.csv")
+    for name in ("one.mp4", "two é.avi", "whole.mts"):
+        film, video = films[name], videos[name]
+        shares = [float(value) for key, value in video.items() if key.startswith("share_")]
+        np.testing.assert_allclose(film["shares"], [1000 * each for each in shares], atol=0.51)
+        own = [each for each in tracks if each["source"].endswith(name)]
+        assert [str(number) for number, *_ in film["tracks"]] == [each["track"] for each in own]
+        assert [str(faces) for _, faces, _ in film["tracks"]] == [each["faces"] for each in own]
+        assert sum(each[0] for each in film["bins"] if each) == int(video["faces"])
+        faces = [each for each in rows(results / "faces.csv") if each["source"].endswith(name)]
+        best = {
+            face["emotion"]: max(
+                float(each["confidence"]) for each in faces if each["emotion"] == face["emotion"]
+            )
+            for face in faces
+        }
+        peaks = [probability for _, probability, _, _ in film["peaks"]]
+        assert peaks == sorted((round(1000 * each) for each in best.values()), reverse=True)
+        for *_, path in film["peaks"]:
+            picture = cv2.imread(str(results / path))
+            assert max(picture.shape) <= 240
+            blue = picture[..., 0] > picture[..., 2].astype(int) + 80
+            assert blue.any()  # the box
 
 
 def test_video_that_ends_unexpectedly_keeps_its_rows(face_videos, tmp_path):
@@ -244,6 +281,8 @@ def test_subtitles_lie_beside_annotated_videos_and_go_with_them(tmp_path):
     command = ("batch", tmp_path / "in", "--out", tmp_path / "out")
     run = call_gudi(*command, "--subtitles")
     assert run.returncode == 0, run.stderr
+    (page,) = report_films(tmp_path / "out").values()
+    assert "face 0: " in page["subtitles"]
     (path,) = (tmp_path / "out" / "annotated").rglob("*.vtt")
     assert path.with_suffix("").exists()
     text = path.read_text()

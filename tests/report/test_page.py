@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import random
 import time
@@ -20,6 +21,7 @@ from gudi import report
 from gudi.constants import EMOTIONS
 from gudi.errors import OutputError, one_line
 from gudi.report import ReportEntry, ReportFace, rows
+from gudi.report.film import MAX_TRACKS
 from gudi.report.timeline import BINS
 from gudi.results.run_record import CheckpointRecord, RunCounts, RunRecord
 
@@ -101,7 +103,7 @@ class Page:
 
     @property
     def shown(self) -> str:
-        return self.text("#inputs [role=status]")
+        return self.text("#gallery [role=status]")
 
     @property
     def names(self) -> list[str]:
@@ -141,6 +143,17 @@ def photo(name: str, *found: tuple[str, float], **options) -> ReportEntry:
 
 def video(name: str, faces: Iterable[ReportFace], status="ok", **options) -> ReportEntry:
     return ReportEntry(name, "video", status, iter(faces), 64, 48, **options)
+
+
+def save_clip(path: Path, frames: int) -> None:
+    """Save a video of ten frames per second that gets brighter."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libvpx", rate=10)
+        stream.width = stream.height = 64
+        for level in range(frames):
+            picture = np.full((64, 64, 3), 2 * level, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode())
 
 
 @pytest.fixture(scope="module")
@@ -282,18 +295,19 @@ def test_all_controls_have_names_and_landmarks_exist(fresh):
 def test_timeline_shows_the_emotions_over_time(fresh):
     assert len(fresh.all("details.video")) == 2
     assert not fresh.all(".plot")  # drawn when it is opened
-    fresh.one(".card button").click()
+    fresh.one("#gallery .card button").click()
     fresh.until(lambda: fresh.all(".plot"))
-    happy, sad = (fresh.all(".plot path")[EMOTIONS.index(each)] for each in ("happy", "sad"))
     bins = int(fresh.one(".plot input").get_attribute("max")) + 1
     assert 30 < bins <= BINS
-    tall, low = "V20", "V97"
-    for path, high_first in ((happy, True), (sad, False)):
-        drawn = path.get_attribute("d").split("M")[1:]
-        assert (tall in drawn[1]) == high_first
-        assert (low in drawn[1]) != high_first
-        assert (tall in drawn[-1]) != high_first
-        assert len(drawn) < bins  # gaps at the end, where there is no face
+    for emotion, heights in (("happy", (20, 97)), ("sad", (97, 20))):
+        path = fresh.all(".plot .line")[EMOTIONS.index(emotion)].get_attribute("d")
+        (line,) = path.split("M")[1:]  # in one piece
+        points = [tuple(map(float, point.split())) for point in line.split("L")]
+        # From one probability to the other one, up to where the face is seen last.
+        assert (points[1][1], points[-1][1]) == heights
+        assert points[0][0] == 0
+        assert 0.7 * bins < points[-1][0] < 0.9 * bins
+    assert len(fresh.all(".plot .band")) == len(EMOTIONS)
     assert fresh.text(".reading").startswith("0:00.0")
     assert "happy 80%" in fresh.text(".reading")
     fresh.one(".numbers summary").click()
@@ -305,22 +319,207 @@ def test_timeline_shows_the_emotions_over_time(fresh):
 
 
 def test_click_on_a_timeline_seeks_in_the_annotated_video(show, tmp_path):
-    with av.open(tmp_path / "a # video.webm", "w") as container:
-        stream = container.add_stream("libvpx", rate=10)
-        stream.width = stream.height = 64
-        for level in range(100):
-            picture = np.full((64, 64, 3), 2 * level, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
-        container.mux(stream.encode())
+    save_clip(tmp_path / "a # video.webm", 100)
     scene = [ReportFace(probabilities("happy", 0.5), frame / 10) for frame in range(100)]
     page = show([video("v", scene, annotated="a # video.webm", frames=100)], folder=tmp_path)
     page.until(lambda: page.all(".plot"))  # a single video is open from the start
     page.until(lambda: page.script("return document.querySelector('video').readyState > 0"))
-    page.all(".strip")[0].click()
+    page.all("#videos .strip")[0].click()
     at = page.script("return document.querySelector('video').currentTime")
     assert 4.5 < at < 5.5
     assert page.text(".reading").startswith(("0:04", "0:05"))
     assert page.one(".video p a").get_attribute("href").endswith(f"a%20%23%20video.webm#t={at:g}")
+
+
+def test_band_shows_how_far_faces_are_apart(show):
+    two = [
+        ReportFace(probabilities("happy", confidence), frame / 10)
+        for frame in range(40)
+        for confidence in ((0.9, 0.5) if frame < 20 else (0.7,))
+    ]
+    page = show([video("v", two, frames=40, duration=4)])
+    page.until(lambda: page.all(".plot"))
+    path = page.all(".plot .band")[EMOTIONS.index("happy")].get_attribute("d")
+    points = [tuple(map(float, point.split())) for point in path[1:-1].split("L")]
+    at_first = {y for x, y in points if x < 7}
+    at_last = {y for x, y in points if x > 9}
+    assert at_first == {100 - 70 - 20, 100 - 70 + 20}
+    assert at_last == {100 - 70}
+    page.one(".numbers summary").click()
+    page.until(lambda: page.all(".numbers td"))
+    assert len(page.all(".numbers tbody tr:first-child td")) == 1 + len(EMOTIONS)
+
+
+def test_tracks_are_strips_of_their_top_emotions(show):
+    def face(number, emotion, frame):
+        row = probabilities(emotion, 0.8)
+        return ReportFace(row, frame / 10, frame=frame, track=number, smoothed=row)
+
+    scene = [
+        face(number, "sad" if number and frame >= 50 else "happy", frame)
+        for frame in range(100)
+        for number in (0, 1)
+        if number or frame < 25
+    ]
+    page = show([video("v", scene, frames=100, duration=10)])
+    page.until(lambda: page.all(".plot"))
+    first, second = page.all(".strip.track")
+    assert first.get_attribute("aria-label") == "Face 0: 0:00.0 to 0:02.5, happy 100%"
+    assert second.get_attribute("aria-label") == ("Face 1: 0:00.0 to 0:10.0, happy 50%, sad 50%")
+    classes = [each.get_attribute("class") for each in second.find_elements("css selector", "rect")]
+    assert classes == [f"e{EMOTIONS.index('happy')}", f"e{EMOTIONS.index('sad')}"]
+    assert [each.text for each in page.all(".track + .mean")] == ["25", "100"]
+
+
+def test_tracks_with_the_most_faces_are_shown(show):
+    """A crowd passes: a new face every second, each tenth stays longer."""
+    row = probabilities("happy", 0.8)
+    crowd = sorted(
+        (frame, number)
+        for number in range(100)
+        for frame in range(10 * number, 10 * number + (30 if number % 10 == 0 else 2))
+    )
+    faces = [
+        ReportFace(row, frame / 10, frame=frame, track=number, smoothed=row)
+        for frame, number in crowd
+    ]
+    page = show([video("v", faces, frames=1030, duration=103)])
+    page.until(lambda: page.all(".plot"))
+    shown = [each.text for each in page.all(".plot .label") if "Face" in each.text]
+    assert len(shown) == MAX_TRACKS
+    assert {f"Face {number}" for number in range(0, 100, 10)} <= set(shown)
+    assert "80 other faces" in page.text(".plot .across")
+
+
+def test_peaks_are_pictures_that_seek(show, tmp_path):
+    for name in ("v.jpg", "v-1.jpg"):
+        save(tmp_path / name, draw_face())
+    emotions = ["happy", "sad", "angry"]  # the third one's picture does not exist
+    scene = [
+        ReportFace(probabilities(emotion, 0.9 - number / 10), 2.0 + number, frame=number)
+        for number, emotion in enumerate(emotions)
+    ]
+    paths = ["v.jpg", "v-1.jpg", "v-2.jpg"]
+    page = show(
+        [video("v", scene, frames=100, duration=10, peak_thumbnails=paths)], folder=tmp_path
+    )
+    page.until(lambda: page.all(".peaks"))
+    happy, sad = page.all(".peaks button")
+    assert happy.text.splitlines() == ["happy", "90%", "at 0:02.0"]
+    assert sad.get_attribute("aria-label") == "Strongest sad, 80.0% at 0:03.0"
+    sad.click()
+    assert page.text(".reading").startswith("0:03.0: sad 80%")
+    page.until(lambda: page.script(
+        "return [...document.querySelectorAll('.peaks img')].every(img => img.naturalWidth)"
+    ))  # fmt: skip
+
+
+def test_player_shows_the_subtitles(show, tmp_path):
+    save_clip(tmp_path / "v.webm", 40)
+    cues = "00:00:00.500 --> 00:00:01.000\nface 0: happy 80%\nface 1: a &lt;b&gt; 70%\n"
+    more = "01:01:02.000 --> 01:01:03.500\nface 0: sad 60%\n"
+    path = tmp_path / "v.webm.vtt"
+    path.write_text(f"WEBVTT\n\n{cues}\n{more}")
+    face = [ReportFace(probabilities("happy", 0.5), 0.5)]
+    page = show([video("v", face, annotated="v.webm", frames=40, subtitles=path)], folder=tmp_path)
+    page.until(lambda: page.all("video"))
+    shown = page.script("""
+        const [track] = document.querySelector("video").textTracks;
+        return [track.mode, [...track.cues].map(cue =>
+            [cue.startTime, cue.endTime, cue.getCueAsHTML().textContent])]""")
+    assert shown == ["showing", [
+        [0.5, 1, "face 0: happy 80%\nface 1: a <b> 70%"], [3662, 3663.5, "face 0: sad 60%"],
+    ]]  # fmt: skip
+
+
+def read_shares(page: Page) -> list[list[str]]:
+    """Return the table of shares without its last column."""
+    return page.script(
+        "return [...document.querySelectorAll('#shares tbody tr')].map("
+        "row => [...row.cells].slice(0, -1).map(cell => cell.textContent))"
+    )
+
+
+def test_table_sorts_by_the_share_of_an_emotion(fresh):
+    fresh.set("#view", "table")
+    assert not fresh.one("#gallery").is_displayed()
+    table = {row[0]: dict(zip(["faces", *EMOTIONS], row[1:])) for row in read_shares(fresh)}
+    assert list(table)[:2] == ["photos/a.jpg", "photos/b.jpg"]
+    assert table["photos/b.jpg"]["happy"] == "67%"
+    assert table["photos/b.jpg"]["sad"] == "33%"
+    assert table["videos/d.mp4"]["happy"] == "50%"
+    assert set(table["photos/c.jpg"].values()) == {"0", "–"}
+    sad = fresh.one(f"#shares thead th[data-order='share-{EMOTIONS.index('sad')}']")
+    sad.find_element("css selector", "button").click()
+    assert sad.get_attribute("aria-sort") == "descending"
+    assert [row[0] for row in read_shares(fresh)][:2] == ["videos/d.mp4", "photos/b.jpg"]
+    fresh.set("#kind", "image")  # filters stay
+    assert read_shares(fresh)[0][0] == "photos/b.jpg"
+    fresh.one("#shares thead th[data-order=name] button").click()
+    fresh.one("#shares thead th[data-order=name] button").click()
+    assert [row[0] for row in read_shares(fresh)][-1] == "photos/a.jpg"
+    fresh.set("#view", "cards")
+    assert fresh.names[-1] == "a.jpg"
+
+
+def test_shares_of_a_video_are_of_its_time(show):
+    scene = [
+        ReportFace(probabilities("happy", 0.9), 0.0, seconds=3.0),
+        ReportFace(probabilities("sad", 0.9), 3.0, seconds=1.0),
+    ]
+    page = show([video("v", scene, frames=2, duration=4)])
+    page.set("#view", "table")
+    (row,) = read_shares(page)
+    shares = dict(zip(EMOTIONS, row[2:]))
+    assert (shares["happy"], shares["sad"]) == ("75%", "25%")
+
+
+def test_what_is_filtered_is_saved_as_csv(show, tmp_path):
+    names = ['b, "c".jpg', "a.jpg", "zwölf.jpg"]
+    page = show([
+        photo(names[0], ("happy", 0.6), ("sad", 0.9), annotated="annotated/b.jpg"),
+        photo(names[1], ("happy", 0.8)),
+        photo(names[2]),
+        ReportEntry("d.jpg", "image", "failed", error="no picture"),
+    ])  # fmt: skip
+    page.browser.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    page.set("#order", "name-reverse")
+    page.one(f"#emotions input[value='{EMOTIONS.index('happy')}']").click()
+    page.one("#save").click()
+    path = tmp_path / "filtered.csv"
+    page.until(path.exists)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["source"] for row in rows] == [names[1], names[0]]
+    assert rows[1]["share_happy"] == "0.500"
+    assert rows[1]["highest"] == "0.9"
+    assert (rows[1]["faces"], rows[1]["status"], rows[1]["error"]) == ("2", "ok", "")
+    assert rows[1]["annotated"] == "annotated/b.jpg"
+    path.unlink()
+    page.one("button[type=reset]").click()
+    page.set("#status", "failed")
+    page.one("#save").click()
+    page.until(path.exists)
+    assert path.read_text(encoding="utf-8").splitlines()[1].endswith(",no picture")
+
+
+def test_paper_shows_the_open_and_the_closed_videos(fresh):
+    fresh.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        fresh.script("dispatchEvent(new Event('beforeprint'))")
+        assert len([each for each in fresh.all("details.video") if each.get_attribute("open")]) == 2
+        assert len(fresh.all(".plot")) == 1
+        assert "No face was found" in fresh.text("#videos")
+        assert not fresh.one("#filters").is_displayed()
+        assert fresh.one("body").value_of_css_property("background-color") == (
+            "rgba(255, 255, 255, 1)"
+        )
+        fresh.script("dispatchEvent(new Event('afterprint'))")
+        assert not [each for each in fresh.all("details.video") if each.get_attribute("open")]
+    finally:
+        fresh.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def test_hostile_names_are_shown_as_text_and_linked_correctly(show, tmp_path, monkeypatch):
@@ -385,13 +584,13 @@ def test_ten_thousand_photos_are_shown_in_pages(show):
     )
     assert page.shown == "1–60 of 10,000 inputs"
     assert len(page.all(".card")) == 60
-    previous, following = page.one("#inputs .previous"), page.one("#inputs .next")
+    previous, following = page.one("#gallery .previous"), page.one("#gallery .next")
     assert previous.get_attribute("aria-disabled") == "true"
     following.click()
     assert page.shown == "61–120 of 10,000 inputs"
     assert page.names[0] == "00060.jpg"
-    page.one("#inputs .page").clear()
-    page.one("#inputs .page").send_keys("999\n")
+    page.one("#gallery .page").clear()
+    page.one("#gallery .page").send_keys("999\n")
     assert page.shown == "9,961–10,000 of 10,000 inputs"
     assert following.get_attribute("aria-disabled") == "true"
     following.click()
@@ -409,7 +608,7 @@ def test_ten_thousand_photos_are_shown_in_pages(show):
 def test_inputs_beyond_the_limits_are_counted_and_mentioned(show, monkeypatch):
     monkeypatch.setattr(rows, "MAX_LISTED", 5)
     monkeypatch.setattr(rows, "MAX_FAILURES", 2)
-    monkeypatch.setattr(rows, "MAX_TIMELINES", 1)
+    monkeypatch.setattr(rows, "MAX_FILMS", 1)
     failed = [ReportEntry(f"z{number}", "image", "failed", error="no") for number in range(4)]
     films = [
         video(f"v{number}", [ReportFace(probabilities("sad", 0.5), 0.0)], frames=1)

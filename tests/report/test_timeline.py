@@ -22,7 +22,7 @@ def test_size_of_a_timeline_does_not_depend_on_the_video(seconds, every):
     assert sum(each[0] for each in bins if each) == len(frames)
     assert (len(bins) - 1) * width <= seconds <= len(bins) * width
     assert all(bins[:-1])  # sampled frames leave no gaps
-    assert bins[0][1:] == [25, 75]
+    assert bins[0][1:] == [25, 75, 0, 0]
     assert len(bins) >= min(len(frames) / 4, BINS / 2) - 1
 
 

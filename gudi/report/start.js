@@ -1,0 +1,25 @@
+// Fills the page, and connects its controls.
+
+$("emotions").append(...emotions.map((name, index) => make("label", {},
+  make("input", { type: "checkbox", value: index }), ...makeEmotionName(index))));
+$("order").append(...emotions.map((name, index) => make("option", { value: `share-${index}` },
+  `Share of ${name}`)));
+$("shares").querySelector("thead").append(makeSharesHead());
+$("score").max = entries.reduce((most, { score }) => Math.max(most, score), 0);
+$("score").parentElement.hidden = $("score").max === "0";  // an earlier version knew no scores
+$("filters").addEventListener("input", filter);
+// The event comes before the fields are reset.
+$("filters").addEventListener("reset", () => setTimeout(filter));
+$("filters").addEventListener("submit", (event) => event.preventDefault());
+$("save").addEventListener("click", saveFiltered);
+addEventListener("beforeprint", openForPrint);
+
+const views = { cards: new Pages("gallery", makeCard), table: new Pages("shares", makeShares) };
+const videos = new Pages("video-list", makeVideo);
+const failures = new Pages("failure-list", makeFailure);
+filter();
+videos.show(entries.filter((entry) => entry.kind === "video"));
+failures.show(entries.filter((entry) => entry.status === "failed"));
+$("videos").hidden = !videos.items.length;
+document.querySelector("nav [href='#videos']").hidden = !videos.items.length;
+if (videos.items.length === 1) videos.list.querySelector("details").open = true;

