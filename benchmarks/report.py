@@ -47,8 +47,9 @@ STEPS = {
 
 
 def entries(count: int) -> Iterator[report.ReportEntry]:
-    """Yield photos, nine of ten with one or two faces, and a few failures."""
+    """Yield photos, nine of ten with one or two faces, a few failures, and one video in 20."""
     random = np.random.default_rng(7)
+    film = list(_film(random))
     for number in range(count):
         folder = "holiday" if number % 3 else "work"
         source = f"archive/{2000 + number % 25}/{folder}/{number:07}.jpg"
@@ -56,12 +57,29 @@ def entries(count: int) -> Iterator[report.ReportEntry]:
             error = "it is damaged, cut short, or not a picture that OpenCV can decode"
             yield report.ReportEntry(source, "image", "failed", error=error)
             continue
+        if number % 20 == 10:
+            yield report.ReportEntry(
+                f"{source}.mp4", "video", "ok", film, 1920, 1080, frames=1000, duration=100,
+                annotated=f"annotated/{source}.mp4", thumbnail="thumbnail.jpg",
+                peak_thumbnails=["thumbnail.jpg"] * 7,
+            )  # fmt: skip
+            continue
         rows = random.dirichlet(np.full(len(EMOTIONS), 0.4), number % 10 and 1 + number % 2)
         yield report.ReportEntry(
             source, "image", "ok" if len(rows) else "no_face",
             map(report.ReportFace, rows), 4000, 3000,
             annotated=f"annotated/{source}", thumbnail="thumbnail.jpg",
         )  # fmt: skip
+
+
+def _film(random: np.random.Generator) -> Iterator[report.ReportFace]:
+    """Yield 1,000 frames of two faces that are followed."""
+    rows = random.dirichlet(np.full(len(EMOTIONS), 0.4), 2000).tolist()
+    for number, row in enumerate(rows):
+        frame = number // 2
+        yield report.ReportFace(
+            row, frame / 10, frame=frame, seconds=0.05, track=number % 2, smoothed=row
+        )
 
 
 def start_browser() -> webdriver.Chrome:

@@ -32,7 +32,7 @@ from gudi.pipeline.draw_work import (
 )
 from gudi.pipeline.workers import describe_error
 from gudi.progress import FinishedItem, Progress
-from gudi.results.folder import ResultFolder, subtitles_path, thumbnail_path, thumbnail_paths
+from gudi.results.folder import ResultFolder, thumbnail_path, thumbnail_paths
 from gudi.results.ledger import Ledger
 from gudi.results.ledger.face_table import NO_LIMIT
 from gudi.results.paths import UniquePaths, path_of, safe_paths
@@ -213,18 +213,19 @@ def remove_pictures(records: Iterable[SourceRecord], ledger: Ledger, folder: Res
     """Remove the pictures of `records`; other files beside them are not gudi's, and stay."""
     for record in records:
         if record.picture is not None:
-            picture = path_of(folder.annotated, record.picture)
-            folder.remove_picture(subtitles_path(picture))
-            folder.remove_picture(picture)
+            folder.remove_picture(folder.subtitles(record.picture))
+            folder.remove_picture(path_of(folder.annotated, record.picture))
         for path in thumbnail_paths(record):
             folder.remove_picture(folder.path / path)
         ledger.drawings.mark_removed(record)
 
 
 def write_subtitles(ledger: Ledger, folder: ResultFolder, emotions: Sequence[str]) -> None:
-    """Write subtitles beside all annotated videos."""
+    """Write subtitles beside all annotated videos that have none."""
     for record in ledger.drawings.drawn():
         if record.source.kind != VIDEO or record.picture is None or not record.drawn & PICTURE:
+            continue
+        if folder.subtitles(record.picture).exists():
             continue
         frames = frames_of(ledger.faces.rows(record), ledger.faces.processed_frames(record))
         folder.write_subtitles(record.picture, subtitles(frames, emotions))
@@ -426,6 +427,8 @@ class _DrawQueue(jobs.Supply[Drawing]):
         record = self._records.pop(source)
         if self._videos.pop(source, None):
             shutil.rmtree(self._folder.chunks(record), ignore_errors=True)
+            if record.picture is not None:  # subtitles of what the video was before
+                self._folder.subtitles(record.picture).unlink(missing_ok=True)
         self._ledger.drawings.mark_drawn(record, self._settings.pictures, error)
         self._finished(FinishedItem(source.name, "failed" if error else "ok", error))
 

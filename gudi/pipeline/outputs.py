@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from gudi import report
 from gudi.errors import GudiError, one_line
@@ -14,12 +13,10 @@ from gudi.results.folder import (
     REPORT,
     TRACKS,
     ResultFolder,
-    subtitles_path,
     thumbnail_path,
     thumbnail_paths,
 )
 from gudi.results.ledger import Ledger
-from gudi.results.paths import path_of
 from gudi.results.records import SourceRecord
 from gudi.results.run_record import RunRecord
 from gudi.results.summaries import Summaries, frames_of
@@ -96,15 +93,8 @@ def _report_entries(
             annotated=picture,
             thumbnail=thumbnail_path(each) if each.drawn & THUMBNAIL else None,
             peak_thumbnails=thumbnail_paths(each) if is_video and each.drawn & THUMBNAIL else (),
-            subtitles=_subtitles(folder, each),
+            subtitles=folder.subtitles(each.picture) if is_video and each.picture else None,
         )
-
-
-def _subtitles(folder: ResultFolder, record: SourceRecord) -> Path | None:
-    """Return the path that the subtitles of an annotated video have if there are any."""
-    if record.source.kind != VIDEO or record.picture is None:
-        return None
-    return subtitles_path(path_of(folder.annotated, record.picture))
 
 
 def _faces(ledger: Ledger, record: SourceRecord) -> Iterator[report.ReportFace]:

@@ -25,6 +25,7 @@ from gudi.files import (
 from gudi.locks import LOCK
 from gudi.media.sources import VIDEO
 from gudi.results.ledger.database import APPLICATION_ID
+from gudi.results.paths import path_of
 from gudi.results.peaks import MAX_PEAKS
 from gudi.results.records import SourceRecord
 from gudi.results.run_record import RUN_RECORD, RunRecord, is_result_folder
@@ -190,9 +191,12 @@ class ResultFolder:
 
     def write_subtitles(self, picture: str, parts: Iterable[str]) -> None:
         """Write the subtitles of an annotated video, whose path below `annotated` is `picture`."""
-        path = subtitles_path(self.annotated / picture)
-        with text_file(path) as file:
+        with text_file(self.subtitles(picture)) as file:
             file.writelines(parts)
+
+    def subtitles(self, picture: str) -> Path:
+        """Return the path of the subtitles of that video."""
+        return subtitles_path(path_of(self.annotated, picture))
 
     def remove_chunks(self) -> None:
         """Remove the chunks of annotated videos that changed or disappeared."""

@@ -288,6 +288,12 @@ def test_subtitles_lie_beside_annotated_videos_and_go_with_them(tmp_path):
     text = path.read_text()
     assert text.startswith("WEBVTT\n")
     assert "face 0: " in text
+    written = path.stat().st_mtime_ns
+    assert call_gudi(*command, "--subtitles").returncode == 0
+    assert path.stat().st_mtime_ns == written
+    write_moving_face(tmp_path / "in" / "film.mp4", stamps=range(0, 2000, 40))
+    assert call_gudi(*command, "--subtitles").returncode == 0
+    assert path.read_text() != text  # as the video is now
     (tmp_path / "in" / "film.mp4").unlink()
     write_video(tmp_path / "in" / "other.mp4", [scene(0)])
     assert call_gudi(*command).returncode == 0
