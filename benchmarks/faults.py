@@ -1,6 +1,6 @@
 """What `gudi batch` survives: signals, being killed, damaged inputs, items that kill their workers.
 
-    python benchmarks/faults.py kills --inputs DIR [--count 50]
+    python benchmarks/faults.py kills --inputs DIR [--count 50] [--options ARGS]
     python benchmarks/faults.py damage --inputs DIR [--photos 2000] [--videos 100] [--options ARGS]
     python benchmarks/faults.py poison [--items 5000] [--rounds 3]
     python benchmarks/faults.py signals --inputs DIR [--count 200]
@@ -8,7 +8,7 @@
 kills   Runs are killed (SIGKILL, parent and workers) at random moments and resumed, until --count
         runs have been killed. Whenever a run finishes, its tables must equal those of an
         undisturbed run, and the next run starts in a new folder. Also prints how many inputs were
-        processed more than once.
+        processed more than once. --options are passed to all runs.
 damage  Photos and videos of DIR are damaged at random (bytes changed, removed, inserted, repeated,
         the end cut off) and put among 200 good photos. All good photos must keep their rows, all
         damaged inputs must have a row, and the run, to which --options are passed, must end with
@@ -72,11 +72,12 @@ def run(inputs: Path, out: Path, *options: str) -> int:
 
 
 def tables(out: Path) -> list[bytes]:
-    return [(out / name).read_bytes() for name in TABLES]
+    return [path.read_bytes() for path in sorted(out.glob("*.csv"))]
 
 
 def pictures(out: Path) -> int:
-    return sum(path.is_file() for path in (out / "annotated").rglob("*"))
+    folders = (out / name for name in ("annotated", "thumbnails"))
+    return sum(path.is_file() for folder in folders for path in folder.rglob("*"))
 
 
 def kills(options: argparse.Namespace) -> None:
@@ -84,9 +85,11 @@ def kills(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole, out = Path(folder, "whole"), Path(folder, "out")
         started = time.monotonic()
-        run(options.inputs, whole)
+        wanted = (options.options or "").split()
+        run(options.inputs, whole, *wanted)
         length = time.monotonic() - started
-        log, logged = Path(folder, "log"), ("--log-json", Path(folder, "log"))
+        log = Path(folder, "log")
+        logged = ("--log-json", str(log), *wanted)
         killed = finished = 0
         while killed < options.count:
             process = start(options.inputs, out, *logged)
@@ -168,7 +171,8 @@ def damage(options: argparse.Namespace) -> None:
                 # In folders, a .ts file without a transport stream is a program.
                 suffix = ".m2ts" if path.suffix == ".ts" else path.suffix
                 (mixed / "bad" / f"{number:05}{suffix}").write_bytes(content)
-        plain = ("--timeout", "60", "--every", "5", "--track", *options.options.split())
+        output = "--no-annotate --no-report" if options.options is None else options.options
+        plain = ("--timeout", "60", "--every", "5", "--track", *output.split())
         run(good, Path(folder, "alone"), *plain)
         started = time.monotonic()
         # Archives in folders are skipped: they have to be named.
@@ -374,7 +378,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--videos", type=int, default=100)
     parser.add_argument("--archives", type=int, default=0)
-    parser.add_argument("--options", default="--no-annotate --no-report")
+    parser.add_argument("--options")
     parser.add_argument("--items", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)

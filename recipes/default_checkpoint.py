@@ -102,7 +102,7 @@ def main(csv: Path, votes: Path, init: Path, out: Path, bfloat16: bool) -> None:
     precision = ("--precision", "bfloat16" if bfloat16 else "float32")
     train(out / "both", public, init, out / "stage5", (*FIFTH, *precision))
     teacher = [sys.executable, HERE / "teacher.py", "--labels", out / "labels"]
-    teacher += ["--votes", out / "votes", "--out", out / "taught", "--epochs", "8"]
+    teacher += ["--votes", out / "votes", "--out", out / "taught"]
     subprocess.run([*teacher, *(["--bfloat16"] if bfloat16 else [])], check=True)
     train(out / "taught", public, out / "stage5", out / "stage6", (*SIXTH, *precision))
     blended, packed = out / "blended.gudi", out / "default.gudi"

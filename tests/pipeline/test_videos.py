@@ -238,6 +238,17 @@ def test_report_shows_videos_as_the_tables_do(results):
             assert blue.any()  # the box
 
 
+def test_report_of_merged_folders_shows_the_same(results, tmp_path):
+    done = call_gudi("merge", results, "--out", tmp_path / "merged")
+    assert done.returncode == 3, done.stderr  # one input failed
+    films, merged = report_films(results), report_films(tmp_path / "merged")
+    assert all((tmp_path / "merged" / path).is_file() for *_, path in merged["one.mp4"]["peaks"])
+    for film in (*films.values(), *merged.values()):
+        if isinstance(film, dict):
+            film["peaks"] = [peak[:-1] for peak in film["peaks"]]  # paths differ
+    assert merged == films
+
+
 def test_video_that_ends_unexpectedly_keeps_its_rows(face_videos, tmp_path):
     folder = tmp_path / "cut"
     folder.mkdir()
@@ -298,6 +309,7 @@ def test_subtitles_lie_beside_annotated_videos_and_go_with_them(tmp_path):
     write_video(tmp_path / "in" / "other.mp4", [scene(0)])
     assert call_gudi(*command).returncode == 0
     assert not list((tmp_path / "out").rglob("film*"))
+    assert not list((tmp_path / "out" / "thumbnails").rglob("*.jpg"))  # the other has no face
     run = call_gudi(*command, "--subtitles", "--no-annotate")
     assert run.returncode == 2
     assert "annotated videos" in run.stderr
