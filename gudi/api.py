@@ -15,7 +15,7 @@ import numpy as np
 
 from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.detection import Box
-from gudi.errors import ExitCode, OutputError, UsageError
+from gudi.errors import ExitCode, InputError, OutputError, UsageError
 from gudi.pipeline.run import run
 from gudi.progress import ProgressCounts, progress_for
 from gudi.recognizer import Face
@@ -284,8 +284,10 @@ class BatchResult:
         """
         from gudi import plots
 
+        faces = [face for face in self.iter_faces() if face.source == source]
+        if not faces:
+            raise InputError(f"the faces table has no face of a source {source!r}")
         axes = _new_axes() if axes is None else axes
-        faces = (face for face in self.iter_faces() if face.source == source)
         plots.plot_timeline(faces, self.emotions, axes)
         axes.set_title(source, fontsize=9)
         return axes

@@ -35,7 +35,7 @@ def workplace(tmp_path, monkeypatch, made):
     save(tmp_path / "photos" / "two.png", wide)
     for name in ("film.mp4", "interviews/p01.mp4", "interviews/p02.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        write_moving_face(tmp_path / name)
+        write_moving_face(tmp_path / name, stamps=range(0, 3000, 40))
     prefix, *_ = made
     shutil.copytree(prefix.parent, tmp_path / "old-project", copy_function=os.link)
     return tmp_path

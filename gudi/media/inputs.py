@@ -94,6 +94,7 @@ def _read_table(file: BinaryIO) -> list[InputPath] | None:
         delimiter = max(",;\t", key=header.count)
         (names,) = csv.reader([header], delimiter=delimiter) if header.strip() else ([],)
         names = [name.strip() for name in names]
+        names = [PATH_COLUMN if name.lower() == PATH_COLUMN else name for name in names]
         if PATH_COLUMN not in names:
             return None
         if len(set(names)) < len(names) or "" in names:

@@ -19,7 +19,7 @@ from gudi.results.folder import (
 from gudi.results.ledger import Ledger
 from gudi.results.records import SourceRecord
 from gudi.results.run_record import RunRecord
-from gudi.results.summaries import Summaries, frames_of
+from gudi.results.summaries import Summaries, carried_values, frames_of
 from gudi.results.tables import face_columns, face_records
 from gudi.results.tracking import Tracker, follow
 from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputSettings
@@ -71,7 +71,7 @@ def write_report(
     """Write `report.html`. It shows tracks and subtitles if the folder has them."""
     tracked = any((folder.path / f"{TRACKS}.{each}").exists() for each in FORMATS)
     entries = _report_entries(ledger, folder, tracked=tracked)
-    report.write(folder.path / REPORT, record, emotions, entries)
+    report.write(folder.path / REPORT, record, emotions, entries, ledger.carried)
 
 
 def _report_entries(
@@ -94,6 +94,7 @@ def _report_entries(
             thumbnail=thumbnail_path(each) if each.drawn & THUMBNAIL else None,
             peak_thumbnails=thumbnail_paths(each) if is_video and each.drawn & THUMBNAIL else (),
             subtitles=folder.subtitles(each.picture) if is_video and each.picture else None,
+            carried=carried_values(each, ledger.carried),
         )
 
 

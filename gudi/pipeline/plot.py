@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,7 +127,9 @@ class _Writer:
         """Write a figure; `name` may be any path with forward slashes."""
         for each in self._formats:
             path = self._paths.assign(f"{name}.{each}")
-            with write_errors(path):
+            with write_errors(path), warnings.catch_warnings():
+                # Names of sources may be in any script; matplotlib's fonts may lack it.
+                warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_write(path) as file:
                     figure.savefig(file, format=each, dpi=DOTS_PER_INCH)

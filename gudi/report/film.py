@@ -21,6 +21,10 @@ MAX_SUBTITLES = 100_000
 OVER = 2.0
 
 
+# Less than any frame lasts, in seconds.
+TINY = 1e-9
+
+
 class _Track:
     """One face that is followed through a video."""
 
@@ -44,7 +48,8 @@ class Film:
 
     def __init__(self, classes: int) -> None:
         self._classes = classes
-        self._seconds = np.zeros(classes)
+        # For how long which emotion is on top, and the probabilities over that time.
+        self._seconds, self._sums = np.zeros(classes), np.zeros(classes)
         self._timeline, self._peaks, self._tracks = Timeline(classes), Peaks(), dict[int, _Track]()
         self._timed, self._left_out = True, 0
 
@@ -52,6 +57,7 @@ class Film:
         """Take a face into account; faces come in order."""
         probabilities = np.asarray(face.probabilities, np.float64)
         self._seconds[probabilities.argmax()] += face.seconds
+        self._sums += face.seconds * probabilities
         self._peaks.add(face.probabilities, face.frame, face.time)
         if face.time is None:
             self._timed = False
@@ -84,7 +90,8 @@ class Film:
             folder: the folder of the report.
 
         Returns:
-            `width`: of a bin, in seconds. `bins`: see `Timeline.bins`. `tracks`: number, number of
+            `width`: of a bin, in seconds. `bins`, `starts`: see `Timeline`. `means`: the mean
+            probabilities over the time with a face, in percent. `tracks`: number, number of
             faces, and a character per bin, a space or that of the most frequent top emotion.
             `left_out`: number of other tracks. `peaks`: emotion, probability in thousandths,
             seconds, path of the thumbnail. `subtitles`: in WebVTT. Empty ones are missing.
@@ -94,6 +101,9 @@ class Film:
         if self._timed:
             content["width"], content["bins"] = self._timeline.bins(frames, entry.duration)
             count, width = len(content["bins"]), content["width"]
+            content["starts"] = self._timeline.starts(count)
+            means = 100 * self._sums / max(self._seconds.sum(), TINY)
+            content["means"] = np.rint(means).astype(int).tolist()
             tracks = sorted(self._tracks.values(), key=lambda each: -each.faces)
             content["tracks"] = [
                 [each.number, each.faces, each.timeline.leaders(count, width)]

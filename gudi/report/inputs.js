@@ -103,14 +103,16 @@ function makeShares(entry) {
   });
   return make("tr", {}, make("th", { scope: "row" }, entry.annotated
     ? make("a", { href: entry.annotated, target: "_blank" }, name) : name),
+  ...carriedNames.map((_, index) => make("td", { class: "text" }, entry.carried[index] ?? "")),
   make("td", {}, number(entry.faces)), ...cells,
   make("td", {}, ...(entry.film.bins ? [makeTimelineButton(entry)] : [])));
 }
 
 function makeSharesHead() {
-  const columns = [["name", "Name"], ["faces", "Faces"],
+  const columns = [["name", "Name"], ...carriedNames.map((name) => ["", name]), ["faces", "Faces"],
     ...emotions.map((name, index) => [`share-${index}`, name])];
   return make("tr", {}, ...columns.map(([order, name]) => {
+    if (!order) return make("th", { scope: "col", class: "text" }, make("bdi", {}, name));
     const button = make("button", { type: "button" }, make("bdi", {}, name));
     button.addEventListener("click", () => {
       $("order").value = order === "name" && $("order").value === order ? "name-reverse" : order;
@@ -123,21 +125,38 @@ function makeSharesHead() {
 // Saves the entries that match the filters, in their order, as a csv file (RFC 4180).
 function saveFiltered() {
   const head = ["source", "kind", "status", "faces", "frames", "width", "height", "emotion",
-    "highest", "score", ...emotions.map((name) => `share_${name}`), "annotated", "error"];
+    "highest", "score", ...emotions.map((name) => `share_${name}`), "annotated", "error",
+    ...carriedNames];
   const rows = views[$("view").value].items.map((entry) => {
     const shares = entry.shares ?? emotions.map(() => null);
-    const top = entry.shares && emotions[shares.indexOf(Math.max(...shares))];
-    const highest = entry.found.length ? entry.found[2] / 1000 : null;
+    const top = entry.shares ? shares.indexOf(Math.max(...shares)) : null;
+    const highest = top === null ? null : highestOf(entry, top) / 1000;
     return [entry.source, entry.kind, entry.status, entry.faces, entry.frames, entry.width,
-      entry.height, top, highest, entry.faces ? entry.score : null,
+      entry.height, emotions[top], highest, entry.faces ? entry.score : null,
       ...shares.map((share) => share === null ? null : (share / 1000).toFixed(3)),
-      entry.annotated, entry.error];
+      entry.annotated && decoded(entry.annotated), entry.error,
+      ...carriedNames.map((_, index) => entry.carried[index])];
   });
   const quoted = (value) => /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
   const lines = [head, ...rows].map((row) => row.map((cell) => quoted(String(cell ?? ""))).join());
   const url = URL.createObjectURL(new Blob([`${lines.join("\n")}\n`], { type: "text/csv" }));
   make("a", { href: url, download: "filtered.csv" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+// Returns the highest probability of the faces with this top emotion, in thousandths.
+function highestOf({ found }, emotion) {
+  for (let at = 0; at < found.length; at += 3) if (found[at] === emotion) return found[at + 2];
+  return -1;
+}
+
+// Returns the path that a URL stands for. Bytes of it that are not UTF-8 stay as they are.
+function decoded(url) {
+  try {
+    return decodeURIComponent(url);
+  } catch {
+    return url;
+  }
 }
 
 // Sorts entries that are in the order of their names. Those without a face stay last.
@@ -151,10 +170,7 @@ function sort(matching, by) {
   if (by.startsWith("share-")) {
     const emotion = Number(by.slice("share-".length));
     // Most photos show one face: of those with the same share, the strongest expression is first.
-    descending(({ found }) => {
-      for (let at = 0; at < found.length; at += 3) if (found[at] === emotion) return found[at + 2];
-      return -1;
-    });
+    descending((entry) => highestOf(entry, emotion));
     descending(({ shares }) => shares?.[emotion] ?? -1);
   }
 }

@@ -28,7 +28,11 @@ SCRIPTS = ("base.js", "inputs.js", "videos.js", "start.js")
 
 
 def write(
-    path: Path, run: RunRecord, emotions: Sequence[str], entries: Iterable[ReportEntry]
+    path: Path,
+    run: RunRecord,
+    emotions: Sequence[str],
+    entries: Iterable[ReportEntry],
+    carried: Sequence[str] = (),
 ) -> None:
     """Write the report of a run to `path`. The file appears complete or not at all.
 
@@ -37,6 +41,7 @@ def write(
         run: the run record. What is unknown in it is omitted.
         emotions: the names of the classes.
         entries: in the order in which to show them. Iterated once.
+        carried: names of the columns that lists in csv give.
 
     Raises:
         OutputError: it cannot be written.
@@ -50,9 +55,13 @@ def write(
         start = head.substitute(title=title, policy=_policy(style, script), style=style)
         file.write(start.encode())
         file.writelines(row.encode() for row in make_rows(entries, totals, thumbnails))
-        data = to_json({"emotions": emotions, "thumbnails": thumbnails.encoded()})
+        about = {
+            "emotions": emotions,
+            "carried": [one_line(name) for name in carried],
+            "thumbnails": thumbnails.encoded(),
+        }
         parts = {**describe_run(run, emotions, totals), "tables": _tables(path.parent)}
-        file.write(tail.substitute(parts, about=data, script=script).encode())
+        file.write(tail.substitute(parts, about=to_json(about), script=script).encode())
 
 
 def _tables(folder: Path) -> str:

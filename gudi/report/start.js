@@ -8,6 +8,7 @@ $("shares").querySelector("thead").append(makeSharesHead());
 $("score").max = entries.reduce((most, { score }) => Math.max(most, score), 0);
 $("score").parentElement.hidden = $("score").max === "0";  // an earlier version knew no scores
 $("filters").addEventListener("input", filter);
+$("filters").addEventListener("change", filter);
 // The event comes before the fields are reset.
 $("filters").addEventListener("reset", () => setTimeout(filter));
 $("filters").addEventListener("submit", (event) => event.preventDefault());

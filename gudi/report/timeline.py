@@ -33,6 +33,7 @@ class Timeline:
         self._classes, self._spread = classes, spread
         # The number of faces, their probabilities and, for the spread, the squares of these.
         self._sums = np.zeros((BINS, 1 + classes * (2 if spread else 1)))
+        self._first = np.full(BINS, np.inf)  # when the first face of a bin is shown
         self._end = 0.0
 
     def add(self, time: float, probabilities: Sequence[float] | npt.NDArray[np.float64]) -> None:
@@ -40,9 +41,11 @@ class Timeline:
         time = max(0.0, time)
         self._end = max(self._end, time)
         self._extend_to(time)
+        bin = int(time / self._width)
+        self._first[bin] = min(self._first[bin], time)
         values = np.asarray(probabilities, np.float64)
         squares = (values**2,) if self._spread else ()
-        self._sums[int(time / self._width)] += np.concatenate([(1.0,), values, *squares])
+        self._sums[bin] += np.concatenate([(1.0,), values, *squares])
 
     def bins(self, frames: int, duration: float = 0) -> tuple[float, list[Any]]:
         """Return the width of the bins in seconds, and the bins up to the end.
@@ -61,6 +64,12 @@ class Timeline:
         while self._width < 2 * end / frames:
             self._merge()
         return self._width, [self._bin(row) for row in self._sums[: int(end / self._width) + 1]]
+
+    def starts(self, count: int) -> list[float]:
+        """Return for each of `count` bins when its first face is shown, or else when it starts."""
+        edges = self._width * np.arange(count)
+        firsts = np.where(np.isinf(self._first[:count]), edges, self._first[:count])
+        return [round(each, 3) for each in firsts.tolist()]
 
     def leaders(self, count: int, width: float) -> str:
         """Return a character for each of `count` bins of `width` seconds.
@@ -91,4 +100,6 @@ class Timeline:
     def _merge(self) -> None:
         self._sums[: BINS // 2] = self._sums[::2] + self._sums[1::2]
         self._sums[BINS // 2 :] = 0
+        self._first[: BINS // 2] = np.minimum(self._first[::2], self._first[1::2])
+        self._first[BINS // 2 :] = np.inf
         self._width *= 2

@@ -30,10 +30,11 @@ function openForPrint() {
 }
 
 function makeTimeline(entry) {
-  const { bins, width, peaks = [] } = entry.film;
+  const { bins, width, starts, peaks = [] } = entry.film;
   const player = makePlayer(entry);
   if (!bins) {
-    const message = entry.faces ? "Its faces are in faces.csv." : "No face was found.";
+    const message = entry.error
+      || (entry.faces ? "Its faces are in faces.csv." : "No face was found.");
     return [make("p", {}, message), ...player.elements, ...makePeaks(peaks)];
   }
   const { plot, cursors } = makePlot(entry.film);
@@ -63,8 +64,8 @@ function makeTimeline(entry) {
   const overStrip = (event) => event.target.closest(".strip");
   plot.addEventListener("pointermove", (event) => overStrip(event) && show(binAt(event)));
   plot.addEventListener("pointerleave", () => show(slider.valueAsNumber));
-  plot.addEventListener("click", (event) => overStrip(event) && seek(binAt(event) * width));
-  slider.addEventListener("input", () => seek(slider.valueAsNumber * width));
+  plot.addEventListener("click", (event) => overStrip(event) && seek(starts[binAt(event)]));
+  slider.addEventListener("input", () => seek(starts[slider.valueAsNumber]));
   player.follow((time) => {
     slider.value = Math.floor(time / width);
     show(slider.valueAsNumber);
@@ -81,8 +82,7 @@ function makeTimeline(entry) {
 }
 
 // Returns a chart per emotion, a strip per track, and the line in each that marks a time.
-function makePlot({ bins, width, tracks = [], left_out: leftOut }) {
-  const means = meansOf(bins);
+function makePlot({ bins, width, means, tracks = [], left_out: leftOut }) {
   const plot = make("div", { class: "plot" });
   const cursors = [];
   const addStrip = (height, attributes, ...shapes) => {
@@ -98,17 +98,17 @@ function makePlot({ bins, width, tracks = [], left_out: leftOut }) {
     addStrip(100, { "aria-hidden": "true" },
       makeSvg("path", { d: band, class: `band ${colour}` }),
       makeSvg("path", { d: line, class: `line ${colour}` }));
-    plot.append(make("span", { class: "mean" }, `${means[index].toFixed(0)}%`));
+    plot.append(make("span", { class: "mean" }, `${means[index]}%`));
   });
   if (tracks.length) {
     plot.append(make("p", { class: "hint across" }, "The emotion on top of each face that was "
       + "followed, smoothed. On the right: in how many frames it is seen."
-      + (leftOut ? ` ${plural(leftOut, "other face")} with fewer: see tracks.csv.` : "")));
+      + (leftOut ? ` ${plural(leftOut, "other track")} with fewer: see tracks.csv.` : "")));
   }
   for (const [track, faces, leaders] of tracks) {
     const runs = runsOf(leaders);
-    plot.append(make("span", { class: "label" }, `Face ${track}`));
-    addStrip(10, { role: "img", "aria-label": `Face ${track}: ${describeRuns(runs, width)}` },
+    plot.append(make("span", { class: "label" }, `Track ${track}`));
+    addStrip(10, { role: "img", "aria-label": `Track ${track}: ${describeRuns(runs, width)}` },
       ...runs.map(({ start, end, emotion }) => makeSvg("rect",
         { x: start, width: end - start, height: 10, class: `e${emotion % COLOURS}` })));
     plot.lastChild.classList.add("track");
@@ -172,6 +172,7 @@ function makePlayer(entry) {
     elements: [player, make("p", {}, link)],
     seek(time) {
       player.currentTime = time;
+      player.scrollIntoView({ block: "nearest" });
       link.href = `${entry.annotated}#t=${time}`;
     },
     follow(show) {
@@ -192,16 +193,6 @@ function addSubtitles(player, text) {
 // Returns h:mm:ss in seconds.
 function secondsOf(text) {
   return text.split(":").reduce((sum, part) => 60 * sum + Number(part), 0);
-}
-
-function meansOf(bins) {
-  const sums = emotions.map(() => 0);
-  let faces = 0;
-  for (const [count, ...percentages] of bins.filter(Boolean)) {
-    faces += count;
-    emotions.forEach((_, index) => { sums[index] += count * percentages[index]; });
-  }
-  return sums.map((sum) => sum / faces);
 }
 
 // Returns the paths of the means in one column of the bins and of the band that the deviations in
@@ -237,7 +228,7 @@ function describeBin(bin) {
 
 // Returns in words how long `width` seconds are.
 function interval(width) {
-  return width < 1 ? `${number(1000 * width)} ms` : `${number(width)} s`;
+  return width < 1 ? `${number(Math.round(1000 * width))} ms` : `${number(width)} s`;
 }
 
 // Returns seconds as h:mm:ss, with enough decimals to tell bins of `width` apart.

@@ -41,17 +41,17 @@ class _Cue:
         self.counts[number] = self.counts.get(number, 0) + 1
 
     def lines(self, emotions: Sequence[str]) -> Iterator[str]:
-        """Yield a line for each face, with the mean probability of its emotion."""
+        """Yield a line for each track, with the mean probability of its emotion."""
         for number, emotion in sorted(self.shown.items()):
             mean = self.sums[number][emotions.index(emotion)] / self.counts[number]
-            yield f"face {number}: {_escaped(emotion)} {mean:.0%}"
+            yield f"track {number}: {_escaped(emotion)} {mean:.0%}"
 
 
 def subtitles(frames: Iterable[FrameFaces], emotions: Sequence[str]) -> Iterator[str]:
     """Yield the parts of a WebVTT file for a video.
 
     There is a new subtitle whenever a face comes or goes, or its smoothed top emotion changes, but
-    not before the last one could be read. Faces are numbered as in the tables of tracks.
+    not before the last one could be read. Tracks are numbered as in the tables.
 
     Args:
         frames: the processed frames, in order. Frames without a time are left out.

@@ -216,11 +216,13 @@ class VideoSummary:
         """The values of `video_columns`."""
         # Ledgers of earlier versions do not tell the times of frames without a face.
         frames = self._source.frames or self._frames
+        timed = self._timed and frames > 0
         return (
-            self._source.source.name, self._duration if self._timed else None, frames,
+            self._source.source.name, self._duration if timed else None, frames,
             self._with_face, self._faces, self._faces / frames if frames else None, self._most,
-            self._emotions.total if self._timed else None, self._first, self._last,
-            self._emotions.top, self._emotions.changes, *self._emotions.record,
+            self._emotions.total if timed else None, self._first, self._last,
+            self._emotions.top, self._emotions.changes if frames else None,
+            *self._emotions.record,
         )  # fmt: skip
 
 

@@ -293,12 +293,12 @@ def test_subtitles_lie_beside_annotated_videos_and_go_with_them(tmp_path):
     run = call_gudi(*command, "--subtitles")
     assert run.returncode == 0, run.stderr
     (page,) = report_films(tmp_path / "out").values()
-    assert "face 0: " in page["subtitles"]
+    assert "track 0: " in page["subtitles"]
     (path,) = (tmp_path / "out" / "annotated").rglob("*.vtt")
     assert path.with_suffix("").exists()
     text = path.read_text()
     assert text.startswith("WEBVTT\n")
-    assert "face 0: " in text
+    assert "track 0: " in text
     written = path.stat().st_mtime_ns
     assert call_gudi(*command, "--subtitles").returncode == 0
     assert path.stat().st_mtime_ns == written

@@ -37,9 +37,9 @@ def test_subtitles_change_when_a_face_or_its_emotion_does():
     frames += [frame(n, [(HERE, "happy"), (THERE, "sad")]) for n in range(6, 10)]
     frames += [frame(n, [(THERE, "sad")]) for n in range(10, 12)]
     assert cues(frames) == [
-        ("00:00:00.500 --> 00:00:01.500", "face 0: happy 70%"),
-        ("00:00:01.500 --> 00:00:02.500", "face 0: happy 70%", "face 1: sad 70%"),
-        ("00:00:02.500 --> 00:00:03.000", "face 1: sad 70%"),
+        ("00:00:00.500 --> 00:00:01.500", "track 0: happy 70%"),
+        ("00:00:01.500 --> 00:00:02.500", "track 0: happy 70%", "track 1: sad 70%"),
+        ("00:00:02.500 --> 00:00:03.000", "track 1: sad 70%"),
     ]
 
 
@@ -47,21 +47,21 @@ def test_no_subtitle_is_too_short_to_be_read():
     frames = [frame(n, [(HERE, "happy")] if n % 2 else [], step=0.04) for n in range(100)]
     found = cues(frames)
     assert 0 < len(found) <= 8
-    assert {lines for _, *lines in found for lines in lines} == {"face 0: happy 70%"}
+    assert {lines for _, *lines in found for lines in lines} == {"track 0: happy 70%"}
 
 
 def test_cuts_start_other_faces_and_long_videos_have_hours():
     frames = [frame(n, [(HERE, "happy")], step=3600, cut=n == 1) for n in range(2)]
     assert cues(frames) == [
-        ("00:00:00.000 --> 01:00:00.000", "face 0: happy 70%"),
-        ("01:00:00.000 --> 02:00:00.000", "face 1: happy 70%"),
+        ("00:00:00.000 --> 01:00:00.000", "track 0: happy 70%"),
+        ("01:00:00.000 --> 02:00:00.000", "track 1: happy 70%"),
     ]
 
 
 def test_names_of_emotions_are_no_markup():
     names = ("<b>", *EMOTIONS[1:])
     frames = [frame(n, [(HERE, "angry")]) for n in range(4)]
-    assert cues(frames, names)[0][1] == "face 0: &lt;b&gt; 70%"
+    assert cues(frames, names)[0][1] == "track 0: &lt;b&gt; 70%"
 
 
 def test_pages_and_videos_without_faces_have_no_subtitles():

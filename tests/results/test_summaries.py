@@ -121,6 +121,13 @@ def test_video_without_a_face_has_a_row_and_no_track():
     assert tracks == []
 
 
+def test_video_that_cannot_be_read_has_no_times():
+    (video,), tracks = summarize([])
+    assert (video["frames"], video["faces"]) == (0, 0)
+    assert {video[name] for name in ("duration_s", "face_time_s", "changes", "emotion")} == {None}
+    assert tracks == []
+
+
 def test_pages_have_no_time_and_all_count_the_same():
     frames = [(0, None, [(HERE, "sad")]), (1, None, []), (2, None, [(HERE, "happy")] * 2)]
     (video,), tracks = summarize(frames)
