@@ -46,8 +46,9 @@ def print_agreement(options: argparse.Namespace) -> None:
         with Predictor(options.checkpoint, mirror=mirror, fixed_batches=True) as predictor:
             right = predictor.predict(faces).argmax(axis=1) == majority
         name = "mirrored" if mirror else "not mirrored"
+        agreed = f"{right[clear].mean():.3f} (n={clear.sum():,})"
         print(f"  {name}, all rows {right.mean():.3f} (n={len(right):,})")
-        print(f"  {name}, six of ten agree {right[clear].mean():.3f} (n={clear.sum():,})")
+        print(f"  {name}, six tenths of the votes for emotions {agreed}")
     print()
 
 

@@ -162,7 +162,7 @@ def main() -> None:
     if options.side in SIDES:
         print(json.dumps(SIDES[options.side](options)))
     elif options.side:
-        options.min_face = 150
+        options.min_face = options.min_face or 150
         print(json.dumps(_batch(options, 1, float(options.side), **FULL)))
     elif options.memory:
         for seconds in options.memory.split(","):

@@ -10,7 +10,7 @@ import shutil
 import cv2
 import matplotlib
 import pytest
-from clips import write_moving_face
+from clips import write_video
 from conftest import ROOT, call_gudi, draw_face, save
 
 pytest.importorskip("pandas", reason="no pandas")
@@ -35,7 +35,7 @@ def workplace(tmp_path, monkeypatch, made):
     save(tmp_path / "photos" / "two.png", wide)
     for name in ("film.mp4", "interviews/p01.mp4", "interviews/p02.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        write_moving_face(tmp_path / name, stamps=range(0, 3000, 40))
+        write_video(tmp_path / name, [draw_face(120, 320, 240, 80 + n, 40) for n in range(60)])
     prefix, *_ = made
     shutil.copytree(prefix.parent, tmp_path / "old-project", copy_function=os.link)
     return tmp_path
