@@ -100,7 +100,7 @@ def test_changed_archive_is_read_again_only_where_it_changed(reference, tmp_path
     with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
         archive.writestr("new.jpg", JPEG)
     done = call_gudi(*command, cwd=tmp_path)
-    assert "6 inputs finished by earlier runs, 1 photos and frames processed" in done.stderr
+    assert "6 inputs finished by earlier runs, 1 photo or frame processed" in done.stderr
     shutil.rmtree(tmp_path / "out" / "annotated")
     call_gudi(*command, cwd=tmp_path)
     drawn = tmp_path / "out" / "annotated" / "a.zip"
