@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -68,6 +69,11 @@ def run_gudi(*arguments, cwd=None, **options) -> subprocess.CompletedProcess:
         timeout=300,
         **options,
     )
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Return language and text of the code blocks on a page of the documentation, in order."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.M | re.S)
 
 
 def call_gudi(*arguments, cwd=None, env=None, input=None) -> subprocess.CompletedProcess:

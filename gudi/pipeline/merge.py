@@ -155,7 +155,7 @@ class _Merge:
             record.emotion_counts = dict(counts)
             target.write_run_record(record)
             if self._output.report:
-                write_report(ledger, target, emotions, record)
+                write_report(ledger, target, emotions, record, tracked=self._output.tracked)
         return MergeReport(statuses, counts)
 
     def _open(self, folder: Path) -> Ledger:

@@ -11,7 +11,6 @@ from gudi.media.sources import VIDEO
 from gudi.results.folder import (
     ANNOTATED,
     REPORT,
-    TRACKS,
     ResultFolder,
     thumbnail_path,
     thumbnail_paths,
@@ -22,7 +21,7 @@ from gudi.results.run_record import RunRecord
 from gudi.results.summaries import Summaries, carried_values, frames_of
 from gudi.results.tables import face_columns, face_records
 from gudi.results.tracking import Tracker, follow
-from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputSettings
+from gudi.settings import PICTURE, THUMBNAIL, OutputSettings
 
 
 def write_tables(
@@ -66,16 +65,21 @@ def _describe(error: Exception) -> str:
 
 
 def write_report(
-    ledger: Ledger, folder: ResultFolder, emotions: Sequence[str], record: RunRecord
+    ledger: Ledger,
+    folder: ResultFolder,
+    emotions: Sequence[str],
+    record: RunRecord,
+    *,
+    tracked: bool,
 ) -> None:
-    """Write `report.html`. It shows tracks and subtitles if the folder has them."""
-    tracked = any((folder.path / f"{TRACKS}.{each}").exists() for each in FORMATS)
-    entries = _report_entries(ledger, folder, tracked=tracked)
-    report.write(folder.path / REPORT, record, emotions, entries, ledger.carried)
+    """Write `report.html`, with strips of the tracks if faces are `tracked`."""
+    carried = ledger.carried
+    entries = _report_entries(ledger, folder, carried, tracked=tracked)
+    report.write(folder.path / REPORT, record, emotions, entries, carried)
 
 
 def _report_entries(
-    ledger: Ledger, folder: ResultFolder, *, tracked: bool
+    ledger: Ledger, folder: ResultFolder, carried: Sequence[str], *, tracked: bool
 ) -> Iterator[report.ReportEntry]:
     for each in ledger.sources.finished():
         picture = f"{ANNOTATED}/{each.picture}" if each.drawn & PICTURE else None
@@ -94,7 +98,7 @@ def _report_entries(
             thumbnail=thumbnail_path(each) if each.drawn & THUMBNAIL else None,
             peak_thumbnails=thumbnail_paths(each) if is_video and each.drawn & THUMBNAIL else (),
             subtitles=folder.subtitles(each.picture) if is_video and each.picture else None,
-            carried=carried_values(each, ledger.carried),
+            carried=carried_values(each, carried),
         )
 
 

@@ -361,7 +361,13 @@ class _Batch:
             finally:
                 self._finish_record()
         if self.output.report:
-            write_report(self.ledger, self.folder, self.settings.emotions, self.record)
+            write_report(
+                self.ledger,
+                self.folder,
+                self.settings.emotions,
+                self.record,
+                tracked=self.output.tracked,
+            )
         else:
             (self.folder.path / REPORT).unlink(missing_ok=True)  # describes an earlier run
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gudi.report.entries import ReportEntry, ReportFace
 from gudi.report.timeline import Timeline
 from gudi.results.peaks import Peaks
+from gudi.results.summaries import EmotionTimes
 
 # Tracks that a report shows of a video: those with the most faces.
 MAX_TRACKS = 20
@@ -19,10 +21,6 @@ MAX_SUBTITLES = 100_000
 
 # A track whose face was not seen for this long is over, in seconds.
 OVER = 2.0
-
-
-# Less than any frame lasts, in seconds.
-TINY = 1e-9
 
 
 class _Track:
@@ -48,16 +46,14 @@ class Film:
 
     def __init__(self, classes: int) -> None:
         self._classes = classes
-        # For how long which emotion is on top, and the probabilities over that time.
-        self._seconds, self._sums = np.zeros(classes), np.zeros(classes)
+        self._times = EmotionTimes(classes)
         self._timeline, self._peaks, self._tracks = Timeline(classes), Peaks(), dict[int, _Track]()
         self._timed, self._left_out = True, 0
 
     def add(self, face: ReportFace) -> None:
         """Take a face into account; faces come in order."""
         probabilities = np.asarray(face.probabilities, np.float64)
-        self._seconds[probabilities.argmax()] += face.seconds
-        self._sums += face.seconds * probabilities
+        self._times.add(face.seconds, probabilities)
         self._peaks.add(face.probabilities, face.frame, face.time)
         if face.time is None:
             self._timed = False
@@ -79,14 +75,13 @@ class Film:
 
     def shares(self) -> list[int] | None:
         """Return in thousandths of the time with a face how long which emotion was on top."""
-        total = self._seconds.sum()
-        return np.rint(1000 * self._seconds / total).astype(int).tolist() if total else None
+        return _rounded(1000 * self._times.shares) if self._times.total else None
 
     def content(self, entry: ReportEntry, folder: Path) -> dict[str, Any]:
         """Return what the page's script expects.
 
         Args:
-            entry: the video, all of whose faces have been added.
+            entry: the video, all of whose faces have been added; there are `shares` of them.
             folder: the folder of the report.
 
         Returns:
@@ -102,22 +97,24 @@ class Film:
             content["width"], content["bins"] = self._timeline.bins(frames, entry.duration)
             count, width = len(content["bins"]), content["width"]
             content["starts"] = self._timeline.starts(count)
-            means = 100 * self._sums / max(self._seconds.sum(), TINY)
-            content["means"] = np.rint(means).astype(int).tolist()
+            content["means"] = _rounded(100 * self._times.means)
             tracks = sorted(self._tracks.values(), key=lambda each: -each.faces)
             content["tracks"] = [
                 [each.number, each.faces, each.timeline.leaders(count, width)]
                 for each in sorted(tracks[:MAX_TRACKS], key=lambda each: each.number)
             ]
             content["left_out"] = self._left_out + max(0, len(tracks) - MAX_TRACKS)
-        thumbnails = entry.peak_thumbnails
         content["peaks"] = [
             [peak.emotion, round(1000 * peak.probability), peak.time, path]
-            for peak, path in zip(self._peaks.strongest(), thumbnails)
+            for peak, path in zip(self._peaks.strongest(), entry.peak_thumbnails)
             if (folder / path).is_file()
         ]
         content["subtitles"] = _read_subtitles(entry.subtitles)
         return {name: value for name, value in content.items() if value}
+
+
+def _rounded(values: npt.NDArray[np.float64]) -> list[int]:
+    return [round(value) for value in values.tolist()]
 
 
 def _read_subtitles(path: Path | None) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -131,32 +130,51 @@ def _pairs(
         yield previous, None
 
 
-@dataclass
-class _Emotions:
-    """How long which emotion was seen, and the mean of the probabilities over that time."""
+class EmotionTimes:
+    """How long which emotion was seen, and the mean of the probabilities over that time.
 
-    names: Sequence[str]
-    seconds: npt.NDArray[np.float64] = field(init=False)
-    sums: npt.NDArray[np.float64] = field(init=False)
-    total: float = 0.0
-    changes: int = 0
-    last: str = ""
+    Args:
+        classes: number of emotions.
 
-    def __post_init__(self) -> None:
-        self.seconds = np.zeros(len(self.names))
-        self.sums = np.zeros(len(self.names))
+    Attributes:
+        seconds: for how long each emotion was the most probable one.
+        sums: the probabilities, times the seconds for which they were seen.
+        total: for how long there was a face.
+    """
 
-    def add(self, weight: float, probabilities: npt.NDArray[np.float32]) -> None:
-        """Take a face into account that was seen for `weight` seconds."""
-        self.seconds[int(probabilities.argmax())] += weight
-        self.sums += weight * probabilities.astype(np.float64)
-        self.total += weight
+    def __init__(self, classes: int) -> None:
+        self.seconds, self.sums = np.zeros(classes), np.zeros(classes)
+        self.total = 0.0
+
+    def add(self, seconds: float, probabilities: npt.NDArray[np.floating[Any]]) -> None:
+        """Take a face into account that was seen for `seconds`."""
+        self.seconds[int(probabilities.argmax())] += seconds
+        self.sums += seconds * probabilities.astype(np.float64)
+        self.total += seconds
+
+    @property
+    def shares(self) -> npt.NDArray[np.float64]:
+        """In which part of the time each emotion was the most probable one."""
+        return self.seconds / self.total
+
+    @property
+    def means(self) -> npt.NDArray[np.float64]:
+        """The mean probability of each emotion over the time."""
+        return self.sums / self.total
+
+
+class _Emotions(EmotionTimes):
+    """The same with names, and how often the top emotion changes."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(len(names))
+        self.names, self.changes, self._last = names, 0, ""
 
     def follow(self, probabilities: npt.NDArray[np.float32]) -> None:
         """Count a change if the top emotion differs from the one before."""
         top, _ = top_emotion(probabilities, self.names)
-        self.changes += bool(self.last) and top != self.last
-        self.last = top
+        self.changes += bool(self._last) and top != self._last
+        self._last = top
 
     @property
     def top(self) -> str | None:
@@ -172,7 +190,7 @@ class _Emotions:
         """The share of the time and the mean probability of each emotion."""
         if not self.total:
             return (None,) * (2 * len(self.names))
-        return (*(self.seconds / self.total).tolist(), *(self.sums / self.total).tolist())
+        return (*self.shares.tolist(), *self.means.tolist())
 
 
 class VideoSummary:

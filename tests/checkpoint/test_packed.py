@@ -176,5 +176,5 @@ def test_shipped_checkpoint_is_as_good_as_the_model_card_says(shared, tmp_path, 
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert [figures[name]["faces"] for name in ("whole", "detected")] == [3579, 2159]
-    assert figures["whole"]["accuracy"] >= 0.63
+    assert figures["whole"]["accuracy"] >= 0.637
     assert figures["detected"]["accuracy"] >= 0.66
