@@ -34,7 +34,9 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=find_packages(include=["gudi", "gudi.*", "jobs", "jobs.*"]),
+    packages=find_packages(include=["gudi", "gudi.*"]) + find_packages("jobs"),
+    # Not `jobs`: many people have a jobs.py of their own.
+    package_dir={"gudi_jobs": "jobs/gudi_jobs"},
     ext_modules=[HAAR],
     package_data={
         "gudi": ["py.typed"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-import jobs
+import gudi_jobs
 from gudi import checkpoint
 from gudi.engines import engine_for
 from gudi.files import check_writable
@@ -25,7 +25,7 @@ from gudi.settings import AUTO, RunSettings
 def predict_photos(
     sources: Sequence[Source],
     settings: RunSettings,
-    workers: jobs.Workers,
+    workers: gudi_jobs.Workers,
     out: Path | None,
     progress: Progress | None = None,
     draw: str = AUTO,
