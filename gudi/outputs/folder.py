@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gudi import columns
+from gudi.analysis.peaks import MAX_PEAKS
 from gudi.constants import FACE_SIZE
 from gudi.errors import OutputError
 from gudi.files import (
@@ -24,24 +26,17 @@ from gudi.files import (
 )
 from gudi.locks import LOCK
 from gudi.media.sources import VIDEO
-from gudi.results.ledger.database import APPLICATION_ID
-from gudi.results.paths import path_of
-from gudi.results.peaks import MAX_PEAKS
-from gudi.results.records import SourceRecord
-from gudi.results.run_record import RUN_RECORD, RunRecord, is_result_folder
-from gudi.results.summaries import Record, Summaries, track_columns, video_columns
-from gudi.results.tables import (
-    FACE_COLUMNS,
-    FILE_COLUMNS,
-    file_records,
-    text_file,
-    write_table,
-)
-from gudi.settings import FORMATS, OutputSettings
+from gudi.outputs.run_record import RUN_RECORD, RunRecord, is_result_folder
+from gudi.outputs.tables import text_file
+from gudi.settings import FORMATS
+from gudi.store import STORE
+from gudi.store.inputs import Input
+from gudi.store.paths import path_of
+from gudi.store.schema import APPLICATION_ID
 
 FACES, VIDEOS, TRACKS = "faces", "videos", "tracks"
 FILES, ANNOTATED, THUMBNAILS = "files.csv", "annotated", "thumbnails"
-CROPS, REPORT, LEDGER = "crops.npy", "report.html", "ledger.sqlite"
+CROPS, REPORT = "crops.npy", "report.html"
 
 # Folders with chunks of annotated videos start with this.
 CHUNKS_PREFIX = f"{TEMPORARY_PREFIX}video-"
@@ -86,61 +81,13 @@ class ResultFolder:
             )
 
     @property
-    def ledger(self) -> Path:
-        """Path of the ledger."""
-        return self.path / LEDGER
+    def store(self) -> Path:
+        """Path of the store."""
+        return self.path / STORE
 
-    def chunks(self, record: SourceRecord) -> Path:
+    def chunks(self, record: Input) -> Path:
         """Return the folder for the chunks of a video; it changes with the video's content."""
         return self.path / f"{CHUNKS_PREFIX}{record.id}-{record.digest}"
-
-    def write_faces(
-        self,
-        records: Iterable[Record],
-        columns: Collection[str],
-        format: str,
-        *,
-        carried: Sequence[str] = (),
-        bom: bool = False,
-    ) -> None:
-        """Write the faces table: one row per face. The columns `carried` are among `columns`."""
-        path = self.path / f"{FACES}.{format}"
-        write_table(path, records, tuple(columns), format, carried=carried, bom=bom)
-
-    def write_summaries(
-        self, summaries: Summaries, emotions: Sequence[str], output: OutputSettings
-    ) -> None:
-        """Write the tables of videos and, if wanted, of tracks; remove them without any video."""
-        tables = (
-            (VIDEOS, summaries.videos, video_columns(emotions), True),
-            (TRACKS, summaries.tracks, track_columns(emotions), output.tracked),
-        )
-        carried = tuple(summaries.carried)
-        for name, records, columns, wanted in tables:
-            path = self.path / f"{name}.{output.format}"
-            if wanted and summaries.videos.count:
-                columns += carried
-                write_table(
-                    path, records, columns, output.format, carried=carried, bom=output.csv_bom
-                )
-            else:
-                path.unlink(missing_ok=True)
-
-    def recognised_formats(self) -> list[str]:
-        """Return the formats of the faces table that is there, as far as it is clearly gudi's."""
-        return ["csv"] if _is_table(self.path / f"{FACES}.csv", FACE_COLUMNS) else []
-
-    def remove_tables(self, formats: Iterable[str]) -> None:
-        """Remove the tables of faces, videos and tracks in these formats."""
-        for name in _tables(formats):
-            (self.path / name).unlink(missing_ok=True)
-
-    def write_files(
-        self, sources: Iterable[SourceRecord], *, carried: Sequence[str] = (), bom: bool = False
-    ) -> None:
-        """Write `files.csv`: one row per input, with the columns `carried`."""
-        records, columns = file_records(sources, carried), (*FILE_COLUMNS, *carried)
-        write_table(self.path / FILES, records, columns, "csv", bom=bom)
 
     def write_crops(self, crops: Iterable[npt.NDArray[np.uint8]]) -> None:
         """Write `crops.npy`: uint8 of shape (faces, 48, 48), in the order of the faces table."""
@@ -149,6 +96,15 @@ class ResultFolder:
             for crop in crops:
                 file.append(crop)
 
+    def recognised_formats(self) -> list[str]:
+        """Return the formats of the faces table that is there, as far as it is clearly gudi's."""
+        return ["csv"] if _is_table(self.path / f"{FACES}.csv", columns.FACES) else []
+
+    def remove_tables(self, formats: Iterable[str]) -> None:
+        """Remove the tables of faces, videos and tracks in these formats."""
+        for name in _tables(formats):
+            (self.path / name).unlink(missing_ok=True)
+
     def write_run_record(self, record: RunRecord) -> None:
         """Write `run.json`."""
         with text_file(self.path / RUN_RECORD) as file:
@@ -156,7 +112,7 @@ class ResultFolder:
             file.write("\n")
 
     def clear(self, formats: Collection[str]) -> None:
-        """Remove what earlier runs wrote, except pictures, which the ledger knows.
+        """Remove what earlier runs wrote, except pictures, which the store knows.
 
         `run.json` stays: it marks the folder as gudi's.
 
@@ -167,7 +123,7 @@ class ResultFolder:
             OutputError: something cannot be removed.
         """
         files = [FILES, CROPS, REPORT, *_tables(formats)]
-        files += [f"{LEDGER}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")]
+        files += [f"{STORE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")]
         try:
             for name in files:
                 (self.path / name).unlink(missing_ok=True)
@@ -221,19 +177,19 @@ class ResultFolder:
 
 
 def _holds_results(path: Path) -> bool:
-    """Tell whether a folder without a run record holds a ledger or a table of gudi."""
-    ledger = _first_bytes(path / LEDGER)
-    application = int.from_bytes(ledger[68:72], "big")
+    """Tell whether a folder without a run record holds a store or a table of gudi."""
+    store = _first_bytes(path / STORE)
+    application = int.from_bytes(store[68:72], "big")
     return (
-        (ledger.startswith(b"SQLite format 3") and application == APPLICATION_ID)
-        or _is_table(path / FILES, FILE_COLUMNS)
-        or _is_table(path / f"{FACES}.csv", FACE_COLUMNS)
+        (store.startswith(b"SQLite format 3") and application == APPLICATION_ID)
+        or _is_table(path / FILES, columns.FILES)
+        or _is_table(path / f"{FACES}.csv", columns.FACES)
     )
 
 
-def _is_table(path: Path, columns: Sequence[str]) -> bool:
-    """Tell whether a file is a csv that begins with the first of `columns`."""
-    header = ",".join(columns[:4]).encode()
+def _is_table(path: Path, table: Sequence[columns.Column]) -> bool:
+    """Tell whether a file is a csv that begins with the first columns of `table`."""
+    header = ",".join(columns.names(table[:4])).encode()
     return _first_bytes(path).removeprefix(BOM_UTF8).startswith(header)
 
 
@@ -253,7 +209,7 @@ def subtitles_path(picture: Path) -> Path:
     return picture.with_name(f"{picture.name}.vtt")
 
 
-def thumbnail_path(record: SourceRecord, rank: int = 0) -> str:
+def thumbnail_path(record: Input, rank: int = 0) -> str:
     """Return the path of a source's thumbnail, relative to the result folder.
 
     A video has one for each of its `Peaks.strongest`, from rank 0 on.
@@ -262,7 +218,7 @@ def thumbnail_path(record: SourceRecord, rank: int = 0) -> str:
     return f"{THUMBNAILS}/{record.id // THUMBNAILS_PER_FOLDER}/{name}.jpg"
 
 
-def thumbnail_paths(record: SourceRecord) -> list[str]:
+def thumbnail_paths(record: Input) -> list[str]:
     """Return the paths of all thumbnails that a source may have."""
     ranks = range(MAX_PEAKS if record.source.kind == VIDEO else 1)
     return [thumbnail_path(record, rank) for rank in ranks]

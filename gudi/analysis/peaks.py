@@ -1,9 +1,10 @@
-"""The strongest faces of a video."""
+"""Peaks: the strongest face of each emotion in a video."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
+
+from gudi.records import Face
 
 # How many are kept.
 MAX_PEAKS = 8
@@ -13,30 +14,31 @@ class Peak(NamedTuple):
     """The face of a video that shows an emotion most strongly.
 
     Attributes:
-        emotion: index of its top emotion.
+        emotion: its top emotion.
         probability: of that, 0 to 1.
         frame: number of the frame that shows it.
         time: of that frame in seconds; None for a page of a TIFF file.
     """
 
-    emotion: int
+    emotion: str
     probability: float
     frame: int
     time: float | None
 
 
 class Peaks:
-    """For each emotion the face of a video that shows it most strongly, of equal ones the first."""
+    """Collects the strongest face of each emotion; of equal ones the first."""
 
     def __init__(self) -> None:
-        self._best: dict[int, Peak] = {}
+        self._best: dict[str, Peak] = {}
 
-    def add(self, probabilities: Sequence[float], frame: int, time: float | None) -> None:
-        """Take a face into account."""
-        emotion = max(range(len(probabilities)), key=probabilities.__getitem__)
-        best, probability = self._best.get(emotion), float(probabilities[emotion])
+    def add(self, face: Face) -> None:
+        """Take a face of the video into account."""
+        best, probability = self._best.get(face.emotion), face.confidence
         if best is None or probability > best.probability:
-            self._best[emotion] = Peak(emotion, probability, frame, time)
+            self._best[face.emotion] = Peak(
+                face.emotion, probability, face.frame or 0, face.time_s
+            )
 
     def strongest(self) -> list[Peak]:
         """Return at most `MAX_PEAKS`, strongest first."""

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gudi.detection import Box
-from gudi.results.summaries import FrameFaces
+from gudi.records import Box, Face, VideoFrame
 
 # A track ends when its face has not been seen for this long, in seconds.
 PATIENCE = 1.0
@@ -18,14 +17,15 @@ PATIENCE = 1.0
 # Time constant of the smoothing in seconds: a face seen this long ago weighs 1/e.
 SMOOTHING = 0.5
 
-# The same for a face's speed. Boxes tremble, so a single step says little about it.
-SPEED_SMOOTHING = 0.15
+# The same for the velocity of a face. Boxes tremble, so a single step says little about it.
+VELOCITY_SMOOTHING = 0.15
 
-# How long an unseen face keeps its speed, in seconds: it is expected where it would come to rest.
+# Decay time of the velocity of an unseen face, in seconds.
 COASTING = 0.3
 
 # How far from where its face is expected a box may continue a track, in sides of the face: at once,
-# per second since the face was last seen, and in all. It is less than people keep apart.
+# per second since the face was last seen, and in all. Smaller than the usual distance between two
+# people.
 NEAR, SURPRISE, FAR = 0.5, 8.0, 1.5
 
 # How many times as large or as small it may be.
@@ -42,14 +42,14 @@ class _Track:
     Attributes:
         number: of the track.
         place: centre and side of its last box, in pixels: x, y, side.
-        speed: of the centre, in pixels per second.
+        velocity: of the centre, in pixels per second.
         time: when it was last seen, in seconds.
         smoothed: its probabilities.
     """
 
     number: int
     place: npt.NDArray[np.float64]
-    speed: npt.NDArray[np.float64]
+    velocity: npt.NDArray[np.float64]
     time: float
     smoothed: npt.NDArray[np.float32]
 
@@ -57,7 +57,7 @@ class _Track:
         """Return where the face is expected at `time`."""
         coasted = COASTING * (1 - math.exp(-max(0.0, time - self.time) / COASTING))
         place = self.place.copy()
-        place[:2] += self.speed * coasted
+        place[:2] += self.velocity * coasted
         return place
 
     def move(
@@ -67,11 +67,11 @@ class _Track:
         probabilities: npt.NDArray[np.float32],
     ) -> None:
         """Continue the track with a face."""
-        passed = max(0.0, time - self.time)  # old ledgers may hold times that go back
+        passed = max(0.0, time - self.time)
         if passed > 0:
-            weight = math.exp(-passed / SPEED_SMOOTHING)
+            weight = math.exp(-passed / VELOCITY_SMOOTHING)
             step = (place[:2] - self.place[:2]) / passed
-            self.speed = weight * self.speed + (1 - weight) * step
+            self.velocity = weight * self.velocity + (1 - weight) * step
         weight = math.exp(-passed / SMOOTHING)
         self.smoothed = (weight * self.smoothed + (1 - weight) * probabilities).astype(np.float32)
         self.place, self.time = place, time
@@ -80,7 +80,7 @@ class _Track:
 class Tracker:
     """The tracks of one video: a face keeps its number while it is in view.
 
-    Each face goes to the track that expects it nearest, by the track's speed, so that the sum of
+    Each face goes to the track that expects it nearest, by the track's velocity, so that the sum of
     all distances is the least (as in SORT, Bewley et al. 2016, with distances instead of overlaps:
     fast faces overlap with nothing). No face is recognised again: one that comes back later, or
     after a cut, starts a new track.
@@ -91,45 +91,36 @@ class Tracker:
         self._tracks: list[_Track] = []
 
     @property
-    def live(self) -> set[int]:
-        """The numbers of the tracks that may go on."""
+    def active(self) -> set[int]:
+        """IDs of the active tracks."""
         return {track.number for track in self._tracks}
 
     def cut(self) -> None:
         """End all tracks: the next frame belongs to another scene."""
         self._tracks = []
 
-    def update(
-        self,
-        time: float,
-        boxes: Sequence[Box],
-        probabilities: Sequence[npt.NDArray[np.float32]],
-    ) -> list[tuple[int, npt.NDArray[np.float32]]]:
-        """Return the track number and the smoothed probabilities of each face in a frame.
+    def update(self, time: float, faces: Sequence[Face]) -> None:
+        """Set `track` and `smoothed` of each face in a frame.
+
+        Tracks are numbered from 0 in the order in which they start. Probabilities are smoothed by
+        an exponential moving average along the track.
 
         Args:
             time: of the frame, in seconds; frames come in order.
-            boxes: of all faces in the frame.
-            probabilities: float32 of shape (classes,) for each face.
-
-        Returns:
-            For each face the number of its track, from 0 in the order in which tracks start, and
-            float32 of shape (classes,): an exponential moving average along the track.
+            faces: all faces in the frame, with their probabilities.
         """
         self._tracks = [track for track in self._tracks if time - track.time <= PATIENCE]
-        places = [_place(box) for box in boxes]
+        places = [_place(face.box) for face in faces]
         matches = self._match(time, places)
-        updated = []
-        for face, (place, values) in enumerate(zip(places, probabilities)):
-            track = matches.get(face)
+        for number, (place, face) in enumerate(zip(places, faces)):
+            track = matches.get(number)
             if track is None:
-                track = _Track(self._count, place, np.zeros(2), time, values)
+                track = _Track(self._count, place, np.zeros(2), time, face.probabilities)
                 self._tracks.append(track)
                 self._count += 1
             else:
-                track.move(time, place, values)
-            updated.append((track.number, track.smoothed))
-        return updated
+                track.move(time, place, face.probabilities)
+            face.track, face.smoothed = track.number, track.smoothed
 
     def _match(self, time: float, places: Sequence[npt.NDArray[np.float64]]) -> dict[int, _Track]:
         """Return the track that each face continues, if any."""
@@ -147,22 +138,21 @@ class Tracker:
         return {face: self._tracks[row] for row, face in pairs if costs[row, face] < NO_MATCH}
 
 
-def follow(
-    frames: Iterable[FrameFaces], tracker: Tracker | None
-) -> Iterator[tuple[FrameFaces, list[tuple[int, npt.NDArray[np.float32]]]]]:
-    """Yield each frame of a video with the result of `Tracker.update` for its faces.
+def track(frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, set[int]]]:
+    """Give the faces of a video their tracks and smoothed probabilities.
 
-    Without a tracker there are no tracks. Neither are there for frames without a time, which are
-    the pages of a TIFF file.
+    Frames without a time, which are the pages of a TIFF file, have no tracks.
+
+    Yields:
+        Each frame, and the IDs of the tracks that are still active.
     """
+    tracker = Tracker()
     for frame in frames:
-        found = []
-        if tracker is not None and frame.time is not None:
+        if frame.time is not None:
             if frame.starts_scene:
                 tracker.cut()
-            boxes = [row.box for row in frame.rows]
-            found = tracker.update(frame.time, boxes, [row.probabilities for row in frame.rows])
-        yield frame, found
+            tracker.update(frame.time, frame.faces)
+        yield frame, tracker.active
 
 
 def _place(box: Box) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Notice where a video cuts to another scene."""
+"""Detect where a video cuts to another scene."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-# A frame is described by how many of this many pixels of it, which lie on a grid, have which grey
-# level, in each of its quarters.
+# Signature: an 8-level grey histogram of each quadrant, sampled on a 128×96 grid.
 WIDTH, HEIGHT = 128, 96
 LEVELS = 8
 
@@ -20,7 +19,7 @@ CUT = 0.16
 
 
 def signature(image: npt.NDArray[np.uint8]) -> bytes:
-    """Return a description of a frame, `SIZE` bytes.
+    """Return the signature of a frame, `SIZE` bytes.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR, or (h, w), grey.

@@ -1,4 +1,4 @@
-"""Subtitles for annotated videos: who looks how, in WebVTT (W3C 2019)."""
+"""Subtitles for annotated videos: the emotion of each track, in WebVTT (W3C 2019)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from gudi.results.records import top_emotion
-from gudi.results.summaries import FrameFaces
-from gudi.results.tracking import Tracker, follow
+from gudi.records import VideoFrame
 
 # A subtitle stays at least this long, in seconds, or nobody could read it.
 SHORTEST = 0.5
@@ -47,27 +45,33 @@ class _Cue:
             yield f"track {number}: {_escaped(emotion)} {mean:.0%}"
 
 
-def subtitles(frames: Iterable[FrameFaces], emotions: Sequence[str]) -> Iterator[str]:
+def subtitles(frames: Iterable[VideoFrame], emotions: Sequence[str]) -> Iterator[str]:
     """Yield the parts of a WebVTT file for a video.
 
     There is a new subtitle whenever a face comes or goes, or its smoothed top emotion changes, but
     not before the last one could be read. Tracks are numbered as in the tables.
 
     Args:
-        frames: the processed frames, in order. Frames without a time are left out.
+        frames: the processed frames, in order, see `gudi.analysis.summaries.timed`, with tracks.
+            Frames without a time are left out.
         emotions: names of the classes.
     """
     yield "WEBVTT\n"
     cue, last, interval = _Cue(0.0, {}), 0.0, USUAL_INTERVAL
-    for frame, faces in follow(frames, Tracker()):
+    for frame in frames:
         if frame.time is None:
             continue
-        shown = {number: top_emotion(smoothed, emotions)[0] for number, smoothed in faces}
+        faces = {
+            face.track: face.smoothed
+            for face in frame.faces
+            if face.track is not None and face.smoothed is not None
+        }
+        shown = {track: emotions[int(each.argmax())] for track, each in faces.items()}
         if shown != cue.shown and (frame.time - cue.start >= SHORTEST or not cue.shown):
             yield from _format(cue, frame.time, emotions)
             cue = _Cue(frame.time, shown)
-        for number, smoothed in faces:
-            cue.add(number, smoothed)
+        for track, smoothed in faces.items():
+            cue.add(track, smoothed)
         last, interval = frame.time, interval if frame.seconds is None else frame.seconds
     yield from _format(cue, last + interval, emotions)
 

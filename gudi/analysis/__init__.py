@@ -1,0 +1,1 @@
+"""What follows from the faces of a video: tracks, summaries, peaks, subtitles."""

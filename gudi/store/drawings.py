@@ -1,0 +1,83 @@
+"""Which pictures have been drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gudi.settings import AUTO, PICTURE, THUMBNAIL
+from gudi.store.database import Database
+from gudi.store.inputs import Input, InputTable
+
+_UNDRAWN = "run = ? AND faces > 0 AND (drawn & ?) <> ? AND draw_error = ''"
+
+
+class DrawingTable:
+    """The annotated pictures and thumbnails of a store.
+
+    Pictures are given as in `Input.drawn`: `PICTURE`, `THUMBNAIL`, or their sum.
+    """
+
+    def __init__(self, database: Database, inputs: InputTable) -> None:
+        self._database, self._inputs = database, inputs
+
+    def undrawn(self, pictures: int) -> Iterator[Input]:
+        """Yield the inputs of this run that have faces but lack one of `pictures`."""
+        return self._inputs.pages(_UNDRAWN, (self._database.run, pictures, pictures))
+
+    def count_undrawn(self, pictures: int) -> int:
+        """Return how many inputs `undrawn` would yield."""
+        query = f"SELECT count(*) FROM inputs WHERE {_UNDRAWN}"
+        return int(self._database.value(query, (self._database.run, pictures, pictures)))
+
+    def drawn(self) -> Iterator[Input]:
+        """Yield the inputs of this run that have pictures."""
+        return self._inputs.pages("run = ? AND drawn", (self._database.run,))
+
+    def outdated(self) -> Iterator[Input]:
+        """Yield the inputs whose pictures show nothing of this run."""
+        return self._inputs.pages(
+            "(annotated IS NOT NULL OR drawn) AND (run <> ? OR status IS NOT NULL AND NOT faces)",
+            (self._database.run,),
+        )
+
+    def assign_path(self, record: Input, candidates: Iterable[str]) -> str:
+        """Return the path of an input's annotated picture below `annotated/`.
+
+        That is the path that it has, or the first of `candidates` that no other picture has.
+        """
+        if record.annotated is not None:
+            return record.annotated
+        taken = "SELECT count(*) FROM inputs WHERE annotated = ?"
+        path = next(each for each in candidates if not self._database.value(taken, (each,)))
+        self._database.write("UPDATE inputs SET annotated = ? WHERE input = ?", (path, record.id))
+        return path
+
+    def style(self, picture: int) -> str:
+        """Return in which style `picture`, one kind, is drawn; see `gudi.settings.drawn_parts`."""
+        styles: dict[str, str] = self._database.setting("styles", {})
+        return str(styles.get(str(picture), AUTO))
+
+    def store_style(self, pictures: int, style: str) -> None:
+        """Note in which style `pictures` are drawn from now on."""
+        kinds = [each for each in (PICTURE, THUMBNAIL) if each & pictures]
+        styles: dict[str, str] = self._database.setting("styles", {})
+        self._database.store_setting("styles", styles | {str(each): style for each in kinds})
+
+    def mark_drawn(self, record: Input, pictures: int, error: str = "") -> None:
+        """Note that `pictures` of an input exist, or why they cannot be drawn."""
+        self._database.write(
+            "UPDATE inputs SET drawn = drawn | ?, draw_error = ? WHERE input = ?",
+            (0 if error else pictures, error, record.id),
+        )
+
+    def mark_missing(self, record: Input, pictures: int) -> None:
+        """Note that `pictures` of an input do not exist any more, and should be drawn again."""
+        self._database.write(
+            "UPDATE inputs SET drawn = drawn & ~? WHERE input = ?", (pictures, record.id)
+        )
+
+    def mark_removed(self, record: Input) -> None:
+        """Note that an input has no pictures any more."""
+        self._database.write(
+            "UPDATE inputs SET annotated = NULL, drawn = 0 WHERE input = ?", (record.id,)
+        )

@@ -1,0 +1,276 @@
+"""The inputs that the runs found, and which of them are finished."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import Any
+
+from gudi.media.files import file_status
+from gudi.media.sources import IMAGE, VIDEO, Source, canonical_path, content_digest
+from gudi.store.database import Database
+from gudi.store.paths import safe_paths
+
+OK, NO_FACE, FAILED = STATUSES = "ok", "no_face", "failed"
+
+# Rows fetched at a time from a table that changes meanwhile.
+PAGE = 500
+
+_COLUMNS = (
+    "input, source, path, kind, digest, status, faces, frames, duration_s, width, height, error,"
+    " annotated, drawn, draw_error, extra"
+)
+_TYPES = (
+    int, str, bytes, str, (bytes, NoneType), (str, NoneType), (int, NoneType), (int, NoneType),
+    (float, NoneType), (int, NoneType), (int, NoneType), str, (str, NoneType), int, str, str,
+)  # fmt: skip
+
+# Tables that hold what was found in an input.
+RESULT_TABLES = ("faces", "segments", "frames", "videos", "tracks", "peaks", "video_indexes")
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the store knows about one input.
+
+    Attributes:
+        id: its number in the store.
+        source: its name, path and kind.
+        digest: hash of its content, in hexadecimal; "" if unknown.
+        status: `ok`, `no_face` or `failed`; None until it is processed.
+        faces: number of faces.
+        frames: number of processed frames; None for a photo.
+        duration: time of a video's last processed frame, in seconds; None for a photo.
+        width, height: of the upright picture, in pixels; None if nothing was decoded.
+        error: "", or why processing failed.
+        annotated: path of the annotated copy below `annotated/`; None if it has none.
+        drawn: which pictures exist: the sum of `PICTURE` and `THUMBNAIL`.
+        draw_error: "", or why drawing failed.
+        extra: the columns that a list in csv gives it.
+    """
+
+    id: int
+    source: Source
+    digest: str
+    status: str | None
+    faces: int
+    frames: int | None
+    duration: float | None
+    width: int | None
+    height: int | None
+    error: str
+    annotated: str | None
+    drawn: int
+    draw_error: str
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def final_status(self) -> str | None:
+        """The status in tables and report, where a failed drawing counts as a failure."""
+        return FAILED if self.draw_error else self.status
+
+    @property
+    def final_error(self) -> str:
+        """The error in tables and report: of processing, of drawing, or both."""
+        return "; ".join(filter(None, (self.error, self.draw_error)))
+
+
+class InputTable:
+    """The inputs of a store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def is_new(self, path: str) -> bool:
+        """Return whether this run has not registered the file at `path` yet."""
+        run = self._database.value(
+            "SELECT run FROM inputs WHERE canonical_path = ?", (canonical_path(path),)
+        )
+        return bool(run != self._database.run)
+
+    def is_finished(self, source: Source, *, or_failed: bool = True) -> bool:
+        """Return whether `source` is finished and unchanged.
+
+        Args:
+            source: what to look up.
+            or_failed: whether a failed input counts as finished.
+        """
+        if source.problem:
+            return False  # processed in each run
+        known = self._database.read(
+            "SELECT size, mtime FROM inputs WHERE canonical_path = ?"
+            " AND (status != 'failed' OR ?) AND status IS NOT NULL",
+            (canonical_path(source.path), or_failed),
+        ).fetchone()
+        return known is not None and known == _size_and_mtime(source)
+
+    def register(self, source: Source) -> None:
+        """Enter `source` for this run; it stays finished if it has not changed."""
+        key = canonical_path(source.path)
+        size, mtime = _size_and_mtime(source)
+        values = (
+            os.fsencode(source.path), source.name, source.kind, json.dumps(dict(source.carried)),
+            self._database.run, size, mtime,
+        )  # fmt: skip
+        known = self._database.read(
+            "SELECT input, kind, size, mtime, digest, status FROM inputs WHERE canonical_path = ?",
+            (key,),
+        ).fetchone()
+        if known is None:
+            self._database.write(
+                "INSERT INTO inputs (path, source, kind, extra, run, size, mtime, canonical_path)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*values, key),
+            )
+            return
+        number, kind, *before, digest, status = known
+        touched = before != [size, mtime]
+        if (
+            source.problem
+            or kind != source.kind
+            or (touched and not (digest and digest == _digest(source.path)))
+        ) and status is not None:
+            self.reset(number)
+        self._database.write(
+            "UPDATE inputs SET path = ?, source = ?, kind = ?, extra = ?, run = ?, size = ?,"
+            " mtime = ? WHERE input = ?",
+            (*values, number),
+        )
+
+    def reset(self, number: int) -> None:
+        """Forget the results of an input."""
+        self.forget_results(number)
+        self._database.write(
+            "UPDATE inputs SET status = NULL, digest = NULL, error = '', drawn = 0,"
+            " draw_error = '' WHERE input = ?",
+            (number,),
+        )
+
+    def forget_results(self, number: int) -> None:
+        """Forget what was found in an input so far, such as segments that will be cut otherwise."""
+        for table in RESULT_TABLES:
+            self._database.write(f"DELETE FROM {table} WHERE input = ?", (number,))
+
+    def mark_failed(self, record: Input, error: str) -> None:
+        """Note why the results of a finished input cannot be used."""
+        self._database.write(
+            "UPDATE inputs SET status = 'failed', error = ? WHERE input = ?", (error, record.id)
+        )
+
+    def retry_failed(self) -> None:
+        """Have failed inputs of this run processed again, and failed drawings drawn again."""
+        run = self._database.run
+        for record in self.pages("run = ? AND status = 'failed'", (run,)):
+            self.reset(record.id)
+        self._database.write("UPDATE inputs SET draw_error = '' WHERE run = ?", (run,))
+
+    def pending(self) -> Iterator[Source]:
+        """Yield the unfinished inputs of this run in the order of their registration."""
+        for record in self.pages("run = ? AND status IS NULL", (self._database.run,)):
+            yield record.source
+
+    def finished(self) -> Iterator[Input]:
+        """Yield the finished inputs of this run by name; nothing may change meanwhile."""
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} FROM inputs WHERE run = ? AND status IS NOT NULL"
+            " ORDER BY source, input",
+            (self._database.run,),
+        )
+        return map(self.record, rows)
+
+    def has_finished_videos(self) -> bool:
+        """Return whether a video of this run is finished."""
+        return self.totals()[1] > 0
+
+    def all_runs(self) -> Iterator[Input]:
+        """Yield the inputs of all runs, finished or not."""
+        return self.pages("TRUE", ())
+
+    def by_id(self, number: int) -> Input:
+        """Return one input."""
+        return next(self.pages("input = ?", (number,)))
+
+    def id_of(self, source: Source) -> int:
+        """Return the number of a registered source."""
+        number: int = self._database.value(
+            "SELECT input FROM inputs WHERE canonical_path = ?", (canonical_path(source.path),)
+        )
+        return number
+
+    def status_counts(self) -> Counter[str | None]:
+        """Return the number of inputs of this run by final status, None for unfinished."""
+        rows = self._database.read(
+            "SELECT CASE draw_error WHEN '' THEN status ELSE 'failed' END, count(*)"
+            " FROM inputs WHERE run = ? GROUP BY 1",
+            (self._database.run,),
+        )
+        return Counter(dict(rows))
+
+    def totals(self) -> tuple[int, int, int]:
+        """Return the number of finished photos, of finished videos, and of processed frames."""
+        photos, videos, frames = self._database.read(
+            "SELECT count(CASE kind WHEN ? THEN 1 END), count(CASE kind WHEN ? THEN 1 END),"
+            " coalesce(sum(frames), 0) FROM inputs WHERE run = ? AND status IS NOT NULL",
+            (IMAGE, VIDEO, self._database.run),
+        ).fetchone()
+        return photos, videos, frames
+
+    def has_videos(self) -> bool:
+        """Return whether this run found a video, finished or not."""
+        query = "SELECT count(*) FROM inputs WHERE run = ? AND kind = ?"
+        return bool(self._database.value(query, (self._database.run, VIDEO)))
+
+    def count_excluded(self) -> int:
+        """Return the number of finished inputs that are not among those of this run."""
+        query = "SELECT count(*) FROM inputs WHERE run <> ? AND status IS NOT NULL"
+        return int(self._database.value(query, (self._database.run,)))
+
+    def pages(self, condition: str, values: Sequence[Any]) -> Iterator[Input]:
+        """Yield the inputs for which `condition` holds, while the table may change."""
+        last = 0
+        while True:
+            rows = self._database.read(
+                f"SELECT {_COLUMNS} FROM inputs WHERE input > ? AND ({condition})"
+                " ORDER BY input LIMIT ?",
+                (last, *values, PAGE),
+            ).fetchall()
+            if not rows:
+                return
+            yield from map(self.record, rows)
+            last = rows[-1][0]
+
+    def record(self, row: Sequence[Any]) -> Input:
+        """Return a row as a record, if it is one that gudi wrote."""
+        if not all(map(isinstance, row, _TYPES)) or row[5] not in (None, *STATUSES):
+            raise self._database.damaged(f"row {row[0]} of inputs")
+        number, name, path, kind, digest, status, faces, frames, *others, annotated, drawn = row[:-2]
+        duration, width, height, error = others
+        if annotated is not None and annotated != next(safe_paths(annotated)):
+            annotated = None  # a stranger's file, whose path leads out of the folder
+        extra = self._database.from_json(row[-1], {})
+        return Input(
+            number, Source(name, os.fsdecode(path), kind), (digest or b"").hex(), status,
+            faces or 0, frames, duration, width, height, error, annotated, drawn, row[-2],
+            {str(key): str(value) for key, value in extra.items()},
+        )  # fmt: skip
+
+
+def _size_and_mtime(source: Source) -> tuple[int | None, int | None]:
+    """Return size in bytes and modification time in nanoseconds, if the file exists."""
+    if source.problem:
+        return None, None
+    try:
+        return file_status(source.path)
+    except OSError:
+        return None, None
+
+
+def _digest(path: str) -> bytes | None:
+    try:
+        return content_digest(path)
+    except OSError:
+        return None
