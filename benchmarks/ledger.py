@@ -28,7 +28,7 @@ from gudi.detection import Box
 from gudi.media import sources
 from gudi.media.sources import Source
 from gudi.pipeline.outputs import write_tables
-from gudi.results.folder import ResultFolder
+from gudi.outputs.folder import ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.results.records import SourceResult
 from gudi.settings import OutputSettings

@@ -26,7 +26,7 @@ from selenium.webdriver.chrome.service import Service
 
 from gudi import report
 from gudi.constants import EMOTIONS
-from gudi.results.run_record import CheckpointRecord, RunRecord
+from gudi.outputs.run_record import CheckpointRecord, RunRecord
 
 # Milliseconds until the effect of a changed field has been painted.
 TIMED = """

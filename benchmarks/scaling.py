@@ -33,7 +33,7 @@ from gudi.pipeline import recognize as recognition
 from gudi.pipeline.run import RunReport, _LedgerSink
 from gudi.pipeline.workers import start_workers
 from gudi.progress import Progress
-from gudi.results.folder import ResultFolder
+from gudi.outputs.folder import ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.results.records import SourceResult
 from gudi.settings import RunSettings

@@ -19,8 +19,8 @@ from gudi.errors import ExitCode, InputError, OutputError, UsageError
 from gudi.pipeline.run import run
 from gudi.progress import ProgressCounts, progress_for
 from gudi.recognizer import Face
-from gudi.results.folder import FACES, FILES, TRACKS, VIDEOS
-from gudi.results.run_record import RunCounts
+from gudi.outputs.folder import FACES, FILES, TRACKS, VIDEOS
+from gudi.outputs.run_record import RunCounts
 from gudi.results.summaries import INTEGERS, TEXTS, track_columns, video_columns
 from gudi.results.tables import face_columns
 from gudi.settings import (

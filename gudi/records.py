@@ -72,6 +72,11 @@ class Face:
     values: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def is_predicted(self) -> bool:
+        """Whether its probabilities are known."""
+        return bool(len(self.probabilities))
+
+    @property
     def emotion(self) -> str:
         """The most probable emotion."""
         return self.emotions[int(self.probabilities.argmax())]

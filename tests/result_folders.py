@@ -18,9 +18,9 @@ from gudi.constants import EMOTIONS
 from gudi.detection import Box
 from gudi.errors import OutputError
 from gudi.media.sources import Source, content_digest
-from gudi.results.folder import LEDGER
+from gudi.outputs.folder import LEDGER
 from gudi.results.ledger import Ledger
-from gudi.results.paths import safe_paths
+from gudi.store.paths import safe_paths
 from gudi.results.records import SourceResult
 from gudi.settings import PICTURE
 

@@ -12,18 +12,14 @@ from gudi.errors import one_line
 from gudi.progress import format_duration
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from gudi import live
     from gudi.checkpoint import InspectedNetwork, Inspection
-    from gudi.detection import Box
     from gudi.export import Exported
     from gudi.media.video import Frame
     from gudi.pipeline.dry_run import Estimate
     from gudi.pipeline.merge import MergeReport
-    from gudi.pipeline.run import RunReport
-    from gudi.results.records import SourceResult
+    from gudi.pipeline.run_report import RunReport
+    from gudi.records import Face, Result
     from gudi.training.prepare import RowCounts
 
 # Skipped rows that are printed with their reason.
@@ -124,17 +120,16 @@ def describe_dry_run(found: Estimate, out: Path) -> str:
     return _align(lines)
 
 
-def faces_as_lines(results: Sequence[SourceResult], emotions: Sequence[str]) -> str:
+def faces_as_lines(results: Sequence[Result]) -> str:
     """Return one line per face: photo, box, top emotion and its probability."""
     return "".join(
-        _tabbed(one_line(result.source.name), *_box_and_emotion(box, probabilities, emotions))
-        + "\n"
+        _tabbed(one_line(result.source.name), *_box_and_emotion(face)) + "\n"
         for result in results
-        for box, probabilities in result.faces
+        for face in result.faces
     )
 
 
-def faces_as_json(results: Sequence[SourceResult], emotions: Sequence[str]) -> str:
+def faces_as_json(results: Sequence[Result]) -> str:
     """Return a JSON list with one object per photo."""
     photos = [
         {
@@ -143,49 +138,30 @@ def faces_as_json(results: Sequence[SourceResult], emotions: Sequence[str]) -> s
             "error": result.error or None,
             "width": result.width,
             "height": result.height,
-            "faces": _faces(result, emotions),
+            "faces": [_face_as_json(face) for face in result.faces],
         }
         for result in results
     ]
     return json.dumps(photos, indent=2) + "\n"
 
 
-def _faces(result: SourceResult, emotions: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the faces of a photo as JSON has them."""
-    return [
-        {
-            **box._asdict(),
-            "emotion": emotion,
-            "confidence": round(probability, 6),
-            "probabilities": {
-                name: round(float(each), 6) for name, each in zip(emotions, probabilities)
-            },
-        }
-        for box, probabilities in result.faces
-        for emotion, probability in [_top_emotion(probabilities, emotions)]
-    ]
+def _face_as_json(face: Face) -> dict[str, Any]:
+    return {
+        **face.box._asdict(),
+        "emotion": face.emotion,
+        "confidence": round(face.confidence, 6),
+        "probabilities": {name: round(face[name], 6) for name in face.emotions},
+    }
 
 
-def live_line(frame: Frame, face: live.LiveFace, emotions: Sequence[str]) -> str:
+def live_line(frame: Frame, face: Face) -> str:
     """Return the line of a frame: number, time, box, top emotion and its probability."""
-    time = f"{frame.time:.3f}"
-    return _tabbed(frame.number, time, *_box_and_emotion(face.box, face.probabilities, emotions))
+    return _tabbed(frame.number, f"{frame.time:.3f}", *_box_and_emotion(face))
 
 
-def _box_and_emotion(
-    box: Box, probabilities: npt.NDArray[np.float32], emotions: Sequence[str]
-) -> tuple[object, ...]:
+def _box_and_emotion(face: Face) -> tuple[object, ...]:
     """Return the columns of a face: its box, its top emotion and the probability of that."""
-    emotion, probability = _top_emotion(probabilities, emotions)
-    return (*box, emotion, f"{probability:.3f}")
-
-
-def _top_emotion(
-    probabilities: npt.NDArray[np.float32], emotions: Sequence[str]
-) -> tuple[str, float]:
-    from gudi.results.records import top_emotion  # which imports NumPy
-
-    return top_emotion(probabilities, emotions)
+    return (*face.box, face.emotion, f"{face.confidence:.3f}")
 
 
 def _tabbed(*columns: object) -> str:

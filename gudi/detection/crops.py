@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.constants import FACE_SIZE
-from gudi.detection.boxes import Box
+from gudi.records import Box
 from gudi.errors import UsageError
 
 # How many times as large as its part inside the image a box may be.

@@ -12,7 +12,7 @@ from cv2.data import haarcascades
 
 from gudi.constants import MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.detection import cnn, haar
-from gudi.detection.boxes import Box, Detection
+from gudi.records import Box, Detection
 from gudi.detection.crops import check_image, grey
 from gudi.errors import PhotoError, UsageError
 

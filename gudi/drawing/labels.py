@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gudi.detection import Box
 from gudi.drawing.emoji import load_emoji
 from gudi.drawing.layout import OWN_FACE, Layout, Size, around, inside
 from gudi.drawing.text import Text, font_size, render, shorten
+from gudi.records import Box, Face
 
 Image = npt.NDArray[np.uint8]
 
@@ -97,22 +97,19 @@ class LabelMaker:
 
     Args:
         size: width and height of the picture.
-        box: of the face.
-        emotion, probability: what the label says.
+        face: what the label says.
         emoji: whether the emotion's emoji is drawn, if it has one.
     """
 
-    def __init__(
-        self, size: Size, box: Box, emotion: str, probability: float, *, emoji: bool
-    ) -> None:
-        self._picture_width, self._face_width = size[0], box.width
-        self._emotion, self._percentage = emotion, f"{probability:.0%}"
+    def __init__(self, size: Size, face: Face, *, emoji: bool) -> None:
+        self._picture_width, self._face_width = size[0], face.box.width
+        self._emotion, self._percentage = face.emotion, f"{face.confidence:.0%}"
         self._emoji = emoji
         limit = max(LEAST_TEXT_HEIGHT, min(size) * MAX_TEXT_RATIO)
         least = min(limit, max(LEAST_TEXT_HEIGHT, max(size) * LEAST_TEXT_RATIO))
         most = min(limit, max(MOST_TEXT_HEIGHT, max(size) * MOST_TEXT_RATIO))
         self.legible = font_size(least)
-        self.largest = font_size(min(most, max(least, box.width * FACE_TEXT_RATIO)))
+        self.largest = font_size(min(most, max(least, face.box.width * FACE_TEXT_RATIO)))
 
     def labels(self) -> Iterator[tuple[Label, bool]]:
         """Yield the label in all sizes, the largest first, and whether each is legible."""

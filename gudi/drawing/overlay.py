@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gudi.detection import Box
 from gudi.drawing.labels import BACKING_COLOUR, TEXT_COLOUR, LabelMaker, place_label
 from gudi.drawing.layout import OWN_FACE, Layout, Size, beside, corners, overlap
 from gudi.drawing.text import CAPITALS, blend, render, shorten
+from gudi.records import Box, Face
 
 Image = npt.NDArray[np.uint8]
 
@@ -47,7 +47,7 @@ MAX_NAME_RATIO = 14  # longest name next to a bar, in heights of the text
 
 def annotate(
     image: Image,
-    labels: Iterable[tuple[Box, str, float]],
+    faces: Sequence[Face],
     *,
     emoji: bool = False,
     crowded: bool = True,
@@ -59,19 +59,18 @@ def annotate(
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.
-        labels: box, emotion and probability (0 to 1) of each face.
+        faces: with their probabilities.
         emoji: draw the emoji of the emotion in the label, if it has one.
         crowded: draw even labels that cover another face or label wherever they go.
 
     Returns:
         The boxes of all that was drawn: first those around the faces, then those of the labels.
     """
-    labels, size = list(labels), (image.shape[1], image.shape[0])
-    boxes = [box for box, _, _ in labels]
+    size, boxes = (image.shape[1], image.shape[0]), [face.box for face in faces]
     lines = [_draw_box(image, box) for box in boxes]
     layout = Layout(size, boxes)
-    for number, (box, emotion, probability) in enumerate(labels):
-        maker = LabelMaker(size, box, emotion, probability, emoji=emoji)
+    for number, face in enumerate(faces):
+        maker = LabelMaker(size, face, emoji=emoji)
         label, place, badness = place_label(maker, layout, number, gap=(lines[number] + 1) // 2)
         if crowded or badness <= OWN_FACE:
             label.draw(image, place.x, place.y)
@@ -79,18 +78,17 @@ def annotate(
     return [*map(_enlarged, boxes, lines), *layout.taken[len(boxes) :]]
 
 
-def draw_label(image: Image, box: Box, emotion: str, probability: float, thickness: int) -> None:
+def draw_label(image: Image, face: Face, thickness: int) -> None:
     """Draw the label of a single face onto `image` in place, as `annotate` does.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.
-        box: of the face.
-        emotion, probability: what the label says.
+        face: with its probabilities.
         thickness: of the lines around the face.
     """
     size = (image.shape[1], image.shape[0])
-    maker = LabelMaker(size, box, emotion, probability, emoji=False)
-    label, place, _ = place_label(maker, Layout(size, [box]), 0, gap=(thickness + 1) // 2)
+    maker = LabelMaker(size, face, emoji=False)
+    label, place, _ = place_label(maker, Layout(size, [face.box]), 0, gap=(thickness + 1) // 2)
     label.draw(image, place.x, place.y)
 
 
@@ -108,40 +106,29 @@ def _enlarged(box: Box, margin: int) -> Box:
     return Box(box.x - margin, box.y - margin, box.width + 2 * margin, box.height + 2 * margin)
 
 
-def draw_bars(
-    image: Image,
-    probabilities: Sequence[float],
-    emotions: Sequence[str],
-    taken: Sequence[Box] = (),
-) -> Box | None:
+def draw_bars(image: Image, face: Face, taken: Sequence[Box] = ()) -> Box | None:
     """Draw a labelled bar for each emotion onto `image` in place, in one of its corners.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.
-        probabilities: one per emotion, 0 to 1. They are the lengths of the bars.
-        emotions: their names, in the same order.
+        face: its probabilities are the lengths of the bars.
         taken: what not to cover. The bars go to the first free corner of upper left, upper right,
             lower right and lower left, or to the upper left if none is free.
 
     Returns:
         The box of the bars. None if they do not fit into `image`; then nothing is drawn.
     """
-    bars = _bars(tuple(emotions), _text_height(image))
+    bars = _bars(face.emotions, _text_height(image))
     if not bars.fit_into(image):
         return None
     places = corners((image.shape[1], image.shape[0]), bars.size)
     free = (each for each in places if not any(overlap(each, other) for other in taken))
     panel = next(free, places[0])
-    bars.draw(image, panel, probabilities)
+    bars.draw(image, panel, face.probabilities.tolist())
     return panel
 
 
-def draw_bars_beside(
-    image: Image,
-    faces: Sequence[tuple[Box, Sequence[float]]],
-    emotions: Sequence[str],
-    taken: Sequence[Box],
-) -> None:
+def draw_bars_beside(image: Image, faces: Sequence[Face], taken: Sequence[Box]) -> None:
     """Draw a labelled bar for each emotion beside each face that has room, onto `image` in place.
 
     The largest face, if it has no room beside it, gets its bars in a corner of the picture, even
@@ -149,19 +136,20 @@ def draw_bars_beside(
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.
-        faces: box and probabilities of each face.
-        emotions: the names of the probabilities.
+        faces: with their probabilities.
         taken: what else not to cover, such as labels.
     """
-    layout = Layout((image.shape[1], image.shape[0]), [box for box, _ in faces])
+    layout = Layout((image.shape[1], image.shape[0]), [face.box for face in faces])
     for each in taken:
         layout.add(each)
-    by_size = sorted(range(len(faces)), key=lambda number: -_area(faces[number][0]))
+    by_size = sorted(range(len(faces)), key=lambda number: -_area(faces[number].box))
     for number in by_size:
-        found = _bars_with_room(image, layout, number, emotions, or_corner=number == by_size[0])
+        found = _bars_with_room(
+            image, layout, number, faces[number].emotions, or_corner=number == by_size[0]
+        )
         if found is not None:
             bars, panel = found
-            bars.draw(image, panel, faces[number][1])
+            bars.draw(image, panel, faces[number].probabilities.tolist())
             layout.add(panel)
 
 
@@ -170,7 +158,7 @@ def _area(box: Box) -> int:
 
 
 def _bars_with_room(
-    image: Image, layout: Layout, face: int, emotions: Sequence[str], *, or_corner: bool
+    image: Image, layout: Layout, face: int, emotions: tuple[str, ...], *, or_corner: bool
 ) -> tuple[_Bars, Box] | None:
     """Return the largest bars of a face that there is room for, and where they go."""
     size, box = (image.shape[1], image.shape[0]), layout.taken[face]
@@ -179,7 +167,7 @@ def _bars_with_room(
     )
     height = min(most, max(least, round(box.height * FACE_BAR_TEXT_RATIO)))
     while True:
-        bars = _bars(tuple(emotions), height)
+        bars = _bars(emotions, height)
         places = beside(box, bars.size, gap=height // 2)
         if or_corner:
             places += corners(size, bars.size)

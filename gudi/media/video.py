@@ -141,6 +141,10 @@ class VideoIndex:
         ]
 
 
+# Of a video without reliable time stamps.
+NO_INDEX = VideoIndex(NO_STAMPS, NO_STAMPS, 0.0, DEFAULT_RATE)
+
+
 class UnreliableTimestamps(Exception):
     """The decoded frames are not the ones that the packets promised."""
 

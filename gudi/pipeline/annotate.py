@@ -15,42 +15,37 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gudi_jobs
+from gudi.analysis.summaries import timed
 from gudi.drawing.picture_files import writable_name
 from gudi.drawing.text import undrawable
 from gudi.errors import OutputError
 from gudi.media import video
 from gudi.media.sources import VIDEO, Source
+from gudi.outputs.folder import ResultFolder, thumbnail_path, thumbnail_paths
+from gudi.outputs.subtitles import subtitles
 from gudi.pipeline.draw_work import (
     ChunkJoin,
     Drawing,
-    DrawnFace,
     PhotoDrawing,
     VideoChunk,
-    VideoIndexing,
     VideoThumbnail,
     draw,
 )
 from gudi.pipeline.workers import describe_error
 from gudi.progress import FinishedItem, Progress
-from gudi.results.folder import ResultFolder, thumbnail_path, thumbnail_paths
-from gudi.results.ledger import Ledger
-from gudi.results.ledger.face_table import NO_LIMIT
-from gudi.results.paths import UniquePaths, path_of, safe_paths
-from gudi.results.peaks import Peaks
-from gudi.results.records import SourceRecord, SourceResult
-from gudi.results.subtitles import subtitles
-from gudi.results.summaries import frames_of
+from gudi.records import Face, Result
 from gudi.settings import (
-    ALL_FRAMES,
     AUTO,
     NOTHING,
     PICTURE,
     THUMBNAIL,
-    FrameSelection,
-    OutputSettings,
-    RunSettings,
+    BatchOptions,
     describe_parts,
 )
+from gudi.store import Store
+from gudi.store.faces import NO_LIMIT
+from gudi.store.inputs import Input
+from gudi.store.paths import UniquePaths, path_of, safe_paths
 from gudi.timing import StageSeconds
 
 # Frames of a video that are encoded together. A chunk starts with a key frame, and decoding starts
@@ -64,33 +59,11 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 HOLD = 1.0
 
 
-@dataclass(frozen=True)
-class DrawSettings:
-    """What is drawn.
-
-    Attributes:
-        emotions: names of the classes.
-        frames: which frames of videos were processed.
-        pictures: `PICTURE`, `THUMBNAIL`, or their sum.
-        style: what is drawn for each face, see `gudi.settings.drawn_parts`.
-    """
-
-    emotions: tuple[str, ...]
-    frames: FrameSelection
-    pictures: int
-    style: str = AUTO
-
-
-def draw_settings(settings: RunSettings, output: OutputSettings) -> DrawSettings:
-    """Return what a run draws."""
-    return DrawSettings(settings.emotions, settings.frames, output.pictures, output.draw)
-
-
 def draw_photos(
-    results: Iterable[SourceResult],
-    emotions: Sequence[str],
+    results: Iterable[Result],
     paths: UniquePaths,
     picture_name: Callable[[str], str],
+    *,
     workers: gudi_jobs.Workers,
     style: str = AUTO,
 ) -> None:
@@ -100,7 +73,6 @@ def draw_photos(
 
     Args:
         results: results without faces are skipped.
-        emotions: names of the classes.
         paths: assigns the paths of the pictures.
         picture_name: returns the name of a picture from the name of its source.
         workers: the processes to draw in.
@@ -112,10 +84,10 @@ def draw_photos(
         for result in drawn.values():
             size = (result.width or 0, result.height or 0)
             path = paths.assign(picture_name(writable_name(result.source.name, max(size))))
-            yield PhotoDrawing(result.source, size, tuple(result.faces), path)
+            yield PhotoDrawing(result.source, size, result.faces, path)
 
     try:
-        work = functools.partial(draw, tuple(emotions), style=style)
+        work = functools.partial(draw, style=style)
         for outcome in workers.run(work, drawings()):
             if outcome.error is not None:
                 drawn[outcome.item.source].error = _draw_error(outcome.error)
@@ -124,9 +96,10 @@ def draw_photos(
 
 
 def draw_pictures(
-    ledger: Ledger,
+    store: Store,
     folder: ResultFolder,
-    settings: DrawSettings,
+    *,
+    options: BatchOptions,
     workers: gudi_jobs.Workers,
     finished: Callable[[FinishedItem], None],
     seconds: StageSeconds,
@@ -134,16 +107,16 @@ def draw_pictures(
     """Draw the pictures that a result folder still lacks.
 
     Args:
-        ledger: holds the faces, and learns what was drawn.
+        store: holds the faces, and learns what was drawn.
         folder: receives the pictures.
-        settings: what to draw.
+        options: what to draw.
         workers: the processes to draw in.
-        finished: called when all pictures of a source exist, or cannot be drawn.
+        finished: called when all pictures of an input exist, or cannot be drawn.
         seconds: receives the time of all workers together, as `draw`.
     """
-    queue = _DrawQueue(ledger, folder, settings, finished)
+    queue = _DrawQueue(store, folder, options, finished)
     try:
-        work = functools.partial(draw, settings.emotions, style=settings.style)
+        work = functools.partial(draw, style=options.draw)
         for outcome in workers.run(work, queue):
             queue.receive(outcome)
             seconds.count("draw", outcome.seconds)
@@ -152,21 +125,21 @@ def draw_pictures(
     folder.remove_chunks()
 
 
-def note_undrawn(
-    ledger: Ledger, folder: ResultFolder, settings: DrawSettings, progress: Progress
+def mark_undrawn(
+    store: Store, folder: ResultFolder, options: BatchOptions, progress: Progress
 ) -> None:
-    """Tell the ledger which pictures of earlier runs are to be drawn again.
+    """Have pictures of earlier runs drawn again that are missing or of another style.
 
     Args:
-        ledger: the ledger.
+        store: learns which.
         folder: its result folder.
-        settings: what is to be drawn.
+        options: what is to be drawn.
         progress: receives notes.
     """
-    _note_changed_style(ledger, folder, settings, progress)
-    _note_missing_pictures(ledger, folder)
-    if ledger.drawings.count_undrawn(settings.pictures):
-        note_undrawable(settings.emotions, settings.style, progress)
+    _mark_changed_style(store, folder, options, progress)
+    _mark_missing_pictures(store, folder)
+    if store.drawings.count_undrawn(options.pictures):
+        note_undrawable(options.emotions, options.draw, progress)
 
 
 def note_undrawable(emotions: Sequence[str], style: str, progress: Progress) -> None:
@@ -175,60 +148,60 @@ def note_undrawable(emotions: Sequence[str], style: str, progress: Progress) -> 
         progress.note(note)
 
 
-def _note_changed_style(
-    ledger: Ledger, folder: ResultFolder, settings: DrawSettings, progress: Progress
+def _mark_changed_style(
+    store: Store, folder: ResultFolder, options: BatchOptions, progress: Progress
 ) -> None:
-    """Tell the ledger which pictures were drawn in another style, so that they are drawn again."""
-    style, changed = describe_parts(settings.style), 0
+    style, changed = describe_parts(options.draw), 0
     for picture in (PICTURE, THUMBNAIL):
-        if settings.pictures & picture and ledger.drawings.style(picture) != style:
+        if options.pictures & picture and store.drawings.style(picture) != style:
             changed |= picture
     if not changed:
         return
     drawn = False
-    for record in ledger.drawings.drawn():
+    for record in store.drawings.drawn():
         drawn = drawn or bool(record.drawn & changed)
-        ledger.drawings.mark_missing(record, changed)
+        store.drawings.mark_missing(record, changed)
     folder.remove_chunks()
-    ledger.drawings.store_style(changed, style)
-    ledger.commit()  # before anything is drawn in the new style
+    store.drawings.store_style(changed, style)
+    store.commit()  # before anything is drawn in the new style
     if drawn:
         progress.note(f"pictures of earlier runs are drawn again, with --draw {style}")
 
 
-def _note_missing_pictures(ledger: Ledger, folder: ResultFolder) -> None:
-    """Tell the ledger which pictures somebody has removed, so that they are drawn again."""
-    for record in ledger.drawings.drawn():
+def _mark_missing_pictures(store: Store, folder: ResultFolder) -> None:
+    """Mark pictures that somebody has removed."""
+    for record in store.drawings.drawn():
         missing = 0
-        if record.picture is not None and not path_of(folder.annotated, record.picture).exists():
+        path = record.annotated
+        if path is not None and not path_of(folder.annotated, path).exists():
             missing |= record.drawn & PICTURE
         # A video may have no thumbnail, see `_DrawQueue.receive`.
         if record.source.kind != VIDEO and not (folder.path / thumbnail_path(record)).exists():
             missing |= record.drawn & THUMBNAIL
         if missing:
-            ledger.drawings.mark_missing(record, missing)
+            store.drawings.mark_missing(record, missing)
 
 
-def remove_pictures(records: Iterable[SourceRecord], ledger: Ledger, folder: ResultFolder) -> None:
+def remove_pictures(records: Iterable[Input], store: Store, folder: ResultFolder) -> None:
     """Remove the pictures of `records`; other files beside them are not gudi's, and stay."""
     for record in records:
-        if record.picture is not None:
-            folder.remove_picture(folder.subtitles(record.picture))
-            folder.remove_picture(path_of(folder.annotated, record.picture))
+        if record.annotated is not None:
+            folder.remove_picture(folder.subtitles(record.annotated))
+            folder.remove_picture(path_of(folder.annotated, record.annotated))
         for path in thumbnail_paths(record):
             folder.remove_picture(folder.path / path)
-        ledger.drawings.mark_removed(record)
+        store.drawings.mark_removed(record)
 
 
-def write_subtitles(ledger: Ledger, folder: ResultFolder, emotions: Sequence[str]) -> None:
+def write_subtitles(store: Store, folder: ResultFolder) -> None:
     """Write subtitles beside all annotated videos that have none."""
-    for record in ledger.drawings.drawn():
-        if record.source.kind != VIDEO or record.picture is None or not record.drawn & PICTURE:
+    for record in store.drawings.drawn():
+        path = record.annotated
+        if record.source.kind != VIDEO or path is None or not record.drawn & PICTURE:
             continue
-        if folder.subtitles(record.picture).exists():
-            continue
-        frames = frames_of(ledger.faces.rows(record), ledger.faces.processed_frames(record))
-        folder.write_subtitles(record.picture, subtitles(frames, emotions))
+        if not folder.subtitles(path).exists():
+            frames = timed(store.faces.by_frame(record))
+            folder.write_subtitles(path, subtitles(frames, store.emotions))
 
 
 def _draw_error(error: BaseException) -> str:
@@ -246,15 +219,15 @@ class _VideoProgress:
 
     Attributes:
         record: the video.
-        index: what its packets say; None until they are read.
+        index: what its packets say.
         misled: whether the frames are not where the packets say.
         missing: number of chunks and thumbnails that are still to come.
         chunks: paths of all chunks.
         failed: "", or why the video cannot be drawn.
     """
 
-    record: SourceRecord
-    index: video.VideoIndex | None = None
+    record: Input
+    index: video.VideoIndex
     misled: bool = False
     missing: int = 0
     chunks: list[Path] = field(default_factory=list)
@@ -262,33 +235,37 @@ class _VideoProgress:
 
 
 class _DrawQueue(gudi_jobs.Supply[Drawing]):
-    """The items for the workers: source after source, videos in chunks."""
+    """The items for the workers: input after input, videos in chunks."""
 
     def __init__(
         self,
-        ledger: Ledger,
+        store: Store,
         folder: ResultFolder,
-        settings: DrawSettings,
+        options: BatchOptions,
         finished: Callable[[FinishedItem], None],
     ) -> None:
-        super().__init__(map(self._first_item, ledger.drawings.undrawn(settings.pictures)))
-        self._ledger, self._folder, self._settings = ledger, folder, settings
+        super().__init__(self._first_items(store.drawings.undrawn(options.pictures)))
+        self._store, self._folder, self._options = store, folder, options
         self._finished = finished
-        self._records: dict[Source, SourceRecord] = {}
+        self._records: dict[Source, Input] = {}
         self._videos: dict[Source, _VideoProgress] = {}
 
-    def _first_item(self, record: SourceRecord) -> PhotoDrawing | VideoIndexing:
-        """Return the first item of a source."""
-        source = record.source
-        self._records[source] = record
-        if source.kind == VIDEO:
-            self._videos[source] = _VideoProgress(record)
-            return VideoIndexing(source)
-        size = (record.width or 0, record.height or 0)
-        path = self._path(record, writable_name(source.name, max(size)))
-        return PhotoDrawing(source, size, self._faces(record), path, self._thumbnail(record))
+    def _first_items(self, records: Iterable[Input]) -> Iterator[Drawing]:
+        """Yield the items of each input that need no other ones before them."""
+        for record in records:
+            source = record.source
+            self._records[source] = record
+            if source.kind == VIDEO:
+                index = self._store.videos.index(record) or video.NO_INDEX
+                self._videos[source] = _VideoProgress(record, index)
+                yield from self._video_items(self._videos[source])
+            else:
+                size = (record.width or 0, record.height or 0)
+                path = self._path(record, writable_name(source.name, max(size)))
+                faces = list(self._store.faces.of_input(record))
+                yield PhotoDrawing(source, size, faces, path, self._thumbnail(record))
 
-    def receive(self, outcome: gudi_jobs.Outcome[Drawing, video.VideoIndex | None]) -> None:
+    def receive(self, outcome: gudi_jobs.Outcome[Drawing, None]) -> None:
         """Receive the outcome of an item, and queue what follows from it."""
         item = outcome.item
         if getattr(outcome.error, "errno", None) in DISK_FULL and outcome.error is not None:
@@ -296,33 +273,26 @@ class _DrawQueue(gudi_jobs.Supply[Drawing]):
         error = _draw_error(outcome.error) if outcome.error is not None else ""
         if isinstance(item, (PhotoDrawing, ChunkJoin)):
             self._finish(item.source, error)
-        elif isinstance(item, VideoIndexing):
-            if outcome.value is None:
-                self._finish(item.source, error)
-            else:
-                self._videos[item.source].index = outcome.value
-                self.add(self._video_items(self._videos[item.source], outcome.value))
-        else:
-            video_progress = self._videos[item.source]
-            video_progress.missing -= 1
-            if isinstance(outcome.error, video.UnreliableTimestamps):
-                video_progress.misled = True
-            elif isinstance(item, VideoChunk):
-                # A missing thumbnail is no failure: the report shows the picture instead.
-                video_progress.failed = video_progress.failed or error
-            self._join(video_progress)
+            return
+        progress = self._videos[item.source]
+        progress.missing -= 1
+        if isinstance(outcome.error, video.UnreliableTimestamps):
+            progress.misled = True
+        elif isinstance(item, VideoChunk):
+            # A missing thumbnail is no failure: the report shows the picture instead.
+            progress.failed = progress.failed or error
+        self._join(progress)
 
-    def _video_items(
-        self, progress: _VideoProgress, index: video.VideoIndex
-    ) -> Iterator[VideoChunk | VideoThumbnail]:
+    def _video_items(self, progress: _VideoProgress) -> Iterator[VideoChunk | VideoThumbnail]:
         """Yield the missing chunks of a video, or what only its thumbnails need."""
-        record = progress.record
+        record, index = progress.record, progress.index
         progress.missing = 1  # this generator, until it ends
         thumbnails = self._video_thumbnails(record) if self._lacks(record, THUMBNAIL) else {}
         if not self._lacks(record, PICTURE):
             for frame, paths in thumbnails.items():
                 progress.missing += 1
-                segment, faces = video.segment_of(index, frame), self._faces(record, frame, frame)
+                faces = list(self._store.faces.of_input(record, frame, frame))
+                segment = video.segment_of(index, frame)
                 yield VideoThumbnail(record.source, segment, frame, faces, paths)
         else:
             selected = self._selected(record, index)
@@ -331,37 +301,36 @@ class _DrawQueue(gudi_jobs.Supply[Drawing]):
                 progress.chunks.append(path)
                 if not path.exists():
                     progress.missing += 1
-                    yield self._chunk(record, index, segment, selected, path, thumbnails)
+                    yield self._chunk(
+                        progress,
+                        segment=segment,
+                        selected=selected,
+                        path=path,
+                        thumbnails=thumbnails,
+                    )
         progress.missing -= 1
         self._join(progress)
 
-    def _selected(self, record: SourceRecord, index: video.VideoIndex) -> Sequence[int] | None:
+    def _selected(self, record: Input, index: video.VideoIndex) -> Sequence[int] | None:
         """Return the numbers of the processed frames of a video; None for all."""
-        selection = self._settings.frames
-        if selection == ALL_FRAMES:
+        if self._options.all_frames:
             return None
         if len(index.stamps):
-            return index.chosen(selection)
-        if selection.fps is None:
-            return range(0, NO_LIMIT, selection.every)
-        # Which frames had no face is not known.
-        return sorted({row.frame or 0 for row in self._ledger.faces.rows(record)})
+            return index.chosen(self._options)
+        return self._store.faces.frame_numbers(record)
 
-    def _video_thumbnails(self, record: SourceRecord) -> dict[int, tuple[Path, ...]]:
+    def _video_thumbnails(self, record: Input) -> dict[int, tuple[Path, ...]]:
         """Return where thumbnails of a video go, by the number of the frame."""
-        peaks = Peaks()
-        for row in self._ledger.faces.rows(record):
-            peaks.add(row.probabilities.tolist(), row.frame or 0, row.time)
         paths: dict[int, tuple[Path, ...]] = {}
-        for rank, peak in enumerate(peaks.strongest()):
+        for rank, peak in enumerate(self._store.videos.peaks(record)):
             path = self._folder.path / thumbnail_path(record, rank)
             paths[peak.frame] = (*paths.get(peak.frame, ()), path)
         return paths
 
     def _chunk(
         self,
-        record: SourceRecord,
-        index: video.VideoIndex,
+        progress: _VideoProgress,
+        *,
         segment: video.Segment,
         selected: Sequence[int] | None,
         path: Path,
@@ -370,43 +339,43 @@ class _DrawQueue(gudi_jobs.Supply[Drawing]):
         """Return a chunk with the faces that are shown in it, some from frames before it.
 
         Args:
-            record: the video.
-            index: its index.
+            progress: of the video.
             segment: the frames of the chunk.
             selected: ascending numbers of the processed frames of the video; None for all.
             path: where the chunk goes.
             thumbnails: where the thumbnails of the video go, by the number of the frame.
         """
-        hold = max(1, round(HOLD * index.rate))
+        record, rate = progress.record, progress.index.rate
+        hold = max(1, round(HOLD * rate))
         first = max(0, segment.number - hold)
         last = segment.numbers[-1] if segment.numbers else NO_LIMIT
         if selected is not None:
             start = bisect.bisect_left(selected, first)
             selected = selected[start : bisect.bisect_right(selected, last)]
-        faces = self._faces_by_frame(record, first, last)
-        numbers = [number for number in thumbnails if segment.number <= number <= last]
-        own = {number: thumbnails[number] for number in numbers}
-        return VideoChunk(record.source, segment, selected, faces, hold, index.rate, path, own)
-
-    def _faces_by_frame(
-        self, record: SourceRecord, first: int, last: int
-    ) -> Mapping[int, list[DrawnFace]]:
-        faces: dict[int, list[DrawnFace]] = {}
-        for row in self._ledger.faces.rows(record, first, last):
-            faces.setdefault(row.frame or 0, []).append((row.box, row.probabilities))
-        return faces
-
-    def _faces(self, record: SourceRecord, *limits: int) -> tuple[DrawnFace, ...]:
-        rows = self._ledger.faces.rows(record, *limits)
-        return tuple((row.box, row.probabilities) for row in rows)
+        faces: dict[int, list[Face]] = {}
+        for face in self._store.faces.of_input(record, first, last):
+            faces.setdefault(face.frame or 0, []).append(face)
+        own = {
+            number: paths for number, paths in thumbnails.items() if segment.number <= number <= last
+        }
+        return VideoChunk(
+            record.source,
+            segment,
+            processed=selected,
+            faces=faces,
+            hold=hold,
+            rate=rate,
+            path=path,
+            thumbnails=own,
+        )
 
     def _join(self, progress: _VideoProgress) -> None:
         """Queue the join of a video whose chunks all exist."""
         source = progress.record.source
         if progress.missing:
             return
-        if progress.misled and progress.index is not None:
-            self._draw_whole(progress, progress.index)
+        if progress.misled:
+            self._draw_whole(progress)
             return
         if progress.failed or not progress.chunks:
             self._finish(source, progress.failed)
@@ -416,34 +385,34 @@ class _DrawQueue(gudi_jobs.Supply[Drawing]):
         if path is not None:
             self.add([ChunkJoin(source, tuple(progress.chunks), path)])
 
-    def _draw_whole(self, progress: _VideoProgress, index: video.VideoIndex) -> None:
+    def _draw_whole(self, progress: _VideoProgress) -> None:
         """Start a video over, in one chunk that is decoded from the start."""
         shutil.rmtree(self._folder.chunks(progress.record), ignore_errors=True)
         progress.misled, progress.failed, progress.chunks = False, "", []
-        index = replace(index, stamps=index.stamps[:0])
-        self.add(self._video_items(progress, index))
+        progress.index = replace(progress.index, stamps=progress.index.stamps[:0])
+        self.add(self._video_items(progress))
 
     def _finish(self, source: Source, error: str) -> None:
         record = self._records.pop(source)
         if self._videos.pop(source, None):
             shutil.rmtree(self._folder.chunks(record), ignore_errors=True)
-            if record.picture is not None:  # subtitles of what the video was before
-                self._folder.subtitles(record.picture).unlink(missing_ok=True)
-        self._ledger.drawings.mark_drawn(record, self._settings.pictures, error)
+            if record.annotated is not None:  # subtitles of what the video was before
+                self._folder.subtitles(record.annotated).unlink(missing_ok=True)
+        self._store.drawings.mark_drawn(record, self._options.pictures, error)
         self._finished(FinishedItem(source.name, "failed" if error else "ok", error))
 
-    def _lacks(self, record: SourceRecord, picture: int) -> bool:
-        """Tell whether a picture of a source is wanted and does not exist."""
-        return bool(self._settings.pictures & ~record.drawn & picture)
+    def _lacks(self, record: Input, picture: int) -> bool:
+        """Tell whether a picture of an input is wanted and does not exist."""
+        return bool(self._options.pictures & ~record.drawn & picture)
 
-    def _path(self, record: SourceRecord, name: str) -> Path | None:
+    def _path(self, record: Input, name: str) -> Path | None:
         """Return the path of the annotated picture; None if it is not wanted."""
         if not self._lacks(record, PICTURE):
             return None
-        path = self._ledger.drawings.assign_path(record, safe_paths(name))
+        path = self._store.drawings.assign_path(record, safe_paths(name))
         return path_of(self._folder.annotated, path)
 
-    def _thumbnail(self, record: SourceRecord) -> Path | None:
+    def _thumbnail(self, record: Input) -> Path | None:
         if not self._lacks(record, THUMBNAIL):
             return None
         return self._folder.path / thumbnail_path(record)

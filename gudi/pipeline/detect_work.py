@@ -13,16 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi import detection
-from gudi.constants import FACE_SIZE
+from gudi.analysis.scenes import signature
 from gudi.detection import CNN
 from gudi.errors import PhotoError, VideoError
 from gudi.media import video
 from gudi.media.archives import file_path
 from gudi.media.photo import read_photo
-from gudi.media.scenes import signature
 from gudi.media.sources import VIDEO, Source, content_digest
 from gudi.pipeline.workers import WorkerPrediction, describe_error, loaded_predictor
-from gudi.results.records import ProcessedFrame, SourceResult
+from gudi.records import Face, Result, VideoFrame
 from gudi.settings import DetectionSettings, FrameSelection
 from gudi.timing import StageClock
 
@@ -81,7 +80,7 @@ class CannotOpen(PhotoError):
         return str(self.args[0])
 
 
-def process(settings: ProcessSettings, item: WorkItem) -> SourceResult | IndexedVideo:
+def process(settings: ProcessSettings, item: WorkItem) -> Result | IndexedVideo:
     """Process an item.
 
     Raises:
@@ -118,47 +117,52 @@ def can_open(source: Source) -> bool:
         return False
 
 
-def _process_photo(settings: ProcessSettings, source: Source) -> SourceResult:
-    result = SourceResult(source)
+def _process_photo(settings: ProcessSettings, source: Source) -> Result:
+    result = Result(source)
     clock = StageClock(result.seconds)
     image = _searched(settings, read_photo(source.path))
     result.height, result.width = image.shape[:2]
     clock.stop("decode")
-    faces = detection.find_faces(image, **asdict(settings.detection))
-    result.boxes, result.scores = [each.box for each in faces], [each.score for each in faces]
-    result.crops = _stack([detection.crop(image, box) for box in result.boxes])
+    result.faces = _faces(settings, image)
     clock.stop("detect")
     result.digest = content_digest(source.path)
     return result
 
 
-def _process_segment(
-    settings: ProcessSettings, source: Source, segment: video.Segment
-) -> SourceResult:
+def _process_segment(settings: ProcessSettings, source: Source, segment: video.Segment) -> Result:
     """Process a segment of a video as far as it can be decoded."""
-    result = SourceResult(source, segment.number, frames=0)
+    result = Result(source, segment.number, frames=[])
     clock = StageClock(result.seconds)
-    crops: list[npt.NDArray[np.uint8]] = []
-    count, last = 0, None
+    frames = result.frames = []
     try:
         for frame in video.read_frames(source.path, segment, settings.frames):
             image = _searched(settings, frame.image)
             result.height, result.width = image.shape[:2]
             clock.stop("decode")
-            for box, score in detection.find_faces(image, **asdict(settings.detection)):
-                result.boxes.append(box)
-                result.scores.append(score)
-                result.frame_times.append((frame.number, frame.time))
-                crops.append(detection.crop(image, box))
-            result.processed.append(ProcessedFrame(frame.number, frame.time, signature(image)))
-            count, last, result.end = count + 1, frame.number, frame.time
+            result.faces += _faces(settings, image, frame)
+            frames.append(VideoFrame(frame.number, frame.time, signature(image)))
             clock.stop("detect")
     except VideoError as error:
-        if last is None:
+        if not frames:
             raise
-        result.error = f"it ends unexpectedly after frame {last}: {error}"
-    result.frames, result.crops = count, _stack(crops)
+        result.error = f"it ends unexpectedly after frame {frames[-1].number}: {error}"
     return result
+
+
+def _faces(
+    settings: ProcessSettings, image: npt.NDArray[np.uint8], frame: video.Frame | None = None
+) -> list[Face]:
+    """Return the faces of a photo, or of a frame of a video, with their crops."""
+    return [
+        Face(
+            box,
+            score,
+            frame=None if frame is None else frame.number,
+            time_s=None if frame is None else frame.time,
+            crop=detection.crop(image, box),
+        )
+        for box, score in detection.find_faces(image, **asdict(settings.detection))
+    ]
 
 
 def _searched(settings: ProcessSettings, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -166,17 +170,10 @@ def _searched(settings: ProcessSettings, image: npt.NDArray[np.uint8]) -> npt.ND
     return image if settings.detection.detector == CNN else detection.grey(image)
 
 
-def _stack(crops: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-    """Return crops as one array of shape (n, 48, 48)."""
-    return np.array(crops, np.uint8).reshape(-1, FACE_SIZE, FACE_SIZE)
-
-
-def _predict(prediction: WorkerPrediction, result: SourceResult) -> None:
+def _predict(prediction: WorkerPrediction, result: Result) -> None:
     """Predict the faces of `result` in this worker."""
-    if not result.boxes or result.crops is None:
+    if not result.faces:
         return
     clock = StageClock(result.seconds)
-    result.probabilities = loaded_predictor(prediction).predict(result.crops)
+    loaded_predictor(prediction).predict_faces(result.faces, keep_crops=prediction.crops)
     clock.stop("predict")
-    if not prediction.crops:
-        result.crops = None

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from gudi.detection import Box
 from gudi.drawing import overlay, picture_files
 from gudi.errors import PhotoError, VideoError
 from gudi.files import atomic_write
 from gudi.media import encode, video
 from gudi.media.photo import read_photo
 from gudi.media.sources import Source
-from gudi.results.records import top_emotion
+from gudi.records import Box, Face
 from gudi.settings import AUTO, BARS, BOX, EMOJI, drawn_parts
 
 THUMBNAIL_SIDE = 240  # pixels
-
-# A face's box, and float32 of shape (classes,), its probabilities.
-DrawnFace = tuple[Box, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -40,16 +36,9 @@ class PhotoDrawing:
 
     source: Source
     size: tuple[int, int]
-    faces: tuple[DrawnFace, ...]
+    faces: Sequence[Face]
     path: Path | None = None
     thumbnail: Path | None = None
-
-
-@dataclass(frozen=True)
-class VideoIndexing:
-    """A video to be indexed."""
-
-    source: Source
 
 
 @dataclass(frozen=True)
@@ -67,7 +56,7 @@ class VideoThumbnail:
     source: Source
     segment: video.Segment
     frame: int
-    faces: tuple[DrawnFace, ...]
+    faces: Sequence[Face]
     paths: tuple[Path, ...]
 
 
@@ -89,7 +78,7 @@ class VideoChunk:
     source: Source
     segment: video.Segment
     processed: Sequence[int] | None
-    faces: Mapping[int, list[DrawnFace]]
+    faces: Mapping[int, list[Face]]
     hold: int
     rate: Fraction
     path: Path
@@ -105,84 +94,63 @@ class ChunkJoin:
     path: Path
 
 
-Drawing = PhotoDrawing | VideoIndexing | VideoThumbnail | VideoChunk | ChunkJoin
+Drawing = PhotoDrawing | VideoThumbnail | VideoChunk | ChunkJoin
 
 
-@dataclass(frozen=True)
-class _Style:
-    """What is drawn.
-
-    Attributes:
-        emotions: names of the classes.
-        parts: which of `gudi.settings.PARTS` are drawn.
-    """
-
-    emotions: tuple[str, ...]
-    parts: frozenset[str]
-
-
-def draw(emotions: tuple[str, ...], item: Drawing, style: str = AUTO) -> video.VideoIndex | None:
-    """Draw an item; return the index of a video to be indexed.
+def draw(item: Drawing, style: str = AUTO) -> None:
+    """Draw an item.
 
     Args:
-        emotions: names of the classes.
         item: what to draw on.
         style: what to draw, see `gudi.settings.drawn_parts`.
 
     Raises:
         PhotoError, VideoError, OSError: it cannot be drawn.
     """
-    is_photo = isinstance(item, PhotoDrawing)
-    drawn = _Style(emotions, drawn_parts(style, (BOX,) if is_photo else (BARS,)))
+    parts = drawn_parts(style, (BOX,) if isinstance(item, PhotoDrawing) else (BARS,))
     if isinstance(item, PhotoDrawing):
-        _draw_photo(drawn, item)
-    elif isinstance(item, VideoIndexing):
-        return video.read_index(item.source.path)
+        _draw_photo(parts, item)
     elif isinstance(item, VideoThumbnail):
-        _draw_video_thumbnail(drawn, item)
+        _draw_video_thumbnail(parts, item)
     elif isinstance(item, VideoChunk):
         item.path.parent.mkdir(exist_ok=True)
-        frames = _drawn_frames(drawn, item)
-        encode.encode_chunk(item.path, frames, item.rate)
+        encode.encode_chunk(item.path, _drawn_frames(parts, item), item.rate)
     else:
         item.path.parent.mkdir(parents=True, exist_ok=True)
         encode.join_chunks(item.chunks, item.source.path, item.path)
-    return None
 
 
-def _draw_photo(style: _Style, item: PhotoDrawing) -> None:
+def _draw_photo(parts: frozenset[str], item: PhotoDrawing) -> None:
     image = read_photo(item.source.path)
     if image.shape[1::-1] != item.size:
         raise PhotoError("the photo has changed since its faces were detected")
     if item.thumbnail is not None:
-        _draw_thumbnail((item.thumbnail,), image, item.faces, style)
+        _draw_thumbnail((item.thumbnail,), image, item.faces, parts)
     if item.path is not None:
-        taken = _annotate(image, item.faces, style)
-        if BARS in style.parts:
-            rows = [(box, probabilities.tolist()) for box, probabilities in item.faces]
-            overlay.draw_bars_beside(image, rows, style.emotions, taken[len(rows) :])
+        taken = _annotate(image, item.faces, parts)
+        if BARS in parts:
+            overlay.draw_bars_beside(image, item.faces, taken[len(item.faces) :])
         _write(item.path, picture_files.encode(image, item.path.suffix))
 
 
 def _annotate(
     image: npt.NDArray[np.uint8],
-    faces: Sequence[DrawnFace],
-    style: _Style,
+    faces: Sequence[Face],
+    parts: frozenset[str],
     *,
     crowded: bool = True,
 ) -> list[Box]:
     """Draw boxes and labels, if they are wanted; see `overlay.annotate`."""
-    if BOX not in style.parts:
+    if BOX not in parts:
         return []
-    labels = ((box, *top_emotion(row, style.emotions)) for box, row in faces)
-    return overlay.annotate(image, labels, emoji=EMOJI in style.parts, crowded=crowded)
+    return overlay.annotate(image, faces, emoji=EMOJI in parts, crowded=crowded)
 
 
 def _draw_thumbnail(
     paths: Sequence[Path],
     image: npt.NDArray[np.uint8],
-    faces: Sequence[DrawnFace],
-    style: _Style,
+    faces: Sequence[Face],
+    parts: frozenset[str],
 ) -> None:
     """Write a small copy of `image` with its faces drawn on to each of `paths`.
 
@@ -190,21 +158,25 @@ def _draw_thumbnail(
     """
     small = picture_files.reduced(image, THUMBNAIL_SIDE)
     ratio = max(small.shape[:2]) / max(image.shape[:2])
-    scaled = [(Box(*(round(each * ratio) for each in box)), row) for box, row in faces]
-    _annotate(small, scaled, style, crowded=False)
+    scaled = [
+        replace(face, box=Box(*(round(each * ratio) for each in face.box))) for face in faces
+    ]
+    _annotate(small, scaled, parts, crowded=False)
     content = picture_files.encode(small, ".jpg")
     for path in paths:
         _write(path, content)
 
 
-def _draw_video_thumbnail(style: _Style, item: VideoThumbnail) -> None:
+def _draw_video_thumbnail(parts: frozenset[str], item: VideoThumbnail) -> None:
     for frame in video.read_frames(item.source.path, item.segment):
         if frame.number == item.frame:
-            _draw_thumbnail(item.paths, frame.image, item.faces, style)
+            _draw_thumbnail(item.paths, frame.image, item.faces, parts)
             return
 
 
-def _drawn_frames(style: _Style, item: VideoChunk) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
+def _drawn_frames(
+    parts: frozenset[str], item: VideoChunk
+) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
     """Yield time and picture of a chunk's frames, as far as they can be decoded."""
     started = False
     try:
@@ -212,11 +184,11 @@ def _drawn_frames(style: _Style, item: VideoChunk) -> Iterator[tuple[float, npt.
             started = True
             faces = item.faces.get(_shown_frame(item, frame.number), [])
             if paths := item.thumbnails.get(frame.number):
-                _draw_thumbnail(paths, frame.image, faces, style)
-            taken = _annotate(frame.image, faces, style)
-            if faces and BARS in style.parts:
-                _, largest = max(faces, key=lambda face: face[0].width * face[0].height)
-                overlay.draw_bars(frame.image, largest.tolist(), style.emotions, taken)
+                _draw_thumbnail(paths, frame.image, faces, parts)
+            taken = _annotate(frame.image, faces, parts)
+            if faces and BARS in parts:
+                largest = max(faces, key=lambda face: face.box.width * face.box.height)
+                overlay.draw_bars(frame.image, largest, taken)
             yield frame.seconds, frame.image
     except VideoError:
         if not started:

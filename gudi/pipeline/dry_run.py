@@ -27,7 +27,7 @@ from gudi.media.sources import IMAGE, VIDEO, Source
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
 from gudi.pipeline.listing import describe_skipped, list_sources
 from gudi.pipeline.shards import Shard, in_shard
-from gudi.results.folder import ResultFolder
+from gudi.outputs.folder import ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.settings import DEFAULT_OUTPUT, OutputSettings, RunSettings
 

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gudi.checkpoint import Weights
-from gudi.engines.engine import AUTO, ONNX, TENSORFLOW, engine_for
+from gudi.engines import engine_for
+from gudi.engines.engine import AUTO, ONNX
 from gudi.errors import OutputError, UsageError
-from gudi.pipeline.shards import Shard, describe_shard
-from gudi.results.folder import FILES, LEDGER, ResultFolder
-from gudi.results.ledger import Ledger
-from gudi.results.run_record import RUN_RECORD, is_result_folder
-from gudi.settings import RunSettings
-
-# What folders of earlier versions do not tell.
-EARLIER = {"engine": TENSORFLOW, "mirror": False, "detector": "haar", "min_score": 0}
+from gudi.outputs.folder import FILES, ResultFolder
+from gudi.outputs.run_record import RUN_RECORD, is_result_folder
+from gudi.pipeline.shards import describe_shard
+from gudi.settings import BatchOptions
+from gudi.store import STORE, Store
 
 
 def stored_settings(path: Path) -> dict[str, Any]:
-    """Return what the results in the ledger at `path` depend on; empty if it has none yet."""
-    with Ledger(path, 0) as ledger:  # the number of classes matters only for rows
-        stored = ledger.settings
-    return EARLIER | stored if stored else {}
+    """Return what the results in the store at `path` depend on; empty if it has none yet."""
+    with Store(path) as store:
+        return store.settings
 
 
 def resolve_defaults(
-    settings: RunSettings, weights: Weights, folder: ResultFolder, *, restart: bool
-) -> RunSettings:
-    """Return the settings with what `engine="auto"` and `mirror=None` stand for.
+    options: BatchOptions, weights: Weights, folder: ResultFolder
+) -> BatchOptions:
+    """Return the options with what `engine="auto"` and `mirror=None` stand for.
 
     A run that resumes another one does as that one did.
 
@@ -38,32 +35,28 @@ def resolve_defaults(
         UsageError: the engine or the device is not available.
     """
     before: Mapping[str, Any] = {}
-    if folder.used and not restart and folder.ledger.exists():
-        before = stored_settings(folder.ledger)
-    engine, mirror = settings.engine, settings.mirror
+    if folder.used and not options.restart and folder.store.exists():
+        before = stored_settings(folder.store)
+    engine, mirror = options.engine, options.mirror
     if engine == AUTO and before:
         engine = str(before["engine"])
-        if engine == ONNX and settings.device.startswith("gpu"):
+        if engine == ONNX and options.device.startswith("gpu"):
             raise UsageError(
                 f"the results in {folder.path} were made with the engine onnx, which uses CPUs "
                 "only; choose another folder, or replace them with --restart"
             )
     if mirror is None:
         mirror = bool(before.get("mirror", weights.mirror))
-    return replace(settings, engine=engine_for(engine, settings.device), mirror=mirror)
+    return replace(options, engine=engine_for(engine, options.device), mirror=mirror)
 
 
-def run_identity(settings: RunSettings, weights: Weights, shard: Shard | None) -> dict[str, Any]:
+def run_identity(options: BatchOptions, weights: Weights) -> dict[str, Any]:
     """Return what results depend on, by the names of the options; it survives JSON unchanged."""
     return {
         "checkpoint": weights.fingerprint,
-        "engine": settings.engine,
-        "mirror": settings.mirror,
-        "emotions": list(settings.emotions),
-        **asdict(settings.detection),
-        **asdict(settings.frames),
-        "crops": settings.crops,
-        "shard": describe_shard(shard or (1, 1)),
+        **options.results_depend_on(),
+        "emotions": list(options.emotions),
+        "shard": describe_shard(options.shard or (1, 1)),
     }
 
 
@@ -74,14 +67,14 @@ def check_resumable(folder: ResultFolder, identity: Mapping[str, Any]) -> None:
             f"--out {folder.path} holds results, but their {RUN_RECORD} is missing or damaged; "
             "choose another folder, or replace the results with --restart"
         )
-    if not folder.ledger.exists():
+    if not folder.store.exists():
         if not (folder.path / FILES).exists():
             return  # the earlier run was killed before it started
         raise OutputError(
-            f"--out {folder.path} holds results, but the ledger to resume from ({LEDGER}) is "
-            "missing; choose another folder, or replace the results with --restart"
+            f"--out {folder.path} holds results, but {STORE}, from which to resume, is missing; "
+            "choose another folder, or replace the results with --restart"
         )
-    before = stored_settings(folder.ledger)
+    before = stored_settings(folder.store)
     changed = [name for name in identity if before and before.get(name) != identity[name]]
     if changed:
         changes = "; ".join(f"{n} was {before.get(n)}, now {identity[n]}" for n in changed)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from gudi.columns import reserved_names
 from gudi.errors import InputError, one_line
 from gudi.media.archives import file_path
 from gudi.media.sources import (
@@ -69,10 +70,10 @@ def _is_output(path: str, is_folder: bool) -> bool:
     if not is_folder:
         return os.path.splitext(path)[0].endswith(ANNOTATED)
     # Imported when it is needed: it takes NumPy, and `gudi predict` lists its photos first.
-    from gudi.results.folder import LEDGER
-    from gudi.results.run_record import is_result_folder
+    from gudi.outputs.run_record import is_result_folder
+    from gudi.store import STORE
 
-    return os.path.exists(os.path.join(path, LEDGER)) or is_result_folder(Path(path))
+    return os.path.exists(os.path.join(path, STORE)) or is_result_folder(Path(path))
 
 
 def list_photos(inputs: Sequence[str]) -> list[Source]:
@@ -102,17 +103,11 @@ def check_outside(source: Source, out: Path) -> None:
         )
 
 
-def check_carried(names: Iterable[str], emotions: Sequence[str]) -> None:
+def check_extra(names: Iterable[str], emotions: Sequence[str]) -> None:
     """Raise `InputError` if a table has a column of one of these `names` of its own."""
-    from gudi.results.summaries import track_columns, video_columns
-    from gudi.results.tables import FILE_COLUMNS, face_columns
-
+    reserved = reserved_names(emotions)
     for name in names:
-        if (
-            name in face_columns(emotions, tracked=True)
-            or name in video_columns(emotions)
-            or name in (*track_columns(emotions), *FILE_COLUMNS)
-        ):
+        if name in reserved:
             raise InputError(
                 f"a list cannot have a column called {one_line(name)}: tables have such a column; "
                 "give it another name"

@@ -11,37 +11,38 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gudi import report as report_page
 from gudi.errors import ExitCode, InputError, OutputError
 from gudi.locks import folder_lock
 from gudi.media.names import utf8_path
 from gudi.media.sources import printable_path
-from gudi.pipeline.identity import stored_settings
-from gudi.pipeline.outputs import write_report, write_tables
-from gudi.progress import Progress
-from gudi.results.folder import (
+from gudi.outputs.folder import (
     ANNOTATED,
-    LEDGER,
+    REPORT,
     ResultFolder,
     subtitles_path,
     thumbnail_paths,
 )
-from gudi.results.ledger import Ledger
-from gudi.results.paths import path_of, safe_paths
-from gudi.results.records import STATUSES, SourceRecord
-from gudi.results.run_record import (
+from gudi.outputs.result_tables import write_tables
+from gudi.outputs.run_record import (
     FINISHED,
     CheckpointRecord,
     RunCounts,
     RunRecord,
     read_run_record,
 )
-from gudi.results.tables import check_format
-from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputSettings
+from gudi.pipeline.identity import stored_settings
+from gudi.pipeline.summarise import summarise
+from gudi.progress import Progress
+from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputOptions
+from gudi.store import STORE, Store
+from gudi.store.inputs import STATUSES, Input
+from gudi.store.paths import path_of, safe_paths
 
 # Settings that come from the merged folders unless an option is given: the option, and the possible
 # values, the default first.
 INHERITED: Mapping[str, tuple[str, tuple[Any, ...]]] = {
-    "tracked": ("--track", (False, True)),
+    "track": ("--track", (False, True)),
     "format": ("--format", FORMATS),
     "csv_bom": ("--csv-bom", (False, True)),
 }
@@ -72,9 +73,9 @@ def merge(
     folders: Sequence[Path],
     out: Path,
     *,
-    annotated: bool = True,
+    annotate: bool = True,
     report: bool = True,
-    tracked: bool | None = None,
+    track: bool | None = None,
     format: str | None = None,
     csv_bom: bool | None = None,
     prefix: bool = False,
@@ -85,8 +86,8 @@ def merge(
     Args:
         folders: result folders of runs with the same settings.
         out: the merged result folder.
-        annotated, report, tracked, format, csv_bom: what to write, see
-            `gudi.settings.OutputSettings`. Pictures are copied if they exist. None takes what all
+        annotate, report, track, format, csv_bom: what to write, see
+            `gudi.settings.OutputOptions`. Pictures are copied if they exist. None takes what all
             `folders` have.
         prefix: put the name of its folder before each source, for photos with equal names.
         progress: receives the progress.
@@ -106,109 +107,117 @@ def merge(
         raise InputError("give each folder only once, and another folder as --out")
     with contextlib.ExitStack() as locks:
         for each in folders:
-            if not (each / LEDGER).is_file():
-                raise InputError(f"{each} is not a result folder: it holds no {LEDGER}")
+            if not (each / STORE).is_file():
+                raise InputError(f"{each} is not a result folder: it holds no {STORE}")
             locks.enter_context(folder_lock(each, "a run"))
         settings = _common_settings(folders)
         records = [_run_record(each) for each in folders]
-        inherited = _inherited(records, progress, tracked=tracked, format=format, csv_bom=csv_bom)
-        output = OutputSettings(annotated=annotated, report=report, **inherited)
-        check_format(output.format)
+        inherited = _inherited(records, progress, track=track, format=format, csv_bom=csv_bom)
+        output = OutputOptions(annotate=annotate, report=report, **inherited)
         locks.enter_context(folder_lock(out, "another run"))
-        merged = _Merge(target, settings, output, progress)
-        return merged.execute(folders, _merged_record(folders, records, settings, output), prefix)
-
-
-class _Merge:
-    """A merge into a new folder."""
-
-    def __init__(
-        self,
-        target: ResultFolder,
-        settings: Mapping[str, Any],
-        output: OutputSettings,
-        progress: Progress,
-    ) -> None:
-        self._target, self._settings = target, settings
-        self._output, self._progress = output, progress
-        self._styles: dict[int, set[str]] = {PICTURE: set(), THUMBNAIL: set()}
-
-    def execute(self, folders: Sequence[Path], record: RunRecord, prefix: bool) -> MergeReport:
-        """Copy everything in `folders`, then write tables, run record and report."""
-        target, emotions = self._target, self._settings["emotions"]
+        record = _merged_record(folders, records, settings, output)
         target.write_run_record(record)
         with contextlib.ExitStack() as stack:
             try:
-                ledger = stack.enter_context(self._open(target.path))
-                ledger.start_run(self._settings)
-                for folder in folders:
-                    name = f"{printable_path(folder.name)}/" if prefix else ""
-                    self._copy_folder(folder, ledger, name)
-                for kind, styles in self._styles.items():
-                    ledger.drawings.store_style(kind, styles.pop() if len(styles) == 1 else MIXED)
+                store = stack.enter_context(
+                    Store(target.store, settings["emotions"], crops=bool(settings["crops"]))
+                )
+                store.start_run(settings)
+                styles = [
+                    _copy_folder(
+                        each,
+                        store,
+                        target,
+                        wanted=output.pictures,
+                        prefix=f"{printable_path(each.name)}/" if prefix else "",
+                        progress=progress,
+                    )
+                    for each in folders
+                ]
+                for kind in (PICTURE, THUMBNAIL):
+                    found = {each[kind] for each in styles}
+                    store.drawings.store_style(kind, found.pop() if len(found) == 1 else MIXED)
             except BaseException:
                 target.discard()
                 raise
-            counts = write_tables(ledger, target, emotions, self._output)
-            statuses = Counter({str(k): n for k, n in ledger.sources.status_counts().items()})
-            record.state, record.counts = FINISHED, _counts(statuses, counts, ledger)
-            record.emotion_counts = dict(counts)
-            target.write_run_record(record)
-            if self._output.report:
-                write_report(ledger, target, emotions, record, tracked=self._output.tracked)
-        return MergeReport(statuses, counts)
+            return _write_outputs(store, target, output, record)
 
-    def _open(self, folder: Path) -> Ledger:
-        classes, crops = len(self._settings["emotions"]), bool(self._settings["crops"])
-        return Ledger(folder / LEDGER, classes, crops=crops)
 
-    def _copy_folder(self, folder: Path, ledger: Ledger, prefix: str) -> None:
-        """Copy the results and pictures of one folder."""
-        with self._open(folder) as other:
-            for kind, styles in self._styles.items():
-                styles.add(other.drawings.style(kind))
-            counts = other.sources.status_counts()
-            if unfinished := counts.pop(None, 0):
-                self._progress.note(
-                    f"{folder} is not finished: the merged folder lacks {unfinished:,} of its "
-                    "inputs"
-                )
-            self._progress.start(str(folder), counts.total())
-            for record in other.sources.finished():
-                try:
-                    copied = ledger.copy_from(other, record, prefix)
-                except OutputError as error:
-                    raise OutputError(
-                        f"{error} in {folder} and an earlier folder; --prefix keeps both"
-                    ) from None
-                if copied is not None:
-                    self._copy_pictures(folder, record, ledger, copied)
-                self._progress.advance()
-            self._progress.finish()
+def _write_outputs(
+    store: Store, target: ResultFolder, output: OutputOptions, record: RunRecord
+) -> MergeReport:
+    """Write tables, run record and report of the merged folder."""
+    summarise(store, tracked=output.track)
+    write_tables(store, target, output)
+    statuses = Counter({str(k): n for k, n in store.inputs.status_counts().items()})
+    emotions = Counter(store.emotion_counts())
+    record.state, record.counts = FINISHED, _counts(statuses, emotions, store)
+    record.emotion_counts = dict(emotions)
+    target.write_run_record(record)
+    if output.report:
+        report_page.write(target.path / REPORT, record, store, tracked=output.track)
+    return MergeReport(statuses, emotions)
 
-    def _copy_pictures(
-        self, folder: Path, record: SourceRecord, ledger: Ledger, copied: SourceRecord
-    ) -> None:
-        """Copy the wanted pictures of `record`, which is now `copied`."""
-        pictures, drawings = record.drawn & self._output.pictures, ledger.drawings
-        if pictures & PICTURE and record.picture is not None:
-            path = drawings.assign_path(copied, safe_paths(record.picture))
-            picture = path_of(folder / ANNOTATED, record.picture)
-            target = path_of(self._target.annotated, path)
-            if _copy(picture, target):
-                drawings.mark_drawn(copied, PICTURE)
-                _copy(subtitles_path(picture), subtitles_path(target))
-        if pictures & THUMBNAIL:
-            for earlier, later in zip(thumbnail_paths(record), thumbnail_paths(copied)):
-                if _copy(folder / earlier, self._target.path / later):
-                    drawings.mark_drawn(copied, THUMBNAIL)
+
+def _copy_folder(
+    folder: Path, store: Store, target: ResultFolder, *, wanted: int, prefix: str, progress: Progress
+) -> dict[int, str]:
+    """Copy the results and pictures of one folder.
+
+    Args:
+        folder: the result folder.
+        store: receives the results.
+        target: receives the pictures.
+        wanted: which pictures to copy: the sum of `PICTURE` and `THUMBNAIL`.
+        prefix: put before the name of each source.
+        progress: receives the progress.
+
+    Returns:
+        The style of each kind of picture.
+    """
+    with Store(folder / STORE) as other:
+        counts = other.inputs.status_counts()
+        if unfinished := counts.pop(None, 0):
+            progress.note(
+                f"{folder} is not finished: the merged folder lacks {unfinished:,} of its inputs"
+            )
+        progress.start(str(folder), counts.total())
+        for record in other.inputs.finished():
+            try:
+                copied = store.copy_from(other, record, prefix)
+            except OutputError as error:
+                raise OutputError(
+                    f"{error} in {folder} and an earlier folder; --prefix keeps both"
+                ) from None
+            if copied is not None:
+                _copy_pictures(record, copied, folder, target, store, wanted)
+            progress.advance()
+        progress.finish()
+        return {kind: other.drawings.style(kind) for kind in (PICTURE, THUMBNAIL)}
+
+
+def _copy_pictures(
+    record: Input, copied: Input, folder: Path, target: ResultFolder, store: Store, wanted: int
+) -> None:
+    """Copy the wanted pictures of `record` in `folder`, which is `copied` in `target`."""
+    pictures, drawings = record.drawn & wanted, store.drawings
+    if pictures & PICTURE and record.annotated is not None:
+        path = drawings.assign_path(copied, safe_paths(record.annotated))
+        picture, new = path_of(folder / ANNOTATED, record.annotated), path_of(target.annotated, path)
+        if _copy(picture, new):
+            drawings.mark_drawn(copied, PICTURE)
+            _copy(subtitles_path(picture), subtitles_path(new))
+    if pictures & THUMBNAIL:
+        for earlier, later in zip(thumbnail_paths(record), thumbnail_paths(copied)):
+            if _copy(folder / earlier, target.path / later):
+                drawings.mark_drawn(copied, THUMBNAIL)
 
 
 def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
     """Return the settings that the results in all `folders` depend on."""
     common: dict[str, Any] = {}
     for each in folders:
-        settings = stored_settings(each / LEDGER)
+        settings = stored_settings(each / STORE)
         if not settings:
             raise InputError(f"{each} holds no results yet")
         settings["shard"] = "1/1"  # together they are the whole
@@ -223,7 +232,7 @@ def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _run_record(folder: Path) -> RunRecord:
-    """Return the run record of a folder that has a ledger; an empty one if it has none."""
+    """Return the run record of a folder that has a store; an empty one if it has none."""
     empty = RunRecord(settings={}, checkpoint=CheckpointRecord(None, ""), inputs=[])
     return read_run_record(folder) or empty
 
@@ -250,15 +259,16 @@ def _merged_record(
     folders: Sequence[Path],
     records: Sequence[RunRecord],
     settings: Mapping[str, Any],
-    output: OutputSettings,
+    output: OutputOptions,
 ) -> RunRecord:
     """Return the run record of the merged folder: what all runs have in common."""
     agreed = {
         name: _agreed([mapping[name] for mapping in map(asdict, records)])
         for name in ("settings", "checkpoint", "versions")
     }
-    fingerprint, written = settings["checkpoint"], asdict(output)
-    del written["draw"]  # pictures are as they were drawn
+    fingerprint = settings["checkpoint"]
+    # Pictures are as they were drawn.
+    written = {name: value for name, value in output.values().items() if name != "draw"}
     return RunRecord(
         settings=agreed["settings"] | written,
         checkpoint=replace(
@@ -283,8 +293,8 @@ def _agreed(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return same
 
 
-def _counts(statuses: Counter[str], emotions: Counter[str], ledger: Ledger) -> RunCounts:
-    photos, videos, frames = ledger.sources.totals()
+def _counts(statuses: Counter[str], emotions: Counter[str], store: Store) -> RunCounts:
+    photos, videos, frames = store.inputs.totals()
     return RunCounts(
         sources=statuses.total(),
         **{status: statuses[status] for status in STATUSES},

@@ -16,9 +16,9 @@ from gudi.media.sources import VIDEO
 from gudi.pipeline.identity import stored_settings
 from gudi.progress import Progress
 from gudi.recognizer import Face
-from gudi.results.folder import LEDGER
+from gudi.outputs.folder import LEDGER
 from gudi.results.ledger import Ledger
-from gudi.results.paths import UniquePaths
+from gudi.store.paths import UniquePaths
 from gudi.results.records import SourceRecord, top_emotion
 
 if TYPE_CHECKING:

@@ -9,16 +9,17 @@ import gudi_jobs
 from gudi import checkpoint
 from gudi.engines import engine_for
 from gudi.files import check_writable
+from gudi.media import video
 from gudi.media.sources import Source
 from gudi.pipeline.annotate import draw_photos, note_undrawable
-from gudi.pipeline.answers import AnswerRange
+from gudi.pipeline.constant_check import ProbabilityRange
 from gudi.pipeline.listing import ANNOTATED
 from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
 from gudi.predictor import Predictor, describe_run
 from gudi.progress import Progress
-from gudi.results.paths import MAX_NAME, UniquePaths
-from gudi.results.records import SourceResult
+from gudi.store.paths import MAX_NAME, UniquePaths
+from gudi.records import Result
 from gudi.settings import AUTO, RunSettings
 
 
@@ -29,7 +30,7 @@ def predict_photos(
     out: Path | None,
     progress: Progress | None = None,
     draw: str = AUTO,
-) -> list[SourceResult]:
+) -> list[Result]:
     """Recognise the faces of photos, and draw them onto pictures in `out` unless that is None.
 
     Args:
@@ -57,12 +58,12 @@ def predict_photos(
     with opening(lambda: Predictor.from_settings(weights, settings)) as predictor:
         recognize(sources, settings, predictor, workers, sink)
     order = {source.path: position for position, source in enumerate(sources)}
-    if sink.answers.warning:
-        progress.note(sink.answers.warning)
+    if sink.probabilities.warning:
+        progress.note(sink.probabilities.warning)
     results = sorted(sink.results, key=lambda result: order[result.source.path])
     if out is not None:
         note_undrawable(settings.emotions, draw, progress)
-        draw_photos(results, settings.emotions, UniquePaths(out), picture_name, workers, draw)
+        draw_photos(results, UniquePaths(out), picture_name, workers=workers, style=draw)
     return results
 
 
@@ -70,14 +71,14 @@ class _ResultList:
     """Collects the results of photos."""
 
     def __init__(self) -> None:
-        self.results: list[SourceResult] = []
-        self.answers = AnswerRange()
+        self.results: list[Result] = []
+        self.probabilities = ProbabilityRange()
 
-    def add(self, result: SourceResult) -> None:
+    def add(self, result: Result) -> None:
         self.results.append(result)
-        self.answers.add(result)
+        self.probabilities.add(result)
 
-    def finished_segments(self, source: Source) -> tuple[int, ...]:
+    def start_video(self, source: Source, index: video.VideoIndex) -> tuple[int, ...]:
         raise NotImplementedError("photos have no segments")
 
     def forget(self, source: Source) -> None:

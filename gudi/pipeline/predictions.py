@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
-import numpy.typing as npt
-
 from gudi.predictor import Predictor
-from gudi.results.records import SourceResult
+from gudi.records import Face, Result
 from gudi.timing import StageClock, StageSeconds
 
 # Faces wait at most this many seconds for a full batch: a killed run loses faces that wait.
@@ -46,7 +43,7 @@ class PredictionQueue:
     Args:
         predictor: predicts the faces, once it is open; None if all results come with probabilities.
         batch_size: the predictor's; it may become smaller.
-        completed: called with each result that has its probabilities.
+        completed: called with each result whose faces have their probabilities.
         seconds: receives the prediction time.
         keep_crops: whether completed results keep their crops.
     """
@@ -55,7 +52,7 @@ class PredictionQueue:
         self,
         predictor: Future[Predictor] | None,
         batch_size: int,
-        completed: Callable[[SourceResult], None],
+        completed: Callable[[Result], None],
         seconds: StageSeconds,
         *,
         keep_crops: bool,
@@ -63,26 +60,25 @@ class PredictionQueue:
         self._predictor, self._batch_size, self._completed = predictor, batch_size, completed
         self._seconds, self._keep_crops = seconds, keep_crops
         self._thread = ThreadPoolExecutor(1, "predict")
-        self._waiting: deque[tuple[SourceResult, npt.NDArray[np.uint8]]] = deque()
-        self._unsubmitted: list[npt.NDArray[np.uint8]] = []  # crops of the waiting results
+        self._waiting: deque[Result] = deque()
+        self._unsubmitted: list[Face] = []  # of the waiting results
         self._since = 0.0  # when the first of them was added
-        self._running: deque[Future[npt.NDArray[np.float32]]] = deque()
-        self._rows: list[npt.NDArray[np.float32]] = []  # of the first of the waiting results
+        self._running: deque[Future[None]] = deque()
 
-    def add(self, result: SourceResult) -> None:
+    def add(self, result: Result) -> None:
         """Queue the faces of `result`, and complete the results that are predicted by now.
 
         Raises:
             GudiError: the predictor could not be opened, or cannot predict.
         """
         size = self._current_batch_size()
-        if not result.boxes or result.crops is None or result.probabilities is not None:
-            self._complete(result)
+        if not result.faces or result.faces[0].is_predicted:
+            self._completed(result)
             return
         now = time.monotonic()
         self._since = self._since if self._unsubmitted else now
-        self._waiting.append((result, result.crops))
-        self._unsubmitted.extend(result.crops)
+        self._waiting.append(result)
+        self._unsubmitted += result.faces
         while len(self._unsubmitted) >= size:
             self._submit(size)
             self._since = now
@@ -105,19 +101,17 @@ class PredictionQueue:
             self._collect()
 
     def rescue(self) -> None:
-        """Predict all waiting results again after an interrupt.
+        """Predict what the waiting results lack after an interrupt.
 
         The interrupt may have come between two lines that belong together, so of the work in
-        progress only the results with their own crops are reliable.
+        progress only the results themselves are reliable.
         """
         self.close()
-        if not self._waiting:
-            return
-        rows = self._opened.predict(np.concatenate([crops for _, crops in self._waiting]))
-        for result, crops in self._waiting:
-            result.probabilities = rows[: len(crops)]
-            self._complete(result)
-            rows = rows[len(crops) :]
+        faces = (face for result in self._waiting for face in result.faces)
+        lacking = [face for face in faces if not face.is_predicted]
+        if lacking:
+            self._predict(lacking)
+        self._complete()
 
     def close(self) -> None:
         """End the thread; batches that have not started are dropped."""
@@ -129,32 +123,23 @@ class PredictionQueue:
             return self._predictor.result().batch_size
         return self._batch_size
 
-    @property
-    def _opened(self) -> Predictor:
-        if self._predictor is None:
-            raise RuntimeError("a worker returned faces without probabilities")
-        return self._predictor.result()
-
     def _submit(self, count: int) -> None:
-        batch = np.stack(self._unsubmitted[:count])
+        batch = self._unsubmitted[:count]
         del self._unsubmitted[:count]
         self._running.append(self._thread.submit(self._predict, batch))
 
-    def _predict(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _predict(self, faces: Sequence[Face]) -> None:
+        if self._predictor is None:
+            raise RuntimeError("a worker returned faces without probabilities")
         clock = StageClock(self._seconds)
-        probabilities = self._opened.predict(batch)
+        self._predictor.result().predict_faces(faces, keep_crops=self._keep_crops)
         clock.stop("predict")
-        return probabilities
 
     def _collect(self) -> None:
-        self._rows.extend(self._running.popleft().result())
-        while self._waiting and len(self._rows) >= len(self._waiting[0][0].boxes):
-            result, crops = self._waiting.popleft()
-            result.probabilities = np.stack(self._rows[: len(crops)])
-            del self._rows[: len(crops)]
-            self._complete(result)
+        self._running.popleft().result()
+        self._complete()
 
-    def _complete(self, result: SourceResult) -> None:
-        if not self._keep_crops:
-            result.crops = None
-        self._completed(result)
+    def _complete(self) -> None:
+        """Complete the first waiting results, as far as all their faces are predicted."""
+        while self._waiting and self._waiting[0].faces[-1].is_predicted:
+            self._completed(self._waiting.popleft())

@@ -29,7 +29,7 @@ from gudi.pipeline.detect_work import (
 from gudi.pipeline.predictions import PredictionQueue
 from gudi.pipeline.workers import WorkerPrediction, describe_error
 from gudi.predictor import Predictor
-from gudi.results.records import SourceResult
+from gudi.records import Result
 from gudi.settings import FrameSelection, RunSettings
 from gudi.timing import StageSeconds
 
@@ -42,13 +42,13 @@ RESUMABLE = "everything finished is kept; to resume, repeat the command"
 class Sink(Protocol):
     """Receives the results of `recognize`, in any order, in the thread that called it."""
 
-    def finished_segments(self, source: Source) -> Container[int]:
-        """Return the numbers of a video's segments that need no processing."""
+    def start_video(self, source: Source, index: video.VideoIndex) -> Container[int]:
+        """Take note of a video's index; return which of its segments need no processing."""
 
     def forget(self, source: Source) -> None:
         """Drop the added segments of a video, which will be cut differently."""
 
-    def add(self, result: SourceResult) -> None:
+    def add(self, result: Result) -> None:
         """Receive the result of a photo, or of a segment of a video."""
 
     def finish(self, source: Source, problem: str, digest: bytes | None) -> object:
@@ -121,15 +121,16 @@ class _SegmentCollector:
         self._videos: dict[Source, _UnfinishedVideo] = {}
 
     def expect(
-        self, source: Source, segments: Sequence[int], problem: str, digest: bytes
+        self, source: Source, segments: Sequence[int], indexed: IndexedVideo
     ) -> frozenset[int]:
         """Expect the segments of a video; return those that are not finished yet."""
-        finished = self._sink.finished_segments(source)
+        finished = self._sink.start_video(source, indexed.index)
         missing = frozenset(number for number in segments if number not in finished)
+        problem = indexed.index.problem
         if missing:
-            self._videos[source] = _UnfinishedVideo(set(missing), problem, digest)
+            self._videos[source] = _UnfinishedVideo(set(missing), problem, indexed.digest)
         else:
-            self._sink.finish(source, problem, digest)
+            self._sink.finish(source, problem, indexed.digest)
         return missing
 
     def expect_whole(self, source: Source) -> bool:
@@ -145,7 +146,7 @@ class _SegmentCollector:
         unfinished.missing = {video.WHOLE_VIDEO.number}
         return True
 
-    def add(self, result: SourceResult) -> None:
+    def add(self, result: Result) -> None:
         """Receive the predicted result of a photo or a segment."""
         if result.segment is None:
             self._sink.add(result)
@@ -172,13 +173,13 @@ class _WorkQueue(gudi_jobs.Supply[WorkItem]):
     def _first_items(self, sources: Iterable[Source]) -> Iterator[WorkItem]:
         for source in sources:
             if source.problem:
-                self._segments.add(SourceResult(source, error=source.problem))
+                self._segments.add(Result(source, error=source.problem))
             else:
                 yield WorkItem(source)
 
     def results(
-        self, outcome: gudi_jobs.Outcome[WorkItem, SourceResult | IndexedVideo]
-    ) -> Iterator[SourceResult]:
+        self, outcome: gudi_jobs.Outcome[WorkItem, Result | IndexedVideo]
+    ) -> Iterator[Result]:
         """Yield the result of a worker's item if it has one, or queue what follows from it."""
         item, value = outcome.item, outcome.value
         if isinstance(outcome.error, video.UnreliableTimestamps):
@@ -194,13 +195,13 @@ class _WorkQueue(gudi_jobs.Supply[WorkItem]):
             yield self._result(item, value, outcome.error)
 
     def _result(
-        self, item: WorkItem, value: SourceResult | None, error: BaseException | None
-    ) -> SourceResult:
+        self, item: WorkItem, value: Result | None, error: BaseException | None
+    ) -> Result:
         """Return the result of an item, also if it failed."""
         if value is None:
             segment = None if item.segment is None else item.segment.number
             reason = "" if error is None else describe_error(error)
-            value = SourceResult(item.source, segment, error=reason)
+            value = Result(item.source, segment, error=reason)
         if value.error and item.segment is not None and item.segment.numbers:
             numbers = item.segment.numbers
             value.error = f"frames {numbers[0]} to {numbers[-1]}: {value.error}"
@@ -222,6 +223,6 @@ class _WorkQueue(gudi_jobs.Supply[WorkItem]):
         index = indexed.index
         selected = index.chosen(self._frames)
         numbers = selected[:: video.SEGMENT_FRAMES] or [video.WHOLE_VIDEO.number]
-        missing = self._segments.expect(source, numbers, index.problem, indexed.digest)
+        missing = self._segments.expect(source, numbers, indexed)
         segments = video.segments(index, selected) if selected else iter([video.WHOLE_VIDEO])
         self.add(WorkItem(source, segment) for segment in segments if segment.number in missing)

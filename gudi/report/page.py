@@ -14,7 +14,7 @@ from gudi.files import atomic_write, write_errors
 from gudi.report.entries import ReportEntry
 from gudi.report.rows import Thumbnails, Totals, make_rows, to_json
 from gudi.report.summary import as_text, describe_run, list_inputs
-from gudi.results.run_record import RunRecord
+from gudi.outputs.run_record import RunRecord
 from gudi.settings import FORMATS
 
 TABLES = (

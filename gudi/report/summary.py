@@ -13,7 +13,7 @@ from gudi.errors import one_line
 from gudi.progress import format_duration
 from gudi.report import rows
 from gudi.report.rows import Totals
-from gudi.results.run_record import FAILED, INTERRUPTED, RUNNING, RunRecord
+from gudi.outputs.run_record import FAILED, INTERRUPTED, RUNNING, RunRecord
 
 MAX_INPUTS_SHOWN = 10
 

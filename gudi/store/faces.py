@@ -36,7 +36,7 @@ _TRACK = "track"
 
 
 class FaceTable:
-    """The faces of a store. It is the sink of `gudi.pipeline.recognize`.
+    """The faces of a store.
 
     Args:
         database: the file.
@@ -156,8 +156,12 @@ class FaceTable:
         return status, error
 
     def forget(self, source: Source) -> None:
-        """Drop the segments of a video, which will be processed in another way."""
-        self._inputs.forget_results(self._inputs.id_of(source))
+        """Drop the segments of a video whose time stamps are not reliable."""
+        number = self._inputs.id_of(source)
+        self._inputs.forget_results(number, but=("video_indexes",))
+        self._database.write(
+            "UPDATE video_indexes SET stamps = x'', keys = x'' WHERE input = ?", (number,)
+        )
 
     def of_input(self, record: Input, first: int = 0, last: int = NO_LIMIT) -> Iterator[Face]:
         """Yield the faces of an input in order; of a video those of frames `first` to `last`."""
@@ -187,6 +191,13 @@ class FaceTable:
                 faces[face.frame].append(face)
             for row in rows:
                 yield VideoFrame(*row, faces.get(row[0], []))
+
+    def frame_numbers(self, record: Input) -> list[int]:
+        """Return the numbers of the processed frames of a video, ascending."""
+        rows = self._database.rows(
+            "SELECT frame FROM frames WHERE input = ? ORDER BY frame", (record.id,)
+        )
+        return [number for (number,) in rows]
 
     def crops_of(self, record: Input) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield the kept crops of an input, in the order of the faces table."""

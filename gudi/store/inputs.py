@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
@@ -150,10 +150,11 @@ class InputTable:
             (number,),
         )
 
-    def forget_results(self, number: int) -> None:
-        """Forget what was found in an input so far, such as segments that will be cut otherwise."""
+    def forget_results(self, number: int, but: Container[str] = ()) -> None:
+        """Forget what was found in an input so far, except for the tables `but`."""
         for table in RESULT_TABLES:
-            self._database.write(f"DELETE FROM {table} WHERE input = ?", (number,))
+            if table not in but:
+                self._database.write(f"DELETE FROM {table} WHERE input = ?", (number,))
 
     def mark_failed(self, record: Input, error: str) -> None:
         """Note why the results of a finished input cannot be used."""

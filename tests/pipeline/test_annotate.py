@@ -30,9 +30,9 @@ from gudi.media.sources import IMAGE, VIDEO, Source, content_digest
 from gudi.pipeline import annotate
 from gudi.pipeline.draw_work import draw
 from gudi.pipeline.workers import start_workers
-from gudi.results.folder import ResultFolder
+from gudi.outputs.folder import ResultFolder
 from gudi.results.ledger import Ledger
-from gudi.results.paths import UniquePaths
+from gudi.store.paths import UniquePaths
 from gudi.results.records import SourceResult
 from gudi.settings import ALL_FRAMES, PICTURE, THUMBNAIL, FrameSelection, RunSettings
 

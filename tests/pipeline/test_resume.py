@@ -23,7 +23,7 @@ from result_folders import (
 
 from gudi import checkpoint
 from gudi.pipeline.dry_run import dry_run
-from gudi.results.run_record import read_run_record
+from gudi.outputs.run_record import read_run_record
 from gudi.settings import PICTURE, THUMBNAIL, RunSettings
 
 TABLES_ONLY = ("--no-annotate", "--no-report")

@@ -23,7 +23,7 @@ from gudi.errors import OutputError, one_line
 from gudi.report import ReportEntry, ReportFace, rows
 from gudi.report.film import MAX_TRACKS
 from gudi.report.timeline import BINS
-from gudi.results.run_record import CheckpointRecord, RunCounts, RunRecord
+from gudi.outputs.run_record import CheckpointRecord, RunCounts, RunRecord
 
 RUN = RunRecord(
     state="finished",

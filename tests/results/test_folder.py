@@ -7,9 +7,9 @@ import pytest
 from result_folders import fill_ledger, photo_result
 
 from gudi.errors import OutputError
-from gudi.results.folder import LEDGER, ResultFolder, thumbnail_path
+from gudi.outputs.folder import LEDGER, ResultFolder, thumbnail_path
 from gudi.results.ledger import Ledger
-from gudi.results.run_record import CheckpointRecord, RunRecord
+from gudi.outputs.run_record import CheckpointRecord, RunRecord
 from gudi.settings import FORMATS
 
 RECORD = RunRecord(settings={}, checkpoint=CheckpointRecord(None, ""), inputs=[])

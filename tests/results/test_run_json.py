@@ -8,8 +8,8 @@ from dataclasses import fields
 import pytest
 from conftest import ROOT
 
-from gudi.results.folder import ResultFolder
-from gudi.results.run_record import (
+from gudi.outputs.folder import ResultFolder
+from gudi.outputs.run_record import (
     FAILED,
     CheckpointRecord,
     RunCounts,

@@ -7,7 +7,7 @@ import pytest
 
 from gudi.constants import EMOTIONS
 from gudi.detection import Box
-from gudi.media.scenes import signature
+from gudi.analysis.scenes import signature
 from gudi.media.sources import Source
 from gudi.results.records import FaceRow, ProcessedFrame, SourceRecord
 from gudi.results.summaries import Summaries, track_columns, video_columns

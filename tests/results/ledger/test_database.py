@@ -15,9 +15,9 @@ from result_folders import SETTINGS, fill_ledger, photo_result, random_probabili
 
 from gudi.detection import Box
 from gudi.errors import OutputError
-from gudi.results.folder import LEDGER
+from gudi.outputs.folder import LEDGER
 from gudi.results.ledger import Ledger
-from gudi.results.paths import safe_paths
+from gudi.store.paths import safe_paths
 
 
 def test_ledger_cut_off_anywhere_holds_everything_committed_before(make_files, tmp_path):

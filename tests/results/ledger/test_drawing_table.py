@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from result_folders import fill_ledger, photo_result
 
-from gudi.results.folder import LEDGER
+from gudi.outputs.folder import LEDGER
 from gudi.results.ledger import Ledger
 from gudi.settings import PICTURE, THUMBNAIL
 

@@ -11,7 +11,7 @@ from result_folders import SETTINGS, fill_ledger, photo_result, random_probabili
 
 from gudi.detection import Box
 from gudi.media.sources import Source
-from gudi.results.folder import LEDGER
+from gudi.outputs.folder import LEDGER
 from gudi.results.ledger import Ledger
 from gudi.results.records import SourceResult
 

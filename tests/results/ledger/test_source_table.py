@@ -8,7 +8,7 @@ import pytest
 from result_folders import SETTINGS, fill_ledger, photo_result
 
 from gudi.media.sources import Source
-from gudi.results.folder import LEDGER
+from gudi.outputs.folder import LEDGER
 from gudi.results.ledger import Ledger
 
 

@@ -1,12 +1,11 @@
-"""Notice a checkpoint that says the same of every face."""
+"""Detect a checkpoint that predicts the same for every face."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from gudi.detection import Box
-from gudi.results.records import SourceResult
+from gudi.records import Box, Result
 
 # Fewer faces may resemble each other by chance. Faces with the same box may be the same face, in
 # frames of a video that do not change.
@@ -17,7 +16,7 @@ MIN_FACES = 5
 MIN_DIFFERENCE = 0.007
 
 
-class AnswerRange:
+class ProbabilityRange:
     """The lowest and the highest probability of each emotion so far."""
 
     def __init__(self) -> None:
@@ -25,13 +24,13 @@ class AnswerRange:
         self._lowest: npt.NDArray[np.float32] | None = None
         self._highest: npt.NDArray[np.float32] | None = None
 
-    def add(self, result: SourceResult) -> None:
+    def add(self, result: Result) -> None:
         """Take the faces of a photo or of a segment of a video into account."""
-        probabilities = result.probabilities
-        if probabilities is None or not len(probabilities):
+        if not result.faces:
             return
+        probabilities = np.array([face.probabilities for face in result.faces])
         if len(self._boxes) < MIN_FACES:
-            self._boxes.update(result.boxes[:MIN_FACES])
+            self._boxes.update(face.box for face in result.faces[:MIN_FACES])
         lowest, highest = probabilities.min(axis=0), probabilities.max(axis=0)
         if self._lowest is None or self._highest is None:
             self._lowest, self._highest = lowest, highest
