@@ -14,8 +14,9 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from gudi.errors import VideoError, one_line
+from gudi.media.content import may_be_animation
+from gudi.media.decoding import MAX_DECODED_PIXELS, TOO_MANY_PIXELS
 from gudi.media.files import open_media
-from gudi.media.picture_formats import MAX_DECODED_PIXELS, TOO_MANY_PIXELS, may_be_animation
 from gudi.media.pillow import as_bgr, quiet
 
 FORMATS = ("GIF", "WEBP", "PNG", "AVIF", "TIFF")

@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.errors import PhotoError, one_line
-from gudi.media.content import IMAGE, START, describe_wrong, identify, identify_file
-from gudi.media.files import IrregularFile, open_media
-from gudi.media.picture_formats import (
+from gudi.media.content import (
     FRAMES_START,
-    MAX_DECODED_PIXELS,
-    TOO_MANY_PIXELS,
-    has_exif,
+    IMAGE,
+    START,
+    describe_wrong,
+    identify,
+    identify_file,
     may_have_frames,
-    pillow_format,
 )
+from gudi.media.decoding import MAX_DECODED_PIXELS, TOO_MANY_PIXELS
+from gudi.media.files import IrregularFile, open_media
 
 # OpenCV has a limit of its own, 2**30. It reads the variable when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_DECODED_PIXELS))
@@ -28,6 +29,8 @@ import cv2
 # An uncompressed picture of MAX_DECODED_PIXELS is no larger.
 MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
 
+# Where EXIF starts in JPEG, in WebP, in PNG, and in PNG that ImageMagick wrote.
+EXIF = (b"Exif\0\0", b"EXIF", b"eXIf", b"Raw profile type exif")
 
 JPEG, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 ZEROS = re.compile(rb"\0{16,}\Z")
@@ -45,11 +48,12 @@ def read_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
             pages.
     """
     data = _read(path)
-    if format := pillow_format(data[:START]):
+    content = identify(data[:START])
+    if content is not None and content.pillow:
         # Imported when it is needed: most photos are not for Pillow.
         from gudi.media.pillow import read_with_pillow
 
-        return read_with_pillow(data, format)
+        return read_with_pillow(data, content.pillow)
     if may_have_frames(data[:FRAMES_START]):
         from gudi.media.animation import has_several_frames
 
@@ -59,7 +63,7 @@ def read_photo(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
                 "it has several frames or pages, but is called like a photo; name it after its "
                 "format, such as .gif or .webp"
             )
-    if has_exif(data):
+    if any(each in data for each in EXIF):
         from gudi.media.pillow import exif_orientation, turn_upright
 
         orientation = exif_orientation(data)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gudi.errors import PhotoError, one_line
-from gudi.media.picture_formats import MAX_DECODED_PIXELS, TOO_MANY_PIXELS
+from gudi.media.decoding import MAX_DECODED_PIXELS, TOO_MANY_PIXELS
 
 ORIENTATION = 0x0112  # EXIF's tag
 
@@ -42,7 +42,7 @@ def read_with_pillow(data: bytes, format: str) -> npt.NDArray[np.uint8]:
 
     Args:
         data: the content of the file.
-        format: as `gudi.media.picture_formats.pillow_format` returns it.
+        format: Pillow's name of its format.
 
     Raises:
         PhotoError: it cannot be decoded, has too many pixels, or needs a package that is missing.

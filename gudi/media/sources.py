@@ -13,11 +13,17 @@ from typing import BinaryIO
 
 from gudi.errors import InputError, one_line
 from gudi.media.archives import file_path, is_archive, list_members, member_path, shown_path
-from gudi.media.content import ARCHIVE, IMAGE, JPEG_SUFFIXES, VIDEO, identify_file
+from gudi.media.content import (
+    ARCHIVE,
+    IMAGE,
+    JPEG_SUFFIXES,
+    VIDEO,
+    identify_file,
+    may_be_animation,
+)
 from gudi.media.files import describe_irregular, open_media
 from gudi.media.inputs import expand
 from gudi.media.names import SeenPaths, as_cell, canonical_path, printable_path, table_name
-from gudi.media.picture_formats import may_be_animation
 
 __all__ = [
     "FOLDER",
