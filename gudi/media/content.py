@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
+from typing import IO
 
-from gudi.media.files import open_media
+from gudi.media.source import Source, SourceLike
 
 IMAGE, VIDEO, ARCHIVE = "image", "video", "archive"
 
@@ -184,39 +184,26 @@ def identify(start: bytes) -> Content | None:
     return _TRANSPORT_STREAM if _PACKETS.search(start[:_PACKETS_START]) else None
 
 
-def may_have_frames(start: bytes) -> bool:
-    """Tell whether a picture may have several frames or pages.
-
-    Args:
-        start: the first `FRAMES_START` bytes of the file.
-    """
-    content = identify(start[:START])
-    return content is not None and content.frames is not None and content.frames in start
-
-
-def may_be_animation(path: str | os.PathLike[str]) -> bool:
-    """Tell whether the file at `path` may be a picture of several frames or pages.
-
-    False for unreadable files; decoding them reports the error.
-    """
+def identify_source(source: SourceLike) -> Content | None:
+    """Return what a file is; None if that is unknown or it cannot be read."""
     try:
-        with open_media(path) as (file, _):
-            return may_have_frames(file.read(FRAMES_START))
-    except OSError:
-        return False
-
-
-def identify_file(path: str | os.PathLike[str]) -> Content | None:
-    """Return what the file at `path` is; None if that is unknown or it cannot be read."""
-    try:
-        with open_media(path) as (file, _):
+        with Source.of(source).open() as file:
             return identify(file.read(START))
     except OSError:
         return None
 
 
+def may_be_animation(file: IO[bytes]) -> bool:
+    """Tell whether a file may be a picture of several frames or pages, and go to its start."""
+    file.seek(0)
+    start = file.read(FRAMES_START)
+    file.seek(0)
+    content = identify(start[:START])
+    return content is not None and content.frames is not None and content.frames in start
+
+
 def describe_wrong(content: Content | None, kind: str) -> str:
-    """Return what is wrong with a file that was read as a photo or video, in vain.
+    """Explain why a file could not be read as a photo or video.
 
     Args:
         content: what it is; None if unknown.

@@ -17,7 +17,7 @@ from gudi.errors import PhotoError, VideoError
 from gudi.files import atomic_write
 from gudi.media import encode, video
 from gudi.media.photo import read_photo
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.results.records import top_emotion
 from gudi.settings import AUTO, BARS, BOX, EMOJI, drawn_parts
 
@@ -137,7 +137,7 @@ def draw(emotions: tuple[str, ...], item: Drawing, style: str = AUTO) -> video.V
     if isinstance(item, PhotoDrawing):
         _draw_photo(drawn, item)
     elif isinstance(item, VideoIndexing):
-        return video.read_index(item.source.path)
+        return video.read_index(item.source)
     elif isinstance(item, VideoThumbnail):
         _draw_video_thumbnail(drawn, item)
     elif isinstance(item, VideoChunk):
@@ -146,12 +146,12 @@ def draw(emotions: tuple[str, ...], item: Drawing, style: str = AUTO) -> video.V
         encode.encode_chunk(item.path, frames, item.rate)
     else:
         item.path.parent.mkdir(parents=True, exist_ok=True)
-        encode.join_chunks(item.chunks, item.source.path, item.path)
+        encode.join_chunks(item.chunks, item.source, item.path)
     return None
 
 
 def _draw_photo(style: _Style, item: PhotoDrawing) -> None:
-    image = read_photo(item.source.path)
+    image = read_photo(item.source)
     if image.shape[1::-1] != item.size:
         raise PhotoError("the photo has changed since its faces were detected")
     if item.thumbnail is not None:
@@ -198,7 +198,7 @@ def _draw_thumbnail(
 
 
 def _draw_video_thumbnail(style: _Style, item: VideoThumbnail) -> None:
-    for frame in video.read_frames(item.source.path, item.segment):
+    for frame in video.read_frames(item.source, item.segment):
         if frame.number == item.frame:
             _draw_thumbnail(item.paths, frame.image, item.faces, style)
             return
@@ -208,7 +208,7 @@ def _drawn_frames(style: _Style, item: VideoChunk) -> Iterator[tuple[float, npt.
     """Yield time and picture of a chunk's frames, as far as they can be decoded."""
     started = False
     try:
-        for frame in video.read_frames(item.source.path, item.segment):
+        for frame in video.read_frames(item.source, item.segment):
             started = True
             faces = item.faces.get(_shown_frame(item, frame.number), [])
             if paths := item.thumbnails.get(frame.number):

@@ -13,8 +13,7 @@ from typing import Any
 
 from gudi.errors import ExitCode, InputError, OutputError
 from gudi.locks import folder_lock
-from gudi.media.names import utf8_path
-from gudi.media.sources import printable_path
+from gudi.media.names import printable_path, utf8_path
 from gudi.pipeline.identity import stored_settings
 from gudi.pipeline.outputs import write_report, write_tables
 from gudi.progress import Progress

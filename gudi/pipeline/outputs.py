@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from gudi import report
 from gudi.errors import GudiError, one_line
-from gudi.media.sources import VIDEO
+from gudi.media.content import VIDEO
 from gudi.results.folder import (
     ANNOTATED,
     REPORT,

@@ -9,7 +9,7 @@ import gudi_jobs
 from gudi import checkpoint
 from gudi.engines import engine_for
 from gudi.files import check_writable
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.pipeline.annotate import draw_photos, note_undrawable
 from gudi.pipeline.answers import AnswerRange
 from gudi.pipeline.listing import ANNOTATED
@@ -56,10 +56,10 @@ def predict_photos(
     progress.note(describe_run(weights, settings))
     with opening(lambda: Predictor.from_settings(weights, settings)) as predictor:
         recognize(sources, settings, predictor, workers, sink)
-    order = {source.path: position for position, source in enumerate(sources)}
+    order = {source: position for position, source in enumerate(sources)}
     if sink.answers.warning:
         progress.note(sink.answers.warning)
-    results = sorted(sink.results, key=lambda result: order[result.source.path])
+    results = sorted(sink.results, key=lambda result: order[result.source])
     if out is not None:
         note_undrawable(settings.emotions, draw, progress)
         draw_photos(results, settings.emotions, UniquePaths(out), picture_name, workers, draw)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gudi.errors import OutputError
 from gudi.files import TEMPORARY_PREFIX
-from gudi.media.archives import absolute_path
 from gudi.pipeline import annotate
 from gudi.pipeline.listing import (
     check_carried,
@@ -123,8 +121,8 @@ class Registration:
             if not in_shard(source, self._shard):
                 continue
             if self._settings.backend == "dask":
-                source = replace(source, path=absolute_path(source.path))
-            if added := [name for name, _ in source.carried if name not in carried]:
+                source = source.absolute()
+            if added := [name for name in source.extra if name not in carried]:
                 check_carried(added, self._settings.emotions)
                 ledger.carry(added)
                 carried.update(added)

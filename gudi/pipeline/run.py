@@ -21,7 +21,7 @@ from gudi.engines import engine_for
 from gudi.errors import ExitCode, OutputError, one_line
 from gudi.locks import folder_lock
 from gudi.media.names import utf8_path
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.pipeline import annotate
 from gudi.pipeline.answers import AnswerRange
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
@@ -139,7 +139,7 @@ def run(
     If `out` holds results of a run with the same settings, this run resumes it.
 
     Args:
-        inputs: files, folders, patterns and lists, as `gudi.media.sources.find` takes them.
+        inputs: files, folders, patterns and lists, as `gudi.media.find` takes them.
         out: the result folder.
         settings: how to process the inputs.
         output: what to write.

@@ -23,7 +23,7 @@ from gudi.files import (
     write_errors,
 )
 from gudi.locks import LOCK
-from gudi.media.sources import VIDEO
+from gudi.media.content import VIDEO
 from gudi.results.ledger.database import APPLICATION_ID
 from gudi.results.paths import path_of
 from gudi.results.peaks import MAX_PEAKS

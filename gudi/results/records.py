@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.detection import Box
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.timing import StageSeconds
 
 OK, NO_FACE, FAILED = STATUSES = "ok", "no_face", "failed"

@@ -14,7 +14,7 @@ from typing import IO
 
 from gudi.errors import UsageError
 from gudi.files import atomic_write, write_errors
-from gudi.media.sources import VIDEO
+from gudi.media.content import VIDEO
 from gudi.results.records import FaceRow, SourceRecord, top_emotion
 from gudi.results.summaries import (
     INTEGERS,

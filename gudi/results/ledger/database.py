@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 from gudi.errors import OutputError
 from gudi.locks import has_record_locks
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.results.paths import safe_paths
 from gudi.results.records import STATUSES, SourceRecord
 
@@ -197,7 +196,7 @@ class Database:
         if picture is not None and picture != next(safe_paths(picture)):
             picture = None  # a stranger's ledger, whose path leads out of the folder
         return SourceRecord(
-            number, Source(name, os.fsdecode(path), kind), (digest or b"").hex(), status,
+            number, Source.from_stored(path, name, kind), (digest or b"").hex(), status,
             faces or 0, frames, duration, width, height, error, picture, drawn, draw_error,
             _entries(carried),
         )  # fmt: skip

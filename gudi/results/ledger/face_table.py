@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from gudi.constants import FACE_SIZE
 from gudi.detection import Box
-from gudi.media.archives import file_path
+from gudi.media.content import VIDEO
 from gudi.media.scenes import SIZE as SIGNATURE
-from gudi.media.sources import VIDEO, Source
+from gudi.media.source import Source
 from gudi.results.ledger.database import Database, damaged
 from gudi.results.ledger.source_table import SourceTable
 from gudi.results.records import (
@@ -129,7 +129,7 @@ class FaceTable:
             " height = ?, error = ?, digest = ? WHERE id = ?",
             (status, int(faces), *others, error, digest, number),
         )
-        if error and not source.problem and not os.path.lexists(file_path(source.path)):
+        if error and not source.problem and not os.path.lexists(source.path):
             # It may come back: a drive that disconnects for a while takes all its files along.
             self._database.write(
                 "UPDATE sources SET size = NULL, mtime = NULL WHERE id = ?", (number,)

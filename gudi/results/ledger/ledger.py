@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gudi.errors import OutputError
-from gudi.media.sources import Source, as_cell
+from gudi.media.names import as_cell
+from gudi.media.source import Source
 from gudi.results.ledger.database import Database
 from gudi.results.ledger.drawing_table import DrawingTable
 from gudi.results.ledger.face_table import FaceTable
@@ -103,11 +104,11 @@ class Ledger:
     def register(self, source: Source) -> None:
         """Enter a source for this run; one whose problem is known is finished at once."""
         self.sources.register(source)
-        if source.carried:
+        if source.extra:
             number = self.sources.id_of(source)
             self._database.write(
                 "INSERT OR REPLACE INTO carried VALUES (?, ?)",
-                (number, json.dumps(dict(source.carried))),
+                (number, json.dumps(dict(source.extra))),
             )
         if source.problem:
             self.faces.add(SourceResult(source, error=source.problem))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gudi.media.files import file_status
-from gudi.media.sources import IMAGE, VIDEO, Source, canonical_path, content_digest
+from gudi.media.content import IMAGE, VIDEO
+from gudi.media.source import Source
 from gudi.results.ledger.database import RECORD_COLUMNS, Database
 from gudi.results.records import SourceRecord
 
@@ -19,11 +18,9 @@ class SourceTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def is_new(self, path: str) -> bool:
-        """Return whether this run has not registered the file at `path` yet."""
-        run = self._database.value(
-            "SELECT run FROM sources WHERE place = ?", (canonical_path(path),)
-        )
+    def is_new(self, source: Source) -> bool:
+        """Return whether this run has not registered `source` yet."""
+        run = self._database.value("SELECT run FROM sources WHERE place = ?", (source.canonical,))
         return bool(run != self._database.run)
 
     def is_finished(self, source: Source, *, or_failed: bool = True) -> bool:
@@ -38,15 +35,15 @@ class SourceTable:
         known = self._database.read(
             "SELECT size, mtime FROM sources WHERE place = ? AND (status != 'failed' OR ?)"
             " AND status IS NOT NULL",
-            (canonical_path(source.path), or_failed),
+            (source.canonical, or_failed),
         ).fetchone()
         return known is not None and known == _size_and_mtime(source)
 
     def register(self, source: Source) -> None:
         """Enter `source` for this run; it stays finished if it has not changed."""
-        key = canonical_path(source.path)
+        key = source.canonical
         values = (
-            os.fsencode(source.path), source.name, source.kind, self._database.run,
+            source.stored, source.name, source.kind, self._database.run,
             *_size_and_mtime(source),
         )  # fmt: skip
         if not source.problem and self._confirm_unchanged(key, values):
@@ -66,7 +63,7 @@ class SourceTable:
         if (
             source.problem
             or kind != source.kind
-            or (touched and not (digest and digest == _digest(source.path)))
+            or (touched and not (digest and digest == _digest(source)))
         ):
             self.reset(number)
         self._database.write(
@@ -133,7 +130,7 @@ class SourceTable:
     def id_of(self, source: Source) -> int:
         """Return the number of a registered source."""
         number: int = self._database.value(
-            "SELECT id FROM sources WHERE place = ?", (canonical_path(source.path),)
+            "SELECT id FROM sources WHERE place = ?", (source.canonical,)
         )
         return number
 
@@ -171,13 +168,13 @@ def _size_and_mtime(source: Source) -> tuple[int | None, int | None]:
     if source.problem:
         return None, None
     try:
-        return file_status(source.path)
+        return source.status()
     except OSError:
         return None, None
 
 
-def _digest(path: str) -> bytes | None:
+def _digest(source: Source) -> bytes | None:
     try:
-        return content_digest(path)
+        return source.digest()
     except OSError:
         return None
