@@ -46,7 +46,7 @@ from pathlib import Path
 import psutil
 
 import gudi_jobs
-from gudi.media.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES
+from gudi.media.find import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
 TABLES = ("faces.csv", "files.csv")

@@ -25,8 +25,8 @@ import numpy as np
 import gudi_jobs
 from gudi.constants import EMOTIONS
 from gudi.detection import Box
-from gudi.media import sources
-from gudi.media.sources import Source
+from gudi.media.find import find_sources
+from gudi.media.source import Source
 from gudi.pipeline.outputs import write_tables
 from gudi.outputs.folder import ResultFolder
 from gudi.results.ledger import Ledger
@@ -58,7 +58,7 @@ def detect(source: Source) -> Box:
 def find(folder: Path) -> float:
     """Find all inputs without registering them; return the CPU time in seconds."""
     start = time.process_time()
-    for _ in sources.find([str(folder)]):
+    for _ in find_sources([str(folder)]):
         pass
     return time.process_time() - start
 
@@ -67,7 +67,7 @@ def register(ledger: Ledger, folder: Path) -> float:
     """List and register all inputs; return the CPU time in seconds."""
     start = time.process_time()
     ledger.start_run({})
-    for source in sources.find([str(folder)], is_new=ledger.sources.is_new):
+    for source in find_sources([str(folder)], is_new=ledger.sources.is_new):
         ledger.register(source)
     ledger.commit()
     return time.process_time() - start

@@ -28,7 +28,7 @@ import numpy as np
 
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.detection import Box
-from gudi.media import sources
+from gudi.media.find import find_sources
 from gudi.pipeline import recognize as recognition
 from gudi.pipeline.run import RunReport, _LedgerSink
 from gudi.pipeline.workers import start_workers
@@ -92,7 +92,7 @@ def run(workers: int, options: argparse.Namespace, *, in_workers: bool) -> str:
             (photos / f"{number:06d}.jpg").touch()
         with Ledger(out.ledger, len(EMOTIONS)) as ledger, start_workers(settings) as started:
             ledger.start_run({})
-            for source in sources.find([str(photos)], is_new=ledger.sources.is_new):
+            for source in find_sources([str(photos)], is_new=ledger.sources.is_new):
                 ledger.register(source)
             ledger.commit()
             list(started.run(_import, range(4 * workers)))

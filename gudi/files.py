@@ -54,12 +54,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def write_errors(path: os.PathLike[str] | str) -> Iterator[None]:
-    """Turn an `OSError` while `path` is written into an `OutputError` that names it."""
+def write_errors(path: os.PathLike[str] | str, *encoder: type[Exception]) -> Iterator[None]:
+    """Turn an `OSError` while `path` is written into an `OutputError` that names it.
+
+    Args:
+        path: the file or folder.
+        encoder: further exceptions, of what encodes it.
+    """
+    caught: tuple[type[Exception], ...] = (OSError, *encoder)
     try:
         yield
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    except caught as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write {path}: {reason}") from error
 
 
 def remove_temporary_files(folder: Path, *, folders: bool = True, recursive: bool = False) -> None:

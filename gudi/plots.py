@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gudi.errors import GudiError, InputError
 from gudi.media import video
 from gudi.media.photo import read_photo
+from gudi.media.source import Source
 from gudi.recognizer import Face
 
 if TYPE_CHECKING:
@@ -141,20 +142,20 @@ class StrongestFaces:
 
 
 def plot_contact_sheet(
-    strongest: StrongestFaces, paths: Mapping[str, str], figure: Figure
+    strongest: StrongestFaces, sources: Mapping[str, Source], figure: Figure
 ) -> list[str]:
     """Draw the strongest faces of each emotion, a row per emotion, cut from their sources.
 
     Args:
         strongest: the faces.
-        paths: of the photos and videos, by source.
+        sources: the photos and videos, by name.
         figure: what to draw on.
 
     Returns:
-        The sources that could not be read; their faces are missing.
+        The names of sources that could not be read; their faces are missing.
     """
     rows = strongest.by_emotion
-    pictures, unread = _cut([face for faces in rows.values() for face in faces], paths)
+    pictures, unread = _cut([face for faces in rows.values() for face in faces], sources)
     grid = figure.subplots(max(1, len(rows)), strongest.count, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -171,30 +172,32 @@ def plot_contact_sheet(
     return unread
 
 
-def _cut(faces: Sequence[Face], paths: Mapping[str, str]) -> tuple[dict[int, Image], list[str]]:
-    """Return the pictures of faces by the identity of the face, and the sources without any."""
+def _cut(
+    faces: Sequence[Face], sources: Mapping[str, Source]
+) -> tuple[dict[int, Image], list[str]]:
+    """Return the pictures of faces by the face's identity, and the names of unread sources."""
     pictures: dict[int, Image] = {}
     unread = []
-    for source in dict.fromkeys(face.source for face in faces):
-        own = [face for face in faces if face.source == source]
+    for name in dict.fromkeys(face.source or "" for face in faces):
+        own = [face for face in faces if face.source == name]
         try:
-            for face, image in _images(paths[source or ""], own):
+            for face, image in _images(sources[name], own):
                 pictures[id(face)] = _around(image, face)
         except (GudiError, OSError, KeyError):
-            unread.append(source or "")
+            unread.append(name)
     return pictures, unread
 
 
-def _images(path: str, faces: Sequence[Face]) -> Iterable[tuple[Face, Image]]:
+def _images(source: Source, faces: Sequence[Face]) -> Iterable[tuple[Face, Image]]:
     """Yield each face of a source with the photo or the frame that shows it."""
     if faces[0].frame is None:
-        image = read_photo(path)
+        image = read_photo(source)
         yield from ((face, image) for face in faces)
         return
-    index = video.read_index(path)
+    index = video.read_index(source)
     for face in faces:
         number = face.frame or 0
-        for frame in video.read_frames(path, video.segment_of(index, number)):
+        for frame in video.read_frames(source, video.segment_of(index, number)):
             if frame.number == number:
                 yield face, frame.image
                 break

@@ -17,9 +17,8 @@ from gudi.constants import MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.detection import Box
 from gudi.errors import InputError, PhotoError, UsageError, VideoError, one_line
 from gudi.media import video
-from gudi.media.animation import is_animation
-from gudi.media.content import VIDEO, identify_file
-from gudi.media.photo import read_photo
+from gudi.media.content import VIDEO, identify_source
+from gudi.media.photo import SeveralFrames, read_photo
 from gudi.predictor import Predictor
 from gudi.results.records import top_emotion
 from gudi.settings import DetectionSettings, FrameSelection
@@ -229,12 +228,14 @@ def _check_exists(path: str) -> None:
 
 def _read_photo(path: str) -> npt.NDArray[np.uint8]:
     _check_exists(path)
+    content = identify_source(path)
     try:
-        if is_animation(path):
-            raise PhotoError("it has several frames or pages; read it with Recognizer.video")
-        content = identify_file(path) if os.path.isfile(path) else None
         if content is not None and content.kind == VIDEO:
             raise PhotoError(f"it is {content.what}; read it with Recognizer.video")
         return read_photo(path)
+    except SeveralFrames as error:
+        raise PhotoError(
+            f"{one_line(path)}: it has several frames or pages; read it with Recognizer.video"
+        ) from error
     except PhotoError as error:
         raise PhotoError(f"{one_line(path)}: {error}") from error

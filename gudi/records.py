@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gudi.timing import StageSeconds
 
 if TYPE_CHECKING:
-    from gudi.media.sources import Source
+    from gudi.media.source import Source
 
 
 class Box(NamedTuple):

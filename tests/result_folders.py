@@ -17,10 +17,10 @@ from conftest import draw_face, save
 from gudi.constants import EMOTIONS
 from gudi.detection import Box
 from gudi.errors import OutputError
-from gudi.media.sources import Source, content_digest
-from gudi.outputs.folder import LEDGER
+from gudi.media.source import Source
+from gudi.results.folder import LEDGER
 from gudi.results.ledger import Ledger
-from gudi.store.paths import safe_paths
+from gudi.results.paths import safe_paths
 from gudi.results.records import SourceResult
 from gudi.settings import PICTURE
 
@@ -72,14 +72,15 @@ def random_probabilities(faces: int, seed: int = 1) -> np.ndarray:
 
 def photo_result(path: Path, faces: int = 1, error: str = "") -> SourceResult:
     """Return the result of a photo with this many faces."""
+    source = Source.of(path, kind="image")
     return SourceResult(
-        Source(path.as_posix(), str(path), "image"),
+        source,
         width=300,
         height=200,
         boxes=[Box(10 * number, 20, 30, 40) for number in range(faces)],
         probabilities=random_probabilities(faces) if faces else None,
         error=error,
-        digest=content_digest(path) if path.exists() else None,
+        digest=source.digest() if path.exists() else None,
     )
 
 

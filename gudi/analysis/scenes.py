@@ -1,4 +1,4 @@
-"""Detect where a video cuts to another scene."""
+"""Detect the cuts of a video."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-# Signature: an 8-level grey histogram of each quadrant, sampled on a 128×96 grid.
+# Signature: an 8-level grey histogram of each quadrant, sampled on a 128x96 grid.
 WIDTH, HEIGHT = 128, 96
 LEVELS = 8
 
 # Bytes of a signature.
 SIZE = 4 * LEVELS
 
-# The part of the pixels that change their level at a cut. Movement changes up to 5% of them from
-# one frame to the next, and 15% in a fifth of a second; cuts change 18% and more.
+# Share of the pixels that change their level at a cut. Motion changes up to 5% of them from one
+# frame to the next, and 15% in a fifth of a second; cuts change 18% and more.
 CUT = 0.16
 
 
@@ -34,6 +34,6 @@ def signature(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 def is_cut(before: bytes, after: bytes) -> bool:
-    """Tell whether a scene ends between two frames with these signatures."""
+    """Tell whether there is a cut between two frames with these signatures."""
     one, other = (np.frombuffer(each, np.uint8).astype(int) for each in (before, after))
     return bool(np.abs(one - other).sum() / (2 * 4 * 255) > CUT)

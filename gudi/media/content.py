@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
+from typing import IO
 
-from gudi.media.files import open_media
+from gudi.media.source import Source, SourceLike
 
 IMAGE, VIDEO, ARCHIVE = "image", "video", "archive"
 
@@ -14,8 +14,8 @@ IMAGE, VIDEO, ARCHIVE = "image", "video", "archive"
 # tells them apart.
 JPEG_SUFFIXES = (".mjpeg", ".mjpg")
 
-# How many of a file's first bytes are looked at.
-START = 4096
+# How many of its first bytes identify a file, and tell whether a picture has several frames.
+START, FRAMES_START = 2**12, 2**16
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,18 @@ class Content:
             two, so it has none.
         advice: "", or what to do if it cannot be processed.
         decoded: whether gudi decodes files of this kind, unless they are damaged.
+        pillow: Pillow's name of the format if OpenCV does not read it well, else "". OpenCV does
+            not turn AVIF pictures, and reads no HEIC or JPEG XL.
+        frames: bytes that are among the first `FRAMES_START` if there may be several frames or
+            pages; None if there is one.
     """
 
     what: str
     kind: str = ""
     advice: str = ""
     decoded: bool = True
+    pillow: str = ""
+    frames: bytes | None = None
 
 
 _CONVERT = "convert it to JPEG or PNG"
@@ -44,12 +50,12 @@ _PAGE = f"it may be a download or login page: {_FETCH_AGAIN}, signed in"
 _SERVER_ERROR = f"it may be a server's error message: {_FETCH_AGAIN}"
 
 
-def _picture(what: str) -> Content:
-    return Content(what, IMAGE)
+def _picture(what: str, pillow: str = "", frames: bytes | None = None) -> Content:
+    return Content(what, IMAGE, pillow=pillow, frames=frames)
 
 
-def _foreign_picture(what: str) -> Content:
-    return Content(what, IMAGE, _CONVERT, decoded=False)
+def _foreign_picture(what: str, frames: bytes | None = None) -> Content:
+    return Content(what, IMAGE, _CONVERT, decoded=False, frames=frames)
 
 
 def _video(what: str) -> Content:
@@ -59,21 +65,24 @@ def _video(what: str) -> Content:
 # Regular expressions for the first bytes of a file, the specific ones before the general ones.
 _BINARY = [
     (rb"\xff\xd8\xff", _picture("a JPEG picture")),
-    (rb"\x89PNG\r\n\x1a\n", _picture("a PNG picture")),
-    (rb"GIF8[79]a", Content("a GIF picture")),
-    (rb"RIFF....WEBP", _picture("a WebP picture")),
-    (rb"II\*\0....CR", _foreign_picture("a camera's raw picture (CR2)")),
-    (rb"II\*\0|MM\0\*|II\+\0|MM\0\+", _picture("a TIFF picture or a camera's raw one")),
+    (rb"\x89PNG\r\n\x1a\n", _picture("a PNG picture", frames=b"acTL")),
+    (rb"GIF8[79]a", Content("a GIF picture", frames=b"")),
+    (rb"RIFF....WEBP", _picture("a WebP picture", frames=b"ANIM")),
+    (rb"II\*\0....CR", _foreign_picture("a camera's raw picture (CR2)", b"")),
+    (rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
+     _picture("a TIFF picture or a camera's raw one", frames=b"")),
     (rb"BM....\0\0\0\0", _picture("a BMP picture")),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", _picture("a JPEG 2000 picture")),
-    (rb"....ftyp(?:avi[fs]|mi(?:f1|af).{0,48}avif)", _picture("an AVIF picture")),
-    (rb"....ftyp(?:he[iv][cmsx]|mif1|msf1)", _picture("a HEIC picture")),
+    # The first brand of these is followed by a version and by further brands.
+    (rb"....ftyp(?:....){0,12}?avi[fs]", _picture("an AVIF picture", "AVIF", b"avis")),
+    (rb"....ftyp(?:he[iv][cmsx]|mif1|msf1|(?:....){2,12}?hei[cx])",
+     _picture("a HEIC picture", "HEIF")),
     (rb"....ftypcrx ", _foreign_picture("a camera's raw picture (CR3)")),
     (rb"P[1-7]\s", _picture("a PNM picture")),
     (rb"#\?(?:RADIANCE|RGBE)", _picture("a Radiance HDR picture")),
     (rb"\x59\xa6\x6a\x95", _picture("a Sun raster picture")),
     (rb"\x76\x2f\x31\x01", _foreign_picture("an OpenEXR picture")),
-    (rb"\xff\x0a|\0\0\0\x0cJXL ", _picture("a JPEG XL picture")),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", _picture("a JPEG XL picture", "JXL")),
     (rb"8BPS", _foreign_picture("a Photoshop picture")),
     (rb"gimp xcf", _foreign_picture("a GIMP picture")),
     (rb"\0\0\x01\0[^\0]\0", _foreign_picture("an icon")),
@@ -175,17 +184,26 @@ def identify(start: bytes) -> Content | None:
     return _TRANSPORT_STREAM if _PACKETS.search(start[:_PACKETS_START]) else None
 
 
-def identify_file(path: str | os.PathLike[str]) -> Content | None:
-    """Return what the file at `path` is; None if that is unknown or it cannot be read."""
+def identify_source(source: SourceLike) -> Content | None:
+    """Return what a file is; None if that is unknown or it cannot be read."""
     try:
-        with open_media(path) as (file, _):
+        with Source.of(source).open() as file:
             return identify(file.read(START))
     except OSError:
         return None
 
 
+def may_be_animation(file: IO[bytes]) -> bool:
+    """Tell whether a file may be a picture of several frames or pages, and go to its start."""
+    file.seek(0)
+    start = file.read(FRAMES_START)
+    file.seek(0)
+    content = identify(start[:START])
+    return content is not None and content.frames is not None and content.frames in start
+
+
 def describe_wrong(content: Content | None, kind: str) -> str:
-    """Return what is wrong with a file that was read as a photo or video, in vain.
+    """Explain why a file could not be read as a photo or video.
 
     Args:
         content: what it is; None if unknown.

@@ -11,8 +11,6 @@ import struct
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
-from gudi.media.files import open_media
-
 
 class Edges(NamedTuple):
     """Pixels of a frame that are not shown."""
@@ -25,7 +23,7 @@ class Edges(NamedTuple):
 
 NO_EDGES = Edges()
 
-# A stranger's file may hold any number of elements.
+# An untrusted file may hold any number of elements.
 MAX_ELEMENTS = 10_000
 
 # The bytes of MP4 that precede the boxes inside of the list of sample entries, and of an entry.
@@ -44,13 +42,11 @@ class _Element(NamedTuple):
     end: int
 
 
-def container_edges(
-    path: str | os.PathLike[str], format: str, track: int, size: tuple[int, int]
-) -> Edges:
+def container_edges(file: IO[bytes], format: str, track: int, size: tuple[int, int]) -> Edges:
     """Return what the container crops of a video track.
 
     Args:
-        path: the video.
+        file: the video.
         format: FFmpeg's name of the container's format.
         track: number of the track among those with pictures, from 0.
         size: width and height of the decoded frames.
@@ -59,10 +55,7 @@ def container_edges(
     if "mp4" not in names and "matroska" not in names:
         return NO_EDGES
     # There may be no such element, and a damaged file is FFmpeg's to report.
-    with (
-        contextlib.suppress(OSError, ValueError, LookupError, ZeroDivisionError, StopIteration),
-        open_media(path) as (file, _),
-    ):
+    with contextlib.suppress(OSError, ValueError, LookupError, ZeroDivisionError, StopIteration):
         return _mp4_edges(file, track, size) if "mp4" in names else _matroska_edges(file, track)
     return NO_EDGES
 

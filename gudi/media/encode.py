@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -21,8 +20,11 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from gudi.errors import VideoError
 from gudi.files import atomic_path
-from gudi.media import video
 from gudi.media.animation import is_animation
+from gudi.media.content import VIDEO
+from gudi.media.decoding import open_media
+from gudi.media.source import Source, SourceLike
+from gudi.media.video import open_container
 
 # Without B-frames, packets come in the order of their frames, so that chunks can be joined.
 OPTIONS = {"preset": "veryfast", "crf": "23", "bf": "0"}
@@ -114,7 +116,7 @@ def encode_chunk(
         encoder.finish()
 
 
-def join_chunks(chunks: Sequence[Path], original: str | os.PathLike[str], path: Path) -> None:
+def join_chunks(chunks: Sequence[Path], original: SourceLike, path: Path) -> None:
     """Join `chunks` in `path`, an MP4 file, with the sound of the video `original`.
 
     If the sound cannot be used, the video has none.
@@ -124,12 +126,12 @@ def join_chunks(chunks: Sequence[Path], original: str | os.PathLike[str], path: 
     """
     with _encoding_errors(), atomic_path(path) as temporary:
         try:
-            _mux(temporary, chunks, original)
-        except (FFmpegError, ValueError):
+            _mux(temporary, chunks, Source.of(original))
+        except (FFmpegError, ValueError, VideoError):
             _mux(temporary, chunks, None)
 
 
-def _mux(path: Path, chunks: Sequence[Path], original: str | os.PathLike[str] | None) -> None:
+def _mux(path: Path, chunks: Sequence[Path], original: Source | None) -> None:
     with contextlib.ExitStack() as stack:
         container = stack.enter_context(av.open(str(path), "w", "mp4", options=MP4_OPTIONS))
         first = stack.enter_context(av.open(str(chunks[0]), "r")).streams.video[0]
@@ -156,27 +158,28 @@ def _mux(path: Path, chunks: Sequence[Path], original: str | os.PathLike[str] | 
 
 
 @contextlib.contextmanager
-def _open_sound(
-    container: OutputContainer, original: str | os.PathLike[str]
-) -> Iterator[Iterator[Sound]]:
+def _open_sound(container: OutputContainer, original: Source) -> Iterator[Iterator[Sound]]:
     """Yield the sound of `original`, ready for `container`."""
-    if is_animation(original):
-        yield iter(())
-        return
-    with video.open_video(original) as (source, _):
-        # FFmpeg may know that there is sound, but not its codec.
-        streams = [each for each in source.streams.audio if each.codec_context is not None]
-        if not streams:
+    with open_media(original, VIDEO, FFmpegError) as file:
+        if is_animation(file):
             yield iter(())
             return
-        stream, start_time = streams[0], (source.start_time or 0) / 1e6
-        if stream.codec_context.name in COPIED_CODECS:
-            yield _copied(source, stream, container.add_stream_from_template(stream), start_time)
-        else:
-            target = container.add_stream("aac", rate=stream.codec_context.sample_rate)
-            channels = stream.codec_context.layout.nb_channels
-            target.codec_context.layout = "mono" if channels == 1 else "stereo"
-            yield _encoded(source, stream, target, start_time)
+        with open_container(original, file) as (source, _):
+            yield _converted_sound(container, source)
+
+
+def _converted_sound(container: OutputContainer, source: InputContainer) -> Iterator[Sound]:
+    # FFmpeg may know that there is sound, but not its codec.
+    streams = [each for each in source.streams.audio if each.codec_context is not None]
+    if not streams:
+        return iter(())
+    stream, start_time = streams[0], (source.start_time or 0) / 1e6
+    if stream.codec_context.name in COPIED_CODECS:
+        return _copied(source, stream, container.add_stream_from_template(stream), start_time)
+    target = container.add_stream("aac", rate=stream.codec_context.sample_rate)
+    channels = stream.codec_context.layout.nb_channels
+    target.codec_context.layout = "mono" if channels == 1 else "stereo"
+    return _encoded(source, stream, target, start_time)
 
 
 def _copied(
@@ -237,8 +240,10 @@ def _fitted(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArra
 
 @contextlib.contextmanager
 def _encoding_errors() -> Iterator[None]:
-    """Turn errors of FFmpeg into a `VideoError`."""
+    """Turn errors of FFmpeg into a `VideoError`, or an `OSError` such as for a full disk."""
     try:
         yield
     except FFmpegError as error:
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror) from error
         raise VideoError(f"it cannot be encoded: {error.strerror}") from error

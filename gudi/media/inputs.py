@@ -8,12 +8,13 @@ import glob
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 from gudi.errors import InputError, one_line
 
-# Lists with these suffixes may be tables, whose column `PATH_COLUMN` has the paths.
+# Lists with these suffixes may be tables. The column `PATH_COLUMN` has the paths, the others are
+# extra columns.
 TABLE_SUFFIXES = (".csv", ".tsv")
 PATH_COLUMN = "path"
 
@@ -24,12 +25,12 @@ class InputPath(NamedTuple):
     Attributes:
         path: a file or folder, which may be missing.
         listed: whether it comes from a list or a pattern rather than from the user directly.
-        carried: names and values of the other columns of a list in csv, in order.
+        extra: values in the extra columns of the list, by their names.
     """
 
     path: str
     listed: bool
-    carried: tuple[tuple[str, str], ...] = ()
+    extra: Mapping[str, str]
 
 
 def expand(inputs: Iterable[str], stdin: BinaryIO | None = None) -> Iterator[InputPath]:
@@ -57,11 +58,11 @@ def expand(inputs: Iterable[str], stdin: BinaryIO | None = None) -> Iterator[Inp
                 raise InputError(f"nothing matches {one_line(each)}")
             yield from _listed(matches)
         else:
-            yield InputPath(each, listed=False)
+            yield InputPath(each, listed=False, extra={})
 
 
 def _listed(paths: Iterable[str]) -> Iterator[InputPath]:
-    return (InputPath(path, listed=True) for path in paths)
+    return (InputPath(path, listed=True, extra={}) for path in paths)
 
 
 def _read_list_file(path: str) -> Iterator[InputPath]:
@@ -76,17 +77,17 @@ def _read_list_file(path: str) -> Iterator[InputPath]:
     except OSError as error:
         raise InputError(f"the list {one_line(path)} cannot be read: {error.strerror}") from error
     except csv.Error as error:
-        raise InputError(f"the list {one_line(path)} is no csv file: {error}") from error
+        raise InputError(f"the list {one_line(path)} is not a valid CSV file: {error}") from error
 
 
 def _read_table(file: BinaryIO) -> list[InputPath] | None:
-    """Return the paths and the other columns of a csv file; None if it has no column `path`.
+    """Return the paths and the extra columns of a csv file; None if it has no column `path`.
 
-    Its columns are separated by what its header is: commas, semicolons or tabs.
+    The delimiter is the one that its header has most of: comma, semicolon or tab.
 
     Raises:
         InputError: its header has a name twice, or no name.
-        csv.Error: it is no csv file.
+        csv.Error: it is not a valid CSV file.
     """
     text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
     try:
@@ -102,13 +103,11 @@ def _read_table(file: BinaryIO) -> list[InputPath] | None:
                 f"{one_line(str(file.name))} must name each of its columns, and none twice: its "
                 f"first line is {one_line(header.strip())}"
             )
-        place = names.index(PATH_COLUMN)
         found = []
         for row in csv.reader(text, delimiter=delimiter):
-            row += [""] * (len(names) - len(row))
-            if row[place]:
-                carried = [pair for pair in zip(names, row) if pair[0] != PATH_COLUMN]
-                found.append(InputPath(_native(row[place]), listed=True, carried=tuple(carried)))
+            extra = dict(zip(names, row + [""] * (len(names) - len(row))))
+            if path := extra.pop(PATH_COLUMN):
+                found.append(InputPath(_native(path), listed=True, extra=extra))
         return found
     finally:
         text.detach()

@@ -10,14 +10,14 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from gudi.errors import PhotoError, one_line
-from gudi.media.picture_formats import MAX_DECODED_PIXELS, TOO_MANY_PIXELS
+from gudi.errors import PhotoError
+from gudi.media.decoding import MAX_DECODED_PIXELS, TooManyPixels, Undecodable
 
 ORIENTATION = 0x0112  # EXIF's tag
 
@@ -37,34 +37,37 @@ UPRIGHT = {
 PACKAGES = {"HEIF": ("pillow_heif", ""), "JXL": ("pillow_jxl", "jxl")}
 
 
-def read_with_pillow(data: bytes, format: str) -> npt.NDArray[np.uint8]:
+def decode(data: bytes, format: str) -> npt.NDArray[np.uint8]:
     """Return a picture, upright, as uint8 of shape (h, w, 3) in BGR order.
 
     Args:
         data: the content of the file.
-        format: as `gudi.media.picture_formats.pillow_format` returns it.
+        format: Pillow's name of its format.
 
     Raises:
-        PhotoError: it cannot be decoded, has too many pixels, or needs a package that is missing.
+        PhotoError: it needs a package that is missing.
+        Exception: it cannot be decoded. Damaged pictures can raise anything.
     """
     _register(format)
+    with quiet(), open_picture(io.BytesIO(data), (format,)) as image:
+        return as_bgr(ImageOps.exif_transpose(image))
+
+
+def open_picture(file: IO[bytes], formats: tuple[str, ...]) -> Image.Image:
+    """Open a picture of one of these formats; it does not close `file`.
+
+    Raises:
+        Undecodable: it is not of these formats, or its start is damaged.
+        TooManyPixels: it would take too much memory.
+    """
     try:
-        with quiet(), Image.open(io.BytesIO(data), formats=[format]) as image:
-            if image.width * image.height > MAX_DECODED_PIXELS:
-                raise PhotoError(TOO_MANY_PIXELS)
-            return as_bgr(ImageOps.exif_transpose(image))
+        with quiet():
+            image = Image.open(file, formats=formats)
     except UnidentifiedImageError as error:
-        raise PhotoError(f"it is a damaged {format} picture, or cut short") from error
-    except Image.DecompressionBombError as error:
-        raise PhotoError(f"it has more pixels than Pillow allows: {one_line(error)}") from error
-    except MemoryError as error:
-        raise PhotoError("it does not fit into memory") from error
-    except PhotoError:
-        raise
-    except Exception as error:  # damaged pictures can raise anything
-        raise PhotoError(
-            f"its {format} data cannot be decoded: {one_line(str(error).strip())}"
-        ) from error
+        raise Undecodable from error
+    if image.width * image.height > MAX_DECODED_PIXELS:
+        raise TooManyPixels
+    return image
 
 
 def as_bgr(image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -79,10 +82,7 @@ def exif_orientation(data: bytes) -> int | None:
         data: the content of a JPEG, PNG or WebP file.
     """
     try:
-        with (
-            quiet(),
-            Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP", "MPO"]) as image,
-        ):
+        with quiet(), open_picture(io.BytesIO(data), ("JPEG", "PNG", "WEBP", "MPO")) as image:
             tags = Image.Exif()
             tags.load(image.info.get("exif", b""))
             orientation = _number(tags.get(ORIENTATION))

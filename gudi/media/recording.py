@@ -17,7 +17,7 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 
 from gudi.errors import InputError, OutputError, UsageError
-from gudi.files import atomic_path, check_writable
+from gudi.files import atomic_path, check_writable, write_errors
 from gudi.media.encode import MP4_OPTIONS, Encoder
 
 SUFFIX = ".mp4"
@@ -116,11 +116,11 @@ class Recording:
     @contextlib.contextmanager
     def _abandoned_on_error(self) -> Iterator[None]:
         """Remove the temporary file if the block fails."""
-        try:
-            yield
-        except (OSError, FFmpegError) as error:
-            self._encoder = self._container = None
-            with contextlib.suppress(OSError):
-                self._stack.__exit__(type(error), error, error.__traceback__)
-            reason = error.strerror or error
-            raise OutputError(f"cannot write {self.path}: {reason}") from error
+        with write_errors(self.path, FFmpegError):
+            try:
+                yield
+            except (OSError, FFmpegError) as error:
+                self._encoder = self._container = None
+                with contextlib.suppress(OSError):
+                    self._stack.__exit__(type(error), error, error.__traceback__)
+                raise

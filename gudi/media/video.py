@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import av
 import numpy as np
@@ -26,10 +25,11 @@ from av.video.stream import VideoStream
 
 from gudi.errors import VideoError
 from gudi.media.animation import is_animation, read_animation
-from gudi.media.content import JPEG_SUFFIXES, VIDEO, describe_wrong, identify_file
+from gudi.media.content import JPEG_SUFFIXES, VIDEO, identify_source
 from gudi.media.cropping import container_edges
-from gudi.media.files import IrregularFile, open_media
+from gudi.media.decoding import EMPTY, media_errors, open_media
 from gudi.media.shown import Presentation
+from gudi.media.source import Source, SourceLike
 from gudi.settings import ALL_FRAMES, FrameSelection
 
 # The formats that FFmpeg may use. Its others include playlists and scripts, which name further
@@ -63,6 +63,8 @@ DEFAULT_RATE = Fraction(25)  # frames per second, if the file does not say
 ANIMATION_RATE = Fraction(10)
 
 NO_STAMPS = np.empty(0, np.int64)
+
+Show: TypeAlias = Callable[[VideoFrame], npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -149,32 +151,36 @@ class UnreliableTimestamps(Exception):
     """The decoded frames are not the ones that the packets promised."""
 
 
-def read_index(path: str | os.PathLike[str]) -> VideoIndex:
-    """Read the packets of the video at `path`.
+def read_index(source: SourceLike) -> VideoIndex:
+    """Read the packets of a video.
 
     Raises:
         VideoError: it is not a video, or cannot be opened.
     """
-    if is_animation(path):
-        return VideoIndex(NO_STAMPS, NO_STAMPS, 0.0, ANIMATION_RATE)
+    source = Source.of(source)
+    with open_media(source, VIDEO, FFmpegError) as file:
+        if is_animation(file):
+            return VideoIndex(NO_STAMPS, NO_STAMPS, 0.0, ANIMATION_RATE)
+        with open_container(source, file) as (container, stream):
+            return _read_packets(container, stream)
+
+
+def _read_packets(container: InputContainer, stream: VideoStream) -> VideoIndex:
     packets = _Packets()
     problem = ""
-    with open_video(path) as (container, stream):
-        try:
-            for packet in container.demux():
-                packets.add(packet, stream)
-        except (OSError, FFmpegError) as error:
-            problem = f"it ends unexpectedly after frame {packets.last}: {error.strerror}"
-        unit = float(stream.time_base or 0)
-        promised = (container.duration or 0) / 1e6
-        rate = stream.average_rate or DEFAULT_RATE
-        max_gap = _max_gap(container)
+    try:
+        for packet in container.demux():
+            packets.add(packet, stream)
+    except (OSError, FFmpegError) as error:
+        problem = f"it ends unexpectedly after frame {packets.last}: {error.strerror}"
     if packets.is_incomplete and not problem:
         problem = f"it ends in the middle of frame {packets.last}"
-    stamps, keys = packets.ordered(unit, max_gap)
+    unit = float(stream.time_base or 0)
+    stamps, keys = packets.ordered(unit, _max_gap(container))
     if len(stamps):
+        promised = (container.duration or 0) / 1e6
         problem = problem or packets.missing_end(float(stamps[0]) * unit, promised)
-    return VideoIndex(stamps, keys, unit, rate, problem)
+    return VideoIndex(stamps, keys, unit, stream.average_rate or DEFAULT_RATE, problem)
 
 
 class _Packets:
@@ -243,26 +249,33 @@ class _Packets:
         )
 
 
+def _start_time(container: InputContainer) -> float:
+    """Return when the video starts, in seconds of its clock."""
+    return (container.start_time or 0) / 1e6
+
+
 def _max_gap(container: InputContainer) -> float:
     """Return the most seconds from one frame to the next, unless the clock jumps."""
     return MAX_GAP if container.format.name in JUMPING_FORMATS else math.inf
 
 
-def estimate_length(path: str | os.PathLike[str]) -> tuple[float, float]:
-    """Return the length in seconds and the number of frames of the video at `path`.
+def estimate_length(source: SourceLike) -> tuple[float, float]:
+    """Return the length in seconds and the number of frames of a video.
 
     Both come from its header, so they are estimates.
 
     Raises:
         VideoError: it is not a video, or cannot be opened.
     """
-    if is_animation(path):
-        frames = sum(1 for _ in read_animation(path))
-        return frames / float(ANIMATION_RATE), frames
-    with open_video(path) as (container, stream):
-        seconds = (container.duration or 0) / 1e6
-        rate = stream.average_rate or DEFAULT_RATE
-        return seconds, stream.frames or seconds * float(rate)
+    source = Source.of(source)
+    with open_media(source, VIDEO, FFmpegError) as file:
+        if is_animation(file):
+            frames = sum(1 for _ in _read_animation(source, file, ALL_FRAMES))
+            return frames / float(ANIMATION_RATE), frames
+        with open_container(source, file) as (container, stream):
+            seconds = (container.duration or 0) / 1e6
+            rate = stream.average_rate or DEFAULT_RATE
+            return seconds, stream.frames or seconds * float(rate)
 
 
 def segments(
@@ -290,7 +303,7 @@ def segment_of(index: VideoIndex, number: int) -> Segment:
 
 
 def read_frames(
-    path: str | os.PathLike[str],
+    source: SourceLike,
     segment: Segment = WHOLE_VIDEO,
     selection: FrameSelection = ALL_FRAMES,
 ) -> Iterator[Frame]:
@@ -300,90 +313,64 @@ def read_frames(
         VideoError: it is not a video, or ends unexpectedly.
         UnreliableTimestamps: there are no frames with the time stamps of `segment`.
     """
-    if is_animation(path):
-        yield from _read_animation(path, selection)
-        return
-    with open_video(path) as (container, stream):
-        start_time = (container.start_time or 0) / 1e6
-        show = _presentation(path, container, stream).show
-        if not segment.stamps:
-            yield from _read_all(container, stream, show, selection, start_time)
+    source = Source.of(source)
+    with open_media(source, VIDEO, FFmpegError) as file:
+        if is_animation(file):
+            yield from _read_animation(source, file, selection)
             return
-        wanted = dict(zip(segment.stamps, segment.numbers))
-        for frame in _decode_from(container, stream, segment):
-            number = None if frame.pts is None else wanted.pop(frame.pts, None)
-            if number is not None:
-                yield Frame(number, frame.time - start_time, show(frame))
-            if not wanted:
-                return
-            if frame.pts is None or frame.pts > segment.stamps[-1]:
-                break
-        raise UnreliableTimestamps(f"{len(wanted)} frames are not where the packets say")
+        with open_container(source, file) as (container, stream):
+            show = _presentation(file, container, stream).show
+            if segment.stamps:
+                yield from _read_segment(container, stream, show, segment)
+            else:
+                yield from _read_all(container, stream, show, selection)
 
 
-def read_whole(
-    path: str | os.PathLike[str], selection: FrameSelection = ALL_FRAMES
-) -> Iterator[Frame]:
+def read_whole(source: SourceLike, selection: FrameSelection = ALL_FRAMES) -> Iterator[Frame]:
     """Yield the selected frames of a whole video, and raise if it ends before it should.
 
     Raises:
         VideoError: it is not a video, has no frames, or ends unexpectedly.
     """
     frame = None
-    for frame in read_frames(path, WHOLE_VIDEO, selection):
+    for frame in read_frames(source, WHOLE_VIDEO, selection):
         yield frame
-    problem = read_index(path).problem if frame is not None else "it has no frames"
+    problem = read_index(source).problem if frame is not None else "it has no frames"
     if problem:
         raise VideoError(problem)
 
 
 @contextlib.contextmanager
-def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open the video at `path` and yield its container and the stream that players show.
+def open_container(source: Source, file: IO[bytes]) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a video with FFmpeg, and yield its container and the stream that players show.
+
+    Args:
+        source: the video.
+        file: the same, open: FFmpeg would take some paths for addresses.
 
     Raises:
-        VideoError: it is not a video, or cannot be opened or, within the block, decoded.
+        VideoError: it is empty, or has no stream that can be shown.
+        FFmpegError: it is not a video or, within the block, cannot be decoded.
     """
     av.logging.set_level(av.logging.PANIC)
-    try:
-        # Pass an open file, because FFmpeg takes some names for addresses.
-        with (
-            open_media(path) as (file, size),
-            _open_container(file, size, _formats(path)) as container,
-        ):
-            yield container, _shown_stream(container)
-    except FileNotFoundError:
-        raise VideoError("no such file") from None
-    except IrregularFile as error:
-        raise VideoError(str(error.strerror)) from None
-    except FFmpegError as error:
-        # FFmpeg only says that it is an invalid argument.
-        wrong = describe_wrong(identify_file(path), VIDEO)
-        raise VideoError(wrong or f"it cannot be decoded: {error.strerror}") from error
-    except OSError as error:
-        raise VideoError(f"it cannot be read: {error.strerror}") from error
-
-
-def _open_container(file: IO[bytes], size: int, formats: str) -> InputContainer:
-    if size == 0:
-        raise VideoError("it is empty (0 bytes)")
+    if not file.read(1):
+        raise VideoError(EMPTY)
+    file.seek(0)
+    formats = JPEG_FORMAT if source.suffix in JPEG_SUFFIXES else FORMATS
     options = {"format_whitelist": formats}
-    return av.open(file, "r", options=options, metadata_errors="replace")
+    with av.open(file, "r", options=options, metadata_errors="replace") as container:
+        yield container, _shown_stream(container)
 
 
-def _formats(path: str | os.PathLike[str]) -> str:
-    suffix = os.path.splitext(path)[1].lower()
-    return JPEG_FORMAT if suffix in JPEG_SUFFIXES else FORMATS
-
-
-def _read_animation(path: str | os.PathLike[str], selection: FrameSelection) -> Iterator[Frame]:
+def _read_animation(source: Source, file: IO[bytes], selection: FrameSelection) -> Iterator[Frame]:
     """Yield the frames or pages of a picture that are in `selection`."""
     previous: float | None = None
-    for number, (time, image) in enumerate(read_animation(path)):
-        # Pages have no time, so they are selected by number alone.
-        if selection.selects(number, time or 0, previous):
-            yield Frame(number, time, image)
-        previous = time
+    with media_errors(VIDEO, lambda: identify_source(source), Exception):
+        for number, (time, image) in enumerate(read_animation(file)):
+            # Pages have no time, so they are selected by number alone.
+            if selection.selects(number, time or 0, previous):
+                yield Frame(number, time, image)
+            previous = time
 
 
 def _shown_stream(container: InputContainer) -> VideoStream:
@@ -400,7 +387,7 @@ def _shown_stream(container: InputContainer) -> VideoStream:
         raise VideoError("it contains no moving pictures")
     decodable = [each for each in streams if each.codec_context is not None]
     if not decodable:
-        raise VideoError("its pictures are encoded in a way that FFmpeg does not know")
+        raise VideoError("its video codec is not supported")
     stream = max(
         decodable,
         key=lambda each: (
@@ -414,16 +401,30 @@ def _shown_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def _presentation(
-    path: str | os.PathLike[str], container: InputContainer, stream: VideoStream
-) -> Presentation:
+def _presentation(file: IO[bytes], container: InputContainer, stream: VideoStream) -> Presentation:
     """Return how a player shows the frames of `stream`."""
     track = [each.index for each in container.streams.video].index(stream.index)
     size = stream.codec_context.width, stream.codec_context.height
-    return Presentation(
-        stream.sample_aspect_ratio or Fraction(1),
-        container_edges(path, container.format.name, track, size),
-    )
+    position = file.tell()  # where FFmpeg reads on
+    edges = container_edges(file, container.format.name, track, size)
+    file.seek(position)
+    return Presentation(stream.sample_aspect_ratio or Fraction(1), edges)
+
+
+def _read_segment(
+    container: InputContainer, stream: VideoStream, show: Show, segment: Segment
+) -> Iterator[Frame]:
+    """Yield the frames of a segment with time stamps."""
+    wanted = dict(zip(segment.stamps, segment.numbers))
+    for frame in _decode_from(container, stream, segment):
+        number = None if frame.pts is None else wanted.pop(frame.pts, None)
+        if number is not None:
+            yield Frame(number, frame.time - _start_time(container), show(frame))
+        if not wanted:
+            return
+        if frame.pts is None or frame.pts > segment.stamps[-1]:
+            break
+    raise UnreliableTimestamps(f"{len(wanted)} frames are not where the packets say")
 
 
 def _decode_from(
@@ -450,9 +451,8 @@ def _decode_from(
 def _read_all(
     container: InputContainer,
     stream: VideoStream,
-    show: Callable[[VideoFrame], npt.NDArray[np.uint8]],
+    show: Show,
     selection: FrameSelection,
-    start_time: float,
 ) -> Iterator[Frame]:
     """Yield the frames in `selection`, numbered as they are decoded.
 
@@ -462,7 +462,7 @@ def _read_all(
     max_gap = _max_gap(container)
     first: float | None = None
     previous: float | None = None
-    shift = -start_time
+    shift = -_start_time(container)
     for number, frame in enumerate(container.decode(stream)):
         shown: float | None = frame.time  # None in streams without times, such as bare H.264
         time = number * interval if shown is None else float(shown) + shift

@@ -25,7 +25,7 @@ from gudi.files import (
     write_errors,
 )
 from gudi.locks import LOCK
-from gudi.media.sources import VIDEO
+from gudi.media.content import VIDEO
 from gudi.outputs.run_record import RUN_RECORD, RunRecord, is_result_folder
 from gudi.outputs.tables import text_file
 from gudi.settings import FORMATS

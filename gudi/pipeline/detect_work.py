@@ -17,9 +17,9 @@ from gudi.analysis.scenes import signature
 from gudi.detection import CNN
 from gudi.errors import PhotoError, VideoError
 from gudi.media import video
-from gudi.media.archives import file_path
-from gudi.media.photo import read_photo
-from gudi.media.sources import VIDEO, Source, content_digest
+from gudi.media.content import VIDEO
+from gudi.media.photo import decode_photo, read_content
+from gudi.media.source import Source, content_digest
 from gudi.pipeline.workers import WorkerPrediction, describe_error, loaded_predictor
 from gudi.records import Face, Result, VideoFrame
 from gudi.settings import DetectionSettings, FrameSelection
@@ -91,8 +91,7 @@ def process(settings: ProcessSettings, item: WorkItem) -> Result | IndexedVideo:
         if item.segment is not None:
             result = _process_segment(settings, item.source, item.segment)
         elif item.source.kind == VIDEO:
-            index = video.read_index(item.source.path)
-            return IndexedVideo(index, content_digest(item.source.path))
+            return IndexedVideo(video.read_index(item.source), item.source.digest())
         else:
             result = _process_photo(settings, item.source)
         if settings.prediction is not None:
@@ -107,11 +106,10 @@ def process(settings: ProcessSettings, item: WorkItem) -> Result | IndexedVideo:
 
 def can_open(source: Source) -> bool:
     """Return whether this process can open the file of `source`."""
-    path = file_path(source.path)
-    if not os.path.isfile(path):
+    if not os.path.isfile(source.path):
         return False  # opening a pipe would wait for its other end
     try:
-        with open(path, "rb"):
+        with open(source.path, "rb"):
             return True
     except OSError:
         return False
@@ -120,12 +118,13 @@ def can_open(source: Source) -> bool:
 def _process_photo(settings: ProcessSettings, source: Source) -> Result:
     result = Result(source)
     clock = StageClock(result.seconds)
-    image = _searched(settings, read_photo(source.path))
+    content = read_content(source)
+    image = _searched(settings, decode_photo(content))
     result.height, result.width = image.shape[:2]
+    result.digest = content_digest([content])
     clock.stop("decode")
     result.faces = _faces(settings, image)
     clock.stop("detect")
-    result.digest = content_digest(source.path)
     return result
 
 
@@ -135,7 +134,7 @@ def _process_segment(settings: ProcessSettings, source: Source, segment: video.S
     clock = StageClock(result.seconds)
     frames = result.frames = []
     try:
-        for frame in video.read_frames(source.path, segment, settings.frames):
+        for frame in video.read_frames(source, segment, settings.frames):
             image = _searched(settings, frame.image)
             result.height, result.width = image.shape[:2]
             clock.stop("decode")

@@ -16,7 +16,7 @@ from gudi.errors import PhotoError, VideoError
 from gudi.files import atomic_write
 from gudi.media import encode, video
 from gudi.media.photo import read_photo
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.records import Box, Face
 from gudi.settings import AUTO, BARS, BOX, EMOJI, drawn_parts
 
@@ -117,11 +117,11 @@ def draw(item: Drawing, style: str = AUTO) -> None:
         encode.encode_chunk(item.path, _drawn_frames(parts, item), item.rate)
     else:
         item.path.parent.mkdir(parents=True, exist_ok=True)
-        encode.join_chunks(item.chunks, item.source.path, item.path)
+        encode.join_chunks(item.chunks, item.source, item.path)
 
 
 def _draw_photo(parts: frozenset[str], item: PhotoDrawing) -> None:
-    image = read_photo(item.source.path)
+    image = read_photo(item.source)
     if image.shape[1::-1] != item.size:
         raise PhotoError("the photo has changed since its faces were detected")
     if item.thumbnail is not None:
@@ -168,7 +168,7 @@ def _draw_thumbnail(
 
 
 def _draw_video_thumbnail(parts: frozenset[str], item: VideoThumbnail) -> None:
-    for frame in video.read_frames(item.source.path, item.segment):
+    for frame in video.read_frames(item.source, item.segment):
         if frame.number == item.frame:
             _draw_thumbnail(item.paths, frame.image, item.faces, parts)
             return
@@ -180,7 +180,7 @@ def _drawn_frames(
     """Yield time and picture of a chunk's frames, as far as they can be decoded."""
     started = False
     try:
-        for frame in video.read_frames(item.source.path, item.segment):
+        for frame in video.read_frames(item.source, item.segment):
             started = True
             faces = item.faces.get(_shown_frame(item, frame.number), [])
             if paths := item.thumbnails.get(frame.number):

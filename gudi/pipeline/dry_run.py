@@ -21,9 +21,9 @@ from gudi import checkpoint, detection
 from gudi.errors import GudiError, one_line
 from gudi.files import nearest_folder
 from gudi.media import video
-from gudi.media.files import file_status
+from gudi.media.content import IMAGE, VIDEO
 from gudi.media.photo import read_photo
-from gudi.media.sources import IMAGE, VIDEO, Source
+from gudi.media.source import Source
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
 from gudi.pipeline.listing import describe_skipped, list_sources
 from gudi.pipeline.shards import Shard, in_shard
@@ -175,10 +175,10 @@ def _count(estimate: Estimate, source: Source, settings: RunSettings) -> None:
         return
     kind = estimate.kind(source)
     try:
-        size, _ = file_status(source.path)
+        size, _ = source.status()
         pictures = 1.0
         if size and source.kind == VIDEO:
-            seconds, frames = video.estimate_length(source.path)
+            seconds, frames = video.estimate_length(source)
             pictures = frames / settings.frames.every
             if settings.frames.fps is not None:
                 pictures = min(pictures, seconds * settings.frames.fps)
@@ -248,9 +248,9 @@ def _process_sampled(estimate: Estimate, source: Source, settings: RunSettings) 
 
 def _pictures(source: Source) -> Iterator[npt.NDArray[np.uint8]]:
     if source.kind != VIDEO:
-        yield read_photo(source.path)
+        yield read_photo(source)
         return
-    for frame, _ in zip(video.read_frames(source.path), range(FRAMES_PER_VIDEO)):
+    for frame, _ in zip(video.read_frames(source), range(FRAMES_PER_VIDEO)):
         yield frame.image
 
 

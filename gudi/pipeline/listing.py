@@ -10,16 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from gudi.columns import reserved_names
 from gudi.errors import InputError, one_line
-from gudi.media.archives import file_path
-from gudi.media.sources import (
-    OUTPUT,
-    PHOTO_SUFFIXES,
-    VIDEO,
-    VIDEO_SUFFIXES,
-    Source,
-    find,
-    printable_path,
-)
+from gudi.media.content import VIDEO
+from gudi.media.find import OUTPUT, PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_sources
+from gudi.media.names import printable_path
+from gudi.media.source import Source
 
 VIDEO_PROBLEM = "it is a video, or has several frames or pages: use gudi batch"
 
@@ -34,19 +28,19 @@ def list_sources(
     inputs: Sequence[str],
     *,
     exclude: Path | None = None,
-    is_new: Callable[[str], bool] | None = None,
+    is_new: Callable[[Source], bool] | None = None,
     skipped: Counter[str] | None = None,
 ) -> Iterator[Source]:
     """Yield the photos and videos that `inputs` lead to.
 
     Args:
-        inputs, exclude, is_new, skipped: see `gudi.media.sources.find`.
+        inputs, exclude, is_new, skipped: see `gudi.media.find`.
 
     Raises:
         InputError: there are none.
     """
     source = None
-    for source in find(
+    for source in find_sources(
         inputs, exclude=exclude, is_new=is_new, skipped=skipped, is_output=_is_output
     ):
         yield source
@@ -82,7 +76,7 @@ def list_photos(inputs: Sequence[str]) -> list[Source]:
     Pictures that an earlier `gudi predict` drew are left out unless they are named.
 
     Args:
-        inputs: see `gudi.media.sources.find`.
+        inputs: see `gudi.media.find`.
 
     Raises:
         InputError: there are none.
@@ -90,13 +84,14 @@ def list_photos(inputs: Sequence[str]) -> list[Source]:
     return [
         replace(source, problem=source.problem or VIDEO_PROBLEM) if source.kind == VIDEO else source
         for source in list_sources(inputs)
-        if source.path in inputs or not PurePosixPath(source.name).stem.endswith(ANNOTATED)
+        if (source.path in inputs and not source.member)
+        or not PurePosixPath(source.name).stem.endswith(ANNOTATED)
     ]
 
 
 def check_outside(source: Source, out: Path) -> None:
     """Raise `InputError` if `source` lies in `out`, where files are replaced and removed."""
-    if os.path.realpath(file_path(source.path)).startswith(os.path.join(os.path.realpath(out), "")):
+    if os.path.realpath(source.path).startswith(os.path.join(os.path.realpath(out), "")):
         raise InputError(
             f"{one_line(source.name)} lies in the folder for the results, --out {out}; choose "
             "another folder"

@@ -14,8 +14,7 @@ from typing import Any
 from gudi import report as report_page
 from gudi.errors import ExitCode, InputError, OutputError
 from gudi.locks import folder_lock
-from gudi.media.names import utf8_path
-from gudi.media.sources import printable_path
+from gudi.media.names import printable_path, utf8_path
 from gudi.outputs.folder import (
     ANNOTATED,
     REPORT,

@@ -12,7 +12,7 @@ import cv2
 from gudi import plots
 from gudi.errors import InputError
 from gudi.files import atomic_write, check_writable, write_errors
-from gudi.media.sources import VIDEO
+from gudi.media.content import VIDEO
 from gudi.pipeline.identity import stored_settings
 from gudi.progress import Progress
 from gudi.recognizer import Face
@@ -68,9 +68,9 @@ def plot(
         plots.plot_distribution(strongest.counts, emotions, figure.subplots())
         writer.write(figure, "distribution")
         figure = writer.figure(1.1 * strongest.count, 1.45 * len(strongest.by_emotion))
-        paths = {record.source.name: record.source.path for record in records}
-        for source in plots.plot_contact_sheet(strongest, paths, figure):
-            progress.note(f"{source} cannot be read, so its faces are missing in the contact sheet")
+        sources = {record.source.name: record.source for record in records}
+        for name in plots.plot_contact_sheet(strongest, sources, figure):
+            progress.note(f"{name} cannot be read, so its faces are missing in the contact sheet")
         writer.write(figure, "contact_sheet")
     return writer.written
 

@@ -10,7 +10,7 @@ from gudi import checkpoint
 from gudi.engines import engine_for
 from gudi.files import check_writable
 from gudi.media import video
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.pipeline.annotate import draw_photos, note_undrawable
 from gudi.pipeline.constant_check import ProbabilityRange
 from gudi.pipeline.listing import ANNOTATED
@@ -57,10 +57,10 @@ def predict_photos(
     progress.note(describe_run(weights, settings))
     with opening(lambda: Predictor.from_settings(weights, settings)) as predictor:
         recognize(sources, settings, predictor, workers, sink)
-    order = {source.path: position for position, source in enumerate(sources)}
+    order = {source: position for position, source in enumerate(sources)}
     if sink.probabilities.warning:
         progress.note(sink.probabilities.warning)
-    results = sorted(sink.results, key=lambda result: order[result.source.path])
+    results = sorted(sink.results, key=lambda result: order[result.source])
     if out is not None:
         note_undrawable(settings.emotions, draw, progress)
         draw_photos(results, UniquePaths(out), picture_name, workers=workers, style=draw)

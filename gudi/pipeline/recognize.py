@@ -16,8 +16,7 @@ from typing import Protocol
 import gudi_jobs
 from gudi.errors import CheckpointError, WorkersError, one_line
 from gudi.media import video
-from gudi.media.archives import shown_path
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.pipeline.detect_work import (
     CannotOpen,
     IndexedVideo,
@@ -210,7 +209,7 @@ class _WorkQueue(gudi_jobs.Supply[WorkItem]):
     def _retry(self, item: WorkItem, error: CannotOpen) -> None:
         """Queue an existing file that a worker could not open: another worker may see it."""
         if item.attempts + 1 == MAX_ATTEMPTS:
-            path = one_line(shown_path(item.source.path))
+            path = one_line(item.source.path)
             raise WorkersError(
                 f"the worker on {error.worker} cannot open {path} ({error}), "
                 "which exists: inputs must be on storage that all workers reach by the same path; "

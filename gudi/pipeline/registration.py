@@ -12,7 +12,6 @@ from typing import Any
 
 from gudi.errors import OutputError
 from gudi.files import TEMPORARY_PREFIX
-from gudi.media.archives import absolute_path
 from gudi.outputs.folder import ResultFolder
 from gudi.outputs.run_record import RunRecord, is_result_folder, read_run_record
 from gudi.pipeline import annotate
@@ -142,8 +141,8 @@ def _enter_inputs(
         if not in_shard(source, options.shard):
             continue
         if options.backend == "dask":
-            source = replace(source, path=absolute_path(source.path))
-        if added := [name for name, _ in source.carried if name not in known]:
+            source = source.absolute()
+        if added := [name for name in source.extra if name not in known]:
             check_extra(added, options.emotions)
             store.add_extra(added)
             known.update(added)

@@ -22,7 +22,7 @@ from gudi.errors import OutputError, one_line
 from gudi.locks import folder_lock
 from gudi.media import video
 from gudi.media.names import utf8_path
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.outputs.folder import FACES, REPORT, ResultFolder
 from gudi.outputs.result_tables import write_files, write_tables
 from gudi.outputs.run_record import MAX_INPUTS, CheckpointRecord, RunRecord, current_versions
@@ -56,7 +56,7 @@ def run(
     If `out` holds results of a run with the same settings, this run resumes it.
 
     Args:
-        inputs: files, folders, patterns and lists, as `gudi.media.sources.find` takes them.
+        inputs: files, folders, patterns and lists, as `gudi.media.find` takes them.
         out: the result folder.
         options: how to process the inputs, and what to write.
         progress: receives the progress.

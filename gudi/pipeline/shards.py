@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from gudi.errors import UsageError
-from gudi.media.sources import Source
+from gudi.media.source import Source
 
 # One part of all inputs: its number, from 1, and the number of parts.
 Shard = tuple[int, int]

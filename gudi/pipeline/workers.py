@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import gudi_jobs
 from gudi.errors import CheckpointError, PhotoError, VideoError, WorkersError, one_line
-from gudi.media.archives import file_path
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.settings import RunSettings
 
 if TYPE_CHECKING:  # this module starts workers before NumPy and OpenCV are imported
@@ -132,7 +131,7 @@ def _check_cluster(
     cluster: gudi_jobs.Cluster, visible: Source, prediction: WorkerPrediction | None
 ) -> None:
     """Raise `WorkersError` unless all workers can open `visible` and predict."""
-    path = file_path(visible.path)
+    path = visible.path
     sees = cluster.everywhere(os.path.exists, path)
     blind = [address for address, exists in sees.items() if not exists]
     if blind and os.path.exists(path):

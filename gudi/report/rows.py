@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gudi.errors import one_line
-from gudi.media.sources import VIDEO
+from gudi.media.content import VIDEO
 from gudi.report.entries import ReportEntry
 from gudi.report.film import Film
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from gudi.columns import SMOOTHED
 from gudi.constants import FACE_SIZE
-from gudi.media.archives import file_path
-from gudi.media.sources import VIDEO, Source
+from gudi.media.content import VIDEO
+from gudi.media.source import Source
 from gudi.records import Box, Face, Result, VideoFrame
 from gudi.store.database import Database
 from gudi.store.inputs import FAILED, NO_FACE, OK, Input, InputTable
@@ -148,7 +148,7 @@ class FaceTable:
             " height = ?, error = ?, digest = ? WHERE input = ?",
             (status, *counts, error, digest, number),
         )
-        if error and not source.problem and not os.path.lexists(file_path(source.path)):
+        if error and not source.problem and not os.path.lexists(source.path):
             # It may come back: a drive that disconnects for a while takes all its files along.
             self._database.write(
                 "UPDATE inputs SET size = NULL, mtime = NULL WHERE input = ?", (number,)

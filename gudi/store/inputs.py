@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
-from gudi.media.files import file_status
-from gudi.media.sources import IMAGE, VIDEO, Source, canonical_path, content_digest
+from gudi.media.content import IMAGE, VIDEO
+from gudi.media.source import Source
 from gudi.store.database import Database
 from gudi.store.paths import safe_paths
 
@@ -85,10 +84,10 @@ class InputTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def is_new(self, path: str) -> bool:
-        """Return whether this run has not registered the file at `path` yet."""
+    def is_new(self, source: Source) -> bool:
+        """Return whether this run has not registered `source` yet."""
         run = self._database.value(
-            "SELECT run FROM inputs WHERE canonical_path = ?", (canonical_path(path),)
+            "SELECT run FROM inputs WHERE canonical_path = ?", (source.canonical,)
         )
         return bool(run != self._database.run)
 
@@ -104,16 +103,16 @@ class InputTable:
         known = self._database.read(
             "SELECT size, mtime FROM inputs WHERE canonical_path = ?"
             " AND (status != 'failed' OR ?) AND status IS NOT NULL",
-            (canonical_path(source.path), or_failed),
+            (source.canonical, or_failed),
         ).fetchone()
         return known is not None and known == _size_and_mtime(source)
 
     def register(self, source: Source) -> None:
         """Enter `source` for this run; it stays finished if it has not changed."""
-        key = canonical_path(source.path)
+        key = source.canonical
         size, mtime = _size_and_mtime(source)
         values = (
-            os.fsencode(source.path), source.name, source.kind, json.dumps(dict(source.carried)),
+            source.stored, source.name, source.kind, json.dumps(dict(source.extra)),
             self._database.run, size, mtime,
         )  # fmt: skip
         known = self._database.read(
@@ -132,7 +131,7 @@ class InputTable:
         if (
             source.problem
             or kind != source.kind
-            or (touched and not (digest and digest == _digest(source.path)))
+            or (touched and not (digest and digest == _digest(source)))
         ) and status is not None:
             self.reset(number)
         self._database.write(
@@ -198,7 +197,7 @@ class InputTable:
     def id_of(self, source: Source) -> int:
         """Return the number of a registered source."""
         number: int = self._database.value(
-            "SELECT input FROM inputs WHERE canonical_path = ?", (canonical_path(source.path),)
+            "SELECT input FROM inputs WHERE canonical_path = ?", (source.canonical,)
         )
         return number
 
@@ -254,7 +253,7 @@ class InputTable:
             annotated = None  # a stranger's file, whose path leads out of the folder
         extra = self._database.from_json(row[-1], {})
         return Input(
-            number, Source(name, os.fsdecode(path), kind), (digest or b"").hex(), status,
+            number, Source.from_stored(path, name, kind), (digest or b"").hex(), status,
             faces or 0, frames, duration, width, height, error, annotated, drawn, row[-2],
             {str(key): str(value) for key, value in extra.items()},
         )  # fmt: skip
@@ -265,13 +264,13 @@ def _size_and_mtime(source: Source) -> tuple[int | None, int | None]:
     if source.problem:
         return None, None
     try:
-        return file_status(source.path)
+        return source.status()
     except OSError:
         return None, None
 
 
-def _digest(path: str) -> bytes | None:
+def _digest(source: Source) -> bytes | None:
     try:
-        return content_digest(path)
+        return source.digest()
     except OSError:
         return None

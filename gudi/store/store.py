@@ -15,7 +15,7 @@ from gudi.columns import FACES, TRACKS, VIDEOS, expand, names
 from gudi.constants import EMOTIONS
 from gudi.errors import OutputError
 from gudi.media.names import as_cell
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.records import Result
 from gudi.settings import FORMATS
 from gudi.store.database import Database

@@ -10,7 +10,7 @@ import numpy as np
 
 from gudi.analysis.peaks import Peak
 from gudi.columns import TRACKS, VIDEOS, expand, names
-from gudi.media.sources import VIDEO
+from gudi.media.content import VIDEO
 from gudi.media.video import VideoIndex
 from gudi.store.database import Database
 from gudi.store.inputs import Input, InputTable

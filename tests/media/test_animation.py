@@ -12,8 +12,8 @@ from conftest import draw_face, run_gudi
 from PIL import Image
 
 from gudi.errors import PhotoError, VideoError
-from gudi.media import sources, video
-from gudi.media.animation import is_animation
+from gudi.media import video
+from gudi.media.find import find_sources
 from gudi.media.photo import read_photo
 from gudi.recognizer import Recognizer
 from gudi.settings import FrameSelection
@@ -32,12 +32,16 @@ def write(path, frames, **options):
     return path
 
 
+def kinds(path):
+    """Return the kinds of what is found at a path."""
+    return [source.kind for source in find_sources([str(path)])]
+
+
 @pytest.mark.parametrize("suffix", ANIMATED)
 def test_animations_are_videos(tmp_path, suffix):
     durations = 400 if suffix == ".avif" else [400, 100, 0]
     path = write(tmp_path / f"a{suffix}", pictures(), duration=durations)
-    (source,) = sources.find([str(tmp_path)])
-    assert source.kind == "video"
+    assert kinds(tmp_path) == ["video"]
     frames = list(video.read_whole(path))
     assert [frame.number for frame in frames] == [0, 1, 2]
     times = [0, 0.4, 0.8] if suffix == ".avif" else [0, 0.4, 0.5]
@@ -53,8 +57,7 @@ def test_animations_are_videos(tmp_path, suffix):
 def test_single_frames_are_photos(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     pictures()[1].save(path)
-    assert not is_animation(path)
-    assert [source.kind for source in sources.find([str(tmp_path)])] == ["image"]
+    assert kinds(tmp_path) == kinds(path) == ["image"]
 
 
 def test_durations_too_short_to_be_shown_count_as_in_browsers(tmp_path):
@@ -73,7 +76,7 @@ def test_pages_have_no_time_and_their_copies_are_no_pages(tmp_path):
     small = pictures()[1].resize((60, 60))
     small.encoderinfo = {"tiffinfo": {254: 1}}
     write(path, [pictures()[1], small])
-    assert not is_animation(path)
+    assert kinds(path) == ["image"]
 
 
 def test_batch_takes_animations_and_pages_as_videos(tmp_path):
@@ -108,7 +111,7 @@ def test_damaged_animations_do_no_harm(tmp_path, suffix):
     path = write(tmp_path / f"a{suffix}", [picture.resize((40, 40)) for picture in pictures()])
     for damaged in damaged_copies(path.read_bytes(), 80, 5):
         path.write_bytes(damaged)
-        if is_animation(path):
+        if kinds(path) == ["video"]:
             try:
                 list(video.read_frames(path))
             except VideoError:
@@ -124,9 +127,7 @@ def test_real_animation_whose_first_frame_is_blank_has_a_face(shared):
 
 def test_animation_called_like_a_photo_is_not_cut_to_its_first_frame(tmp_path):
     path = write(tmp_path / "a.gif", pictures(), duration=400).rename(tmp_path / "a.jpg")
-    (source,) = sources.find([str(tmp_path)])
-    assert source.kind == "image"
-    with pytest.raises(PhotoError, match="several frames or pages, but is called like a photo"):
+    assert kinds(tmp_path) == ["image"]
+    with pytest.raises(PhotoError, match="several frames or pages, but has a photo's extension"):
         read_photo(path)
-    (named,) = sources.find([str(path)])
-    assert named.kind == "video"
+    assert kinds(path) == ["video"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gudi.errors import InputError
-from gudi.media import sources
+from gudi.media.find import find_sources
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def touch(*files):
 
 
 def names(*inputs, **options):
-    return [source.name for source in sources.find(inputs, **options)]
+    return [source.name for source in find_sources(inputs, **options)]
 
 
 @pytest.mark.usefixtures("here")
@@ -40,7 +40,7 @@ def test_patterns_are_expanded_unless_a_file_has_that_name():
 def test_lists_name_paths_by_line_or_between_nul_characters(here):
     touch("a b.jpg", "p/ü.jpg", "two\nlines.jpg")
     (here / "list.txt").write_text("a b.jpg\r\n\np\nmissing.jpg\n", encoding="utf-8")
-    found = [(source.name, source.problem) for source in sources.find(["@list.txt"])]
+    found = [(source.name, source.problem) for source in find_sources(["@list.txt"])]
     assert found == [("a b.jpg", ""), ("p/ü.jpg", ""), ("missing.jpg", "no such file")]
     assert names("-", stdin=io.BytesIO(b"two\nlines.jpg\0a b.jpg\0")) == [
         "two\\x0alines.jpg",

@@ -11,7 +11,7 @@ import pytest
 from conftest import call_gudi, draw_face, save
 from result_folders import read_rows
 
-from gudi.media import sources
+from gudi.media.find import find_sources
 from gudi.media.photo import read_photo
 
 
@@ -34,7 +34,7 @@ def here(tmp_path, monkeypatch):
 )
 def test_printable_name_is_kept(here, name):
     save(here / "p" / name, draw_face())
-    (source,) = sources.find(["p"])
+    (source,) = find_sources(["p"])
     assert source.name == f"p/{name}"
     assert read_photo(source.path).shape == (300, 300, 3)
 
@@ -50,7 +50,7 @@ def test_unprintable_name_is_escaped_and_can_be_restored(here):
     }
     for name in escaped:
         save(here / "p" / os.fsdecode(name), draw_face())
-    found = {source.name: source.path for source in sources.find(["p"])}
+    found = {source.name: source.path for source in find_sources(["p"])}
     assert sorted(found) == sorted(escaped.values())
     for name, path in found.items():
         assert read_photo(path).shape == (300, 300, 3)

@@ -15,7 +15,7 @@ import pytest
 from conftest import draw_face, save
 
 from gudi.errors import PhotoError
-from gudi.media import sources
+from gudi.media.find import find_sources
 from gudi.media.photo import read_photo
 
 
@@ -203,6 +203,6 @@ def test_bad_photo_raises_an_error_that_says_what_is_wrong(tmp_path, kind, messa
 
 
 def test_real_photos_are_decoded(shared):
-    found = list(sources.find([str(shared / "photos")]))
+    found = list(find_sources([str(shared / "photos")]))
     assert len(found) == 163
     assert {read_photo(source.path).ndim for source in found} == {3}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gudi.constants import EMOTIONS
-from gudi.media.sources import canonical_path, content_digest
+from gudi.media.source import Source
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -145,14 +145,14 @@ def _insert(ledger: sqlite3.Connection, number: int, path: Path, entry: Entry) -
     file, parts = path.stat(), entry.parts
     frames = [part.frames for part in parts if part.frames is not None]
     finished = (
-        content_digest(path), entry.status, sum(len(part.faces) for part in parts),
+        Source.of(path).digest(), entry.status, sum(len(part.faces) for part in parts),
         sum(frames) if frames else None, max((part.end or 0 for part in parts), default=None),
         *(parts[0].size if parts else (None, None)),
     )  # fmt: skip
     ledger.execute(
         "INSERT INTO sources VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
         (
-            number, canonical_path(path), os.fsencode(entry.name), entry.name, entry.kind,
+            number, Source.of(path).canonical, os.fsencode(entry.name), entry.name, entry.kind,
             file.st_size, file.st_mtime_ns, *(finished if entry.status else [None] * 7),
             entry.error, entry.picture, entry.drawn,
         ),

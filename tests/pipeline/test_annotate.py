@@ -26,7 +26,8 @@ from gudi.constants import EMOTIONS
 from gudi.detection import Box
 from gudi.errors import OutputError
 from gudi.media import video
-from gudi.media.sources import IMAGE, VIDEO, Source, content_digest
+from gudi.media.content import IMAGE, VIDEO
+from gudi.media.source import Source
 from gudi.pipeline import annotate
 from gudi.pipeline.draw_work import draw
 from gudi.pipeline.workers import start_workers
@@ -148,7 +149,7 @@ def test_finished_chunks_of_a_video_are_kept_after_a_kill(tmp_path, monkeypatch,
     out.path.mkdir()
     with Ledger(out.ledger, 7) as ledger:
         fill_ledger(ledger, [result])
-        ledger.faces.finish(result.source, "", content_digest(path))
+        ledger.faces.finish(result.source, "", result.source.digest())
 
         def start():
             settings = annotate.DrawSettings(EMOTIONS, frames, PICTURE)

@@ -14,7 +14,7 @@ from result_folders import read_tables
 
 import gudi_jobs
 from gudi.errors import WorkersError
-from gudi.media import sources
+from gudi.media.find import find_sources
 from gudi.pipeline.recognize import recognize
 from gudi.settings import RunSettings
 
@@ -76,7 +76,7 @@ class BlindWorkers(list):
 def test_photo_that_one_worker_does_not_see_is_given_to_another(photos):
     hidden = photos / "none.jpg"
     (photos / "gone.jpg").write_bytes(b"soon gone")
-    found = list(sources.find([str(hidden), str(photos / "gone.jpg")]))
+    found = list(find_sources([str(hidden), str(photos / "gone.jpg")]))
     (photos / "gone.jpg").unlink()
 
     def process(blind):

@@ -10,7 +10,7 @@ from conftest import call_gudi
 from result_folders import read_record
 
 from gudi.errors import InputError
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.pipeline.listing import check_outside, describe_skipped, list_sources
 from gudi.pipeline.shards import in_shard
 

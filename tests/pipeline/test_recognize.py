@@ -11,7 +11,7 @@ from clips import scene, write_video
 import gudi_jobs
 from gudi.errors import DeviceError
 from gudi.media import video
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.pipeline.detect_work import IndexedVideo
 from gudi.pipeline.listing import list_sources
 from gudi.pipeline.recognize import recognize

@@ -20,7 +20,7 @@ from result_folders import read_record, read_rows, read_tables, rows_by_name
 from gudi.checkpoint.locate import SHIPPED
 from gudi.constants import EMOTIONS
 from gudi.locks import folder_lock
-from gudi.media import sources
+from gudi.media.names import printable_path
 from gudi.pipeline.run import run
 from gudi.predictor import Predictor
 from gudi.settings import RunSettings
@@ -169,7 +169,7 @@ def test_unusable_inputs_are_rows_and_cost_the_good_ones_nothing(photos, finishe
     assert len(table.splitlines()) == 1 + len(faces)
     (one,) = (row for row in good if row["source"] == "photos/one.jpg")
     for name in odd:
-        printed = sources.printable_path(name)
+        printed = printable_path(name)
         (same,) = (row for row in faces if row["source"] == f"photos/{printed}")
         assert same | {"source": ""} == one | {"source": ""}
         assert list((tmp_path / "all" / "annotated").rglob(printed.replace("\\", "")))

@@ -12,7 +12,7 @@ from result_folders import read_record
 
 import gudi_jobs
 from gudi import checkpoint
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.pipeline import workers
 from gudi.pipeline.detect_work import ProcessSettings, WorkItem, process
 from gudi.settings import ALL_FRAMES, DetectionSettings, RunSettings

@@ -7,8 +7,8 @@ import pytest
 
 from gudi.constants import EMOTIONS
 from gudi.detection import Box
-from gudi.analysis.scenes import signature
-from gudi.media.sources import Source
+from gudi.media.scenes import signature
+from gudi.media.source import Source
 from gudi.results.records import FaceRow, ProcessedFrame, SourceRecord
 from gudi.results.summaries import Summaries, track_columns, video_columns
 from gudi.results.tables import face_records

@@ -15,7 +15,8 @@ import gudi
 from gudi.constants import EMOTIONS
 from gudi.detection import Box
 from gudi.errors import OutputError, UsageError
-from gudi.media.sources import IMAGE, VIDEO, Source
+from gudi.media.content import IMAGE, VIDEO
+from gudi.media.source import Source
 from gudi.results.records import FaceRow, SourceRecord, top_emotion
 from gudi.results.tables import (
     EMOTION_COLUMN,

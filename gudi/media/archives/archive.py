@@ -19,9 +19,6 @@ from typing import IO
 
 from gudi.errors import one_line
 
-# Between the path of an archive and the name of a member.
-SEPARATOR = "\0"
-
 # Error numbers: the archive, or something in it, cannot be read; and a file is no archive.
 DAMAGED, NO_ARCHIVE = errno.EIO, errno.ENOEXEC
 
@@ -30,8 +27,8 @@ MAX_IN_MEMORY = 2**28
 
 MAX_MEMBERS = 10**6
 
-# What the packages raise for a damaged archive, besides `OSError` without a number; and what else
-# they raise when they believe what it says.
+# Exceptions of the packages for damaged archives, besides `OSError` without a number; and those
+# caused by false sizes in headers.
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error)
 MISLED = (ValueError, RuntimeError, OverflowError, MemoryError)
 
@@ -125,7 +122,7 @@ class Archive(ABC):
         while member.name in self._index:
             number = self._namesakes[original] = self._namesakes.get(original, 1) + 1
             member = replace(member, name=f"{folder}{slash}{number}-{name}")
-        # The numbers are a stranger's. The ledger and seeking take 63 bits.
+        # Headers may hold any number. The ledger and seeking take 63 bits.
         size, stamp = (min(max(0, each), 2**63 - 1) for each in (member.size, member.stamp))
         member = self._index[member.name] = replace(member, size=size, stamp=stamp)
         return member
@@ -180,7 +177,8 @@ def safe_name(name: str) -> str:
     """Return the name of a member such that it leads nowhere but down."""
     # As paths on disk, whose bytes need not be text in this locale.
     name = os.fsdecode(name.encode("utf-8", "surrogateescape"))
-    name = re.sub("^[A-Za-z]:", "", name.replace(SEPARATOR, ""))
+    # Stored paths consist of parts with NUL characters between them.
+    name = re.sub("^[A-Za-z]:", "", name.replace("\0", ""))
     parts = [part for part in name.split("/") if part not in ("", ".")]
     return "/".join("__" if part == ".." else part for part in parts) or "__"
 
@@ -202,5 +200,5 @@ def archive_error(problem: str, number: int = DAMAGED) -> OSError:
 
 
 def not_found() -> FileNotFoundError:
-    """Return the error for a member that there is none of."""
+    """Return the error for a missing member."""
     return FileNotFoundError(errno.ENOENT, "the archive has no such file")

@@ -13,14 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gudi.errors import DatasetError, one_line
-from gudi.media.archives import (
-    DAMAGE,
-    is_archive,
-    list_members,
-    member_path,
-    open_stream,
-    shown_path,
-)
+from gudi.media.archives import DAMAGE
+from gudi.media.source import Source
 
 # What the csv file is called in the archives that Kaggle hands out, the best first; and an archive
 # that one of them holds.
@@ -45,8 +39,9 @@ def open_csv(path: Path) -> Iterator[IO[bytes]]:
         if not stat.S_ISREG(path.stat().st_mode):
             raise DatasetError(f"{path} must be a regular file, because it is read twice")
         with contextlib.ExitStack() as stack:
-            if is_archive(str(path)):
-                file = stack.enter_context(open_stream(_find_csv(str(path))))
+            source = Source.of(path)
+            if source.is_archive():
+                file = stack.enter_context(_find_csv(source).stream())
             else:
                 file = stack.enter_context(_unpacked(stack.enter_context(path.open("rb"))))
             yield stack.enter_context(_as_utf_8(io.BufferedReader(file, START)))  # type: ignore[arg-type]
@@ -56,20 +51,20 @@ def open_csv(path: Path) -> Iterator[IO[bytes]]:
         raise DatasetError(f"cannot read {path}: it is damaged: {one_line(error)}") from error
 
 
-def _find_csv(archive: str) -> str:
-    """Return the path of the csv file in an archive, or in an archive in it."""
-    names = [member.name for member in list_members(archive)]
+def _find_csv(archive: Source) -> Source:
+    """Return the csv file in an archive, or in an archive in it."""
+    names = [member.name for member in archive.members()]
     by_name = {PurePosixPath(name).name.lower(): name for name in names}
     for name in NAMES:
         if name in by_name:
-            return member_path(archive, by_name[name])
+            return archive.with_member(by_name[name])
     if NESTED in by_name:
-        return _find_csv(member_path(archive, by_name[NESTED]))
+        return _find_csv(archive.with_member(by_name[NESTED]))
     tables = [name for name in by_name if name.endswith(".csv") and not name.startswith(".")]
     if len(tables) == 1:
-        return member_path(archive, by_name[tables[0]])
+        return archive.with_member(by_name[tables[0]])
     held = f"it holds {', '.join(map(one_line, names[:3]))}" if names else "it is empty"
-    raise DatasetError(f"there is no {NAMES[0]} in {one_line(shown_path(archive))}: {held}")
+    raise DatasetError(f"there is no {NAMES[0]} in {archive.name}: {held}")
 
 
 def _unpacked(file: IO[bytes]) -> IO[bytes]:

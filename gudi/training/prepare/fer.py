@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
 from gudi.detection import CNN, HAAR
 from gudi.errors import DatasetError, one_line
-from gudi.media.content import identify_file
+from gudi.media.content import identify_source
 from gudi.progress import Progress
 from gudi.settings import DEFAULT_DETECTION, DetectionSettings
 from gudi.training.prepare.csv_file import open_csv
@@ -170,7 +170,7 @@ def _read_header(path: Path, usage: Sequence[str]) -> list[str]:
     with open_csv(path) as file:
         header = [name.strip().lower() for name in _cells(read_line(file))]
     if "emotion" not in header or "pixels" not in header:
-        content = identify_file(path)
+        content = identify_source(path)
         if content is not None and content.advice:
             raise DatasetError(
                 f"{path} is not FER2013's csv file: it is {content.what}; {content.advice}"

@@ -10,8 +10,8 @@ import pytest
 from result_folders import SETTINGS, fill_ledger, photo_result, random_probabilities
 
 from gudi.detection import Box
-from gudi.media.sources import Source
-from gudi.outputs.folder import LEDGER
+from gudi.media.source import Source
+from gudi.results.folder import LEDGER
 from gudi.results.ledger import Ledger
 from gudi.results.records import SourceResult
 

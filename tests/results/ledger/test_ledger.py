@@ -6,7 +6,7 @@ import pytest
 from result_folders import SETTINGS, fill_ledger, photo_result
 
 from gudi.errors import OutputError
-from gudi.media.sources import Source
+from gudi.media.source import Source
 from gudi.results.ledger import Ledger
 
 

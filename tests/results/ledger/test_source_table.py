@@ -7,8 +7,8 @@ import os
 import pytest
 from result_folders import SETTINGS, fill_ledger, photo_result
 
-from gudi.media.sources import Source
-from gudi.outputs.folder import LEDGER
+from gudi.media.source import Source
+from gudi.results.folder import LEDGER
 from gudi.results.ledger import Ledger
 
 
@@ -64,10 +64,10 @@ def test_source_is_new_until_this_run_has_registered_it(make_files, ledger, tmp_
     (tmp_path / "link").symlink_to(path.parent)
     for _ in range(2):
         ledger.start_run(SETTINGS)
-        assert ledger.sources.is_new(str(path))
+        assert ledger.sources.is_new(Source.of(path))
         ledger.register(photo_result(path).source)
-        assert not ledger.sources.is_new(str(path))
-        assert not ledger.sources.is_new(str(tmp_path / "link" / path.name))
+        assert not ledger.sources.is_new(Source.of(path))
+        assert not ledger.sources.is_new(Source.of(tmp_path / "link" / path.name))
 
 
 def test_source_is_finished_unless_it_failed_or_changed(make_files, ledger):

@@ -12,15 +12,15 @@ import pytest
 from conftest import ROOT, draw_face, save
 
 from gudi.errors import InputError
-from gudi.media import sources
+from gudi.media.find import find_sources
 
 
 def names(*inputs, **options):
-    return [source.name for source in sources.find(map(str, inputs), **options)]
+    return [source.name for source in find_sources(map(str, inputs), **options)]
 
 
 def problems(*inputs):
-    return {source.name: source.problem for source in sources.find(map(str, inputs))}
+    return {source.name: source.problem for source in find_sources(map(str, inputs))}
 
 
 def touch(folder, *files):
@@ -42,7 +42,7 @@ def test_folders_are_searched_in_order_for_photos_and_videos_only(here):
     found = names("p", skipped=skipped)
     assert found == ["p/a/1.jpeg", "p/a/2.PNG", "p/b.jpg", "p/c.Mp4"]
     assert skipped == {".txt": 1, "": 1}
-    kinds = {source.name: source.kind for source in sources.find(["p"])}
+    kinds = {source.name: source.kind for source in find_sources(["p"])}
     assert kinds["p/c.Mp4"] == "video"
     assert kinds["p/b.jpg"] == "image"
 
@@ -60,7 +60,7 @@ def test_transport_streams_are_distinguished_from_typescript(here):
         (here / "p" / name).write_bytes(content)
     os.mkfifo(here / "p" / "pipe.ts")
     assert names("p") == ["p/camera.MTS", "p/film.ts", "p/in the middle.ts", "p/pipe.ts"]
-    assert {source.kind for source in sources.find(["p", "p/code.ts"])} == {"video"}
+    assert {source.kind for source in find_sources(["p", "p/code.ts"])} == {"video"}
 
 
 def test_names_start_with_the_input_as_given(here):
@@ -144,10 +144,10 @@ def test_missing_permissions_are_reported(here):
     (here / "p" / "closed").chmod(0)
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
-        "from gudi.media import sources\n"
+        "from gudi.media.find import find_sources\n"
         "from gudi.media.photo import read_photo\n"
         "if os.geteuid() == 0: os.setuid(65534)  # root may read everything\n"
-        "for source in sources.find(['p']):\n"
+        "for source in find_sources(['p']):\n"
         "    try:\n"
         "        print(source.name, source.kind, source.problem or read_photo(source.path))\n"
         "    except Exception as error: print(source.name, error)"
