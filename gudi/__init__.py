@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from gudi.version import __version__
 
 if TYPE_CHECKING:
-    from gudi.api import BatchResult, batch
-    from gudi.detection import Box, crop, detect
+    from gudi.api import batch
+    from gudi.batch_result import BatchResult
+    from gudi.detection import crop, detect
     from gudi.errors import GudiError
     from gudi.predictor import Predictor
-    from gudi.recognizer import Face, Recognizer
+    from gudi.recognizer import Recognizer
+    from gudi.records import Box, Face
 
 __all__ = [
     "BatchResult",
@@ -32,9 +34,9 @@ __all__ = [
 ]
 
 _MODULES = {
-    "BatchResult": "gudi.api",
-    "Box": "gudi.detection",
-    "Face": "gudi.recognizer",
+    "BatchResult": "gudi.batch_result",
+    "Box": "gudi.records",
+    "Face": "gudi.records",
     "GudiError": "gudi.errors",
     "Predictor": "gudi.predictor",
     "Recognizer": "gudi.recognizer",

@@ -1,28 +1,15 @@
-"""Run a batch from Python, and read what it wrote."""
+"""Run a batch from Python."""
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from gudi.batch_result import BatchResult
 from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
-from gudi.detection import Box
-from gudi.errors import ExitCode, InputError, OutputError, UsageError
 from gudi.pipeline.run import run
 from gudi.progress import ProgressCounts, progress_for
-from gudi.recognizer import Face
-from gudi.outputs.folder import FACES, FILES, TRACKS, VIDEOS
-from gudi.outputs.run_record import RunCounts
-from gudi.results.summaries import INTEGERS, TEXTS, track_columns, video_columns
-from gudi.results.tables import face_columns
 from gudi.settings import (
     DetectionSettings,
     FrameSelection,
@@ -30,10 +17,6 @@ from gudi.settings import (
     RunSettings,
     check_emotions,
 )
-
-if TYPE_CHECKING:
-    import pandas
-    from matplotlib.axes import Axes
 
 StrPath = str | os.PathLike[str]
 
@@ -164,9 +147,8 @@ def batch(
     )
     if done.interrupted:
         raise KeyboardInterrupt
-    columns = face_columns(settings.emotions, tracked=track, carried=done.carried)
     return BatchResult(
-        Path(out), done.exit_code, done.counts, format, settings.emotions, columns, done.carried
+        Path(out), done.exit_code, done.counts, emotions=settings.emotions, tracked=track
     )
 
 
@@ -179,212 +161,3 @@ def _paths(inputs: StrPath | Iterable[StrPath]) -> list[str]:
     if isinstance(inputs, (str, os.PathLike)):
         inputs = [inputs]
     return [os.fspath(each) for each in inputs]
-
-
-@dataclass(frozen=True)
-class BatchResult:
-    """A finished batch.
-
-    Attributes:
-        out: the result folder.
-        exit_code: 0, or 3 if some inputs failed, as that of the command.
-        counts: how many inputs and faces there are, by attribute or by name: `counts.ok`,
-            `counts["ok"]`; as in `run.json`.
-        format: of the faces table.
-        emotions: names of the classes.
-        columns: of the faces table.
-        carried: those of them that lists in csv gave to the tables.
-    """
-
-    out: Path
-    exit_code: ExitCode
-    counts: RunCounts
-    format: str
-    emotions: tuple[str, ...]
-    columns: tuple[str, ...]
-    carried: tuple[str, ...] = ()
-
-    def faces(self) -> pandas.DataFrame:
-        """Return the faces table: one row per face, for videos one per face and frame.
-
-        The columns are those of `faces.csv`, see docs/results.md.
-
-        Raises:
-            UsageError: pandas is not installed.
-            OutputError: the table has been removed.
-        """
-        return self._read(FACES, self.columns)
-
-    def videos(self) -> pandas.DataFrame:
-        """Return the table of videos: one row per video; empty if there are none.
-
-        The columns are those of `videos.csv`, see docs/results.md.
-
-        Raises:
-            UsageError: pandas is not installed.
-        """
-        return self._read(VIDEOS, (*video_columns(self.emotions), *self.carried))
-
-    def tracks(self) -> pandas.DataFrame:
-        """Return the table of tracks: one row per track; empty without `track` or without videos.
-
-        The columns are those of `tracks.csv`, see docs/results.md.
-
-        Raises:
-            UsageError: pandas is not installed.
-        """
-        return self._read(TRACKS, (*track_columns(self.emotions), *self.carried))
-
-    def files(self) -> pandas.DataFrame:
-        """Return the table of inputs, `files.csv`: one row per input.
-
-        Raises:
-            UsageError: pandas is not installed.
-            OutputError: the table has been removed.
-        """
-        _check_pandas("files()")
-        frame = _read_csv(self._table(FILES), self.carried)
-        return frame.astype(dict.fromkeys(("frames", "width", "height"), "Int64"))
-
-    def iter_faces(self) -> Iterator[Face]:
-        """Yield the rows of the faces table, without pandas and without loading all of them.
-
-        Raises:
-            OutputError: the table has been removed.
-        """
-        path = self._table(f"{FACES}.{self.format}")
-        return map(self._face, _ROWS[self.format](path))
-
-    def plot_distribution(self, axes: Axes | None = None) -> Axes:
-        """Draw how many faces have which top emotion; return what it is drawn on.
-
-        Args:
-            axes: of matplotlib; None for new ones.
-
-        Raises:
-            OutputError: the faces table has been removed.
-        """
-        from gudi import plots
-
-        axes = _new_axes() if axes is None else axes
-        counts = Counter(face.emotion for face in self.iter_faces())
-        plots.plot_distribution(counts, self.emotions, axes)
-        return axes
-
-    def plot_timeline(self, source: str, axes: Axes | None = None) -> Axes:
-        """Draw the emotions in a video over time; return what it is drawn on.
-
-        Args:
-            source: the video, as the tables call it.
-            axes: of matplotlib; None for new ones.
-
-        Raises:
-            InputError: the results hold no face of this video.
-            OutputError: the faces table has been removed.
-        """
-        from gudi import plots
-
-        faces = [face for face in self.iter_faces() if face.source == source]
-        if not faces:
-            raise InputError(f"the faces table has no face of a source {source!r}")
-        axes = _new_axes() if axes is None else axes
-        plots.plot_timeline(faces, self.emotions, axes)
-        axes.set_title(source, fontsize=9)
-        return axes
-
-    def _read(self, name: str, columns: Sequence[str]) -> pandas.DataFrame:
-        """Return a table; an empty one if it need not exist and does not."""
-        _check_pandas(f"{name}()")
-        import pandas
-
-        path = self.out / f"{name}.{self.format}"
-        if name != FACES and not path.exists():
-            frame = pandas.DataFrame(columns=list(columns))
-        elif self.format == "parquet":
-            frame = pandas.read_parquet(self._table(path.name))
-        elif self.format == "jsonl":
-            frame = pandas.DataFrame(
-                list(_json_lines(self._table(path.name))), columns=list(columns)
-            )
-        else:
-            frame = _read_csv(self._table(path.name), self.carried)
-        return frame.astype({each: "Int64" for each in INTEGERS if each in frame})
-
-    def _table(self, name: str) -> Path:
-        path = self.out / name
-        if not path.is_file():
-            raise OutputError(f"{path} does not exist any more; to write it again, repeat the run")
-        return path
-
-    def _face(self, row: dict[str, Any]) -> Face:
-        video = row["kind"] == "video"
-        time, track, score = row["time_s"], row.get("track"), row["score"]
-        return Face(
-            box=Box(*(int(row[name]) for name in Box._fields)),
-            emotion=row["emotion"],
-            confidence=float(row["confidence"]),
-            probabilities=np.array([row[name] for name in self.emotions], np.float32),
-            emotions=self.emotions,
-            frame=int(row["frame"]) if video else None,
-            time_s=None if time in (None, "") else float(time),
-            source=row["source"],
-            track=None if track in (None, "") else int(track),
-            score=None if score in (None, "") else float(score),
-        )
-
-
-def _new_axes() -> Axes:
-    """Return axes that a notebook shows."""
-    from matplotlib import pyplot
-
-    return pyplot.subplots(figsize=(9, 3.6), layout="constrained")[1]
-
-
-def _check_pandas(method: str) -> None:
-    """Raise `UsageError` unless pandas is installed."""
-    try:
-        import pandas  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            f"{method} needs the package pandas: pip install 'gudi[pandas]'; iter_faces() works "
-            "without it"
-        ) from None
-
-
-def _read_csv(path: Path, carried: Sequence[str] = ()) -> pandas.DataFrame:
-    import pandas
-
-    # Only an empty cell is a missing value: a photo or an emotion may be called "NA".
-    frame: pandas.DataFrame = pandas.read_csv(
-        path,
-        keep_default_na=False,
-        na_values=[""],
-        dtype=dict.fromkeys((*TEXTS, *carried), "object"),
-    )
-    return frame.fillna({"error": ""}) if "error" in frame else frame
-
-
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
-
-
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from csv.DictReader(file)
-
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    from pyarrow import parquet
-
-    with parquet.ParquetFile(path) as file:
-        for group in file.iter_batches():
-            yield from group.to_pylist()
-
-
-_ROWS: dict[str, Callable[[Path], Iterator[dict[str, Any]]]] = {
-    "csv": _csv_rows,
-    "jsonl": _json_lines,
-    "parquet": _parquet_rows,
-}

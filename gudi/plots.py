@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,14 +13,21 @@ from gudi.errors import GudiError, InputError
 from gudi.media import video
 from gudi.media.photo import read_photo
 from gudi.media.source import Source
-from gudi.recognizer import Face
+from gudi.records import Face
+from gudi.store import Store
+from gudi.store.inputs import Input
+from gudi.store.statistics import TimeBin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Points of a line in a timeline. A picture is not wide enough for more.
-BINS = 300
+# Points of a line in a timeline, and the shortest time between two of them in seconds. A picture is
+# not wide enough for more.
+BINS, FINEST = 300, 1e-3
+
+# A line is interrupted where the time between two points is longer than this many usual ones.
+LONGEST_STEP = 3.5
 
 # Faces per emotion in a contact sheet, their side in pixels, and how much of the picture around the
 # box is shown, in sides of the face.
@@ -33,7 +39,7 @@ COLOURS = ("#8b0400", "#197745", "#811b5d", "#b38000", "#002b93", "#178ae6", "#8
 Image = npt.NDArray[np.uint8]
 
 
-def plot_distribution(counts: Counter[str], emotions: Sequence[str], axes: Axes) -> None:
+def plot_distribution(counts: Mapping[str, int], emotions: Sequence[str], axes: Axes) -> None:
     """Draw how many faces have which top emotion.
 
     Args:
@@ -41,7 +47,8 @@ def plot_distribution(counts: Counter[str], emotions: Sequence[str], axes: Axes)
         emotions: names of the classes.
         axes: what to draw on.
     """
-    total, numbers = counts.total(), [counts[name] for name in emotions]
+    numbers = [counts.get(name, 0) for name in emotions]
+    total = sum(numbers)
     bars = axes.bar(range(len(numbers)), numbers, color=colours(len(numbers)))
     labels = [f"{number:,}\n{number / total:.0%}" if total else "0" for number in numbers]
     axes.bar_label(bars, labels, padding=2)
@@ -51,54 +58,41 @@ def plot_distribution(counts: Counter[str], emotions: Sequence[str], axes: Axes)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def plot_timeline(faces: Iterable[Face], emotions: Sequence[str], axes: Axes) -> None:
-    """Draw the probability of each emotion in a video over time: means, where a face is seen.
-
-    Args:
-        faces: of one video, in order.
-        emotions: names of the classes.
-        axes: what to draw on.
+def timeline(store: Store, record: Input) -> list[TimeBin]:
+    """Return the parts of a video that `plot_timeline` draws: those that show a face.
 
     Raises:
         InputError: there are no faces, or they have no times.
     """
-    rows = [(face.time_s, face.probabilities) for face in faces if face.time_s is not None]
-    if not rows:
+    summary = store.videos.summary(record)
+    if summary.get("first_s") is None:
         raise InputError("there are no faces with times to draw a timeline of")
-    times = np.array([time for time, _ in rows])
-    probabilities = np.array([values for _, values in rows])
-    edges = np.linspace(times[0], max(times[-1], times[0] + 1e-3), BINS + 1)
-    bins = np.clip(np.searchsorted(edges, times, side="right") - 1, 0, BINS - 1)
-    counts = np.bincount(bins, minlength=BINS)
-    filled = counts > 0
-    centres = (edges[:-1] + edges[1:]) / 2
-    for index, (name, colour) in enumerate(zip(emotions, colours(len(emotions)))):
-        sums = np.bincount(bins, probabilities[:, index], BINS)
-        means = np.where(filled, sums / np.maximum(counts, 1), np.nan)
-        # A bin may be narrower than the time between two frames; longer gaps stay open.
-        points = _bridged(centres, means, times)
-        axes.plot(*points, label=name, color=colour, linewidth=1.4)
-        alone = _without_neighbours(points[1])
-        axes.plot(points[0][alone], points[1][alone], ".", color=colour, markersize=3)
+    start, end = summary["first_s"], summary["last_s"]
+    return list(store.statistics.timeline(record, max((end - start) / BINS, FINEST), start))
+
+
+def plot_timeline(bins: Sequence[TimeBin], emotions: Sequence[str], axes: Axes) -> None:
+    """Draw the probability of each emotion in a video over time: means, where a face is seen.
+
+    Args:
+        bins: see `timeline`.
+        emotions: names of the classes.
+        axes: what to draw on.
+    """
+    times, means = np.array([each.first for each in bins]), np.array([each.means for each in bins])
+    steps = np.diff(times)
+    usual = np.median(steps) if len(steps) else 0
+    gaps = np.flatnonzero(steps > LONGEST_STEP * usual) + 1
+    times, means = np.insert(times, gaps, np.nan), np.insert(means, gaps, np.nan, axis=0)
+    alone = _without_neighbours(times)
+    for values, name, colour in zip(means.T, emotions, colours(len(emotions))):
+        axes.plot(times, values, label=name, color=colour, linewidth=1.4)
+        axes.plot(times[alone], values[alone], ".", color=colour, markersize=3)
     axes.set(xlabel="time in seconds", ylabel="probability", ylim=(0, 1))
-    axes.set_xlim(edges[0], edges[-1])
+    axes.margins(x=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(emotions), frameon=False)
-
-
-def _bridged(
-    centres: npt.NDArray[np.float64],
-    means: npt.NDArray[np.float64],
-    times: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the points of a line that is interrupted where no face was seen for a while."""
-    seen = np.flatnonzero(~np.isnan(means))
-    steps = np.diff(np.unique(times))
-    usual = float(np.median(steps)) if len(steps) else 0.0
-    longest = max(3 * usual, 2 * (centres[1] - centres[0]))
-    gaps = np.flatnonzero(np.diff(centres[seen]) > longest) + 1
-    return np.insert(centres[seen], gaps, np.nan), np.insert(means[seen], gaps, np.nan)
 
 
 def _without_neighbours(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -108,60 +102,41 @@ def _without_neighbours(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_
     return alone
 
 
-class StrongestFaces:
-    """The faces with the highest probability of each emotion; of each source only one per emotion.
+def strongest_faces(store: Store) -> dict[str, list[tuple[Input, Face]]]:
+    """Return the faces with the highest probability of each emotion that was seen.
 
-    Args:
-        emotions: names of the classes.
-        count: how many faces are kept per emotion.
-
-    Attributes:
-        counts: number of all faces by top emotion.
+    They come strongest first, at most `STRONGEST` per emotion, each from another photo or video.
     """
-
-    def __init__(self, emotions: Sequence[str], count: int = STRONGEST) -> None:
-        self.count = count
-        self.counts = Counter[str]()
-        self._best: dict[str, list[Face]] = {name: [] for name in emotions}
-
-    def add(self, faces: Iterable[Face]) -> None:
-        """Take the faces of one source into account."""
-        best: dict[str, Face] = {}
-        for face in faces:
-            self.counts[face.emotion] += 1
-            if face.emotion not in best or face.confidence > best[face.emotion].confidence:
-                best[face.emotion] = face
-        for emotion, face in best.items():
-            ranked = sorted([*self._best[emotion], face], key=lambda each: -each.confidence)
-            self._best[emotion] = ranked[: self.count]
-
-    @property
-    def by_emotion(self) -> dict[str, list[Face]]:
-        """The strongest faces of each emotion that was seen, strongest first."""
-        return {name: faces for name, faces in self._best.items() if faces}
+    strongest: dict[str, list[tuple[Input, Face]]] = {}
+    found = store.statistics.strongest(STRONGEST)
+    for emotion, number, frame, position in sorted(
+        found, key=lambda each: store.emotions.index(each[0])
+    ):
+        record = store.inputs.by_id(number)
+        faces = list(store.faces.of_input(record, frame, frame))
+        strongest.setdefault(emotion, []).append((record, faces[position]))
+    return strongest
 
 
 def plot_contact_sheet(
-    strongest: StrongestFaces, sources: Mapping[str, Source], figure: Figure
+    strongest: Mapping[str, Sequence[tuple[Input, Face]]], figure: Figure
 ) -> list[str]:
     """Draw the strongest faces of each emotion, a row per emotion, cut from their sources.
 
     Args:
-        strongest: the faces.
-        sources: the photos and videos, by name.
+        strongest: see `strongest_faces`.
         figure: what to draw on.
 
     Returns:
-        The names of sources that could not be read; their faces are missing.
+        The sources that could not be read; their faces are missing.
     """
-    rows = strongest.by_emotion
-    pictures, unread = _cut([face for faces in rows.values() for face in faces], sources)
-    grid = figure.subplots(max(1, len(rows)), strongest.count, squeeze=False)
+    pictures, unread = _cut([each for faces in strongest.values() for each in faces])
+    grid = figure.subplots(max(1, len(strongest)), STRONGEST, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for line, (name, faces) in zip(grid, rows.items()):
+    for line, (name, faces) in zip(grid, strongest.items()):
         line[0].set_title(name, loc="left", fontsize=11, fontweight="bold")
-        for axes, face in zip(line, faces):
+        for axes, (_, face) in zip(line, faces):
             image = pictures.get(id(face))
             if image is not None:
                 axes.imshow(image[:, :, ::-1])
@@ -172,19 +147,19 @@ def plot_contact_sheet(
     return unread
 
 
-def _cut(
-    faces: Sequence[Face], sources: Mapping[str, Source]
-) -> tuple[dict[int, Image], list[str]]:
-    """Return the pictures of faces by the face's identity, and the names of unread sources."""
+def _cut(faces: Iterable[tuple[Input, Face]]) -> tuple[dict[int, Image], list[str]]:
+    """Return the pictures of faces by the identity of the face, and the sources without any."""
+    by_source: dict[Source, list[Face]] = {}
+    for record, face in faces:
+        by_source.setdefault(record.source, []).append(face)
     pictures: dict[int, Image] = {}
     unread = []
-    for name in dict.fromkeys(face.source or "" for face in faces):
-        own = [face for face in faces if face.source == name]
+    for source, own in by_source.items():
         try:
-            for face, image in _images(sources[name], own):
+            for face, image in _images(source, own):
                 pictures[id(face)] = _around(image, face)
-        except (GudiError, OSError, KeyError):
-            unread.append(name)
+        except (GudiError, OSError):
+            unread.append(source.name)
     return pictures, unread
 
 

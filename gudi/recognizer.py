@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from gudi import detection
 from gudi.constants import MIN_NEIGHBORS, SCALE_FACTOR
-from gudi.detection import Box
 from gudi.errors import InputError, PhotoError, UsageError, VideoError, one_line
 from gudi.media import video
 from gudi.media.content import VIDEO, identify_source
 from gudi.media.photo import SeveralFrames, read_photo
 from gudi.predictor import Predictor
-from gudi.results.records import top_emotion
+from gudi.records import Face
 from gudi.settings import DetectionSettings, FrameSelection
 
 # Few pictures have more faces. A larger size would take more memory and more time to load.
@@ -28,48 +27,6 @@ BATCH_SIZE = 32
 
 # What a caller may pass as a picture: a path, or pixels.
 Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class Face:
-    """One recognised face, which is one row of the faces table.
-
-    `face["happy"]` is the probability of an emotion.
-
-    Attributes:
-        box: in pixels of the upright picture.
-        emotion: the most probable emotion.
-        confidence: its probability, 0 to 1.
-        probabilities: float32 of shape (classes,), 0 to 1, in the order of `emotions`.
-        emotions: names of the classes.
-        frame, time_s: number and time in seconds of a video's frame; None for a photo. A page of a
-            TIFF file has no time.
-        source: path or name of the photo or video; None for an array.
-        track: number of the face's track in a batch with `track=True`; otherwise None.
-        score: how sure the detector is, see `gudi.detection.Detection`; None in batches of earlier
-            versions.
-    """
-
-    box: Box
-    emotion: str
-    confidence: float
-    probabilities: npt.NDArray[np.float32]
-    emotions: tuple[str, ...]
-    frame: int | None = None
-    time_s: float | None = None
-    source: str | None = None
-    track: int | None = None
-    score: float | None = None
-
-    def __getitem__(self, emotion: str) -> float:
-        """Return the probability of an emotion.
-
-        Raises:
-            KeyError: there is no such emotion.
-        """
-        if emotion not in self.emotions:
-            raise KeyError(emotion)
-        return float(self.probabilities[self.emotions.index(emotion)])
 
 
 class Recognizer:
@@ -211,7 +168,7 @@ class Recognizer:
             return []
         crops = np.stack([detection.crop(image, box) for box, _ in found])
         return [
-            Face(box, *top_emotion(row, self.emotions), row, self.emotions, score=score, **fields)
+            Face(box, score, row, self.emotions, **fields)
             for (box, score), row in zip(found, self._predictor.predict(crops))
         ]
 

@@ -23,8 +23,8 @@ from gudi.errors import ExitCode, one_line
 from gudi.progress import terminal_progress
 
 if TYPE_CHECKING:
-    from gudi.live import LiveFace
     from gudi.media.video import Frame
+    from gudi.records import Face
 
 # Photos show few faces, and small batches need little memory.
 PREDICT_BATCH_SIZE = 32
@@ -79,7 +79,7 @@ def predict(
             photos, settings, workers, out if annotate else None, terminal_progress(), draw
         )
     as_text = faces_as_json if as_json else faces_as_lines
-    print_results(as_text(results, settings.emotions), nl=False)
+    print_results(as_text(results), nl=False)
     for result in results:
         if result.status == "no_face":
             print_message(f"{one_line(result.source.name)}: no face")
@@ -134,8 +134,8 @@ def live(
     """
     from gudi.live import run
 
-    def print_line(frame: Frame, face: LiveFace) -> None:
-        print_results(live_line(frame, face, options["emotions"]))
+    def print_line(frame: Frame, face: Face) -> None:
+        print_results(live_line(frame, face))
 
     report = run(
         source,

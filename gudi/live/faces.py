@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from gudi import detection
-from gudi.detection import Box
 from gudi.predictor import Predictor
+from gudi.records import Face
 from gudi.settings import DetectionSettings
-
-
-@dataclass(frozen=True)
-class LiveFace:
-    """The largest face of a frame.
-
-    Attributes:
-        box: where it is, in pixels.
-        probabilities: one per emotion, float32 of shape (classes,).
-    """
-
-    box: Box
-    probabilities: npt.NDArray[np.float32]
 
 
 def recognize_largest(
     image: npt.NDArray[np.uint8], settings: DetectionSettings, predictor: Predictor
-) -> LiveFace | None:
+) -> Face | None:
     """Return the largest face of `image`, or None if there is none.
 
     Args:
@@ -36,8 +23,9 @@ def recognize_largest(
         settings: how to detect faces. Only the largest one is used, whatever they say.
         predictor: an open predictor.
     """
-    boxes = detection.detect(image, **asdict(replace(settings, largest=True)))
-    if not boxes:
+    found = detection.find_faces(image, **asdict(replace(settings, largest=True)))
+    if not found:
         return None
-    face = detection.crop(image, boxes[0])
-    return LiveFace(boxes[0], predictor.predict(face[np.newaxis])[0])
+    box, score = found[0]
+    (probabilities,) = predictor.predict(detection.crop(image, box)[np.newaxis])
+    return Face(box, score, probabilities, predictor.emotions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import cv2
 import numpy as np
@@ -12,8 +12,7 @@ from gudi import detection
 from gudi.detection import Box
 from gudi.drawing import overlay
 from gudi.drawing.emoji import load_emoji
-from gudi.live.faces import LiveFace
-from gudi.results.records import top_emotion
+from gudi.records import Face
 from gudi.settings import BARS, BOX, EMOJI, PARTS
 
 FACE_COLOUR = (0, 255, 0)  # BGR
@@ -24,18 +23,12 @@ EMOJI_RATIO = 1 / 4  # of its shorter side
 MIN_EMOJI = 16  # pixels
 
 
-def draw_face(
-    image: npt.NDArray[np.uint8],
-    face: LiveFace,
-    emotions: Sequence[str],
-    parts: Collection[str] = PARTS,
-) -> None:
+def draw_face(image: npt.NDArray[np.uint8], face: Face, parts: Collection[str] = PARTS) -> None:
     """Draw `face`, its eyes, a bar per emotion and the top emotion's emoji onto `image` in place.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR, of any size. What does not fit is omitted.
         face: a face in `image`.
-        emotions: the names of the network's outputs.
         parts: which of `gudi.settings.PARTS` to draw. Without bars, the box has a label.
     """
     if BOX not in parts:
@@ -49,14 +42,13 @@ def draw_face(
         centre = (eye.x + eye.width // 2, eye.y + eye.height // 2)
         radius = (eye.width + eye.height) // 4
         cv2.circle(image, centre, radius, EYE_COLOUR, thickness, cv2.LINE_AA)
-    emotion, probability = top_emotion(face.probabilities, emotions)
     bars = None
     if BARS in parts:
-        bars = overlay.draw_bars(image, face.probabilities.tolist(), emotions, [face.box])
+        bars = overlay.draw_bars(image, face.probabilities.tolist(), face.emotions, [face.box])
     else:
-        overlay.draw_label(image, face.box, emotion, probability, thickness)
+        overlay.draw_label(image, face.box, face.emotion, face.confidence, thickness)
     if EMOJI in parts:
-        _draw_emoji(image, emotion, bars or Box(0, 0, 0, 0))
+        _draw_emoji(image, face.emotion, bars or Box(0, 0, 0, 0))
 
 
 def _draw_emoji(image: npt.NDArray[np.uint8], emotion: str, bars: Box) -> None:

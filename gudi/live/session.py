@@ -12,7 +12,7 @@ from gudi import checkpoint
 from gudi.drawing.text import undrawable
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, VideoError
-from gudi.live.faces import LiveFace, recognize_largest
+from gudi.live.faces import recognize_largest
 from gudi.live.frames import is_camera, open_frames, source_name
 from gudi.live.overlay import draw_face
 from gudi.live.window import Window, check_display
@@ -20,10 +20,11 @@ from gudi.media.recording import Recording, check_recording
 from gudi.media.video import Frame
 from gudi.predictor import Predictor, describe_run
 from gudi.progress import Progress
+from gudi.records import Face
 from gudi.settings import AUTO, BARS, EMOJI, NOTHING, RunSettings, drawn_parts
 from gudi.signals import stop_requested
 
-OnFace = Callable[[Frame, LiveFace], None]
+OnFace = Callable[[Frame, Face], None]
 
 
 @dataclass
@@ -144,7 +145,7 @@ class _Session:
             if self._on_face is not None:
                 self._on_face(frame, face)
             if self._recording is not None or self._window is not None:
-                draw_face(frame.image, face, self._predictor.emotions, self._parts)
+                draw_face(frame.image, face, self._parts)
         if self._recording is not None:
             self._recording.add(frame.image, frame.seconds)
         return self._window is None or self._window.show(frame)

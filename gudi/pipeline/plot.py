@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,10 @@ from gudi import plots
 from gudi.errors import InputError
 from gudi.files import atomic_write, check_writable, write_errors
 from gudi.media.content import VIDEO
-from gudi.pipeline.identity import stored_settings
 from gudi.progress import Progress
-from gudi.recognizer import Face
-from gudi.outputs.folder import LEDGER
-from gudi.results.ledger import Ledger
+from gudi.store import Store
+from gudi.store.inputs import Input
 from gudi.store.paths import UniquePaths
-from gudi.results.records import SourceRecord, top_emotion
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,67 +38,41 @@ def plot(
 
     Raises:
         InputError: the folder holds no faces.
-        OutputError: something cannot be written, or the ledger cannot be used.
+        OutputError: something cannot be written, or the folder is not a result folder.
     """
-    progress = progress or Progress()
-    check_writable(out)
+    progress, writer = progress or Progress(), _Writer(out, formats)
     cv2.utils.logging.setLogLevel(0)  # damaged sources are named in a note
-    settings = stored_settings(folder / LEDGER) if (folder / LEDGER).is_file() else {}
-    if not settings:
-        raise InputError(f"{folder} is not a result folder of gudi, or holds no results yet")
-    emotions = tuple(str(each) for each in settings["emotions"])
-    writer = _Writer(out, formats)
-    with Ledger(folder / LEDGER, len(emotions), crops=bool(settings["crops"])) as ledger:
-        records = [record for record in ledger.sources.finished() if record.faces]
-        if not records:
+    with Store.open_results(folder) as store:
+        check_writable(out)
+        counts, (_, videos, _) = store.emotion_counts(), store.inputs.totals()
+        if not counts:
             raise InputError(f"{folder} holds no faces")
-        strongest = plots.StrongestFaces(emotions)
-        progress.start("sources", len(records))
-        for record in records:
-            strongest.add(_faces(ledger, record, emotions))
+        progress.start("videos", videos)
+        for record in store.inputs.finished():
             if record.source.kind == VIDEO:
-                _write_timeline(ledger, record, emotions, writer, progress)
-            progress.advance()
+                _write_timeline(store, record, writer, progress)
+                progress.advance()
         progress.finish()
-        figure = writer.figure(7, 4)
-        plots.plot_distribution(strongest.counts, emotions, figure.subplots())
-        writer.write(figure, "distribution")
-        figure = writer.figure(1.1 * strongest.count, 1.45 * len(strongest.by_emotion))
-        sources = {record.source.name: record.source for record in records}
-        for name in plots.plot_contact_sheet(strongest, sources, figure):
-            progress.note(f"{name} cannot be read, so its faces are missing in the contact sheet")
-        writer.write(figure, "contact_sheet")
+        strongest = plots.strongest_faces(store)
+    figure = writer.figure(7, 4)
+    plots.plot_distribution(counts, store.emotions, figure.subplots())
+    writer.write(figure, "distribution")
+    figure = writer.figure(1.1 * plots.STRONGEST, 1.45 * len(strongest))
+    for source in plots.plot_contact_sheet(strongest, figure):
+        progress.note(f"{source} cannot be read, so its faces are missing in the contact sheet")
+    writer.write(figure, "contact_sheet")
     return writer.written
 
 
-def _faces(ledger: Ledger, record: SourceRecord, emotions: tuple[str, ...]) -> Iterator[Face]:
-    """Yield the faces of a source."""
-    for row in ledger.faces.rows(record):
-        yield Face(
-            row.box,
-            *top_emotion(row.probabilities, emotions),
-            row.probabilities,
-            emotions,
-            frame=row.frame,
-            time_s=row.time,
-            source=record.source.name,
-            score=row.score,
-        )
-
-
-def _write_timeline(
-    ledger: Ledger,
-    record: SourceRecord,
-    emotions: tuple[str, ...],
-    writer: _Writer,
-    progress: Progress,
-) -> None:
-    figure = writer.figure(9, 3.6)
+def _write_timeline(store: Store, record: Input, writer: _Writer, progress: Progress) -> None:
     try:
-        plots.plot_timeline(_faces(ledger, record, emotions), emotions, figure.subplots())
-    except InputError as error:  # pages of a TIFF file
-        progress.note(f"{record.source.name}: {error}")
+        bins = plots.timeline(store, record)
+    except InputError as error:  # pages of a TIFF file, or no face
+        if record.faces:
+            progress.note(f"{record.source.name}: {error}")
         return
+    figure = writer.figure(9, 3.6)
+    plots.plot_timeline(bins, store.emotions, figure.subplots())
     figure.suptitle(record.source.name, fontsize=9)
     writer.write(figure, f"timelines/{record.source.name}")
 

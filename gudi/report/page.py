@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
 
 from gudi.errors import one_line
 from gudi.files import atomic_write, write_errors
-from gudi.report.entries import ReportEntry
-from gudi.report.rows import Thumbnails, Totals, make_rows, to_json
-from gudi.report.summary import as_text, describe_run, list_inputs
 from gudi.outputs.run_record import RunRecord
+from gudi.report.rows import Rows, to_json
+from gudi.report.summary import as_text, describe_run, list_inputs
 from gudi.settings import FORMATS
+from gudi.store import Store
 
 TABLES = (
     *(f"{name}.{format}" for name in ("faces", "videos", "tracks") for format in FORMATS),
@@ -27,40 +26,32 @@ TABLES = (
 SCRIPTS = ("base.js", "inputs.js", "videos.js", "start.js")
 
 
-def write(
-    path: Path,
-    run: RunRecord,
-    emotions: Sequence[str],
-    entries: Iterable[ReportEntry],
-    carried: Sequence[str] = (),
-) -> None:
+def write(path: Path, run: RunRecord, store: Store, *, tracked: bool = False) -> None:
     """Write the report of a run to `path`. The file appears complete or not at all.
 
     Args:
         path: in the result folder.
         run: the run record. What is unknown in it is omitted.
-        emotions: the names of the classes.
-        entries: in the order in which to show them. Iterated once.
-        carried: names of the columns that lists in csv give.
+        store: holds the results; inputs are shown by name.
+        tracked: whether to show the tracks of videos.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or the store cannot be read.
     """
     page, style, script = _read("page.html"), _read("page.css"), "\n".join(map(_read, SCRIPTS))
-    emotions = [one_line(emotion) for emotion in emotions]
-    head, tail = map(Template, page.split("<!-- entries -->"))
-    totals, thumbnails = Totals(len(emotions)), Thumbnails(path.parent)
+    head, tail = map(Template, page.split("<!-- rows -->"))
+    rows = Rows(store, path.parent, tracked=tracked)
     title = as_text(f"gudi: {', '.join(list_inputs(run)) or 'report'}")
     with write_errors(path), atomic_write(path) as file:
         start = head.substitute(title=title, policy=_policy(style, script), style=style)
         file.write(start.encode())
-        file.writelines(row.encode() for row in make_rows(entries, totals, thumbnails))
+        file.writelines(row.encode() for row in rows)
         about = {
-            "emotions": emotions,
-            "carried": [one_line(name) for name in carried],
-            "thumbnails": thumbnails.encoded(),
+            "emotions": [one_line(emotion) for emotion in store.emotions],
+            "extra": [one_line(name) for name in store.extra],
+            "thumbnails": rows.thumbnails(),
         }
-        parts = {**describe_run(run, emotions, totals), "tables": _tables(path.parent)}
+        parts = {**describe_run(run, store, rows), "tables": _tables(path.parent)}
         file.write(tail.substitute(parts, about=to_json(about), script=script).encode())
 
 

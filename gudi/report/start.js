@@ -6,7 +6,7 @@ $("order").append(...emotions.map((name, index) => make("option", { value: `shar
   `Share of ${name}`)));
 $("shares").querySelector("thead").append(makeSharesHead());
 $("score").max = entries.reduce((most, { score }) => Math.max(most, score), 0);
-$("score").parentElement.hidden = $("score").max === "0";  // an earlier version knew no scores
+$("score").parentElement.hidden = $("score").max === "0";  // no face
 $("filters").addEventListener("input", filter);
 $("filters").addEventListener("change", filter);
 // The event comes before the fields are reset.

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import html
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from gudi.errors import one_line
+from gudi.outputs.run_record import FAILED, INTERRUPTED, RUNNING, RunRecord
 from gudi.progress import format_duration
 from gudi.report import rows
-from gudi.report.rows import Totals
-from gudi.outputs.run_record import FAILED, INTERRUPTED, RUNNING, RunRecord
+from gudi.report.rows import Rows
+from gudi.store import Store
 
 MAX_INPUTS_SHOWN = 10
 
@@ -21,22 +21,23 @@ MAX_INPUTS_SHOWN = 10
 COLOURS = 7
 
 
-def describe_run(run: RunRecord, emotions: Sequence[str], totals: Totals) -> dict[str, str]:
+def describe_run(run: RunRecord, store: Store, shown: Rows) -> dict[str, str]:
     """Return the HTML of the page's parts by name.
 
     Args:
         run: the run record.
-        emotions: the names of the classes.
-        totals: what has been counted.
+        store: holds the results.
+        shown: the rows of the page, all of which have been read.
     """
+    counts = dict.fromkeys(store.emotions, 0) | store.emotion_counts()
+    numbers = _numbers(run, store, faces=sum(counts.values()))
+    notes = [*_state(run), *_limits(shown, store)]
     return {
         "inputs": as_text(", ".join(list_inputs(run))),
         "started": as_text(_format_time(run.started)),
-        "notes": "".join(f'<p class="note">{as_text(note)}</p>' for note in _notes(run, totals)),
-        "totals": "".join(
-            f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in _numbers(run, totals)
-        ),
-        "emotions": _bars(emotions, totals.faces),
+        "notes": "".join(f'<p class="note">{as_text(note)}</p>' for note in notes),
+        "totals": "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in numbers),
+        "emotions": _bars(counts),
         "facts": "".join(
             f"<section><h3>{title}</h3><dl>{_facts(facts)}</dl></section>"
             for title, facts in _sections(run)
@@ -57,42 +58,47 @@ def as_text(value: object) -> str:
     return html.escape(one_line(value))
 
 
-def _notes(run: RunRecord, totals: Totals) -> Iterator[str]:
-    """Yield what a reader has to know before trusting the numbers."""
+def _state(run: RunRecord) -> Iterator[str]:
+    """Yield what a reader has to know of the run before trusting the numbers."""
     if run.state == INTERRUPTED:
         yield "The run was interrupted. This page shows what was finished by then."
     elif run.state == FAILED:
         yield f"The run ended with an error: {run.failure}"
     elif run.state == RUNNING:
         yield "The run was still in progress when this page was written."
-    inputs, failed = totals.inputs["all"], totals.inputs["failed"]
-    if totals.listed < inputs:
+
+
+def _limits(shown: Rows, store: Store) -> Iterator[str]:
+    """Yield what the page has no room for."""
+    by_status, (_, videos, _) = store.inputs.status_counts(), store.inputs.totals()
+    inputs = by_status.total() - by_status[None]  # without those that are not finished
+    if shown.listed < inputs:
         yield (
-            f"There are too many inputs for one page. It lists {totals.listed:,} of {inputs:,}, "
-            f"including {totals.failures:,} of {failed:,} that failed. The totals include all "
-            "inputs. All inputs are in files.csv, all faces in faces.csv."
+            f"There are too many inputs for one page. It lists {shown.listed:,} of {inputs:,}, "
+            f"including {shown.failures:,} of {by_status['failed']:,} that failed. The totals "
+            "include all inputs. All inputs are in files.csv, all faces in faces.csv."
         )
-    if totals.films == rows.MAX_FILMS < totals.inputs["video"]:
-        yield f"Only the first {rows.MAX_FILMS:,} videos with faces are shown over time."
+    if shown.videos == rows.MAX_VIDEOS < videos:
+        yield f"Only the first {rows.MAX_VIDEOS:,} videos with faces are shown over time."
 
 
-def _numbers(run: RunRecord, totals: Totals) -> Iterator[tuple[str, str]]:
+def _numbers(run: RunRecord, store: Store, *, faces: int) -> Iterator[tuple[str, str]]:
     """Yield names and values of the numbers at the top."""
-    inputs = totals.inputs
-    yield "Photos", f"{inputs['image']:,}"
-    if inputs["video"]:
-        yield "Videos", f"{inputs['video']:,}"
-        yield "Frames", f"{totals.frames:,}"
-    yield "Faces", f"{totals.faces.total():,}"
-    yield "No face", f"{inputs['no_face']:,}"
-    yield "Failed", f"{inputs['failed']:,}"
+    by_status, (photos, videos, frames) = store.inputs.status_counts(), store.inputs.totals()
+    yield "Photos", f"{photos:,}"
+    if videos:
+        yield "Videos", f"{videos:,}"
+        yield "Frames", f"{frames:,}"
+    yield "Faces", f"{faces:,}"
+    yield "No face", f"{by_status['no_face']:,}"
+    yield "Failed", f"{by_status['failed']:,}"
     if run.counts and run.counts.not_reached:
         yield "Not processed", f"{run.counts.not_reached:,}"
     seconds = run.seconds or {}
     if seconds:
         yield "Time", format_duration(sum(seconds.values()))
     if run.counts and run.counts.processed and seconds.get("inputs"):
-        unit = "Photos and frames / s" if inputs["video"] else "Photos / s"
+        unit = "Photos and frames / s" if videos else "Photos / s"
         yield unit, f"{run.counts.processed / seconds['inputs']:,.1f}"
 
 
@@ -104,16 +110,15 @@ def _format_time(stamp: str) -> str:
         return stamp
 
 
-def _bars(emotions: Sequence[str], faces: Counter[int]) -> str:
-    """Return table rows, one per emotion."""
-    total = max(1, faces.total())
-    most = max(faces.values(), default=1)
+def _bars(counts: Mapping[str, int]) -> str:
+    """Return table rows, one per emotion, of the number of faces."""
+    total, most = max(1, sum(counts.values())), max(1, *counts.values())
     return "".join(
         f'<tr><th scope="row"><bdi>{as_text(name)}</bdi></th>'
         f'<td aria-hidden="true"><svg width="100%" height="14"><rect width="'
-        f'{100 * faces[number] / most:.2f}%" height="14" class="e{number % COLOURS}"/></svg></td>'
-        f"<td>{faces[number]:,}</td><td>{faces[number] / total:.1%}</td></tr>"
-        for number, name in enumerate(emotions)
+        f'{100 * count / most:.2f}%" height="14" class="e{number % COLOURS}"/></svg></td>'
+        f"<td>{count:,}</td><td>{count / total:.1%}</td></tr>"
+        for number, (name, count) in enumerate(counts.items())
     )
 
 

@@ -30,14 +30,14 @@ function openForPrint() {
 }
 
 function makeTimeline(entry) {
-  const { bins, width, starts, peaks = [] } = entry.film;
+  const { bins, width, starts, peaks = [] } = entry.video;
   const player = makePlayer(entry);
   if (!bins) {
     const message = entry.error
       || (entry.faces ? "Its faces are in faces.csv." : "No face was found.");
     return [make("p", {}, message), ...player.elements, ...makePeaks(peaks)];
   }
-  const { plot, cursors } = makePlot(entry.film);
+  const { plot, cursors } = makePlot(entry.video);
   const slider = make("input", { type: "range", min: 0, max: bins.length - 1, step: 1, value: 0,
     "aria-label": `Time in ${entry.source}` });
   const reading = make("p", { class: "reading" });
@@ -105,8 +105,8 @@ function makePlot({ bins, width, means, tracks = [], left_out: leftOut }) {
       + "followed, smoothed. On the right: in how many frames it is seen."
       + (leftOut ? ` ${plural(leftOut, "other track")} with fewer: see tracks.csv.` : "")));
   }
-  for (const [track, faces, leaders] of tracks) {
-    const runs = runsOf(leaders);
+  for (const [track, faces, strip] of tracks) {
+    const runs = runsOf(strip);
     plot.append(make("span", { class: "label" }, `Track ${track}`));
     addStrip(10, { role: "img", "aria-label": `Track ${track}: ${describeRuns(runs, width)}` },
       ...runs.map(({ start, end, emotion }) => makeSvg("rect",
@@ -118,12 +118,12 @@ function makePlot({ bins, width, means, tracks = [], left_out: leftOut }) {
 }
 
 // Returns what stands together in a track's string: emotion, first bin, and the bin after the last.
-function runsOf(leaders) {
+function runsOf(strip) {
   const runs = [];
-  for (let at = 0; at < leaders.length; at += 1) {
-    const emotion = leaders.charCodeAt(at) - "A".charCodeAt(0);
+  for (let at = 0; at < strip.length; at += 1) {
+    const emotion = strip.charCodeAt(at) - "A".charCodeAt(0);
     const last = runs.at(-1);
-    if (leaders[at] === " ") continue;
+    if (strip[at] === " ") continue;
     if (last?.end === at && last.emotion === emotion) last.end += 1;
     else runs.push({ start: at, end: at + 1, emotion });
   }
@@ -167,7 +167,7 @@ function makePlayer(entry) {
   const player = make("video", { controls: "", preload: "metadata", src: entry.annotated,
     ...(entry.picture && { poster: entry.picture }), "aria-label": `Annotated ${entry.source}` });
   player.addEventListener("error", () => player.remove());
-  if (entry.film.subtitles) addSubtitles(player, entry.film.subtitles);
+  if (entry.video.subtitles) addSubtitles(player, entry.video.subtitles);
   return {
     elements: [player, make("p", {}, link)],
     seek(time) {

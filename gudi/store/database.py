@@ -31,21 +31,25 @@ class Database:
     Args:
         path: the file.
         emotions: names of the classes, for a new file.
+        read_only: the file exists; others may read it at the same time.
 
     Raises:
         OutputError: the file cannot be used.
     """
 
-    def __init__(self, path: Path, emotions: Sequence[str]) -> None:
-        self.path = path
+    def __init__(self, path: Path, emotions: Sequence[str], *, read_only: bool = False) -> None:
+        self.path, self._read_only = path, read_only
         with self.errors():
-            # One user per run. Without others there is no need for shared memory either, which
-            # network drives lack.
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=0)
             self.read("PRAGMA trusted_schema=OFF")
-            self.read("PRAGMA locking_mode=EXCLUSIVE")
-            self.read("PRAGMA journal_mode=WAL")
-            self.read("PRAGMA synchronous=NORMAL")
+            if read_only:
+                self.read("PRAGMA query_only=ON")
+            else:
+                # One user per run. Without others there is no need for shared memory either,
+                # which network drives lack.
+                self.read("PRAGMA locking_mode=EXCLUSIVE")
+                self.read("PRAGMA journal_mode=WAL")
+                self.read("PRAGMA synchronous=NORMAL")
             self._create_or_check(emotions)
             self.run: int = self.value("SELECT max(run) FROM runs") or 0
         self._transaction_start, self._held = 0.0, False
@@ -55,7 +59,8 @@ class Database:
         application, version = (
             self.value(f"PRAGMA {name}") for name in ("application_id", "user_version")
         )
-        if application == 0 and not self.value("SELECT count(*) FROM sqlite_master"):
+        empty = application == 0 and not self.value("SELECT count(*) FROM sqlite_master")
+        if empty and not self._read_only:
             self.read("BEGIN")
             for statement in statements(emotions):
                 self.read(statement)
@@ -140,6 +145,11 @@ class Database:
         """Commit and close."""
         with self.errors():
             self.commit()
+            if not self._read_only:
+                # A file without a write-ahead log can be read where nobody may write. It is kept
+                # if somebody still iterates over rows.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    self._connection.execute("PRAGMA journal_mode=DELETE")
             self._connection.close()
 
     def setting(self, key: str, default: Any) -> Any:

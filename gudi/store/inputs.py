@@ -182,6 +182,11 @@ class InputTable:
         )
         return map(self.record, rows)
 
+    def named(self, name: str) -> Input | None:
+        """Return the finished input of this run that the tables call `name`."""
+        condition = "source = ? AND run = ? AND status IS NOT NULL"
+        return next(self.pages(condition, (name, self._database.run)), None)
+
     def has_finished_videos(self) -> bool:
         """Return whether a video of this run is finished."""
         return self.totals()[1] > 0

@@ -23,6 +23,7 @@ from gudi.store.drawings import DrawingTable
 from gudi.store.faces import FaceTable
 from gudi.store.inputs import RESULT_TABLES, Input, InputTable
 from gudi.store.schema import listed, quoted
+from gudi.store.statistics import Statistics
 from gudi.store.videos import VideoTable
 from gudi.version import __version__
 
@@ -40,20 +41,27 @@ class Store:
         faces: the faces, and the frames in which they were searched.
         videos: what follows from the faces of videos: tracks, summaries, peaks.
         drawings: the pictures.
+        statistics: how often, how strongly and when emotions were shown.
 
     Args:
         path: the SQLite file.
         emotions: names of the classes, for a new file.
         crops: whether faces are kept as pictures, 2304 bytes each.
+        read_only: see `open_results`.
 
     Raises:
         OutputError: the file cannot be used.
     """
 
     def __init__(
-        self, path: Path, emotions: Sequence[str] = EMOTIONS, *, crops: bool = False
+        self,
+        path: Path,
+        emotions: Sequence[str] = EMOTIONS,
+        *,
+        crops: bool = False,
+        read_only: bool = False,
     ) -> None:
-        self._database = Database(path, emotions)
+        self._database = Database(path, emotions, read_only=read_only)
         stored = self.settings.get("emotions")
         self.emotions = tuple(map(str, stored)) if isinstance(stored, list) else tuple(emotions)
         crops = crops or bool(self.settings.get("crops"))
@@ -61,6 +69,22 @@ class Store:
         self.faces = FaceTable(self._database, self.inputs, self.emotions, crops=crops)
         self.videos = VideoTable(self._database, self.inputs, self.emotions)
         self.drawings = DrawingTable(self._database, self.inputs)
+        self.statistics = Statistics(self._database, self.emotions)
+
+    @classmethod
+    def open_results(cls, folder: Path) -> Store:
+        """Open the store of a result folder for reading, at the same time as other readers.
+
+        Raises:
+            OutputError: the folder has none, or a run is writing to it.
+        """
+        path = folder / STORE
+        if not path.is_file():
+            raise OutputError(
+                f"{path} does not exist, so {folder} holds no results; to write them, repeat "
+                "gudi batch"
+            )
+        return cls(path, read_only=True)
 
     def __enter__(self) -> Store:
         return self

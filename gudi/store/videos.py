@@ -90,6 +90,19 @@ class VideoTable:
         )
         return [Peak(*row) for row in rows]
 
+    def longest_tracks(self, record: Input, count: int) -> list[tuple[int, int]]:
+        """Return number and faces of the tracks with the most faces, those with most first."""
+        rows = self._database.rows(
+            "SELECT track, faces FROM tracks WHERE input = ? ORDER BY faces DESC, track LIMIT ?",
+            (record.id, count),
+        )
+        return [(track, faces) for track, faces in rows]
+
+    def count_tracks(self, record: Input) -> int:
+        """Return the number of a video's tracks."""
+        query = "SELECT count(*) FROM tracks WHERE input = ?"
+        return int(self._database.value(query, (record.id,)))
+
     def index(self, record: Input) -> VideoIndex | None:
         """Return the stored index of a video."""
         row = self._database.read(

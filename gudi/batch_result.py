@@ -1,0 +1,176 @@
+"""Read what a batch wrote: DataFrames, faces one by one, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gudi.columns import FACES, FILES, TRACKS, VIDEOS, Column, expand, extra_columns
+from gudi.errors import ExitCode, InputError
+from gudi.outputs.run_record import RunCounts
+from gudi.records import Face
+from gudi.store import STORE, Store
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+
+# Rows of a DataFrame that are Python objects at the same time.
+CHUNK = 50_000
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """A finished batch. Its tables are read from the store, whatever format they were written in.
+
+    Attributes:
+        out: the result folder.
+        exit_code: 0, or 3 if some inputs failed, as that of the command.
+        counts: how many inputs and faces there are, by attribute or by name: `counts.ok`,
+            `counts["ok"]`; as in `run.json`.
+        emotions: names of the classes.
+        tracked: whether faces were tracked.
+    """
+
+    out: Path
+    exit_code: ExitCode
+    counts: RunCounts
+    emotions: tuple[str, ...]
+    tracked: bool = False
+
+    @property
+    def store(self) -> Path:
+        """Path of `results.sqlite`, for questions in SQL; docs/results.md describes its tables."""
+        return self.out / STORE
+
+    def faces(self) -> pandas.DataFrame:
+        """Return the faces table: one row per face, for videos one per face and frame.
+
+        The columns are those of `faces.csv`, see docs/results.md.
+
+        Raises:
+            OutputError: the store has been removed, or a run is writing to it.
+        """
+        with self._open() as store:
+            return self._frame(store, FACES, store.face_rows(tracked=self.tracked))
+
+    def videos(self) -> pandas.DataFrame:
+        """Return the table of videos: one row per video; empty if there are none.
+
+        The columns are those of `videos.csv`, see docs/results.md.
+
+        Raises:
+            OutputError: as for `faces`.
+        """
+        with self._open() as store:
+            return self._frame(store, VIDEOS, store.video_rows())
+
+    def tracks(self) -> pandas.DataFrame:
+        """Return the table of tracks: one row per track; empty without `track` or without videos.
+
+        The columns are those of `tracks.csv`, see docs/results.md.
+
+        Raises:
+            OutputError: as for `faces`.
+        """
+        with self._open() as store:
+            return self._frame(store, TRACKS, store.track_rows() if self.tracked else ())
+
+    def files(self) -> pandas.DataFrame:
+        """Return the table of inputs, `files.csv`: one row per input.
+
+        Raises:
+            OutputError: as for `faces`.
+        """
+        with self._open() as store:
+            return self._frame(store, FILES, store.file_rows())
+
+    def iter_faces(self) -> Iterator[Face]:
+        """Yield the faces in the order of the faces table, without loading all of them.
+
+        Raises:
+            OutputError: as for `faces`.
+        """
+        with self._open() as store:
+            for record in store.inputs.finished():
+                yield from store.faces.of_input(record)
+
+    def plot_distribution(self, axes: Axes | None = None) -> Axes:
+        """Draw how many faces have which top emotion; return what it is drawn on.
+
+        Args:
+            axes: of matplotlib; None for new ones.
+
+        Raises:
+            OutputError: as for `faces`.
+        """
+        from gudi import plots
+
+        with self._open() as store:
+            counts = store.emotion_counts()
+        axes = _new_axes() if axes is None else axes
+        plots.plot_distribution(counts, self.emotions, axes)
+        return axes
+
+    def plot_timeline(self, source: str, axes: Axes | None = None) -> Axes:
+        """Draw the emotions in a video over time; return what it is drawn on.
+
+        Args:
+            source: the video, as the tables call it.
+            axes: of matplotlib; None for new ones.
+
+        Raises:
+            InputError: the results hold no face of this video.
+            OutputError: as for `faces`.
+        """
+        from gudi import plots
+
+        with self._open() as store:
+            record = store.inputs.named(source)
+            if record is None:
+                raise InputError(f"{self.out} holds no results of {source!r}")
+            bins = plots.timeline(store, record)
+        axes = _new_axes() if axes is None else axes
+        plots.plot_timeline(bins, self.emotions, axes)
+        axes.set_title(source, fontsize=9)
+        return axes
+
+    def _open(self) -> Store:
+        return Store.open_results(self.out)
+
+    def _frame(
+        self, store: Store, table: Sequence[Column], rows: Iterable[Sequence[Any]]
+    ) -> pandas.DataFrame:
+        """Return rows as a DataFrame with the types of the table's columns."""
+        import pandas
+
+        expanded = expand(table, self.emotions, tracked=self.tracked)
+        columns, chunks = [*expanded, *extra_columns(store.extra)], []
+        rows = iter(rows)
+        while chunk := list(islice(rows, CHUNK)):
+            chunks.append(_data_frame(columns, zip(*chunk)))
+        if not chunks:
+            return _data_frame(columns, repeat(()))
+        return pandas.concat(chunks, ignore_index=True)
+
+
+def _data_frame(columns: Sequence[Column], values: Iterable[Sequence[Any]]) -> pandas.DataFrame:
+    """Return a DataFrame of the values of each column."""
+    import pandas
+
+    return pandas.DataFrame(
+        {
+            column.name: pandas.Series(each, dtype=column.pandas_type)
+            for column, each in zip(columns, values)
+        }
+    )
+
+
+def _new_axes() -> Axes:
+    """Return axes that a notebook shows."""
+    from matplotlib import pyplot
+
+    return pyplot.subplots(figsize=(9, 3.6), layout="constrained")[1]
