@@ -91,7 +91,7 @@ def draw_photos(
     emotions: Sequence[str],
     paths: UniquePaths,
     picture_name: Callable[[str], str],
-    workers: gudi_jobs.Workers,
+    workers: gudi_jobs.WorkerPool,
     style: str = AUTO,
 ) -> None:
     """Draw the faces of `results` onto copies of their photos.
@@ -116,7 +116,7 @@ def draw_photos(
 
     try:
         work = functools.partial(draw, tuple(emotions), style=style)
-        for outcome in workers.run(work, drawings()):
+        for outcome in workers.map_unordered(work, drawings()):
             if outcome.error is not None:
                 drawn[outcome.item.source].error = _draw_error(outcome.error)
     finally:
@@ -127,7 +127,7 @@ def draw_pictures(
     ledger: Ledger,
     folder: ResultFolder,
     settings: DrawSettings,
-    workers: gudi_jobs.Workers,
+    workers: gudi_jobs.WorkerPool,
     finished: Callable[[FinishedItem], None],
     seconds: StageSeconds,
 ) -> None:
@@ -144,7 +144,7 @@ def draw_pictures(
     queue = _DrawQueue(ledger, folder, settings, finished)
     try:
         work = functools.partial(draw, settings.emotions, style=settings.style)
-        for outcome in workers.run(work, queue):
+        for outcome in workers.map_unordered(work, queue):
             queue.receive(outcome)
             seconds.count("draw", outcome.seconds)
     finally:
@@ -261,7 +261,7 @@ class _VideoProgress:
     failed: str = ""
 
 
-class _DrawQueue(gudi_jobs.Supply[Drawing]):
+class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
     """The items for the workers: source after source, videos in chunks."""
 
     def __init__(
@@ -288,7 +288,7 @@ class _DrawQueue(gudi_jobs.Supply[Drawing]):
         path = self._path(record, writable_name(source.name, max(size)))
         return PhotoDrawing(source, size, self._faces(record), path, self._thumbnail(record))
 
-    def receive(self, outcome: gudi_jobs.Outcome[Drawing, video.VideoIndex | None]) -> None:
+    def receive(self, outcome: gudi_jobs.Result[Drawing, video.VideoIndex | None]) -> None:
         """Receive the outcome of an item, and queue what follows from it."""
         item = outcome.item
         if getattr(outcome.error, "errno", None) in DISK_FULL and outcome.error is not None:

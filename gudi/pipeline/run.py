@@ -267,7 +267,7 @@ class _Batch:
 
     def _workers(
         self, pending: int
-    ) -> tuple[gudi_jobs.Workers | gudi_jobs.Cluster, WorkerPrediction | None]:
+    ) -> tuple[gudi_jobs.WorkerPool | gudi_jobs.ClusterPool, WorkerPrediction | None]:
         """Return the workers for this many sources, and how they predict."""
         if self.settings.backend == "dask":
             first = next(self.ledger.sources.pending())
