@@ -243,8 +243,8 @@ def poison(options: argparse.Namespace) -> None:
 def measure(work: Callable[[int], int], items: Sequence[int], bad: list[int]) -> tuple:
     """Run `work` on two workers; return seconds of the clock and of the processors."""
     began, spent = time.monotonic(), processor_seconds()
-    with gudi_jobs.Workers(2, quiet=True) as workers:
-        outcomes = {outcome.item: outcome for outcome in workers.run(work, items)}
+    with gudi_jobs.WorkerPool(2, quiet=True) as workers:
+        outcomes = {outcome.item: outcome for outcome in workers.map_unordered(work, items)}
         seconds = time.monotonic() - began, processor_seconds() - spent
     died = [item for item in items if isinstance(outcomes[item].error, gudi_jobs.WorkerDied)]
     values = [outcomes[item].value for item in items if item not in died]

@@ -76,8 +76,8 @@ def register(ledger: Ledger, folder: Path) -> float:
 def process(ledger: Ledger) -> tuple[float, float]:
     """Process all inputs in workers; return CPU and wall-clock time in seconds."""
     cpu_start, start = time.process_time(), time.perf_counter()
-    with gudi_jobs.Workers() as workers:
-        for outcome in workers.run(detect, ledger.sources.pending()):
+    with gudi_jobs.WorkerPool() as workers:
+        for outcome in workers.map_unordered(detect, ledger.sources.pending()):
             result = SourceResult(outcome.item, boxes=[outcome.value], probabilities=PROBABILITIES)
             ledger.faces.add(result)
     return time.process_time() - cpu_start, time.perf_counter() - start

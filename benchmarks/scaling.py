@@ -95,7 +95,7 @@ def run(workers: int, options: argparse.Namespace, *, in_workers: bool) -> str:
             for source in find_sources([str(photos)], is_new=ledger.sources.is_new):
                 ledger.register(source)
             ledger.commit()
-            list(started.run(_import, range(4 * workers)))
+            list(started.map_unordered(_import, range(4 * workers)))
             cpu, start = time.process_time(), time.perf_counter()
             recognition.recognize(
                 ledger.sources.pending(),

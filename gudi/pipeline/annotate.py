@@ -65,7 +65,7 @@ def draw_photos(
     paths: UniquePaths,
     picture_name: Callable[[str], str],
     *,
-    workers: gudi_jobs.Workers,
+    workers: gudi_jobs.WorkerPool,
     style: str = AUTO,
 ) -> None:
     """Draw the faces of `results` onto copies of their photos.
@@ -89,7 +89,7 @@ def draw_photos(
 
     try:
         work = functools.partial(draw, style=style)
-        for outcome in workers.run(work, drawings()):
+        for outcome in workers.map_unordered(work, drawings()):
             if outcome.error is not None:
                 drawn[outcome.item.source].error = _draw_error(outcome.error)
     finally:
@@ -101,7 +101,7 @@ def draw_pictures(
     folder: ResultFolder,
     *,
     options: BatchOptions,
-    workers: gudi_jobs.Workers,
+    workers: gudi_jobs.WorkerPool,
     finished: Callable[[FinishedItem], None],
     seconds: StageSeconds,
 ) -> None:
@@ -118,7 +118,7 @@ def draw_pictures(
     queue = _DrawQueue(store, folder, options, finished)
     try:
         work = functools.partial(draw, style=options.draw)
-        for outcome in workers.run(work, queue):
+        for outcome in workers.map_unordered(work, queue):
             queue.receive(outcome)
             seconds.count("draw", outcome.seconds)
     finally:
@@ -235,7 +235,7 @@ class _VideoProgress:
     failed: str = ""
 
 
-class _DrawQueue(gudi_jobs.Supply[Drawing]):
+class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
     """The items for the workers: input after input, videos in chunks."""
 
     def __init__(
@@ -266,7 +266,7 @@ class _DrawQueue(gudi_jobs.Supply[Drawing]):
                 faces = list(self._store.faces.of_input(record))
                 yield PhotoDrawing(source, size, faces, path, self._thumbnail(record))
 
-    def receive(self, outcome: gudi_jobs.Outcome[Drawing, None]) -> None:
+    def receive(self, outcome: gudi_jobs.Result[Drawing, None]) -> None:
         """Receive the outcome of an item, and queue what follows from it."""
         item = outcome.item
         if getattr(outcome.error, "errno", None) in DISK_FULL and outcome.error is not None:

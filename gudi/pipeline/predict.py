@@ -26,7 +26,7 @@ from gudi.settings import AUTO, RunSettings
 def predict_photos(
     sources: Sequence[Source],
     settings: RunSettings,
-    workers: gudi_jobs.Workers,
+    workers: gudi_jobs.WorkerPool,
     out: Path | None,
     progress: Progress | None = None,
     draw: str = AUTO,

@@ -58,7 +58,7 @@ def recognize(
     sources: Iterable[Source],
     settings: RunSettings,
     predictor: Future[Predictor] | None,
-    workers: gudi_jobs.Workers | gudi_jobs.Cluster,
+    workers: gudi_jobs.WorkerPool | gudi_jobs.ClusterPool,
     sink: Sink,
     seconds: StageSeconds | None = None,
     prediction: WorkerPrediction | None = None,
@@ -87,16 +87,16 @@ def recognize(
         process, ProcessSettings(settings.detection, settings.frames, prediction)
     )
     try:
-        for outcome in workers.run(work, queue):
+        for outcome in workers.map_unordered(work, queue):
             for result in queue.results(outcome):
                 seconds.add(result.seconds)
                 predictions.add(result)
         predictions.finish()
     except gudi_jobs.WorkersUnavailable as error:
-        resumable = f"; {RESUMABLE}" if isinstance(workers, gudi_jobs.Cluster) else ""
+        resumable = f"; {RESUMABLE}" if isinstance(workers, gudi_jobs.ClusterPool) else ""
         raise WorkersError(f"{error}{resumable}") from error
     except KeyboardInterrupt:
-        workers.close()
+        workers.terminate()
         predictions.rescue()
         raise
     finally:
@@ -160,7 +160,7 @@ class _SegmentCollector:
             self._sink.finish(result.source, unfinished.problem, unfinished.digest)
 
 
-class _WorkQueue(gudi_jobs.Supply[WorkItem]):
+class _WorkQueue(gudi_jobs.WorkQueue[WorkItem]):
     """The items for the workers: source after source, videos in segments."""
 
     def __init__(
@@ -177,7 +177,7 @@ class _WorkQueue(gudi_jobs.Supply[WorkItem]):
                 yield WorkItem(source)
 
     def results(
-        self, outcome: gudi_jobs.Outcome[WorkItem, Result | IndexedVideo]
+        self, outcome: gudi_jobs.Result[WorkItem, Result | IndexedVideo]
     ) -> Iterator[Result]:
         """Yield the result of a worker's item if it has one, or queue what follows from it."""
         item, value = outcome.item, outcome.value

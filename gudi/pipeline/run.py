@@ -158,7 +158,7 @@ def _recognize_faces(batch: _Batch, unusable: int) -> None:
 
 def _start_workers(
     batch: _Batch, pending: int
-) -> tuple[gudi_jobs.Workers | gudi_jobs.Cluster, WorkerPrediction | None]:
+) -> tuple[gudi_jobs.WorkerPool | gudi_jobs.ClusterPool, WorkerPrediction | None]:
     """Return the workers for this many inputs, and how they predict."""
     options, inputs = batch.options, batch.store.inputs
     if options.backend == "dask":

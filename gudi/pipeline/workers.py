@@ -75,7 +75,7 @@ def worker_prediction(
 
 def start_workers(
     settings: RunSettings, limit: int | None = None, prediction: WorkerPrediction | None = None
-) -> gudi_jobs.Workers:
+) -> gudi_jobs.WorkerPool:
     """Return worker processes on this machine.
 
     Args:
@@ -84,10 +84,10 @@ def start_workers(
         prediction: how they predict; None if they do not.
     """
     count = settings.workers or (1 if limit == 1 else gudi_jobs.cpu_count())
-    return gudi_jobs.Workers(
+    return gudi_jobs.WorkerPool(
         count if limit is None else min(count, limit),
         timeout=settings.timeout,
-        memory=settings.worker_memory,
+        memory_limit=settings.worker_memory,
         initializer=_set_up,
         initargs=(prediction,),
         quiet=not settings.debug,
@@ -96,7 +96,7 @@ def start_workers(
 
 def start_cluster(
     settings: RunSettings, visible: Source, weights: Weights
-) -> tuple[gudi_jobs.Cluster, WorkerPrediction | None]:
+) -> tuple[gudi_jobs.ClusterPool, WorkerPrediction | None]:
     """Return the workers of a Dask cluster, and how they predict; None if the parent does.
 
     Args:
@@ -108,7 +108,7 @@ def start_cluster(
         WorkersError: there is no cluster, or its workers cannot do the work.
     """
     try:
-        cluster = gudi_jobs.Cluster(
+        cluster = gudi_jobs.ClusterPool(
             settings.scheduler,
             settings.workers,
             initializer=_set_up,
@@ -119,7 +119,7 @@ def start_cluster(
             prediction = worker_prediction(settings, weights, cluster.count_threads())
             _check_cluster(cluster, visible, prediction)
         except BaseException:
-            cluster.close()
+            cluster.terminate()
             raise
     except gudi_jobs.WorkersUnavailable as error:
         local = "; --backend local needs no Dask" if settings.scheduler is None else ""
@@ -128,18 +128,18 @@ def start_cluster(
 
 
 def _check_cluster(
-    cluster: gudi_jobs.Cluster, visible: Source, prediction: WorkerPrediction | None
+    cluster: gudi_jobs.ClusterPool, visible: Source, prediction: WorkerPrediction | None
 ) -> None:
     """Raise `WorkersError` unless all workers can open `visible` and predict."""
     path = visible.path
-    sees = cluster.everywhere(os.path.exists, path)
+    sees = cluster.run_on_workers(os.path.exists, path)
     blind = [address for address, exists in sees.items() if not exists]
     if blind and os.path.exists(path):
         raise WorkersError(
             f"the Dask worker at {blind[0]} does not see {path}: inputs must be on "
             "storage that all workers reach by the same path"
         )
-    for address, why in cluster.everywhere(_setup_error, prediction).items():
+    for address, why in cluster.run_on_workers(_setup_error, prediction).items():
         if why:
             raise WorkersError(f"the Dask worker at {address} cannot predict: {why}")
 

@@ -1,17 +1,17 @@
-"""What can go wrong with a worker, apart from what the work itself raises.
+"""Errors of workers, apart from what the function itself raises.
 
 JobError
 ├── WorkerDied            the item killed its worker, each time it was tried
-├── TimedOut              the item ran longer than allowed
+├── TimedOut              the item ran longer than its timeout
 ├── TooMuchMemory         the item took more memory than allowed
-└── WorkersUnavailable    no workers can be started; ends the run
+└── WorkersUnavailable    no workers can be started; raised by `map_unordered`
 
-`WorkersUnavailable` is raised by `run`. The others are the outcome of one item.
+All but `WorkersUnavailable` are the `error` of one `Result`.
 """
 
 
 class JobError(Exception):
-    """Base class of everything that `gudi_jobs` reports by itself."""
+    """Base class of all errors of `gudi_jobs`."""
 
 
 class WorkerDied(JobError):
@@ -27,4 +27,4 @@ class TooMuchMemory(JobError):
 
 
 class WorkersUnavailable(JobError):
-    """No worker process could be started."""
+    """No worker could be started."""

@@ -1,9 +1,8 @@
-"""One worker process, seen from the parent.
+"""A worker process, seen from the parent.
 
-Each process is tied to its parent by one socket, which both hold alone. The process ends when the
-parent closes the socket, and the parent notices the end of the process as the end of the socket. So
-whatever an interruption leaves half done, no process stays behind. Nothing here waits for the
-process, and no thread, queue or semaphore is involved.
+One socket, open in these two processes only, ties them together. The process ends when the parent
+closes the socket, and the parent notices the end of the process as the end of the socket, so no
+interruption leaves a process behind. There are no threads, semaphores or blocking calls.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import psutil
@@ -24,35 +22,34 @@ import psutil
 from gudi_jobs import worker
 from gudi_jobs.worker import HEADER, pack
 
-# OpenBLAS makes one thread per CPU as soon as NumPy is loaded, and OpenMP does in each library that
-# uses it. There is one worker per CPU already.
+# OpenBLAS and OpenMP would each start one thread per CPU in every worker, and there is one worker
+# per CPU.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 READ_SIZE = 2**18  # bytes
 
-# A killed process that hangs in the kernel, for a network drive that is gone say, is not waited for
-# any longer than this, in seconds.
+# How long to wait for a killed process, in seconds: one that hangs in the kernel, such as on a lost
+# network drive, does not end.
 KILL_TIMEOUT = 5.0
 
 
 class WorkerProcess:
-    """A worker process that has been started, and what is on its way to and from it.
+    """A worker process, started when this is created, and the messages to and from it.
 
     Args:
         setup: what `pack_setup` returns.
         quiet: discard what the process prints.
 
     Attributes:
-        socket: is readable if `receive` would get something.
-        heard: when the last bytes arrived, in seconds of `time.monotonic`.
+        socket: the connection to the process.
+        unsent: the bytes that `flush` has to send.
 
     Raises:
         OSError: the process cannot be started.
     """
 
     def __init__(self, setup: bytes, *, quiet: bool) -> None:
-        self._unsent, self._received = bytearray(), bytearray()
-        self.heard = time.monotonic()
+        self.unsent, self._received = bytearray(), bytearray()
         self.socket, theirs = socket.socketpair()
         try:
             self.socket.setblocking(False)
@@ -64,40 +61,34 @@ class WorkerProcess:
             self.socket.close()
             raise
 
-    @property
-    def has_unsent(self) -> bool:
-        """Whether something waits to be sent."""
-        return bool(self._unsent)
-
     def send(self, kind: int, content: bytes) -> None:
         """Add a message to what the next `flush` sends."""
-        self._unsent += HEADER.pack(kind, len(content))
-        self._unsent += content
+        self.unsent += HEADER.pack(kind, len(content))
+        self.unsent += content
 
     def flush(self) -> None:
-        """Send what waits to be sent, as far as possible without waiting."""
+        """Send as much as the socket takes without blocking."""
         try:
-            while self._unsent:
-                del self._unsent[: self.socket.send(self._unsent)]
+            while self.unsent:
+                del self.unsent[: self.socket.send(self.unsent)]
         except BlockingIOError:
             pass
         except ConnectionError:
-            self._unsent.clear()  # the process has ended, which `receive` will tell
+            self.unsent.clear()  # the process has ended; `receive` reports it
 
     def receive(self) -> bool:
-        """Receive what has arrived; return whether the process may send more."""
+        """Receive without blocking; return False at the end of the connection."""
         try:
             content = self.socket.recv(READ_SIZE)
         except BlockingIOError:
             return True
         except ConnectionError:
             return False
-        self.heard = time.monotonic()
         self._received += content
         return bool(content)
 
     def messages(self) -> Iterator[tuple[int, bytes]]:
-        """Yield kind and content of each message that has been received as a whole."""
+        """Yield kind and content of each message that is complete."""
         while len(self._received) >= HEADER.size:
             kind, length = HEADER.unpack_from(self._received)
             end = HEADER.size + length
@@ -107,8 +98,8 @@ class WorkerProcess:
             del self._received[:end]
             yield kind, content
 
-    def has_news(self) -> bool:
-        """Tell whether something has arrived that has not been received."""
+    def has_unread(self) -> bool:
+        """Tell whether `receive` would return something, or report the end."""
         try:
             self.socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -117,59 +108,45 @@ class WorkerProcess:
             pass
         return True
 
-    def close(self) -> None:
-        """Close the socket; what has been received is lost."""
-        self.socket.close()
-        self._received.clear()
-
-    def has_ended(self) -> bool:
-        """Tell whether the process has ended."""
+    def has_exited(self) -> bool:
+        """Tell whether the process has ended, even if another process keeps the socket open."""
         return self._process.poll() is not None
 
-    def is_stopped(self) -> bool:
-        """Tell whether somebody has stopped the process, by Ctrl-Z or SIGSTOP."""
-        try:
-            stopped: bool = psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
-        except psutil.Error:
-            return False
-        return stopped
+    def is_suspended(self) -> bool:
+        """Tell whether the process is stopped by Ctrl-Z or SIGSTOP."""
+        with contextlib.suppress(psutil.Error):
+            return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED)
+        return False
 
     def resident_memory(self) -> int:
-        """Return the resident memory of the process in bytes; 0 if it has just ended."""
-        try:
-            size: int = psutil.Process(self._process.pid).memory_info().rss
-        except psutil.Error:
-            return 0
-        return size
+        """Return the resident memory of the process in bytes; 0 if it has ended."""
+        with contextlib.suppress(psutil.Error):
+            return int(psutil.Process(self._process.pid).memory_info().rss)
+        return 0
 
-    def cause_of_death(self) -> str:
-        """Wait for the process to end, which has closed its socket; return how it ended."""
+    def exit_cause(self) -> str:
+        """Return how the process ended, which has closed its socket."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(KILL_TIMEOUT)
             if code >= 0:
                 return f"exit code {code}"
-            try:
+            with contextlib.suppress(ValueError):
                 return signal.Signals(-code).name
-            except ValueError:
-                return f"signal {-code}"
+            return f"signal {-code}"
         return "it has closed its connection"
 
 
 def pack_setup(initializer: Callable[..., object] | None, arguments: tuple[Any, ...]) -> bytes:
-    """Return what tells a worker process of this process how to set up.
+    """Return the first message to a worker process of this process.
 
-    It gets the parent's search path for modules first, so that the initializer can be imported.
+    The initializer is pickled by itself: to import it, the worker needs the search path first.
     """
-    return pickle.dumps((_search_path(), sys.argv, os.getpid(), pack((initializer, arguments))))
-
-
-def _search_path() -> list[str]:
-    """Return where modules are searched, also after the initializer changes the folder."""
     try:
         folder = os.getcwd()
     except FileNotFoundError:
         folder = ""
-    return [path or folder for path in sys.path]
+    path = [each or folder for each in sys.path]  # the initializer may change the folder
+    return pickle.dumps((path, sys.argv, os.getpid(), pack((initializer, arguments))))
 
 
 def _start(channel: socket.socket, output: int | None) -> subprocess.Popen[bytes]:
@@ -197,9 +174,9 @@ def _start(channel: socket.socket, output: int | None) -> subprocess.Popen[bytes
 
 @contextlib.contextmanager
 def terminal_signals_blocked() -> Iterator[None]:
-    """Let processes that are started meanwhile not get what the terminal sends to all of them.
+    """Block the signals of the terminal in processes that are started meanwhile.
 
-    A process inherits blocked signals, so it does not die with a traceback while it is starting.
+    They inherit the blocked signals, so Ctrl-C prints no traceback while they import.
     """
     if sys.platform == "win32":
         yield
@@ -211,34 +188,33 @@ def terminal_signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def kill(processes: Iterable[WorkerProcess]) -> None:
-    """Kill `processes` and everything that they have started."""
-    processes = list(processes)
-    roots = [each._process for each in processes if not each.has_ended()]
-    below: list[psutil.Process] = []
+def kill(workers: Collection[WorkerProcess]) -> None:
+    """Kill worker processes and everything that they have started."""
+    processes = [each._process for each in workers if not each.has_exited()]
+    started: list[psutil.Process] = []
     try:
-        for root in roots:
+        for process in processes:
             with contextlib.suppress(psutil.Error):
-                psutil.Process(root.pid).suspend()  # it starts nothing more from now on
-        below = _descendants({root.pid for root in roots}) if roots else []
+                psutil.Process(process.pid).suspend()  # so that it starts nothing more
+        started = _descendants({process.pid for process in processes})
     finally:
-        for root in roots:
-            root.kill()
-        for process in below:
+        for process in processes:
+            process.kill()
+        for descendant in started:
             with contextlib.suppress(psutil.Error):
-                process.kill()
-        for each in processes:
-            each.close()
-    for root in roots:
+                descendant.kill()
+        for each in workers:
+            each.socket.close()
+    for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            root.wait(KILL_TIMEOUT)
+            process.wait(KILL_TIMEOUT)
 
 
 def _descendants(pids: set[int]) -> list[psutil.Process]:
-    """Return the processes below those of `pids`, which are children of this process."""
+    """Return the processes that those of `pids`, children of this process, have started."""
     below, found = set(pids), []
-    # In the list, each process comes after its parent.
-    for process in psutil.Process().children(recursive=True):
+    # In this list, each process comes after its parent.
+    for process in psutil.Process().children(recursive=True) if pids else ():
         with contextlib.suppress(psutil.Error):
             if process.ppid() in below:
                 below.add(process.pid)

@@ -1,8 +1,8 @@
-"""The worker process: runs one item after another and sends back how each one ended.
+"""The worker process: calls a function on one item after another and sends back the results.
 
-`gudi_jobs.process` runs this file as a script, which is why it imports only the standard library: a
-new process is ready in a fraction of the time that NumPy takes to import. What the work needs is
-imported when the work arrives.
+`gudi_jobs.process` runs this file as a script, so it imports only the standard library: a process
+starts in a fraction of the time that NumPy takes to import. What the function needs is imported
+when the function arrives.
 
 Messages travel over a socket: a kind, a length, and a pickle of that length.
 """
@@ -21,32 +21,32 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 HEADER = struct.Struct("!BQ")
 
-# What the parent sends: first how to set up, then the work, then the items to call it with.
-SETUP, WORK, ITEM = range(3)
+# Messages of the parent: the setup first, then a function, then the items to call it with.
+SETUP, FUNCTION, ITEM = range(3)
 
-# What the worker sends: that it has loaded the work, or why it can go no further; then one answer
-# per item, in the same order. A worker that should be replaced says so with an answer.
-READY, NOT_READY, ANSWER, ANSWER_AND_RETIRE = range(4)
+# Messages of the worker: the function is loaded, or why it cannot be; then one result per item, in
+# the same order. `RESULT_AND_RETIRE` also asks for a new process in place of this one.
+READY, NOT_READY, RESULT, RESULT_AND_RETIRE = range(4)
 
 # What a terminal sends to all processes of a command: on Ctrl-C, on Ctrl-\, and when it is closed.
-# The parent alone handles it.
+# Only the parent handles it.
 TERMINAL_SIGNALS = [
     signal.Signals[name]
     for name in ("SIGINT", "SIGQUIT", "SIGHUP")
     if name in signal.Signals.__members__
 ]
 
-# A worker whose memory has grown by this many bytes since its first second asks to be replaced:
-# some library does not give memory back. The limit and the interval (seconds) are loky's.
+# A worker retires when its memory has grown by this many bytes since its first second, because some
+# library leaks. The limit and the interval (seconds) are loky's.
 MAX_GROWTH, GROWTH_INTERVAL = 300_000_000, 1.0
 
 
 def pack(value: object) -> bytes:
-    """Pickle `value` so that another process can read it.
+    """Pickle `value` so that another process can load it.
 
     Functions and classes of a script, a notebook or another function cannot be imported by name.
     They are pickled by value.
@@ -61,26 +61,26 @@ def pack(value: object) -> bytes:
     return by_value
 
 
-def call(work: Callable[[Any], Any], item: object) -> tuple[Any, BaseException | None, float]:
-    """Return what `work(item)` returns, what it raises, and the seconds that it takes."""
-    start, value, failure = time.perf_counter(), None, None
+def call(function: Callable[[Any], Any], item: object) -> tuple[Any, BaseException | None, float]:
+    """Return what `function(item)` returns, what it raises, and the seconds that it takes."""
+    start, value, error = time.perf_counter(), None, None
     try:
-        value = work(item)
-    except BaseException as error:
-        failure = portable(error)
-    return value, failure, time.perf_counter() - start
+        value = function(item)
+    except BaseException as raised:
+        error = _picklable(raised)
+    return value, error, time.perf_counter() - start
 
 
-def answer(work: Callable[[Any], Any], item: bytes) -> bytes:
+def call_pickled(function: Callable[[Any], Any], item: bytes) -> bytes:
     """Return what `call` returns for a pickled item, pickled."""
-    value, failure, seconds = call(lambda packed: work(pickle.loads(packed)), item)
+    value, error, seconds = call(lambda packed: function(pickle.loads(packed)), item)
     try:
-        return pack((value, failure, seconds))
-    except Exception as error:
-        return pack((None, portable(error), seconds))
+        return pack((value, error, seconds))
+    except Exception as problem:
+        return pack((None, _picklable(problem), seconds))
 
 
-def portable(error: BaseException) -> BaseException:
+def _picklable(error: BaseException) -> BaseException:
     """Return `error`, or a `RuntimeError` with the same message if `error` cannot be pickled."""
     try:
         pickle.loads(pack(error))
@@ -96,12 +96,12 @@ def main() -> None:
     if sys.stderr is not None and "PYTHONFAULTHANDLER" not in os.environ:
         faulthandler.enable()
     with contextlib.suppress(EOFError, ConnectionError):
-        _Server(_open_channel()).serve()
-    os._exit(0)  # threads that the work has left behind do not delay it
+        _serve(_open_channel())
+    os._exit(0)  # without waiting for threads that the function has left
 
 
 def _open_channel() -> socket.socket:
-    """Return the socket to the parent; standard input is empty from then on."""
+    """Return the socket to the parent, and leave standard input empty."""
     if sys.platform == "win32":
         return socket.fromshare(sys.stdin.buffer.read())
     channel = socket.socket(fileno=os.dup(0))
@@ -111,61 +111,44 @@ def _open_channel() -> socket.socket:
     return channel
 
 
-class _Server:
-    """Answers what comes through `channel`."""
+def _serve(channel: socket.socket) -> None:
+    """Handle every message, in order.
 
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
-        self._input: BinaryIO = channel.makefile("rb")
-        self._work: Callable[[Any], Any]
-        self._growth = _Growth()
+    Raises:
+        EOFError, ConnectionError: the parent has ended, or has closed the socket.
+    """
 
-    def serve(self) -> None:
-        """Answer every message, in order.
-
-        Raises:
-            EOFError, ConnectionError: the parent has ended, or needs this process no longer.
-        """
-        while True:
-            kind, content = self._receive()
-            if kind == ITEM:
-                self._answer(content)
-            else:
-                self._prepare(kind, content)
-
-    def _prepare(self, kind: int, content: bytes) -> None:
-        """Set up or load the work, which may run anybody's code."""
-        try:
-            if kind == SETUP:
-                _set_up(*pickle.loads(content))
-            else:
-                self._work = pickle.loads(content)
-                self._send(READY)
-        except BaseException as error:
-            self._send(NOT_READY, pack(f"{type(error).__name__}: {error}"))
-            os._exit(1)
-
-    def _answer(self, content: bytes) -> None:
-        """Run the work on one item and send how that ended."""
-        packed = answer(self._work, content)
-        self._send(ANSWER_AND_RETIRE if self._growth.is_excessive() else ANSWER, packed)
-
-    def _receive(self) -> tuple[int, bytes]:
-        kind, length = HEADER.unpack(self._read(HEADER.size))
-        return kind, self._read(length)
-
-    def _read(self, count: int) -> bytes:
-        content = self._input.read(count)
+    def read(count: int) -> bytes:
+        content = stream.read(count)
         if len(content) < count:
             raise EOFError
         return content
 
-    def _send(self, kind: int, content: bytes = b"") -> None:
-        self._channel.sendall(HEADER.pack(kind, len(content)) + content)
+    def send(kind: int, content: bytes = b"") -> None:
+        channel.sendall(HEADER.pack(kind, len(content)) + content)
+
+    stream, growth = channel.makefile("rb"), _Growth()
+    function: Any = None
+    while True:
+        kind, length = HEADER.unpack(read(HEADER.size))
+        content = read(length)
+        if kind == ITEM:
+            result = call_pickled(function, content)
+            send(RESULT_AND_RETIRE if growth.is_excessive() else RESULT, result)
+            continue
+        try:  # either may run any code
+            if kind == SETUP:
+                _set_up(*pickle.loads(content))
+            else:
+                function = pickle.loads(content)
+                send(READY)
+        except BaseException as error:
+            send(NOT_READY, pack(f"{type(error).__name__}: {error}"))
+            os._exit(1)
 
 
 def _set_up(path: list[str], argv: list[str], parent: int, initializer: bytes) -> None:
-    """Make this process like its parent as far as it matters, and call the initializer."""
+    """Take over the parent's search path and arguments, and call the initializer."""
     sys.path[:], sys.argv[:] = path, argv
     threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
     function, arguments = pickle.loads(initializer)
@@ -174,7 +157,7 @@ def _set_up(path: list[str], argv: list[str], parent: int, initializer: bytes) -
 
 
 class _Growth:
-    """Watches how this process grows."""
+    """Watches the memory of this process."""
 
     def __init__(self) -> None:
         self._first: int | None = None
@@ -185,13 +168,11 @@ class _Growth:
         if time.monotonic() < self._next_check:
             return False
         self._next_check = time.monotonic() + GROWTH_INTERVAL
-        size = _resident_memory()
         if self._first is None:
-            self._first = size
-        if size - self._first > MAX_GROWTH:
+            self._first = _resident_memory()
+        if _resident_memory() - self._first > MAX_GROWTH:
             gc.collect()
-            size = _resident_memory()
-        return size - self._first > MAX_GROWTH
+        return _resident_memory() - self._first > MAX_GROWTH
 
 
 def _resident_memory() -> int:
@@ -204,7 +185,7 @@ def _resident_memory() -> int:
 def _exit_with(parent: int) -> None:
     """End this process when the process `parent` has ended, even by SIGKILL.
 
-    The end of the socket tells as much, but only between two items.
+    The socket tells that as well, but only between two items.
     """
     if sys.platform == "win32":
         import psutil
@@ -212,8 +193,7 @@ def _exit_with(parent: int) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             psutil.Process(parent).wait()
     else:
-        # An orphan gets a new parent at once.
-        while os.getppid() == parent:
+        while os.getppid() == parent:  # orphans get another parent
             time.sleep(1)
     os._exit(1)
 

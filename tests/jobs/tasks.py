@@ -1,4 +1,4 @@
-"""What the tests of `gudi_jobs` let workers do. Imports little, so that workers start quickly."""
+"""Functions that the tests run in workers. Imports little, so that workers start quickly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def square(number):
 
 
 def follow(what):
-    """Do what the item says; return it."""
+    """Do what the item says; return it unless it says otherwise."""
     action = what[0] if isinstance(what, tuple) else what
     if action == "crash":
         ctypes.string_at(0)
@@ -38,19 +38,23 @@ def follow(what):
         raise ValueError("no good")
     elif action == "strange":
         raise StrangeError("one", two="two")
+    elif action == "return lock":
+        return threading.Lock()
+    elif action == "return unreadable":
+        return Unreadable()
     elif action == "print":
         os.write(1, b"to stdout")
         os.write(2, b"to stderr")
     elif action == "half":
-        send_half_an_answer()
+        send_half_a_result()
     elif isinstance(action, Path) and not action.exists():
         action.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return what
 
 
-def send_half_an_answer():
-    """Die in the middle of the answer to this item."""
+def send_half_a_result():
+    """Die in the middle of the result of this item."""
 
     def send(channel, message):
         os.write(channel.fileno(), bytes(message)[: len(message) // 2])
@@ -72,14 +76,6 @@ class Unreadable:
 
     def __reduce__(self):
         return int, ("no number",)
-
-
-def return_lock(_):
-    return threading.Lock()
-
-
-def return_unreadable(_):
-    return Unreadable()
 
 
 def process_id(_):
@@ -133,10 +129,6 @@ def keep_memory(what):
     HELD.append(b"x" * (megabytes * 2**20))
     time.sleep(seconds)
     return os.getpid()
-
-
-def fail(number):
-    raise ValueError(f"no {number}")
 
 
 def count_in_task(_):

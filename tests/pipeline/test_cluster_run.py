@@ -58,7 +58,7 @@ class BlindWorkers(list):
     def __init__(self, hidden, blind):
         self.hidden, self.blind = hidden, blind
 
-    def run(self, work, items):
+    def map_unordered(self, work, items):
         for item in items:
             self.append(item.source.path)
             away = self.hidden.with_suffix(".away")
@@ -70,7 +70,7 @@ class BlindWorkers(list):
             value, error, _ = gudi_jobs.worker.call(work, item)
             if hide:
                 away.rename(self.hidden)
-            yield gudi_jobs.Outcome(item, value, error)
+            yield gudi_jobs.Result(item, value, error)
 
 
 def test_photo_that_one_worker_does_not_see_is_given_to_another(photos):

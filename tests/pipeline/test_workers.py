@@ -25,7 +25,9 @@ def process_and_list_packages(path):
 
 def test_workers_that_only_detect_do_not_load_tensorflow(photos):
     with workers.start_workers(RunSettings(), 2) as started:
-        for outcome in started.run(process_and_list_packages, [str(photos / "one.jpg")] * 4):
+        for outcome in started.map_unordered(
+            process_and_list_packages, [str(photos / "one.jpg")] * 4
+        ):
             assert "cv2" in outcome.value
             assert not {"tensorflow", "tflearn", "keras"} & set(outcome.value)
 

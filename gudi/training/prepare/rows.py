@@ -127,11 +127,13 @@ def convert(
     progress.start("rows", total)
     finished: dict[int, tuple[list[DatasetRow], list[_RowResult]]] = {}
     following = 0
-    with gudi_jobs.Workers(
+    with gudi_jobs.WorkerPool(
         workers, initializer=cv2.setNumThreads, initargs=(1,), quiet=True
-    ) as crew:
+    ) as pool:
         try:
-            for outcome in crew.run(functools.partial(_convert_task, converter), _tasks(rows)):
+            for outcome in pool.map_unordered(
+                functools.partial(_convert_task, converter), _tasks(rows)
+            ):
                 number, task = outcome.item
                 finished[number] = (task, _results(outcome))
                 while following in finished:
@@ -157,7 +159,7 @@ def _tasks(rows: Iterable[DatasetRow]) -> Iterator[_Task]:
         yield number, task
 
 
-def _results(outcome: gudi_jobs.Outcome[_Task, list[_RowResult]]) -> list[_RowResult]:
+def _results(outcome: gudi_jobs.Result[_Task, list[_RowResult]]) -> list[_RowResult]:
     """Return the results of a task. If it failed, none of its rows is usable."""
     if outcome.value is None:
         _, rows = outcome.item

@@ -1,4 +1,4 @@
-"""Items that lead to more items."""
+"""A work queue that may grow while it is consumed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Generic
 
-from gudi_jobs.outcome import Item
+from gudi_jobs.result import Item
 
 
-class Supply(Generic[Item]):
-    """An iterator that takes more items while it is used, and after it has ended.
+class WorkQueue(Generic[Item]):
+    """An iterator over items, to which more can be added at any time, even after it has ended.
 
     Args:
-        items: the first items. Those that are added come before the rest of them.
+        items: the first items. Added items come before the rest of them.
     """
 
     def __init__(self, items: Iterable[Item]) -> None:
@@ -21,7 +21,7 @@ class Supply(Generic[Item]):
         self._added: deque[Iterator[Item]] = deque()
 
     def add(self, items: Iterable[Item]) -> None:
-        """Let `items` come next, after others that were added before."""
+        """Queue `items`, which are consumed lazily, after those that were added before."""
         self._added.append(iter(items))
 
     def __iter__(self) -> Iterator[Item]:
