@@ -1,8 +1,8 @@
 """The columns of all tables, declared once.
 
-Headers, the types of parquet, SQL and pandas, the names that emotions and extra columns cannot have,
-and the tables in docs/results.md come from here. To add a column to the faces table, declare it in
-`FACES`, and put its values into `Face.values` where they are computed.
+Headers, the types of parquet, SQL and pandas, the names that emotions and extra columns cannot
+have, and the tables in docs/results.md come from here. To add a column to the faces table, declare
+it in `FACES`, and put its values into `Face.values` where they are computed.
 """
 
 from __future__ import annotations

@@ -50,9 +50,9 @@ class Option:
     metavar: str | None = None
     choices: tuple[str, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
+    least: int | None = None
+    above: int | None = None
+    most: int | None = None
     shown_default: str | None = None
     changes_results: bool = False
     action: bool = False
@@ -79,17 +79,17 @@ class Option:
         return value if self.kind is bool else self.kind(value)
 
     def _allows(self, value: Any) -> bool:
-        if self.kind in (int, float):
-            number = numbers.Integral if self.kind is int else numbers.Real
-            if not isinstance(value, number) or isinstance(value, bool):
-                return False
-            # All of these are false for NaN.
-            return bool(
-                (self.least is None or value >= self.least)
-                and (self.above is None or value > self.above)
-                and (self.most is None or value <= self.most)
-            )
-        return isinstance(value, self.kind) and (not self.choices or value in self.choices)
+        if self.kind not in (int, float):
+            return isinstance(value, self.kind) and (not self.choices or value in self.choices)
+        number = numbers.Integral if self.kind is int else numbers.Real
+        # All comparisons with NaN are false.
+        return (
+            isinstance(value, number)
+            and not isinstance(value, bool)
+            and (self.least is None or float(value) >= self.least)
+            and (self.above is None or float(value) > self.above)
+            and (self.most is None or float(value) <= self.most)
+        )
 
     @property
     def _requirement(self) -> str:
@@ -116,9 +116,14 @@ def option(default: Any, help: str, **traits: Any) -> Any:
     return field(default=default, metadata={"option": declaration})
 
 
-@functools.cache
 def declared(options: type[Options]) -> Mapping[str, Option]:
     """Return the declarations of all options of a class by their names, in their order."""
+    key: Any = options  # mypy does not take classes with a `__hash__` for hashable
+    return _declared(key)
+
+
+@functools.cache
+def _declared(options: Any) -> Mapping[str, Option]:
     found = {}
     for each in fields(options):
         if declaration := each.metadata.get("option"):
@@ -179,11 +184,10 @@ def with_options(
             return function(first, options(*args, **kwargs))
 
         plain = inspect.signature(function)
-        first = next(iter(plain.parameters.values())).replace(
-            kind=inspect.Parameter.POSITIONAL_ONLY
-        )
+        first, *_ = plain.parameters.values()
+        alone = first.replace(kind=inspect.Parameter.POSITIONAL_ONLY)
         more = inspect.signature(options).parameters.values()
-        call.__dict__["__signature__"] = plain.replace(parameters=[first, *more])
+        call.__dict__["__signature__"] = plain.replace(parameters=[alone, *more])
         call.__doc__ = _documented(function.__doc__ or "", typing.cast("type[Options]", options))
         return call
 

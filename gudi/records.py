@@ -36,6 +36,9 @@ class Detection(NamedTuple):
     score: float
 
 
+_UNKNOWN = np.empty(0, np.float32)
+
+
 @dataclass(eq=False, slots=True)
 class Face:
     """One face: a row of the faces table.
@@ -95,9 +98,6 @@ class Face:
         if emotion not in self.emotions:
             raise KeyError(emotion)
         return float(self.probabilities[self.emotions.index(emotion)])
-
-
-_UNKNOWN = np.empty(0, np.float32)
 
 
 @dataclass

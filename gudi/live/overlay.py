@@ -44,9 +44,9 @@ def draw_face(image: npt.NDArray[np.uint8], face: Face, parts: Collection[str] =
         cv2.circle(image, centre, radius, EYE_COLOUR, thickness, cv2.LINE_AA)
     bars = None
     if BARS in parts:
-        bars = overlay.draw_bars(image, face.probabilities.tolist(), face.emotions, [face.box])
+        bars = overlay.draw_bars(image, face, [face.box])
     else:
-        overlay.draw_label(image, face.box, face.emotion, face.confidence, thickness)
+        overlay.draw_label(image, face, thickness)
     if EMOJI in parts:
         _draw_emoji(image, face.emotion, bars or Box(0, 0, 0, 0))
 

@@ -30,7 +30,7 @@ from gudi.media.cropping import container_edges
 from gudi.media.decoding import EMPTY, media_errors, open_media
 from gudi.media.shown import Presentation
 from gudi.media.source import Source, SourceLike
-from gudi.settings import ALL_FRAMES, FrameSelection
+from gudi.settings import ALL_FRAMES, FrameOptions
 
 # The formats that FFmpeg may use. Its others include playlists and scripts, which name further
 # files and addresses to open.
@@ -131,9 +131,9 @@ class VideoIndex:
     rate: Fraction
     problem: str = ""
 
-    def chosen(self, selection: FrameSelection) -> Sequence[int]:
+    def chosen(self, selection: FrameOptions) -> Sequence[int]:
         """Return the numbers of the frames in `selection`."""
-        if selection == ALL_FRAMES:
+        if selection.all_frames:
             return range(len(self.stamps))
         times = ((self.stamps - self.stamps[:1]) * self.unit).tolist()
         return [
@@ -305,7 +305,7 @@ def segment_of(index: VideoIndex, number: int) -> Segment:
 def read_frames(
     source: SourceLike,
     segment: Segment = WHOLE_VIDEO,
-    selection: FrameSelection = ALL_FRAMES,
+    selection: FrameOptions = ALL_FRAMES,
 ) -> Iterator[Frame]:
     """Yield the frames of `segment` or, if that is `WHOLE_VIDEO`, those in `selection`.
 
@@ -326,7 +326,7 @@ def read_frames(
                 yield from _read_all(container, stream, show, selection)
 
 
-def read_whole(source: SourceLike, selection: FrameSelection = ALL_FRAMES) -> Iterator[Frame]:
+def read_whole(source: SourceLike, selection: FrameOptions = ALL_FRAMES) -> Iterator[Frame]:
     """Yield the selected frames of a whole video, and raise if it ends before it should.
 
     Raises:
@@ -362,7 +362,7 @@ def open_container(source: Source, file: IO[bytes]) -> Iterator[tuple[InputConta
         yield container, _shown_stream(container)
 
 
-def _read_animation(source: Source, file: IO[bytes], selection: FrameSelection) -> Iterator[Frame]:
+def _read_animation(source: Source, file: IO[bytes], selection: FrameOptions) -> Iterator[Frame]:
     """Yield the frames or pages of a picture that are in `selection`."""
     previous: float | None = None
     with media_errors(VIDEO, lambda: identify_source(source), Exception):
@@ -452,7 +452,7 @@ def _read_all(
     container: InputContainer,
     stream: VideoStream,
     show: Show,
-    selection: FrameSelection,
+    selection: FrameOptions,
 ) -> Iterator[Frame]:
     """Yield the frames in `selection`, numbered as they are decoded.
 

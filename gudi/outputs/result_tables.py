@@ -5,17 +5,17 @@ from __future__ import annotations
 from gudi import columns
 from gudi.outputs.folder import FACES, FILES, TRACKS, VIDEOS, ResultFolder
 from gudi.outputs.tables import write_table
-from gudi.settings import OutputSettings
+from gudi.settings import OutputOptions
 from gudi.store import Store
 
 
-def write_tables(store: Store, folder: ResultFolder, output: OutputSettings) -> None:
-    """Write the tables of faces, videos and tracks, `files.csv`, and the crops if they were kept."""
+def write_tables(store: Store, folder: ResultFolder, output: OutputOptions) -> None:
+    """Write the tables of faces, videos, tracks and files, and the crops if they were kept."""
     earlier, format = store.formats, output.format
     # Noted before it is written, so that --restart also removes the table of a killed run.
     store.formats = [*earlier, format]
     has_videos = store.inputs.has_finished_videos()
-    tracked, extra = output.tracked, columns.extra_columns(store.extra)
+    tracked, extra = output.track, columns.extra_columns(store.extra)
     for name, table, rows, wanted in (
         (FACES, columns.FACES, store.face_rows(tracked=tracked), True),
         (VIDEOS, columns.VIDEOS, store.video_rows(), has_videos),
@@ -34,7 +34,7 @@ def write_tables(store: Store, folder: ResultFolder, output: OutputSettings) -> 
     write_files(store, folder, output)
 
 
-def write_files(store: Store, folder: ResultFolder, output: OutputSettings) -> None:
+def write_files(store: Store, folder: ResultFolder, output: OutputOptions) -> None:
     """Write `files.csv`: one row per input."""
     table = [*columns.FILES, *columns.extra_columns(store.extra)]
     write_table(folder.path / FILES, store.file_rows(), table, "csv", bom=output.csv_bom)

@@ -357,7 +357,9 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
         for face in self._store.faces.of_input(record, first, last):
             faces.setdefault(face.frame or 0, []).append(face)
         own = {
-            number: paths for number, paths in thumbnails.items() if segment.number <= number <= last
+            number: paths
+            for number, paths in thumbnails.items()
+            if segment.number <= number <= last
         }
         return VideoChunk(
             record.source,

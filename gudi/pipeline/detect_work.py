@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from gudi import detection
 from gudi.analysis.scenes import signature
-from gudi.detection import CNN
 from gudi.errors import PhotoError, VideoError
 from gudi.media import video
 from gudi.media.content import VIDEO
@@ -22,7 +21,7 @@ from gudi.media.photo import decode_photo, read_content
 from gudi.media.source import Source, content_digest
 from gudi.pipeline.workers import WorkerPrediction, describe_error, loaded_predictor
 from gudi.records import Face, Result, VideoFrame
-from gudi.settings import DetectionSettings, FrameSelection
+from gudi.settings import BatchOptions
 from gudi.timing import StageClock
 
 
@@ -54,13 +53,11 @@ class ProcessSettings:
     """How a worker processes an item.
 
     Attributes:
-        detection: how faces are detected.
-        frames: which frames of videos are processed.
+        options: of the run.
         prediction: how the worker predicts; None if the parent does.
     """
 
-    detection: DetectionSettings
-    frames: FrameSelection
+    options: BatchOptions
     prediction: WorkerPrediction | None = None
 
 
@@ -119,7 +116,8 @@ def _process_photo(settings: ProcessSettings, source: Source) -> Result:
     result = Result(source)
     clock = StageClock(result.seconds)
     content = read_content(source)
-    image = _searched(settings, decode_photo(content))
+    # The colours need not stay in memory if the detector does without them.
+    image = detection.searched(decode_photo(content), settings.options)
     result.height, result.width = image.shape[:2]
     result.digest = content_digest([content])
     clock.stop("decode")
@@ -134,8 +132,8 @@ def _process_segment(settings: ProcessSettings, source: Source, segment: video.S
     clock = StageClock(result.seconds)
     frames = result.frames = []
     try:
-        for frame in video.read_frames(source, segment, settings.frames):
-            image = _searched(settings, frame.image)
+        for frame in video.read_frames(source, segment, settings.options):
+            image = detection.searched(frame.image, settings.options)
             result.height, result.width = image.shape[:2]
             clock.stop("decode")
             result.faces += _faces(settings, image, frame)
@@ -160,13 +158,8 @@ def _faces(
             time_s=None if frame is None else frame.time,
             crop=detection.crop(image, box),
         )
-        for box, score in detection.find_faces(image, **asdict(settings.detection))
+        for box, score in detection.find_faces(image, settings.options)
     ]
-
-
-def _searched(settings: ProcessSettings, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return what the detector searches. For Haar, the colours need not stay in memory."""
-    return image if settings.detection.detector == CNN else detection.grey(image)
 
 
 def _predict(prediction: WorkerPrediction, result: Result) -> None:
@@ -174,5 +167,5 @@ def _predict(prediction: WorkerPrediction, result: Result) -> None:
     if not result.faces:
         return
     clock = StageClock(result.seconds)
-    loaded_predictor(prediction).predict_faces(result.faces, keep_crops=prediction.crops)
+    loaded_predictor(prediction).predict_faces(result.faces, keep_crops=prediction.options.crops)
     clock.stop("predict")

@@ -158,9 +158,7 @@ def _draw_thumbnail(
     """
     small = picture_files.reduced(image, THUMBNAIL_SIDE)
     ratio = max(small.shape[:2]) / max(image.shape[:2])
-    scaled = [
-        replace(face, box=Box(*(round(each * ratio) for each in face.box))) for face in faces
-    ]
+    scaled = [replace(face, box=Box(*(round(each * ratio) for each in face.box))) for face in faces]
     _annotate(small, scaled, parts, crowded=False)
     content = picture_files.encode(small, ".jpg")
     for path in paths:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gudi.checkpoint import Weights
-from gudi.engines import engine_for
-from gudi.engines.engine import AUTO, ONNX
+from gudi.declarations import declared
+from gudi.engines.engine import AUTO, ONNX, engine_for
 from gudi.errors import OutputError, UsageError
 from gudi.outputs.folder import FILES, ResultFolder
 from gudi.outputs.run_record import RUN_RECORD, is_result_folder
@@ -24,9 +24,7 @@ def stored_settings(path: Path) -> dict[str, Any]:
         return store.settings
 
 
-def resolve_defaults(
-    options: BatchOptions, weights: Weights, folder: ResultFolder
-) -> BatchOptions:
+def resolve_defaults(options: BatchOptions, weights: Weights, folder: ResultFolder) -> BatchOptions:
     """Return the options with what `engine="auto"` and `mirror=None` stand for.
 
     A run that resumes another one does as that one did.
@@ -52,9 +50,9 @@ def resolve_defaults(
 
 def run_identity(options: BatchOptions, weights: Weights) -> dict[str, Any]:
     """Return what results depend on, by the names of the options; it survives JSON unchanged."""
-    return {
+    values, declarations = options.values(), declared(BatchOptions)
+    return {name: values[name] for name in values if declarations[name].changes_results} | {
         "checkpoint": weights.fingerprint,
-        **options.results_depend_on(),
         "emotions": list(options.emotions),
         "shard": describe_shard(options.shard or (1, 1)),
     }
@@ -71,8 +69,8 @@ def check_resumable(folder: ResultFolder, identity: Mapping[str, Any]) -> None:
         if not (folder.path / FILES).exists():
             return  # the earlier run was killed before it started
         raise OutputError(
-            f"--out {folder.path} holds results, but {STORE}, from which to resume, is missing; "
-            "choose another folder, or replace the results with --restart"
+            f"--out {folder.path} holds results, but the store to resume from ({STORE}) is "
+            "missing; choose another folder, or replace the results with --restart"
         )
     before = stored_settings(folder.store)
     changed = [name for name in identity if before and before.get(name) != identity[name]]

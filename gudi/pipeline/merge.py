@@ -159,7 +159,13 @@ def _write_outputs(
 
 
 def _copy_folder(
-    folder: Path, store: Store, target: ResultFolder, *, wanted: int, prefix: str, progress: Progress
+    folder: Path,
+    store: Store,
+    target: ResultFolder,
+    *,
+    wanted: int,
+    prefix: str,
+    progress: Progress,
 ) -> dict[int, str]:
     """Copy the results and pictures of one folder.
 
@@ -202,7 +208,10 @@ def _copy_pictures(
     pictures, drawings = record.drawn & wanted, store.drawings
     if pictures & PICTURE and record.annotated is not None:
         path = drawings.assign_path(copied, safe_paths(record.annotated))
-        picture, new = path_of(folder / ANNOTATED, record.annotated), path_of(target.annotated, path)
+        picture, new = (
+            path_of(folder / ANNOTATED, record.annotated),
+            path_of(target.annotated, path),
+        )
         if _copy(picture, new):
             drawings.mark_drawn(copied, PICTURE)
             _copy(subtitles_path(picture), subtitles_path(new))

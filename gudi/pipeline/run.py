@@ -10,8 +10,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gudi_jobs
@@ -66,7 +65,9 @@ def run(
     """
     folder, progress, start = ResultFolder(out), progress or Progress(), time.monotonic()
     engine_for(options.engine, options.device)  # raises before the checkpoint is read
-    weights = checkpoint.load(options.checkpoint, options.emotions, options.network)
+    weights = checkpoint.load(
+        options.checkpoint, emotions=options.emotions, network=options.network
+    )
     options = resolve_defaults(options, weights, folder)
     with folder_lock(out, "another run"):
         record = _start_record(inputs, options, weights)
@@ -88,7 +89,7 @@ def _start_record(
     inputs: Sequence[str], options: BatchOptions, weights: checkpoint.Weights
 ) -> RunRecord:
     return RunRecord(
-        settings=asdict(options) | {"workers": options.workers or gudi_jobs.cpu_count()},
+        settings=options.values() | {"workers": options.workers or gudi_jobs.cpu_count()},
         checkpoint=CheckpointRecord(
             utf8_path(str(weights.source)), weights.fingerprint, weights.recovered
         ),
@@ -135,7 +136,7 @@ def _recognize_faces(batch: _Batch, unusable: int) -> None:
     batch.record.device = None  # was that of an earlier run
     batch.record.face_search = implementation()
     batch.weights.note_recovery(batch.progress)
-    batch.progress.note(describe_run(batch.weights, batch.options))
+    batch.progress.note(describe_run(batch.weights, batch.options, batch.options.detector))
     workers, prediction = _start_workers(batch, pending)
     predicting = contextlib.nullcontext() if prediction else opening(lambda: _predictor(batch))
     sink = _StoreSink(batch)
@@ -144,8 +145,8 @@ def _recognize_faces(batch: _Batch, unusable: int) -> None:
         with batch.stage("inputs", pending):
             recognize(
                 store.inputs.pending(),
-                batch.options,
-                predictor,
+                options=batch.options,
+                predictor=predictor,
                 workers=workers,
                 sink=sink,
                 seconds=report.process_seconds,
@@ -173,7 +174,9 @@ def _start_workers(
 def _predictor(batch: _Batch) -> Predictor:
     """Open the predictor of this process."""
     # The same bytes for any number of workers.
-    predictor = Predictor.from_settings(batch.weights, batch.options, fixed_batches=True)
+    predictor = Predictor.from_options(
+        batch.weights, batch.options, batch_size=batch.options.batch_size, fixed_batches=True
+    )
     batch.weights = replace(batch.weights, values={})  # the network has them now
     batch.record.device = predictor.device
     batch.folder.write_run_record(batch.record)

@@ -154,9 +154,7 @@ class Database:
 
     def setting(self, key: str, default: Any) -> Any:
         """Return the stored value of `key`, or `default` if it has none of the same type."""
-        return self.from_json(
-            self.value("SELECT value FROM meta WHERE key = ?", (key,)), default
-        )
+        return self.from_json(self.value("SELECT value FROM meta WHERE key = ?", (key,)), default)
 
     def store_setting(self, key: str, value: Any) -> None:
         """Store a value that JSON can hold."""

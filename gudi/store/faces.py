@@ -190,7 +190,8 @@ class FaceTable:
             for face in list(self.of_input(record, first, last)):
                 faces[face.frame].append(face)
             for row in rows:
-                yield VideoFrame(*row, faces.get(row[0], []))
+                number, time, signature = row
+                yield VideoFrame(number, time, signature, faces.get(number, []))
 
     def frame_numbers(self, record: Input) -> list[int]:
         """Return the numbers of the processed frames of a video, ascending."""

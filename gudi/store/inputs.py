@@ -23,7 +23,7 @@ _COLUMNS = (
     "input, source, path, kind, digest, status, faces, frames, duration_s, width, height, error,"
     " annotated, drawn, draw_error, extra"
 )
-_TYPES = (
+_TYPES: tuple[Any, ...] = (
     int, str, bytes, str, (bytes, NoneType), (str, NoneType), (int, NoneType), (int, NoneType),
     (float, NoneType), (int, NoneType), (int, NoneType), str, (str, NoneType), int, str, str,
 )  # fmt: skip
@@ -250,9 +250,12 @@ class InputTable:
 
     def record(self, row: Sequence[Any]) -> Input:
         """Return a row as a record, if it is one that gudi wrote."""
-        if not all(map(isinstance, row, _TYPES)) or row[5] not in (None, *STATUSES):
+        typed = all(isinstance(value, types) for value, types in zip(row, _TYPES))
+        if not typed or row[5] not in (None, *STATUSES):
             raise self._database.damaged(f"row {row[0]} of inputs")
-        number, name, path, kind, digest, status, faces, frames, *others, annotated, drawn = row[:-2]
+        number, name, path, kind, digest, status, faces, frames, *others, annotated, drawn = row[
+            :-2
+        ]
         duration, width, height, error = others
         if annotated is not None and annotated != next(safe_paths(annotated)):
             annotated = None  # a stranger's file, whose path leads out of the folder

@@ -124,13 +124,9 @@ def _faces_table(emotions: Sequence[str]) -> str:
     )  # fmt: skip
 
 
-def _table(
-    name: str, columns: Iterable[Column], emotions: Sequence[str], *keys: str
-) -> str:
+def _table(name: str, columns: Iterable[Column], emotions: Sequence[str], *keys: str) -> str:
     definitions = [
-        _definition(column)
-        for column in expand(columns, emotions)
-        if column.name != "source"
+        _definition(column) for column in expand(columns, emotions) if column.name != "source"
     ]
     first, *others = keys
     return _create(name, [first, *definitions], *others)

@@ -198,9 +198,7 @@ class Store:
         )
         if not extra:
             return rows
-        return (
-            (*row, *map(json.loads(text).get, extra)) for *row, text in rows
-        )
+        return ((*row, *map(json.loads(text).get, extra)) for *row, text in rows)
 
     def emotion_counts(self) -> dict[str, int]:
         """Return the number of faces of this run by top emotion."""

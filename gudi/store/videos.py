@@ -54,9 +54,7 @@ class VideoTable:
         """Store the summary of a track: the values of `gudi.columns.TRACKS` without the source."""
         self._add("tracks", (record.id, *row))
 
-    def add_summary(
-        self, record: Input, row: Row, peaks: Iterable[Peak], *, tracked: bool
-    ) -> None:
+    def add_summary(self, record: Input, row: Row, peaks: Iterable[Peak], *, tracked: bool) -> None:
         """Store the summary of a video, and its peaks.
 
         Args:
@@ -113,8 +111,10 @@ class VideoTable:
             return None
         stamps, keys, unit, rate, problem = row
         try:
-            arrays = (np.frombuffer(each, _STAMPS) for each in (stamps, keys))
-            return VideoIndex(*arrays, unit, Fraction(rate), problem)
+            return VideoIndex(
+                np.frombuffer(stamps, _STAMPS), np.frombuffer(keys, _STAMPS), unit,
+                Fraction(rate), problem,
+            )  # fmt: skip
         except (TypeError, ValueError) as error:
             raise self._database.damaged(error) from error
 

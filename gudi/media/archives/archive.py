@@ -122,7 +122,7 @@ class Archive(ABC):
         while member.name in self._index:
             number = self._namesakes[original] = self._namesakes.get(original, 1) + 1
             member = replace(member, name=f"{folder}{slash}{number}-{name}")
-        # Headers may hold any number. The ledger and seeking take 63 bits.
+        # Headers may hold any number. The store and seeking take 63 bits.
         size, stamp = (min(max(0, each), 2**63 - 1) for each in (member.size, member.stamp))
         member = self._index[member.name] = replace(member, size=size, stamp=stamp)
         return member
