@@ -2,9 +2,9 @@
 
 Usage: python docs/generate.py [--check]
 
-In all pages of this folder, the text from `<!-- generated: NAME -->` to `<!-- end -->` is replaced by
-the section of that name. With --check nothing is written, and the exit code is 1 if a page is not
-up to date.
+In all pages of this folder, the text from `<!-- generated: NAME -->` to `<!-- end -->` is replaced
+by the section of that name. With --check nothing is written, and the exit code is 1 if a page is
+not up to date.
 """
 
 from __future__ import annotations
