@@ -21,18 +21,20 @@ import cv2
 import numpy as np
 from sides import photos_in
 
-from gudi.detection import DETECTORS, crop, find_faces, grey
+from gudi.detection import DETECTORS, crop, find_faces, searched
 from gudi.media.photo import read_photo
 from gudi.predictor import Predictor
+from gudi.settings import DetectionOptions
 
 THRESHOLDS = {"haar": (0, 8, 12, 20, 40, 80), "cnn": (0, 60, 70, 80, 90)}
 
 
 def seconds(images: list[np.ndarray], detector: str) -> float:
     """Return the CPU time of searching all `images`."""
+    how = DetectionOptions(detector=detector)
     start = time.process_time()
     for image in images:
-        find_faces(image if detector == "cnn" else grey(image), detector=detector)
+        find_faces(searched(image, how), how)
     return time.process_time() - start
 
 
@@ -76,14 +78,15 @@ def main() -> None:
         each = ", ".join(f"{detector} {median:.2f} ms" for detector, median in medians.items())
         print(f"{name}: {each}, cnn / haar {ratio:.3f}")
     for detector in DETECTORS:
-        found = [find_faces(image, detector=detector) for image in photos]
+        found = [find_faces(image, DetectionOptions(detector=detector)) for image in photos]
         for threshold in THRESHOLDS[detector]:
             kept = [[face for face in faces if face.score >= threshold] for faces in found]
             print(
                 f"{detector}, --min-score {threshold}: {sum(map(len, kept))} faces in "
                 f"{sum(map(bool, kept))} photos"
             )
-    crops = [crop(image, box) for image in photos for box, _ in find_faces(image, detector="cnn")]
+    by_cnn = DetectionOptions(detector="cnn")
+    crops = [crop(image, box) for image in photos for box, _ in find_faces(image, by_cnn)]
     batch = np.array((crops * 256)[:256])
     each, ratio = mirror_ratio(batch, 5 * options.rounds)
     print(f"mirrored predictions: {each:.2f} ms per face, mirrored / plain {ratio:.3f}")

@@ -31,7 +31,7 @@ from gudi.pipeline.outputs import write_tables
 from gudi.results.folder import ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.results.records import SourceResult
-from gudi.settings import OutputSettings
+from gudi.settings import OutputOptions
 
 PROBABILITIES = np.full((1, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
 
@@ -86,7 +86,7 @@ def process(ledger: Ledger) -> tuple[float, float]:
 def write(ledger: Ledger, out: ResultFolder) -> float:
     """Write the tables; return the CPU time in seconds."""
     start = time.process_time()
-    write_tables(ledger, out, EMOTIONS, OutputSettings())
+    write_tables(ledger, out, EMOTIONS, OutputOptions())
     return time.process_time() - start
 
 

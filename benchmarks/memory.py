@@ -29,14 +29,14 @@ def measure(photos: list[Path], checkpoint: str, count: int) -> None:
     import onnxruntime  # noqa: F401
 
     from gudi.pipeline.run import run
-    from gudi.settings import RunSettings
+    from gudi.settings import BatchOptions
 
     imports = peak_memory()
 
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "photos")
         copy(photos, count, inputs)
-        settings = RunSettings(checkpoint=checkpoint, device="cpu")
+        settings = BatchOptions(checkpoint=checkpoint, device="cpu")
         report = run([str(inputs)], Path(folder, "out"), settings)
     print(
         f"{count} photos, {report.emotions.total()} faces: import {imports:.0f} MB, "

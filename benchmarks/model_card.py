@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from gudi.predictor import Predictor
-from gudi.settings import DetectionSettings
+from gudi.settings import DetectionOptions
 from gudi.training import evaluate, prepare
 from gudi.training.dataset import Dataset
 
@@ -54,7 +54,7 @@ def print_agreement(options: argparse.Namespace) -> None:
 
 def detected_by_cnn(whole: Dataset) -> Dataset:
     """Return the faces that the CNN crops of FER2013's pictures."""
-    settings = DetectionSettings(detector="cnn", largest=True)
+    settings = DetectionOptions(detector="cnn", faces="largest")
     faces = [prepare.bordered_face(face, settings) for face in whole.faces]
     found = np.array([face is not None for face in faces])
     return Dataset(np.array([face for face in faces if face is not None]), whole.labels[found])

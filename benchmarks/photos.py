@@ -57,18 +57,19 @@ def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, flo
 
 def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
     from gudi.pipeline import run as batch
-    from gudi.settings import DetectionSettings, OutputSettings, RunSettings
+    from gudi.settings import BatchOptions
 
-    settings = RunSettings(
+    chosen = BatchOptions(
         checkpoint=options.checkpoint,
         device="cpu",
-        detection=DetectionSettings(min_face=options.min_face),
+        min_face=options.min_face,
+        annotate=options.annotate,
+        report=options.annotate,
     )
-    output = OutputSettings(annotated=options.annotate, report=options.annotate)
     with tempfile.TemporaryDirectory() as folder:
         inputs, out = Path(folder, "in"), Path(folder, "out")
         copy(photos, options.count, inputs)
-        report = batch.run([str(inputs)], out, settings, output)
+        report = batch.run([str(inputs)], out, chosen)
     return {
         "rate": options.count / report.seconds["inputs"],
         "startup_s": report.seconds["startup"],

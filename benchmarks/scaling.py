@@ -36,7 +36,7 @@ from gudi.progress import Progress
 from gudi.results.folder import ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.results.records import SourceResult
-from gudi.settings import RunSettings
+from gudi.settings import BatchOptions
 
 PROBABILITIES = np.full((1, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
 CROP = np.zeros((1, FACE_SIZE, FACE_SIZE), np.uint8)
@@ -80,7 +80,7 @@ def run(workers: int, options: argparse.Namespace, *, in_workers: bool) -> str:
     """Process photos with this many workers; return the figures."""
     # Some seconds of work.
     count = round(options.seconds * min(workers / options.detect_ms * 1000, 3000))
-    settings = RunSettings(workers=workers)
+    settings = BatchOptions(workers=workers)
     sleeping = Sleeping(options.detect_ms / 1000, options.single_ms / 1000 if in_workers else None)
     recognition.process = sleeping
     opened: Future[Any] = Future()

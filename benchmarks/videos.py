@@ -87,21 +87,21 @@ def _batch(
     options: argparse.Namespace, videos: int, seconds: float, **output: bool
 ) -> dict[str, float]:
     from gudi.pipeline import run as batch
-    from gudi.settings import DetectionSettings, OutputSettings, RunSettings
+    from gudi.settings import BatchOptions
 
-    settings = RunSettings(
+    chosen = BatchOptions(
         checkpoint=options.checkpoint,
         device="cpu",
-        detection=DetectionSettings(min_face=options.min_face),
+        min_face=options.min_face,
+        **{"annotate": False, "report": False, **output},
     )
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder, "videos")
         inputs.mkdir()
         for number in range(videos):
             repeat(options.video, seconds, inputs / f"{number}.mp4")
-        written = OutputSettings(**{"annotated": False, "report": False, **output})
         started = time.perf_counter()
-        report = batch.run([str(inputs)], Path(folder, "out"), settings, written)
+        report = batch.run([str(inputs)], Path(folder, "out"), chosen)
         whole = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
@@ -129,14 +129,14 @@ def side_before(options: argparse.Namespace) -> dict[str, float]:
 
 
 def side_plain(options: argparse.Namespace) -> dict[str, float]:
-    return _batch(options, 1, options.seconds, annotated=True, report=True)
+    return _batch(options, 1, options.seconds, annotate=True, report=True)
 
 
 def side_full(options: argparse.Namespace) -> dict[str, float]:
     return _batch(options, 1, options.seconds, **FULL)
 
 
-FULL = dict.fromkeys(("annotated", "report", "tracked", "subtitles"), True)
+FULL = dict.fromkeys(("annotate", "report", "track", "subtitles"), True)
 
 SIDES = {
     "limit": side_limit,

@@ -13,10 +13,11 @@ from gudi.version import __version__
 
 if TYPE_CHECKING:
     from gudi.api import BatchResult, batch
-    from gudi.detection import Box, crop, detect
+    from gudi.detection import crop, detect
     from gudi.errors import GudiError
     from gudi.predictor import Predictor
     from gudi.recognizer import Face, Recognizer
+    from gudi.records import Box
 
 __all__ = [
     "BatchResult",
@@ -33,7 +34,7 @@ __all__ = [
 
 _MODULES = {
     "BatchResult": "gudi.api",
-    "Box": "gudi.detection",
+    "Box": "gudi.records",
     "Face": "gudi.recognizer",
     "GudiError": "gudi.errors",
     "Predictor": "gudi.predictor",

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import GudiError
+from gudi.settings import debugging
 
 __all__ = [
     "Network",
@@ -39,8 +40,6 @@ __all__ = [
     "tf",
     "tflearn",
 ]
-
-DEBUG_VARIABLE = "GUDI_DEBUG"
 
 HIDDEN_UNITS = 3072
 KEEP = 0.3  # TFLearn's dropout takes the fraction that is kept
@@ -62,7 +61,7 @@ def quiet() -> Iterator[None]:
     descriptor itself is redirected. If the block fails unexpectedly, the hidden output is shown.
     Several threads may use this at the same time.
     """
-    if os.environ.get(DEBUG_VARIABLE):
+    if debugging():
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

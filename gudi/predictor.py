@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from gudi.checkpoint.locate import SHIPPED
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.engines import ONNX, Engine, engine_for, open_engine
 from gudi.errors import CheckpointCorrupt, ClosedError, UsageError, one_line
-from gudi.settings import RunSettings, check_emotions
+from gudi.settings import PredictionOptions, check_emotions
 
 # The network's input for each grey level. The original divides by 255 in float64 and feeds the
 # result to the network as float32.
@@ -36,9 +37,9 @@ class Predictor:
         emotions: the names of the network's outputs, in order; the original's seven by default.
         network: which network to use if the checkpoint holds several, from 1, in the order in
             which they were built; None for the trained one.
-        mirror: predict each face and its mirror image, and return the mean: right more often, in
-            twice the time. None does what the checkpoint says: the one that comes with gudi is
-            mirrored, all others are not unless they were packed like that.
+        mirror: predict each face and its mirror image, and return the mean: more accurate, but
+            takes twice as long. None does what the checkpoint says: the one that comes with gudi
+            is mirrored, all others are not unless they were packed like that.
         engine: `tensorflow` (the reference, and for GPUs), `onnx` (ONNX Runtime, faster on CPUs;
             probabilities differ by less than 1e-6), or `auto`: `onnx` on CPUs.
         threads: CPU threads to use; None for one per CPU.
@@ -81,9 +82,7 @@ class Predictor:
         self.engine = engine_for(engine, device)
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1. Received: {batch_size}")
-        if emotions is not None:
-            check_emotions(emotions)
-        self.emotions = tuple(emotions) if emotions is not None else EMOTIONS
+        self.emotions = EMOTIONS if emotions is None else check_emotions(emotions)
         self.batch_size, self._fixed_batches = batch_size, fixed_batches
         if not isinstance(checkpoint, Weights):
             checkpoint = load(checkpoint, self.emotions, network)
@@ -97,19 +96,21 @@ class Predictor:
         self.device: str = self._loaded.device
 
     @classmethod
-    def from_settings(
-        cls, weights: Weights, settings: RunSettings, *, fixed_batches: bool = False
+    def from_options(
+        cls,
+        checkpoint: str | os.PathLike[str] | Weights | None,
+        options: PredictionOptions,
+        **more: Any,
     ) -> Predictor:
-        """Return a predictor with `weights`, for a run with these settings."""
-        return cls(
-            weights,
-            settings.device,
-            settings.batch_size,
-            settings.emotions,
-            mirror=settings.mirror,
-            engine=settings.engine,
-            fixed_batches=fixed_batches,
-        )
+        """Return a predictor with these options, whatever checkpoint they name.
+
+        Args:
+            checkpoint: as above.
+            options: how to predict.
+            more: `batch_size`, `threads`, `fixed_batches`.
+        """
+        values = options.select(PredictionOptions).values()
+        return cls(**values | more | {"checkpoint": checkpoint})
 
     def predict(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return the probabilities of the emotions, float32 of shape (n, classes), rows sum to 1.
@@ -175,16 +176,16 @@ class Predictor:
         self.close()
 
 
-def describe_run(weights: Weights, settings: RunSettings) -> str:
+def describe_run(weights: Weights, options: PredictionOptions, detector: str) -> str:
     """Return what a run recognises faces with, as a line for people."""
     source = f"checkpoint {one_line(weights.source)}"
     if weights.source == SHIPPED:
         source = "the checkpoint that comes with gudi"
-    if weights.mirror if settings.mirror is None else settings.mirror:
+    if weights.mirror if options.mirror is None else options.mirror:
         source += ", mirrored"
-    engine = engine_for(settings.engine, settings.device)
-    device = "cpu" if engine == ONNX else settings.device
-    return f"{source}; engine {engine} on {device}; detector {settings.detection.detector}"
+    engine = engine_for(options.engine, options.device)
+    device = "cpu" if engine == ONNX else options.device
+    return f"{source}; engine {engine} on {device}; detector {detector}"
 
 
 def _predict_batch(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -13,22 +13,27 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi import detection
-from gudi.constants import MIN_NEIGHBORS, SCALE_FACTOR
-from gudi.detection import Box
-from gudi.errors import InputError, PhotoError, UsageError, VideoError, one_line
+from gudi.declarations import declared, with_options
+from gudi.errors import InputError, PhotoError, VideoError, one_line
 from gudi.media import video
 from gudi.media.animation import is_animation
 from gudi.media.content import VIDEO, identify_file
 from gudi.media.photo import read_photo
 from gudi.predictor import Predictor
+from gudi.records import Box
 from gudi.results.records import top_emotion
-from gudi.settings import DetectionSettings, FrameSelection
+from gudi.settings import FrameOptions, RecognizerOptions
 
 # Few pictures have more faces. A larger size would take more memory and more time to load.
 BATCH_SIZE = 32
 
 # What a caller may pass as a picture: a path, or pixels.
 Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class _VideoOptions(FrameOptions):
+    path: str | os.PathLike[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +52,7 @@ class Face:
             TIFF file has no time.
         source: path or name of the photo or video; None for an array.
         track: number of the face's track in a batch with `track=True`; otherwise None.
-        score: how sure the detector is, see `gudi.detection.Detection`; None in batches of earlier
-            versions.
+        score: how sure the detector is, see `gudi.detection.Detection`.
     """
 
     box: Box
@@ -83,57 +87,19 @@ class Recognizer:
         emotions: names of the classes, in the order of a face's probabilities.
         checkpoint: path of the checkpoint in use.
         device: TensorFlow's name of the device that predicts.
-
-    Args:
-        checkpoint: prefix, folder or any file of a checkpoint; None for the default one.
-        emotions: names of the network's outputs in their order; the original's seven by default.
-        network: which network to use if the checkpoint holds several, from 1; the trained one by
-            default.
-        device: `auto`, `cpu`, `gpu`, or `gpu:1` for the second GPU.
-        engine: `tensorflow`, `onnx` (faster on CPUs), or `auto`.
-        mirror: see `gudi.Predictor`.
-        detector, scale_factor, min_neighbors, min_face, max_side, min_score: see `gudi.detect`.
-        faces: `all`, or `largest` for one face per picture.
-        color: order of the channels of arrays: `bgr`, OpenCV's, or `rgb`.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be used.
-        DeviceError: the device does not exist.
-        UsageError: an argument has no meaning.
     """
 
-    def __init__(
-        self,
-        checkpoint: str | os.PathLike[str] | None = None,
-        *,
-        emotions: Sequence[str] | None = None,
-        network: int | None = None,
-        device: str = "auto",
-        engine: str = "auto",
-        mirror: bool | None = None,
-        detector: str = "haar",
-        scale_factor: float = SCALE_FACTOR,
-        min_neighbors: int = MIN_NEIGHBORS,
-        min_face: int = 0,
-        max_side: int | None = None,
-        min_score: float = 0,
-        faces: str = "all",
-        color: str = "bgr",
-    ) -> None:
-        _check_color(color)
-        self._color = color
-        self._detection = DetectionSettings.from_options(
-            faces,
-            detector=detector,
-            scale_factor=scale_factor,
-            min_neighbors=min_neighbors,
-            min_face=min_face,
-            max_side=max_side,
-            min_score=min_score,
-        )
-        self._predictor = Predictor(
-            checkpoint, device, BATCH_SIZE, emotions, network, mirror=mirror, engine=engine
-        )
+    @with_options(RecognizerOptions)
+    def __init__(self, options: RecognizerOptions) -> None:
+        """Load the checkpoint.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be used.
+            DeviceError: the device does not exist.
+            UsageError: a value is not allowed.
+        """
+        self._options = options
+        self._predictor = Predictor.from_options(options.checkpoint, options, batch_size=BATCH_SIZE)
         self.emotions = self._predictor.emotions
         self.checkpoint = self._predictor.checkpoint
         self.device: str = self._predictor.device
@@ -151,8 +117,7 @@ class Recognizer:
             PhotoError: the photo cannot be read, or has several frames or pages.
             UsageError: the array has another type or shape.
         """
-        color = self._color if color is None else color
-        _check_color(color)
+        color = declared(RecognizerOptions)["color"].checked(color or self._options.color)
         if isinstance(picture, (str, os.PathLike)):
             source = os.fspath(picture)
             return self._recognize(_read_photo(source), source=source)
@@ -161,29 +126,26 @@ class Recognizer:
             picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
         return self._recognize(picture)
 
-    def video(
-        self, path: str | os.PathLike[str], *, every: int = 1, fps: float | None = None
-    ) -> Iterator[Face]:
+    @with_options(_VideoOptions)
+    def video(self, options: _VideoOptions) -> Iterator[Face]:
         """Yield the faces of a video as they are decoded, ordered by frame, x, then y.
 
         Args:
             path: the video.
-            every: process only every Nth frame.
-            fps: process at most this many frames per second; None for all.
 
         Raises:
             InputError: the path does not exist.
             VideoError: the file is not a video, or ends unexpectedly; the faces before that point
                 have been yielded.
-            UsageError: `every` or `fps` has no meaning.
+            UsageError: a value is not allowed.
         """
-        selection, source = FrameSelection(every, fps), os.fspath(path)
+        source = os.fspath(options.path)
         _check_exists(source)
-        return self._video(source, selection)
+        return self._video(source, options)
 
-    def _video(self, source: str, selection: FrameSelection) -> Iterator[Face]:
+    def _video(self, source: str, options: FrameOptions) -> Iterator[Face]:
         try:
-            for frame in video.read_whole(source, selection):
+            for frame in video.read_whole(source, options):
                 yield from self._recognize(
                     frame.image, frame=frame.number, time_s=frame.time, source=source
                 )
@@ -207,7 +169,7 @@ class Recognizer:
 
     def _recognize(self, image: npt.NDArray[np.uint8], **fields: Any) -> list[Face]:
         """Return the faces of an image, uint8 of shape (h, w, 3), BGR, or (h, w)."""
-        found = detection.find_faces(image, **asdict(self._detection))
+        found = detection.find_faces(image, self._options)
         if not found:
             return []
         crops = np.stack([detection.crop(image, box) for box, _ in found])
@@ -215,11 +177,6 @@ class Recognizer:
             Face(box, *top_emotion(row, self.emotions), row, self.emotions, score=score, **fields)
             for (box, score), row in zip(found, self._predictor.predict(crops))
         ]
-
-
-def _check_color(color: str) -> None:
-    if color not in ("bgr", "rgb"):
-        raise UsageError(f"color must be 'bgr' or 'rgb'. Received: {color!r}")
 
 
 def _check_exists(path: str) -> None:

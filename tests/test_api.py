@@ -17,8 +17,8 @@ from conftest import draw_face, gudi_environment, save
 from test_docs import write_video
 
 import gudi
-from gudi.cli import main
 from gudi.constants import EMOTIONS
+from gudi.settings import BatchOptions
 
 
 @pytest.fixture(scope="module")
@@ -125,14 +125,45 @@ def test_batch_without_any_face_gives_an_empty_dataframe(inputs, tmp_path):
     assert list(none.iter_faces()) == []
 
 
-def test_defaults_are_those_of_the_command():
-    context = main.commands["batch"].make_context("batch", ["photos", "--out", "results"])
-    options, parameters = context.params, inspect.signature(gudi.batch).parameters
-    names = {"annotate": "annotated", "track": "tracked"}
-    for name, parameter in parameters.items():
-        if name not in ("inputs", "out", "progress"):
-            assert parameter.default == options[names.get(name, name)], name
-    assert set(options) - set(parameters) == {"dry_run", "log_json", "annotated", "tracked"}
+def test_signatures_and_docstrings_have_every_option():
+    wanted = {
+        gudi.batch: ("inputs", "out", "detector", "fps", "shard", "progress"),
+        gudi.Recognizer.__init__: ("checkpoint", "mirror", "detector", "color"),
+        gudi.detect: ("image", "faces", "detector", "max_side"),
+    }
+    for function, names in wanted.items():
+        parameters = inspect.signature(function).parameters
+        assert set(names) <= set(parameters)
+        for name, parameter in parameters.items():
+            if name != "self":
+                assert f"\n    {name}: " in inspect.getdoc(function)
+            if parameter.kind is parameter.KEYWORD_ONLY and name != "progress":
+                assert parameter.default == getattr(BatchOptions(), name, "bgr")
+
+
+SCRIPT_TO_CHECK = """
+import gudi
+
+result = gudi.batch("photos", "results", min_face=40)
+print(result.counts.ok, gudi.batch(["photos"], out="results", progress=True).exit_code)
+with gudi.Recognizer("old/", faces="largest") as recognizer:
+    print([face.emotion for face in recognizer.video("film.mp4", fps=2)])
+gudi.batch("photos", "results", minface=40)
+gudi.batch("photos", "results", min_face="40")
+gudi.Recognizer(minface=40)
+"""
+
+
+def test_type_checkers_know_the_options(tmp_path):
+    pytest.importorskip("mypy", reason="no mypy")
+    (tmp_path / "script.py").write_text(SCRIPT_TO_CHECK)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--follow-imports", "silent", "script.py"],
+        cwd=tmp_path, env=gudi_environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert [line.split(":")[1] for line in errors] == ["8", "9", "10"], done.stdout
+    assert 'Unexpected keyword argument "minface"' in errors[0]
 
 
 def test_second_call_resumes_and_progress_counts(inputs, tmp_path):

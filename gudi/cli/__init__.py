@@ -14,6 +14,7 @@ import click
 
 from gudi.cli import batch, checkpoint, export, plot, predict, prepare, train
 from gudi.cli.group import CommandGroup, exit_codes
+from gudi.settings import DEBUG_VARIABLE
 from gudi.version import __version__
 
 
@@ -38,7 +39,7 @@ def main(debug: bool) -> None:
       gudi batch --help
     """
     if debug:
-        os.environ["GUDI_DEBUG"] = "1"
+        os.environ[DEBUG_VARIABLE] = "1"
     # File names may contain bytes that the terminal's encoding does not have.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from gudi.cli.group import OrderedGroup, exit_codes, print_message, print_results
-from gudi.cli.options import NonEmptyPath, network_option, option
+from gudi.cli.options import NonEmptyPath, declared_options, option
 from gudi.cli.text import describe_checkpoint
 from gudi.constants import CHECKPOINT_NAME
 from gudi.errors import ExitCode
+from gudi.settings import PredictionOptions
 
 
 @click.group(cls=OrderedGroup, epilog=exit_codes(finished="finished"))
@@ -38,7 +39,7 @@ def checkpoint() -> None:
     is_flag=True,
     help="Read all data and verify its checksums, and that its weights are usable numbers.",
 )
-@network_option
+@declared_options(PredictionOptions, "network")
 def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: int | None) -> None:
     """Describe a checkpoint and say whether gudi can use it.
 
@@ -72,7 +73,7 @@ def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: i
 @option(
     "--name", metavar="NAME", default=CHECKPOINT_NAME, help="Name of the files, without extension."
 )
-@network_option
+@declared_options(PredictionOptions, "network")
 def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
     """Write a complete copy under the original names.
 
@@ -96,7 +97,7 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
 @checkpoint.command(epilog=exit_codes(finished="written"))
 @click.argument("path")
 @click.argument("packed", type=NonEmptyPath(dir_okay=False))
-@network_option
+@declared_options(PredictionOptions, "network")
 @option(
     "--mirror/--no-mirror",
     default=None,

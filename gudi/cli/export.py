@@ -10,15 +10,13 @@ import click
 from gudi.cli.group import exit_codes, print_message
 from gudi.cli.options import (
     NonEmptyPath,
-    checkpoint_option,
-    emotions_option,
-    mirror_option,
-    network_option,
+    declared_options,
     option,
 )
 from gudi.cli.text import describe_export
 from gudi.limits import check_memory
 from gudi.progress import terminal_progress
+from gudi.settings import PredictionOptions
 
 
 @click.command(epilog=exit_codes(finished="exported"))
@@ -37,10 +35,7 @@ from gudi.progress import terminal_progress
     default="uint8",
     help="What the exported network takes: grey levels from 0 to 255, or from 0 to 1.",
 )
-@checkpoint_option
-@emotions_option
-@network_option
-@mirror_option
+@declared_options(PredictionOptions, "checkpoint", "emotions", "network", "mirror")
 @option("--overwrite", is_flag=True, help="Replace the file or SavedModel at OUT.")
 def export(out: Path, **options: Any) -> None:
     """Write the network as ONNX or SavedModel.

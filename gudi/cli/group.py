@@ -12,6 +12,7 @@ import click
 
 from gudi.errors import ExitCode, GudiError, OutputError, ResourceError, one_line
 from gudi.limits import remedy
+from gudi.settings import debugging
 from gudi.signals import handle_signals, ignore_signals
 
 STDOUT_CLOSED = f"{__name__}.stdout_closed"  # in `click.Context.meta`
@@ -78,7 +79,7 @@ class CommandGroup(OrderedGroup):
             if interrupts and isinstance(error, ImportError):
                 # NumPy makes an ImportError of an interrupt that comes while it is imported.
                 error = KeyboardInterrupt()
-            if os.environ.get("GUDI_DEBUG") or ctx.params.get("debug"):
+            if debugging() or ctx.params.get("debug"):
                 print_message(traceback.format_exc().rstrip())
             if isinstance(error, OSError):
                 error = _stdout_error(error) or error

@@ -11,16 +11,22 @@ import click
 from gudi.cli.group import exit_codes, print_error, print_message, print_results
 from gudi.cli.options import (
     NonEmptyPath,
-    detection_options,
-    draw_option,
+    checked,
+    declared_options,
     option,
-    predictor_options,
-    run_settings,
-    search_options,
 )
 from gudi.cli.text import describe_live, faces_as_json, faces_as_lines, live_line
+from gudi.declarations import declared
 from gudi.errors import ExitCode, one_line
 from gudi.progress import terminal_progress
+from gudi.settings import (
+    BatchOptions,
+    DetectionOptions,
+    OutputOptions,
+    PredictionOptions,
+    RecognizerOptions,
+    WorkerOptions,
+)
 
 if TYPE_CHECKING:
     from gudi.live import LiveFace
@@ -28,6 +34,9 @@ if TYPE_CHECKING:
 
 # Photos show few faces, and small batches need little memory.
 PREDICT_BATCH_SIZE = 32
+
+# Detection keeps the largest face only.
+LIVE_DETECTION = tuple(name for name in declared(DetectionOptions) if name != "faces")
 
 
 @click.command(
@@ -44,17 +53,13 @@ PREDICT_BATCH_SIZE = 32
     metavar="DIR",
     help="Folder for the annotated photos. The copy of NAME.jpg is NAME.emotions.jpg.",
 )
-@option(
-    "--annotate/--no-annotate",
-    default=True,
-    help="Write copies of the photos with boxes and emotions drawn on.",
-)
-@draw_option("a bar per emotion beside the face", "box")
+@declared_options(OutputOptions, "annotate")
+@declared_options(OutputOptions, "draw", show_default="box")
 @option("--json", "as_json", is_flag=True, help="Print a JSON list with all probabilities.")
-@detection_options(videos=False)
-def predict(
-    inputs: tuple[str, ...], out: Path, annotate: bool, draw: str, as_json: bool, **options: Any
-) -> None:
+@declared_options(PredictionOptions)
+@declared_options(WorkerOptions)
+@declared_options(DetectionOptions)
+def predict(inputs: tuple[str, ...], out: Path, as_json: bool, **values: Any) -> None:
     """Recognise expressions in a few photos and print them.
 
     PHOTO is a photo or a folder, archive, pattern or list of photos, as for gudi batch.
@@ -70,23 +75,22 @@ def predict(
     from gudi.pipeline.listing import list_photos
     from gudi.pipeline.workers import start_workers
 
-    settings, photos = run_settings(options, batch_size=PREDICT_BATCH_SIZE), list_photos(inputs)
-    with start_workers(settings, len(photos)) as workers:
+    options = checked(BatchOptions, values | {"batch_size": PREDICT_BATCH_SIZE})
+    photos = list_photos(inputs)
+    with start_workers(options, len(photos)) as workers:
         # NumPy and OpenCV are imported here and in the workers at the same time.
         from gudi.pipeline.predict import predict_photos
 
-        results = predict_photos(
-            photos, settings, workers, out if annotate else None, terminal_progress(), draw
-        )
+        results = predict_photos(photos, out, options, workers, terminal_progress())
     as_text = faces_as_json if as_json else faces_as_lines
-    print_results(as_text(results, settings.emotions), nl=False)
+    print_results(as_text(results, options.emotions), nl=False)
     for result in results:
         if result.status == "no_face":
             print_message(f"{one_line(result.source.name)}: no face")
     failed = [result for result in results if result.error]
     for result in failed:
         print_error(f"{result.source.name}: {result.error}")
-    if annotate and any(result.status == "ok" for result in results):
+    if options.annotate and any(result.status == "ok" for result in results):
         print_message(f"annotated photos: {out}")
     sys.exit(ExitCode.SOME_INPUTS_FAILED if failed else ExitCode.FINISHED)
 
@@ -112,11 +116,11 @@ def predict(
     default=True,
     help="Show a window. Without it, print one line per frame that shows a face.",
 )
-@draw_option("a bar per emotion in a corner", "bars,emoji")
-@predictor_options()
-@search_options("frame")
+@declared_options(OutputOptions, "draw", show_default="bars,emoji")
+@declared_options(PredictionOptions)
+@declared_options(DetectionOptions, *LIVE_DETECTION)
 def live(
-    source: str, save: Path | None, overwrite: bool, window: bool, draw: str, **options: Any
+    source: str, save: Path | None, overwrite: bool, window: bool, draw: str, **values: Any
 ) -> None:
     """Recognise expressions live, from a camera or a video.
 
@@ -132,14 +136,16 @@ def live(
       gudi live
       gudi live --source film.mp4 --save annotated.mp4
     """
-    from gudi.live import run
+    options = checked(RecognizerOptions, values)
 
     def print_line(frame: Frame, face: LiveFace) -> None:
-        print_results(live_line(frame, face, options["emotions"]))
+        print_results(live_line(frame, face, options.emotions))
+
+    from gudi.live import run
 
     report = run(
         source,
-        run_settings(options, batch_size=1),
+        options,
         save=save,
         overwrite=overwrite,
         window=window,

@@ -13,18 +13,24 @@ from gudi.cli.options import (
     NonEmptyPath,
     Number,
     combine,
-    detector_option,
+    declared_options,
     option,
-    scale_factor_option,
     usage_option,
-    workers_option,
 )
 from gudi.cli.text import describe_prepared
 from gudi.progress import terminal_progress
+from gudi.settings import DetectionOptions, WorkerOptions
 
 EXIT_CODES = exit_codes(finished="finished, even if some rows were skipped")
 
-_scale_factor_option = scale_factor_option("; it is part of the file names.")
+_detection_options = combine(
+    declared_options(DetectionOptions, "detector"),
+    declared_options(
+        DetectionOptions,
+        "scale_factor",
+        help="Growth of the search window from one pass to the next; it is part of the file names.",
+    ),
+)
 
 
 def _preparing_options(usages: str) -> Decorator[Any]:
@@ -39,7 +45,7 @@ def _preparing_options(usages: str) -> Decorator[Any]:
         ),
         usage_option("Parts of the data set to use", usages),
         option("--overwrite", is_flag=True, help="Replace files of the same names."),
-        workers_option,
+        declared_options(WorkerOptions, "workers"),
     )
 
 
@@ -56,8 +62,7 @@ def prepare() -> None:
 
 @prepare.command(epilog=EXIT_CODES)
 @click.argument("csv", type=NonEmptyPath(dir_okay=False))
-@detector_option
-@_scale_factor_option
+@_detection_options
 @option(
     "--votes",
     type=NonEmptyPath(exists=True, dir_okay=False),
@@ -122,8 +127,7 @@ def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
 
 @prepare.command(name="raf-original", epilog=EXIT_CODES)
 @click.argument("folder", type=NonEmptyPath(file_okay=False))
-@detector_option
-@_scale_factor_option
+@_detection_options
 @_preparing_options("train, test")
 def raf_original(folder: Path, out: Path, **options: Any) -> None:
     """Prepare the faces in the original pictures of RAF-DB.

@@ -14,22 +14,16 @@ from gudi.cli.options import (
     Integer,
     NonEmptyPath,
     Number,
-    checkpoint_option,
     combine,
-    detector_option,
-    device_option,
-    emotions_option,
-    mirror_option,
-    network_option,
+    declared_options,
     option,
     refuse_given,
-    scale_factor_option,
     usage_option,
-    workers_option,
 )
 from gudi.errors import ExitCode
 from gudi.limits import check_memory
 from gudi.progress import terminal_progress
+from gudi.settings import DetectionOptions, PredictionOptions, WorkerOptions
 
 BY_RECIPE = "set by the recipe"
 
@@ -205,7 +199,13 @@ _network_options = combine(
         "the gradients, 2 of the weights, 3 of the activations. Histograms make a step several "
         "times slower. The original uses 2.",
     ),
-    device_option("train", default=None),
+    declared_options(
+        PredictionOptions,
+        "device",
+        default=None,
+        show_default="auto",
+        help="Where to train. auto uses a GPU if TensorFlow finds one.",
+    ),
 )
 
 
@@ -270,7 +270,7 @@ def train(
 
 @click.command(epilog=exit_codes(finished="finished"))
 @click.argument("source", type=NonEmptyPath())
-@checkpoint_option
+@declared_options(PredictionOptions, "checkpoint")
 @usage_option("Parts of a csv to use", "Training, PublicTest, PrivateTest")
 @option(
     "--faces",
@@ -279,13 +279,15 @@ def train(
     help="Which faces of a csv to use: whole pictures, the faces detected in them, or both, one "
     "after the other.",
 )
-@detector_option
-@scale_factor_option(", to detect faces in a csv with haar.")
-@emotions_option
-@network_option
-@mirror_option
-@device_option("predict")
-@workers_option
+@declared_options(DetectionOptions, "detector")
+@declared_options(
+    DetectionOptions,
+    "scale_factor",
+    help="Growth of the search window from one pass to the next, to detect faces in a csv with "
+    "haar.",
+)
+@declared_options(PredictionOptions, "emotions", "network", "mirror", "device")
+@declared_options(WorkerOptions, "workers")
 @option(
     "--out",
     type=NonEmptyPath(file_okay=False),

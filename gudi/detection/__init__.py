@@ -1,8 +1,10 @@
 """Detect faces in pictures and crop them."""
 
-from gudi.detection.boxes import Box, Detection
 from gudi.detection.crops import check_image, crop, grey
-from gudi.detection.detector import CNN, DETECTORS, HAAR, detect, detect_eyes, find_faces
+from gudi.detection.detector import DETECTORS, Detector, detect, find_faces, searched
+from gudi.detection.eyes import detect_eyes
+from gudi.records import Box, Detection
+from gudi.settings import CNN, HAAR
 
 __all__ = [
     "CNN",
@@ -10,10 +12,12 @@ __all__ = [
     "HAAR",
     "Box",
     "Detection",
+    "Detector",
     "check_image",
     "crop",
     "detect",
     "detect_eyes",
     "find_faces",
     "grey",
+    "searched",
 ]

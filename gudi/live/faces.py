@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gudi import detection
 from gudi.detection import Box
 from gudi.predictor import Predictor
-from gudi.settings import DetectionSettings
+from gudi.settings import DetectionOptions
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,18 @@ class LiveFace:
 
 
 def recognize_largest(
-    image: npt.NDArray[np.uint8], settings: DetectionSettings, predictor: Predictor
+    image: npt.NDArray[np.uint8], options: DetectionOptions, predictor: Predictor
 ) -> LiveFace | None:
     """Return the largest face of `image`, or None if there is none.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.
-        settings: how to detect faces. Only the largest one is used, whatever they say.
+        options: how to detect faces, with `faces="largest"`.
         predictor: an open predictor.
     """
-    boxes = detection.detect(image, **asdict(replace(settings, largest=True)))
-    if not boxes:
+    found = detection.find_faces(image, options)
+    if not found:
         return None
-    face = detection.crop(image, boxes[0])
-    return LiveFace(boxes[0], predictor.predict(face[np.newaxis])[0])
+    box = found[0].box
+    face = detection.crop(image, box)
+    return LiveFace(box, predictor.predict(face[np.newaxis])[0])

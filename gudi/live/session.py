@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gudi import checkpoint
@@ -20,7 +20,7 @@ from gudi.media.recording import Recording, check_recording
 from gudi.media.video import Frame
 from gudi.predictor import Predictor, describe_run
 from gudi.progress import Progress
-from gudi.settings import AUTO, BARS, EMOJI, NOTHING, RunSettings, drawn_parts
+from gudi.settings import AUTO, BARS, EMOJI, NOTHING, RecognizerOptions, debugging, drawn_parts
 from gudi.signals import stop_requested
 
 OnFace = Callable[[Frame, LiveFace], None]
@@ -54,7 +54,7 @@ class LiveReport:
 
 def run(
     source: str,
-    settings: RunSettings,
+    options: RecognizerOptions,
     *,
     save: Path | None = None,
     overwrite: bool = False,
@@ -67,7 +67,7 @@ def run(
 
     Args:
         source: the number of a camera, from 0, or the path of a video.
-        settings: which checkpoint to use and how to detect faces.
+        options: which checkpoint to use and how to detect faces, of which the largest is used.
         save: where to write the annotated frames, as an MP4.
         overwrite: replace the file at `save`.
         window: show the frames in a window, those of a video no faster than at its own speed.
@@ -84,28 +84,32 @@ def run(
     """
     if save is not None:
         check_recording(save, overwrite=overwrite, source=source)
-    engine_for(settings.engine, settings.device)  # raises before the checkpoint is read
-    weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
+    engine_for(options.engine, options.device)  # raises before the checkpoint is read
+    weights = checkpoint.load(
+        options.checkpoint, emotions=options.emotions, network=options.network
+    )
     progress = progress or Progress()
     weights.note_recovery(progress)
     if window:
         check_display()
     with (
-        stop_requested() as stop,  # what is opened after it is closed in peace
-        open_frames(source, debug=settings.debug) as frames,
-        Predictor.from_settings(weights, settings) as predictor,
+        stop_requested() as stop,  # what is opened next is closed before handlers are restored
+        open_frames(source, debug=debugging()) as frames,
+        Predictor.from_options(weights, options, batch_size=1) as predictor,
         contextlib.ExitStack() as outputs,
     ):
         session = _Session(
-            settings,
-            predictor,
-            drawn_parts(draw, (BARS, EMOJI)),
-            on_face,
-            outputs.enter_context(Recording(save)) if save is not None else None,
-            outputs.enter_context(Window(stop, paced=not is_camera(source))) if window else None,
+            options=replace(options, faces="largest"),
+            predictor=predictor,
+            parts=drawn_parts(draw, (BARS, EMOJI)),
+            on_face=on_face,
+            recording=outputs.enter_context(Recording(save)) if save is not None else None,
+            window=(
+                outputs.enter_context(Window(stop, paced=not is_camera(source))) if window else None
+            ),
         )
-        progress.note(describe_run(weights, settings))
-        if draw != NOTHING and (note := undrawable(settings.emotions)):
+        progress.note(describe_run(weights, options, options.detector))
+        if draw != NOTHING and (note := undrawable(options.emotions)):
             progress.note(note)
         started = time.monotonic()
         try:
@@ -119,32 +123,28 @@ def run(
     return session.report
 
 
+@dataclass(kw_only=True)
 class _Session:
     """What happens to each frame of a run."""
 
-    def __init__(
-        self,
-        settings: RunSettings,
-        predictor: Predictor,
-        parts: Collection[str],
-        on_face: OnFace | None,
-        recording: Recording | None,
-        window: Window | None,
-    ) -> None:
-        self.report = LiveReport()
-        self._settings, self._predictor, self._parts = settings, predictor, parts
-        self._on_face, self._recording, self._window = on_face, recording, window
+    options: RecognizerOptions
+    predictor: Predictor
+    parts: Collection[str]
+    on_face: OnFace | None
+    recording: Recording | None
+    window: Window | None
+    report: LiveReport = field(default_factory=LiveReport)
 
     def process(self, frame: Frame) -> bool:
         """Recognise the face of `frame` and pass both on. Return whether to continue."""
-        face = recognize_largest(frame.image, self._settings.detection, self._predictor)
+        face = recognize_largest(frame.image, self.options, self.predictor)
         self.report.frames += 1
         if face is not None:
             self.report.faces += 1
-            if self._on_face is not None:
-                self._on_face(frame, face)
-            if self._recording is not None or self._window is not None:
-                draw_face(frame.image, face, self._predictor.emotions, self._parts)
-        if self._recording is not None:
-            self._recording.add(frame.image, frame.seconds)
-        return self._window is None or self._window.show(frame)
+            if self.on_face is not None:
+                self.on_face(frame, face)
+            if self.recording is not None or self.window is not None:
+                draw_face(frame.image, face, self.predictor.emotions, self.parts)
+        if self.recording is not None:
+            self.recording.add(frame.image, frame.seconds)
+        return self.window is None or self.window.show(frame)

@@ -30,7 +30,7 @@ from gudi.media.content import JPEG_SUFFIXES, VIDEO, describe_wrong, identify_fi
 from gudi.media.cropping import container_edges
 from gudi.media.files import IrregularFile, open_media
 from gudi.media.shown import Presentation
-from gudi.settings import ALL_FRAMES, FrameSelection
+from gudi.settings import ALL_FRAMES, FrameOptions
 
 # The formats that FFmpeg may use. Its others include playlists and scripts, which name further
 # files and addresses to open.
@@ -129,9 +129,9 @@ class VideoIndex:
     rate: Fraction
     problem: str = ""
 
-    def chosen(self, selection: FrameSelection) -> Sequence[int]:
+    def chosen(self, selection: FrameOptions) -> Sequence[int]:
         """Return the numbers of the frames in `selection`."""
-        if selection == ALL_FRAMES:
+        if selection.all_frames:
             return range(len(self.stamps))
         times = ((self.stamps - self.stamps[:1]) * self.unit).tolist()
         return [
@@ -288,7 +288,7 @@ def segment_of(index: VideoIndex, number: int) -> Segment:
 def read_frames(
     path: str | os.PathLike[str],
     segment: Segment = WHOLE_VIDEO,
-    selection: FrameSelection = ALL_FRAMES,
+    selection: FrameOptions = ALL_FRAMES,
 ) -> Iterator[Frame]:
     """Yield the frames of `segment` or, if that is `WHOLE_VIDEO`, those in `selection`.
 
@@ -318,7 +318,7 @@ def read_frames(
 
 
 def read_whole(
-    path: str | os.PathLike[str], selection: FrameSelection = ALL_FRAMES
+    path: str | os.PathLike[str], selection: FrameOptions = ALL_FRAMES
 ) -> Iterator[Frame]:
     """Yield the selected frames of a whole video, and raise if it ends before it should.
 
@@ -372,7 +372,7 @@ def _formats(path: str | os.PathLike[str]) -> str:
     return JPEG_FORMAT if suffix in JPEG_SUFFIXES else FORMATS
 
 
-def _read_animation(path: str | os.PathLike[str], selection: FrameSelection) -> Iterator[Frame]:
+def _read_animation(path: str | os.PathLike[str], selection: FrameOptions) -> Iterator[Frame]:
     """Yield the frames or pages of a picture that are in `selection`."""
     previous: float | None = None
     for number, (time, image) in enumerate(read_animation(path)):
@@ -447,7 +447,7 @@ def _read_all(
     container: InputContainer,
     stream: VideoStream,
     show: Callable[[VideoFrame], npt.NDArray[np.uint8]],
-    selection: FrameSelection,
+    selection: FrameOptions,
     start_time: float,
 ) -> Iterator[Frame]:
     """Yield the frames in `selection`, numbered as they are decoded.

@@ -41,14 +41,12 @@ from gudi.results.records import SourceRecord, SourceResult
 from gudi.results.subtitles import subtitles
 from gudi.results.summaries import frames_of
 from gudi.settings import (
-    ALL_FRAMES,
     AUTO,
     NOTHING,
     PICTURE,
     THUMBNAIL,
-    FrameSelection,
-    OutputSettings,
-    RunSettings,
+    BatchOptions,
+    FrameOptions,
     describe_parts,
 )
 from gudi.timing import StageSeconds
@@ -76,14 +74,19 @@ class DrawSettings:
     """
 
     emotions: tuple[str, ...]
-    frames: FrameSelection
+    frames: FrameOptions
     pictures: int
     style: str = AUTO
 
 
-def draw_settings(settings: RunSettings, output: OutputSettings) -> DrawSettings:
+def draw_settings(options: BatchOptions) -> DrawSettings:
     """Return what a run draws."""
-    return DrawSettings(settings.emotions, settings.frames, output.pictures, output.draw)
+    return DrawSettings(
+        emotions=tuple(options.emotions),
+        frames=options.select(FrameOptions),
+        pictures=options.pictures,
+        style=options.draw,
+    )
 
 
 def draw_photos(
@@ -338,7 +341,7 @@ class _DrawQueue(gudi_jobs.Supply[Drawing]):
     def _selected(self, record: SourceRecord, index: video.VideoIndex) -> Sequence[int] | None:
         """Return the numbers of the processed frames of a video; None for all."""
         selection = self._settings.frames
-        if selection == ALL_FRAMES:
+        if selection.all_frames:
             return None
         if len(index.stamps):
             return index.chosen(selection)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from gudi import detection
 from gudi.constants import FACE_SIZE
-from gudi.detection import CNN
 from gudi.errors import PhotoError, VideoError
 from gudi.media import video
 from gudi.media.archives import file_path
@@ -23,7 +22,7 @@ from gudi.media.scenes import signature
 from gudi.media.sources import VIDEO, Source, content_digest
 from gudi.pipeline.workers import WorkerPrediction, describe_error, loaded_predictor
 from gudi.results.records import ProcessedFrame, SourceResult
-from gudi.settings import DetectionSettings, FrameSelection
+from gudi.settings import BatchOptions
 from gudi.timing import StageClock
 
 
@@ -55,13 +54,11 @@ class ProcessSettings:
     """How a worker processes an item.
 
     Attributes:
-        detection: how faces are detected.
-        frames: which frames of videos are processed.
+        options: of the run.
         prediction: how the worker predicts; None if the parent does.
     """
 
-    detection: DetectionSettings
-    frames: FrameSelection
+    options: BatchOptions
     prediction: WorkerPrediction | None = None
 
 
@@ -121,10 +118,11 @@ def can_open(source: Source) -> bool:
 def _process_photo(settings: ProcessSettings, source: Source) -> SourceResult:
     result = SourceResult(source)
     clock = StageClock(result.seconds)
-    image = _searched(settings, read_photo(source.path))
+    # The colours need not stay in memory if the detector does without them.
+    image = detection.searched(read_photo(source.path), settings.options)
     result.height, result.width = image.shape[:2]
     clock.stop("decode")
-    faces = detection.find_faces(image, **asdict(settings.detection))
+    faces = detection.find_faces(image, settings.options)
     result.boxes, result.scores = [each.box for each in faces], [each.score for each in faces]
     result.crops = _stack([detection.crop(image, box) for box in result.boxes])
     clock.stop("detect")
@@ -141,11 +139,11 @@ def _process_segment(
     crops: list[npt.NDArray[np.uint8]] = []
     count, last = 0, None
     try:
-        for frame in video.read_frames(source.path, segment, settings.frames):
-            image = _searched(settings, frame.image)
+        for frame in video.read_frames(source.path, segment, settings.options):
+            image = detection.searched(frame.image, settings.options)
             result.height, result.width = image.shape[:2]
             clock.stop("decode")
-            for box, score in detection.find_faces(image, **asdict(settings.detection)):
+            for box, score in detection.find_faces(image, settings.options):
                 result.boxes.append(box)
                 result.scores.append(score)
                 result.frame_times.append((frame.number, frame.time))
@@ -161,11 +159,6 @@ def _process_segment(
     return result
 
 
-def _searched(settings: ProcessSettings, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return what the detector searches. For Haar, the colours need not stay in memory."""
-    return image if settings.detection.detector == CNN else detection.grey(image)
-
-
 def _stack(crops: list[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     """Return crops as one array of shape (n, 48, 48)."""
     return np.array(crops, np.uint8).reshape(-1, FACE_SIZE, FACE_SIZE)
@@ -178,5 +171,5 @@ def _predict(prediction: WorkerPrediction, result: SourceResult) -> None:
     clock = StageClock(result.seconds)
     result.probabilities = loaded_predictor(prediction).predict(result.crops)
     clock.stop("predict")
-    if not prediction.crops:
+    if not prediction.options.crops:
         result.crops = None

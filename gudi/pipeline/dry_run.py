@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -26,10 +26,10 @@ from gudi.media.photo import read_photo
 from gudi.media.sources import IMAGE, VIDEO, Source
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
 from gudi.pipeline.listing import describe_skipped, list_sources
-from gudi.pipeline.shards import Shard, in_shard
+from gudi.pipeline.shards import in_shard
 from gudi.results.folder import ResultFolder
 from gudi.results.ledger import Ledger
-from gudi.settings import DEFAULT_OUTPUT, OutputSettings, RunSettings
+from gudi.settings import BatchOptions
 
 # The sample from which the running time is estimated.
 SAMPLED_PHOTOS, SAMPLED_VIDEOS, FRAMES_PER_VIDEO = 24, 4, 6
@@ -118,27 +118,20 @@ class Estimate:
             self.problems.append(f"{one_line(source.name)}: {one_line(problem)}")
 
 
-def dry_run(
-    inputs: Sequence[str],
-    out: Path,
-    settings: RunSettings,
-    output: OutputSettings = DEFAULT_OUTPUT,
-    *,
-    restart: bool = False,
-    retry_failed: bool = False,
-    shard: Shard | None = None,
-) -> Estimate:
+def dry_run(inputs: Sequence[str], out: Path, options: BatchOptions) -> Estimate:
     """Return what `gudi.pipeline.run.run` would have to do with these arguments; write nothing.
 
     Raises:
         GudiError: there is nothing to process, or the run would refuse the checkpoint or `out`.
     """
     folder, estimate, sample = ResultFolder(out), Estimate(), _Sample()
-    weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
-    settings = resolve_defaults(settings, weights, folder, restart=restart)
-    resumes = folder.used and not restart
+    weights = checkpoint.load(
+        options.checkpoint, emotions=options.emotions, network=options.network
+    )
+    options = resolve_defaults(options, weights, folder)
+    resumes = folder.used and not options.restart
     if resumes:
-        check_resumable(folder, run_identity(settings, weights, shard))
+        check_resumable(folder, run_identity(options, weights))
     skipped: Counter[str] = Counter()
     with contextlib.ExitStack() as ledgers:
         scratch = ledgers.enter_context(tempfile.TemporaryDirectory())
@@ -147,28 +140,28 @@ def dry_run(
         earlier = None
         if resumes and folder.ledger.exists():
             earlier = ledgers.enter_context(
-                Ledger(folder.ledger, len(settings.emotions), crops=settings.crops)
+                Ledger(folder.ledger, len(options.emotions), crops=options.crops)
             )
         for source in list_sources(
             inputs, exclude=out, is_new=listed.sources.is_new, skipped=skipped
         ):
-            if not in_shard(source, shard):
+            if not in_shard(source, options.shard):
                 continue
             listed.register(source)
-            if earlier and earlier.sources.is_finished(source, or_failed=not retry_failed):
+            if earlier and earlier.sources.is_finished(source, or_failed=not options.retry_failed):
                 estimate.finished += 1
             else:
-                _count(estimate, source, settings)
+                _count(estimate, source, options)
                 sample.offer(source)
     if skipped:
         estimate.skipped = describe_skipped(skipped)
-    sample.process(estimate, settings)
-    _extrapolate(estimate, settings, output)
+    sample.process(estimate, options)
+    _extrapolate(estimate, options)
     estimate.free = shutil.disk_usage(nearest_folder(out)).free
     return estimate
 
 
-def _count(estimate: Estimate, source: Source, settings: RunSettings) -> None:
+def _count(estimate: Estimate, source: Source, options: BatchOptions) -> None:
     """Add one source to the estimate."""
     if source.problem:
         estimate.note_problem(source, source.problem)
@@ -179,9 +172,9 @@ def _count(estimate: Estimate, source: Source, settings: RunSettings) -> None:
         pictures = 1.0
         if size and source.kind == VIDEO:
             seconds, frames = video.estimate_length(source.path)
-            pictures = frames / settings.frames.every
-            if settings.frames.fps is not None:
-                pictures = min(pictures, seconds * settings.frames.fps)
+            pictures = frames / options.every
+            if options.fps is not None:
+                pictures = min(pictures, seconds * options.fps)
             estimate.video_seconds += seconds
     except (OSError, GudiError) as error:
         estimate.note_problem(source, getattr(error, "strerror", None) or error)
@@ -215,7 +208,7 @@ class _Sample:
         elif position < self._sizes[kind]:
             self._chosen[kind][position] = source
 
-    def process(self, estimate: Estimate, settings: RunSettings) -> None:
+    def process(self, estimate: Estimate, options: BatchOptions) -> None:
         """Detect the faces of the sample, and measure how long that takes."""
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # as in the workers
@@ -223,20 +216,20 @@ class _Sample:
         try:
             for source in self._chosen[IMAGE]:
                 if time.monotonic() < end:
-                    _process_sampled(estimate, source, settings)
+                    _process_sampled(estimate, source, options)
             for source in self._chosen[VIDEO]:
                 if time.monotonic() < end + SAMPLING_SECONDS:
-                    _process_sampled(estimate, source, settings)
+                    _process_sampled(estimate, source, options)
         finally:
             cv2.setNumThreads(threads)
 
 
-def _process_sampled(estimate: Estimate, source: Source, settings: RunSettings) -> None:
+def _process_sampled(estimate: Estimate, source: Source, options: BatchOptions) -> None:
     """Detect the faces of a photo, or of the first frames of a video."""
     kind, start, count = estimate.kind(source), time.perf_counter(), 0
     try:
         for image in _pictures(source):
-            kind.faces += len(detection.detect(image, **asdict(settings.detection)))
+            kind.faces += len(detection.find_faces(image, options))
             count += 1
     except GudiError as error:
         estimate.note_problem(source, error)
@@ -254,17 +247,17 @@ def _pictures(source: Source) -> Iterator[npt.NDArray[np.uint8]]:
         yield frame.image
 
 
-def _extrapolate(estimate: Estimate, settings: RunSettings, output: OutputSettings) -> None:
+def _extrapolate(estimate: Estimate, options: BatchOptions) -> None:
     """Derive time and disk space from the counts and the sample."""
     kinds = (estimate.photos, estimate.videos)
     count = estimate.photos.count + estimate.videos.count
     if any(kind.sampled for kind in kinds):
         work = sum(kind.all_seconds for kind in kinds) + estimate.faces * PREDICT_SECONDS
-        estimate.seconds = STARTUP_SECONDS + work / (settings.workers or gudi_jobs.cpu_count())
+        estimate.seconds = STARTUP_SECONDS + work / (options.workers or gudi_jobs.cpu_count())
     estimate.disk = round(estimate.faces * BYTES_PER_FACE + count * BYTES_PER_INPUT)
     for kind in kinds:
         with_faces = min(1.0, kind.faces / max(1, kind.sampled))
-        if output.annotated:
+        if options.annotate:
             estimate.disk += round(kind.size * with_faces)
-        if output.report:
+        if options.report:
             estimate.disk += round(kind.count * with_faces * BYTES_PER_THUMBNAIL)

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gudi.checkpoint import Weights
-from gudi.engines.engine import AUTO, ONNX, TENSORFLOW, engine_for
+from gudi.declarations import declared
+from gudi.engines.engine import AUTO, ONNX, engine_for
 from gudi.errors import OutputError, UsageError
-from gudi.pipeline.shards import Shard, describe_shard
+from gudi.pipeline.shards import describe_shard
 from gudi.results.folder import FILES, LEDGER, ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.results.run_record import RUN_RECORD, is_result_folder
-from gudi.settings import RunSettings
-
-# What folders of earlier versions do not tell.
-EARLIER = {"engine": TENSORFLOW, "mirror": False, "detector": "haar", "min_score": 0}
+from gudi.settings import BatchOptions
 
 
 def stored_settings(path: Path) -> dict[str, Any]:
     """Return what the results in the ledger at `path` depend on; empty if it has none yet."""
     with Ledger(path, 0) as ledger:  # the number of classes matters only for rows
-        stored = ledger.settings
-    return EARLIER | stored if stored else {}
+        return ledger.settings
 
 
-def resolve_defaults(
-    settings: RunSettings, weights: Weights, folder: ResultFolder, *, restart: bool
-) -> RunSettings:
-    """Return the settings with what `engine="auto"` and `mirror=None` stand for.
+def resolve_defaults(options: BatchOptions, weights: Weights, folder: ResultFolder) -> BatchOptions:
+    """Return the options with what `engine="auto"` and `mirror=None` stand for.
 
     A run that resumes another one does as that one did.
 
@@ -38,32 +33,28 @@ def resolve_defaults(
         UsageError: the engine or the device is not available.
     """
     before: Mapping[str, Any] = {}
-    if folder.used and not restart and folder.ledger.exists():
+    if folder.used and not options.restart and folder.ledger.exists():
         before = stored_settings(folder.ledger)
-    engine, mirror = settings.engine, settings.mirror
+    engine, mirror = options.engine, options.mirror
     if engine == AUTO and before:
         engine = str(before["engine"])
-        if engine == ONNX and settings.device.startswith("gpu"):
+        if engine == ONNX and options.device.startswith("gpu"):
             raise UsageError(
                 f"the results in {folder.path} were made with the engine onnx, which uses CPUs "
                 "only; choose another folder, or replace them with --restart"
             )
     if mirror is None:
         mirror = bool(before.get("mirror", weights.mirror))
-    return replace(settings, engine=engine_for(engine, settings.device), mirror=mirror)
+    return replace(options, engine=engine_for(engine, options.device), mirror=mirror)
 
 
-def run_identity(settings: RunSettings, weights: Weights, shard: Shard | None) -> dict[str, Any]:
+def run_identity(options: BatchOptions, weights: Weights) -> dict[str, Any]:
     """Return what results depend on, by the names of the options; it survives JSON unchanged."""
-    return {
+    values, declarations = options.values(), declared(BatchOptions)
+    return {name: values[name] for name in values if declarations[name].changes_results} | {
         "checkpoint": weights.fingerprint,
-        "engine": settings.engine,
-        "mirror": settings.mirror,
-        "emotions": list(settings.emotions),
-        **asdict(settings.detection),
-        **asdict(settings.frames),
-        "crops": settings.crops,
-        "shard": describe_shard(shard or (1, 1)),
+        "emotions": list(options.emotions),
+        "shard": describe_shard(options.shard or (1, 1)),
     }
 
 

@@ -35,13 +35,12 @@ from gudi.results.run_record import (
     RunRecord,
     read_run_record,
 )
-from gudi.results.tables import check_format
-from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputSettings
+from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputOptions
 
 # Settings that come from the merged folders unless an option is given: the option, and the possible
 # values, the default first.
 INHERITED: Mapping[str, tuple[str, tuple[Any, ...]]] = {
-    "tracked": ("--track", (False, True)),
+    "track": ("--track", (False, True)),
     "format": ("--format", FORMATS),
     "csv_bom": ("--csv-bom", (False, True)),
 }
@@ -72,9 +71,9 @@ def merge(
     folders: Sequence[Path],
     out: Path,
     *,
-    annotated: bool = True,
+    annotate: bool = True,
     report: bool = True,
-    tracked: bool | None = None,
+    track: bool | None = None,
     format: str | None = None,
     csv_bom: bool | None = None,
     prefix: bool = False,
@@ -85,8 +84,8 @@ def merge(
     Args:
         folders: result folders of runs with the same settings.
         out: the merged result folder.
-        annotated, report, tracked, format, csv_bom: what to write, see
-            `gudi.settings.OutputSettings`. Pictures are copied if they exist. None takes what all
+        annotate, report, track, format, csv_bom: what to write, see
+            `gudi.settings.OutputOptions`. Pictures are copied if they exist. None takes what all
             `folders` have.
         prefix: put the name of its folder before each source, for photos with equal names.
         progress: receives the progress.
@@ -111,9 +110,8 @@ def merge(
             locks.enter_context(folder_lock(each, "a run"))
         settings = _common_settings(folders)
         records = [_run_record(each) for each in folders]
-        inherited = _inherited(records, progress, tracked=tracked, format=format, csv_bom=csv_bom)
-        output = OutputSettings(annotated=annotated, report=report, **inherited)
-        check_format(output.format)
+        inherited = _inherited(records, progress, track=track, format=format, csv_bom=csv_bom)
+        output = OutputOptions(annotate=annotate, report=report, **inherited)
         locks.enter_context(folder_lock(out, "another run"))
         merged = _Merge(target, settings, output, progress)
         return merged.execute(folders, _merged_record(folders, records, settings, output), prefix)
@@ -126,7 +124,7 @@ class _Merge:
         self,
         target: ResultFolder,
         settings: Mapping[str, Any],
-        output: OutputSettings,
+        output: OutputOptions,
         progress: Progress,
     ) -> None:
         self._target, self._settings = target, settings
@@ -155,7 +153,7 @@ class _Merge:
             record.emotion_counts = dict(counts)
             target.write_run_record(record)
             if self._output.report:
-                write_report(ledger, target, emotions, record, tracked=self._output.tracked)
+                write_report(ledger, target, emotions, record, tracked=self._output.track)
         return MergeReport(statuses, counts)
 
     def _open(self, folder: Path) -> Ledger:
@@ -250,15 +248,16 @@ def _merged_record(
     folders: Sequence[Path],
     records: Sequence[RunRecord],
     settings: Mapping[str, Any],
-    output: OutputSettings,
+    output: OutputOptions,
 ) -> RunRecord:
     """Return the run record of the merged folder: what all runs have in common."""
     agreed = {
         name: _agreed([mapping[name] for mapping in map(asdict, records)])
         for name in ("settings", "checkpoint", "versions")
     }
-    fingerprint, written = settings["checkpoint"], asdict(output)
-    del written["draw"]  # pictures are as they were drawn
+    fingerprint = settings["checkpoint"]
+    # Pictures are as they were drawn, and crops as they were kept.
+    written = {name: v for name, v in output.values().items() if name not in ("draw", "crops")}
     return RunRecord(
         settings=agreed["settings"] | written,
         checkpoint=replace(

@@ -21,11 +21,11 @@ from gudi.results.run_record import RunRecord
 from gudi.results.summaries import Summaries, carried_values, frames_of
 from gudi.results.tables import face_columns, face_records
 from gudi.results.tracking import Tracker, follow
-from gudi.settings import PICTURE, THUMBNAIL, OutputSettings
+from gudi.settings import PICTURE, THUMBNAIL, OutputOptions
 
 
 def write_tables(
-    ledger: Ledger, folder: ResultFolder, emotions: Sequence[str], output: OutputSettings
+    ledger: Ledger, folder: ResultFolder, emotions: Sequence[str], output: OutputOptions
 ) -> Counter[str]:
     """Write the tables of faces, videos and tracks, `files.csv`, and the crops if they were kept.
 
@@ -39,7 +39,7 @@ def write_tables(
         ledger.sources.finished(),
         ledger.faces.rows,
         emotions,
-        tracked=output.tracked,
+        tracked=output.track,
         counts=counts,
         summaries=summaries,
         failed=lambda *failure: failures.append(failure),
@@ -47,7 +47,7 @@ def write_tables(
     earlier = ledger.formats
     # Noted before it is written, so that --restart also removes the table of a killed run.
     ledger.formats = [*earlier, output.format]
-    columns = face_columns(emotions, tracked=output.tracked, carried=carried)
+    columns = face_columns(emotions, tracked=output.track, carried=carried)
     folder.write_faces(records, columns, output.format, carried=carried, bom=output.csv_bom)
     folder.write_summaries(summaries, emotions, output)
     folder.remove_tables(set(earlier) - {output.format})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -19,26 +20,24 @@ from gudi.predictor import Predictor, describe_run
 from gudi.progress import Progress
 from gudi.results.paths import MAX_NAME, UniquePaths
 from gudi.results.records import SourceResult
-from gudi.settings import AUTO, RunSettings
+from gudi.settings import BatchOptions
 
 
 def predict_photos(
     sources: Sequence[Source],
-    settings: RunSettings,
+    out: Path,
+    options: BatchOptions,
     workers: gudi_jobs.Workers,
-    out: Path | None,
     progress: Progress | None = None,
-    draw: str = AUTO,
 ) -> list[SourceResult]:
-    """Recognise the faces of photos, and draw them onto pictures in `out` unless that is None.
+    """Recognise the faces of photos, and with `options.annotate` draw them.
 
     Args:
         sources: the photos, see `gudi.pipeline.listing.list_photos`.
-        settings: how to process them.
-        workers: detect and draw.
         out: folder for the annotated pictures.
+        options: how to process them, and what to draw.
+        workers: detect and draw.
         progress: receives notes.
-        draw: what to draw, see `gudi.settings.drawn_parts`.
 
     Returns:
         The results, in the order of `sources`.
@@ -46,23 +45,35 @@ def predict_photos(
     Raises:
         GudiError: nothing could be processed, or `out` is not writable.
     """
-    if out is not None:
+    if options.annotate:
         check_writable(out)
-    engine_for(settings.engine, settings.device)  # raises before the checkpoint is read
+    engine_for(options.engine, options.device)  # raises before the checkpoint is read
     sink = _ResultList()
-    weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
+    weights = checkpoint.load(
+        options.checkpoint, emotions=options.emotions, network=options.network
+    )
     progress = progress or Progress()
     weights.note_recovery(progress)
-    progress.note(describe_run(weights, settings))
-    with opening(lambda: Predictor.from_settings(weights, settings)) as predictor:
-        recognize(sources, settings, predictor, workers, sink)
+    progress.note(describe_run(weights, options, options.detector))
+    open_predictor = functools.partial(
+        Predictor.from_options, weights, options, batch_size=options.batch_size
+    )
+    with opening(open_predictor) as predictor:
+        recognize(sources, options, predictor, workers, sink)
     order = {source.path: position for position, source in enumerate(sources)}
     if sink.answers.warning:
         progress.note(sink.answers.warning)
     results = sorted(sink.results, key=lambda result: order[result.source.path])
-    if out is not None:
-        note_undrawable(settings.emotions, draw, progress)
-        draw_photos(results, settings.emotions, UniquePaths(out), picture_name, workers, draw)
+    if options.annotate:
+        note_undrawable(options.emotions, options.draw, progress)
+        draw_photos(
+            results,
+            options.emotions,
+            paths=UniquePaths(out),
+            picture_name=picture_name,
+            workers=workers,
+            style=options.draw,
+        )
     return results
 
 

@@ -30,7 +30,7 @@ from gudi.pipeline.predictions import PredictionQueue
 from gudi.pipeline.workers import WorkerPrediction, describe_error
 from gudi.predictor import Predictor
 from gudi.results.records import SourceResult
-from gudi.settings import FrameSelection, RunSettings
+from gudi.settings import BatchOptions, FrameOptions
 from gudi.timing import StageSeconds
 
 # How many workers may fail to open a source that this process can open.
@@ -57,7 +57,7 @@ class Sink(Protocol):
 
 def recognize(
     sources: Iterable[Source],
-    settings: RunSettings,
+    options: BatchOptions,
     predictor: Future[Predictor] | None,
     workers: gudi_jobs.Workers | gudi_jobs.Cluster,
     sink: Sink,
@@ -71,7 +71,7 @@ def recognize(
 
     Args:
         sources: what to process.
-        settings: how.
+        options: how.
         predictor: predicts in this process, once it is open; None if the workers predict.
         workers: detect faces.
         sink: receives the results.
@@ -80,13 +80,11 @@ def recognize(
     """
     seconds = StageSeconds() if seconds is None else seconds
     segments = _SegmentCollector(sink)
-    queue = _WorkQueue(sources, settings.frames, segments)
+    queue = _WorkQueue(sources, options, segments)
     predictions = PredictionQueue(
-        predictor, settings.batch_size, segments.add, seconds, keep_crops=settings.crops
+        predictor, options.batch_size, segments.add, seconds, keep_crops=options.crops
     )
-    work = functools.partial(
-        process, ProcessSettings(settings.detection, settings.frames, prediction)
-    )
+    work = functools.partial(process, ProcessSettings(options, prediction))
     try:
         for outcome in workers.run(work, queue):
             for result in queue.results(outcome):
@@ -164,7 +162,7 @@ class _WorkQueue(gudi_jobs.Supply[WorkItem]):
     """The items for the workers: source after source, videos in segments."""
 
     def __init__(
-        self, sources: Iterable[Source], frames: FrameSelection, segments: _SegmentCollector
+        self, sources: Iterable[Source], frames: FrameOptions, segments: _SegmentCollector
     ) -> None:
         super().__init__(self._first_items(sources))
         self._frames, self._segments = frames, segments

@@ -20,12 +20,12 @@ from gudi.pipeline.listing import (
     list_sources,
     record_skipped,
 )
-from gudi.pipeline.shards import Shard, in_shard
+from gudi.pipeline.shards import in_shard
 from gudi.progress import Progress
 from gudi.results.folder import LEDGER, ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.results.run_record import RunRecord, is_result_folder
-from gudi.settings import RunSettings
+from gudi.settings import BatchOptions
 
 
 class Registration:
@@ -40,34 +40,26 @@ class Registration:
         self,
         inputs: Sequence[str],
         folder: ResultFolder,
-        settings: RunSettings,
-        shard: Shard | None,
+        options: BatchOptions,
         progress: Progress,
     ) -> None:
-        self._inputs, self._folder, self._settings = inputs, folder, settings
-        self._shard, self._progress = shard, progress
+        self._inputs, self._folder = inputs, folder
+        self._options, self._progress = options, progress
         self.unusable, self.skipped = 0, Counter[str]()
 
-    def start(
-        self,
-        identity: Mapping[str, Any],
-        record: RunRecord,
-        *,
-        restart: bool,
-        retry_failed: bool,
-    ) -> Ledger:
+    def start(self, identity: Mapping[str, Any], record: RunRecord) -> Ledger:
         """Prepare the result folder, and return its ledger with all inputs in it."""
         folder = self._folder
         folder.remove_temporary_tables()
         if not is_result_folder(folder.path):
             # First of all: a folder without a run record may not be recognised as gudi's.
             folder.write_run_record(record)
-        if restart:
+        if self._options.restart:
             self._replace_results(identity)
         else:
             with self._open(folder.ledger) as ledger:
                 self._register(ledger, identity)
-                if retry_failed:
+                if self._options.retry_failed:
                     ledger.sources.retry_failed()
         record.skipped = record_skipped(self.skipped)
         folder.write_run_record(record)
@@ -109,7 +101,7 @@ class Registration:
         return self._folder.recognised_formats()
 
     def _open(self, path: Path) -> Ledger:
-        return Ledger(path, len(self._settings.emotions), crops=self._settings.crops)
+        return Ledger(path, len(self._options.emotions), crops=self._options.crops)
 
     def _register(self, ledger: Ledger, identity: Mapping[str, Any]) -> None:
         """Enter all inputs into `ledger`."""
@@ -120,12 +112,12 @@ class Registration:
             self._inputs, exclude=out, is_new=ledger.sources.is_new, skipped=self.skipped
         ):
             check_outside(source, out)
-            if not in_shard(source, self._shard):
+            if not in_shard(source, self._options.shard):
                 continue
-            if self._settings.backend == "dask":
+            if self._options.backend == "dask":
                 source = replace(source, path=absolute_path(source.path))
             if added := [name for name, _ in source.carried if name not in carried]:
-                check_carried(added, self._settings.emotions)
+                check_carried(added, self._options.emotions)
                 ledger.carry(added)
                 carried.update(added)
             ledger.register(source)

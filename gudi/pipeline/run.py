@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gudi_jobs
@@ -29,7 +29,6 @@ from gudi.pipeline.outputs import write_report, write_tables
 from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.registration import Registration
-from gudi.pipeline.shards import Shard, check_shard
 from gudi.pipeline.workers import (
     WorkerPrediction,
     start_cluster,
@@ -52,8 +51,7 @@ from gudi.results.run_record import (
     current_versions,
     read_run_record,
 )
-from gudi.results.tables import check_format
-from gudi.settings import DEFAULT_OUTPUT, OutputSettings, RunSettings
+from gudi.settings import BatchOptions, debugging
 from gudi.timing import StageClock, StageSeconds
 
 
@@ -126,12 +124,8 @@ class RunReport:
 def run(
     inputs: Sequence[str],
     out: Path,
-    settings: RunSettings,
-    output: OutputSettings = DEFAULT_OUTPUT,
+    options: BatchOptions,
     *,
-    restart: bool = False,
-    retry_failed: bool = False,
-    shard: Shard | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
     """Recognise all faces of `inputs` and write the result folder `out`.
@@ -141,82 +135,74 @@ def run(
     Args:
         inputs: files, folders, patterns and lists, as `gudi.media.sources.find` takes them.
         out: the result folder.
-        settings: how to process the inputs.
-        output: what to write.
-        restart: replace the results in `out`.
-        retry_failed: process inputs again that failed in an earlier run.
-        shard: which part of the inputs to process; None for all.
+        options: how to process the inputs, and what to write.
         progress: receives the progress.
 
     Raises:
         GudiError: the run could not start, or its results could not be written.
     """
-    check_format(output.format)
-    check_shard(shard)
     folder = ResultFolder(out)
-    engine_for(settings.engine, settings.device)  # raises before the checkpoint is read
-    weights = checkpoint.load(settings.checkpoint, settings.emotions, settings.network)
-    settings = resolve_defaults(settings, weights, folder, restart=restart)
+    engine_for(options.engine, options.device)  # raises before the checkpoint is read
+    weights = checkpoint.load(
+        options.checkpoint, emotions=options.emotions, network=options.network
+    )
+    options = resolve_defaults(options, weights, folder)
     progress, start = progress or Progress(), time.monotonic()
     with folder_lock(out, "another run"):
         try:
-            registration = Registration(inputs, folder, settings, shard, progress)
-            record = _start_record(inputs, settings, output, weights, shard)
-            identity = run_identity(settings, weights, shard)
-            if folder.used and not restart:
+            registration = Registration(inputs, folder, options=options, progress=progress)
+            record = _start_record(inputs, options, weights)
+            identity = run_identity(options, weights)
+            if folder.used and not options.restart:
                 check_resumable(folder, identity)
                 if earlier := read_run_record(out):
                     record.keep_last_work(earlier)
-            ledger = registration.start(
-                identity, record, restart=restart, retry_failed=retry_failed
-            )
+            ledger = registration.start(identity, record)
         except BaseException:
             if not folder.used:
                 folder.discard()
             raise
-        batch = _Batch(folder, settings, output, weights, progress, record, ledger, start)
+        batch = _Batch(
+            folder=folder,
+            options=options,
+            weights=weights,
+            progress=progress,
+            record=record,
+            ledger=ledger,
+            start=start,
+        )
         batch.report.skipped = registration.skipped
         return batch.execute(registration.unusable)
 
 
 def _start_record(
-    inputs: Sequence[str],
-    settings: RunSettings,
-    output: OutputSettings,
-    weights: checkpoint.Weights,
-    shard: Shard | None,
+    inputs: Sequence[str], options: BatchOptions, weights: checkpoint.Weights
 ) -> RunRecord:
-    workers = {"workers": settings.workers or gudi_jobs.cpu_count()}
+    workers = {"workers": options.workers or gudi_jobs.cpu_count()}
     return RunRecord(
-        settings=asdict(settings) | asdict(output) | workers,
+        settings=options.values() | workers,
         checkpoint=CheckpointRecord(
             utf8_path(str(weights.source)), weights.fingerprint, weights.recovered
         ),
         inputs=[utf8_path(each) for each in inputs[:MAX_INPUTS]],
         more_inputs=max(0, len(inputs) - MAX_INPUTS),
         versions=current_versions(),
-        shard=shard,
+        shard=options.shard,
     )
 
 
+@dataclass(kw_only=True)
 class _Batch:
     """One run into a result folder that no other process writes to."""
 
-    def __init__(
-        self,
-        folder: ResultFolder,
-        settings: RunSettings,
-        output: OutputSettings,
-        weights: checkpoint.Weights,
-        progress: Progress,
-        record: RunRecord,
-        ledger: Ledger,
-        start: float,
-    ) -> None:
-        self.folder, self.settings, self.output = folder, settings, output
-        self.weights, self.progress, self.record, self.ledger = weights, progress, record, ledger
-        self.report = RunReport()
-        self.start = start
+    folder: ResultFolder
+    options: BatchOptions
+    weights: checkpoint.Weights
+    progress: Progress
+    record: RunRecord
+    ledger: Ledger
+    start: float
+    report: RunReport = field(default_factory=RunReport)
 
     def execute(self, unusable: int) -> RunReport:
         """Do everything that is not done yet, and write all results, even if the run fails.
@@ -242,10 +228,10 @@ class _Batch:
             return
         self.record.device = None  # was that of an earlier run
         self.record.face_search = implementation()
-        if self.settings.debug:
+        if debugging():
             self.progress.note(
                 f"faces are detected by {self.record.face_search}, and predicted by "
-                f"{self.settings.engine}"
+                f"{self.options.engine}"
             )
         workers, prediction = self._workers(pending)
         with workers, self._predictor(prediction) as predictor:
@@ -254,7 +240,7 @@ class _Batch:
             with self._stage("inputs", pending):
                 recognize(
                     self.ledger.sources.pending(),
-                    self.settings,
+                    self.options,
                     predictor,
                     workers,
                     sink,
@@ -269,26 +255,28 @@ class _Batch:
         self, pending: int
     ) -> tuple[gudi_jobs.Workers | gudi_jobs.Cluster, WorkerPrediction | None]:
         """Return the workers for this many sources, and how they predict."""
-        if self.settings.backend == "dask":
+        if self.options.backend == "dask":
             first = next(self.ledger.sources.pending())
-            return start_cluster(self.settings, first, self.weights)
+            return start_cluster(self.options, first, self.weights)
         # A single video keeps all workers busy.
         limit = None if self.ledger.sources.has_videos() else pending
-        count = self.settings.workers or gudi_jobs.cpu_count()
-        prediction = worker_prediction(self.settings, self.weights, count)
-        return start_workers(self.settings, limit, prediction), prediction
+        count = self.options.workers or gudi_jobs.cpu_count()
+        prediction = worker_prediction(self.options, self.weights, count)
+        return start_workers(self.options, limit, prediction), prediction
 
     def _predictor(
         self, prediction: WorkerPrediction | None
     ) -> contextlib.AbstractContextManager[Future[Predictor] | None]:
         """Open the predictor of this process, unless workers predict."""
         self.weights.note_recovery(self.progress)
-        self.progress.note(describe_run(self.weights, self.settings))
+        self.progress.note(describe_run(self.weights, self.options, self.options.detector))
         return contextlib.nullcontext() if prediction else opening(self._open_predictor)
 
     def _open_predictor(self) -> Predictor:
         # The same bytes for any number of workers.
-        predictor = Predictor.from_settings(self.weights, self.settings, fixed_batches=True)
+        predictor = Predictor.from_options(
+            self.weights, self.options, batch_size=self.options.batch_size, fixed_batches=True
+        )
         self.weights = replace(self.weights, values={})  # the network has them now
         self.record.device = predictor.device
         self.folder.write_run_record(self.record)
@@ -298,19 +286,19 @@ class _Batch:
         """Draw the wanted pictures that are not drawn yet, and remove outdated ones."""
         drawings = self.ledger.drawings
         annotate.remove_pictures(drawings.outdated(), self.ledger, self.folder)
-        wanted = annotate.draw_settings(self.settings, self.output)
+        wanted = annotate.draw_settings(self.options)
         annotate.note_undrawn(self.ledger, self.folder, wanted, self.progress)
         undrawn = drawings.count_undrawn(wanted.pictures)
         if undrawn:
             self._draw_missing(wanted, undrawn)
-        if self.output.subtitles:
-            annotate.write_subtitles(self.ledger, self.folder, self.settings.emotions)
+        if self.options.subtitles:
+            annotate.write_subtitles(self.ledger, self.folder, self.options.emotions)
 
     def _draw_missing(self, wanted: annotate.DrawSettings, undrawn: int) -> None:
         """Draw the pictures that this many sources lack."""
         limit = None if self.ledger.sources.has_videos() else undrawn
         with (
-            start_workers(self.settings, limit) as workers,
+            start_workers(self.options, limit) as workers,
             self._stage("pictures", undrawn),
         ):
             annotate.draw_pictures(
@@ -324,12 +312,12 @@ class _Batch:
 
     def _write_tables(self) -> None:
         clock = StageClock(self.report.process_seconds)
-        for other in set(self.ledger.formats) - {self.output.format}:
-            wanted = f"{FACES}.{self.output.format}"
+        for other in set(self.ledger.formats) - {self.options.format}:
+            wanted = f"{FACES}.{self.options.format}"
             self.progress.note(f"{FACES}.{other} of an earlier run is replaced by {wanted}")
         self.report.carried = self.ledger.carried
         self.report.emotions = write_tables(
-            self.ledger, self.folder, self.settings.emotions, self.output
+            self.ledger, self.folder, self.options.emotions, self.options
         )
         clock.stop("write")
 
@@ -353,7 +341,7 @@ class _Batch:
                 if complete:
                     finished = self.ledger.sources.finished()  # with draw errors
                     self.folder.write_files(
-                        finished, carried=self.ledger.carried, bom=self.output.csv_bom
+                        finished, carried=self.ledger.carried, bom=self.options.csv_bom
                     )
                 else:
                     self._write_tables()
@@ -362,13 +350,13 @@ class _Batch:
                 raise
             finally:
                 self._finish_record()
-        if self.output.report:
+        if self.options.report:
             write_report(
                 self.ledger,
                 self.folder,
-                self.settings.emotions,
+                self.options.emotions,
                 self.record,
-                tracked=self.output.tracked,
+                tracked=self.options.track,
             )
         else:
             (self.folder.path / REPORT).unlink(missing_ok=True)  # describes an earlier run

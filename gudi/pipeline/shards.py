@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from gudi.errors import UsageError
 from gudi.media.sources import Source
 
 # One part of all inputs: its number, from 1, and the number of parts.
 Shard = tuple[int, int]
-
-
-def check_shard(shard: Shard | None) -> None:
-    """Raise `UsageError` unless `shard` is None or a part that there is."""
-    if shard is None:
-        return
-    if isinstance(shard, tuple) and [type(each) for each in shard] == [int, int]:
-        number, count = shard
-        if 1 <= number <= count:
-            return
-    raise UsageError(
-        f"shard must be the number of a part, from 1, and the number of parts. Received: {shard!r}"
-    )
 
 
 def in_shard(source: Source, shard: Shard | None) -> bool:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import gudi_jobs
 from gudi.errors import CheckpointError, PhotoError, VideoError, WorkersError, one_line
 from gudi.media.archives import file_path
 from gudi.media.sources import Source
-from gudi.settings import RunSettings
+from gudi.settings import BatchOptions, debugging
 
 if TYPE_CHECKING:  # this module starts workers before NumPy and OpenCV are imported
     from gudi.checkpoint import Weights
     from gudi.predictor import Predictor
 
+
+MEGABYTE = 2**20
 
 # How many workers the parent can predict for with each of its CPUs, without a GPU. A photo with a
 # face takes a worker about 9 ms, and the parent 2 ms in full batches (docs/scaling.md). A worker
@@ -30,26 +32,17 @@ class WorkerPrediction:
     """How workers predict the faces that they detect.
 
     Attributes:
-        checkpoint: absolute path, the same for all workers; None for the checkpoint that gudi
-            ships.
+        options: of the run. The checkpoint is an absolute path, the same for all workers; None for
+            the one that gudi ships.
         fingerprint: of its weights, which must be the same on all workers.
-        emotions, network, device, engine, mirror, batch_size: see `gudi.predictor.Predictor`.
-        crops: whether workers also return the crops.
     """
 
-    checkpoint: str | None
+    options: BatchOptions
     fingerprint: str
-    emotions: tuple[str, ...]
-    network: int | None
-    device: str
-    engine: str
-    mirror: bool | None
-    batch_size: int
-    crops: bool
 
 
 def worker_prediction(
-    settings: RunSettings, weights: Weights, workers: int
+    options: BatchOptions, weights: Weights, workers: int
 ) -> WorkerPrediction | None:
     """Return how that many workers predict with `weights`; None if the parent predicts.
 
@@ -58,50 +51,41 @@ def worker_prediction(
     from gudi.checkpoint.locate import SHIPPED
     from gudi.engines import ONNX
 
-    too_many = settings.engine == ONNX and workers > WORKERS_PER_CPU * gudi_jobs.cpu_count()
-    if not (settings.predict_in == "workers" or (settings.predict_in == "auto" and too_many)):
+    too_many = options.engine == ONNX and workers > WORKERS_PER_CPU * gudi_jobs.cpu_count()
+    if not (options.predict_in == "workers" or (options.predict_in == "auto" and too_many)):
         return None
-    return WorkerPrediction(
-        None if weights.source == SHIPPED else os.path.abspath(weights.source),
-        weights.fingerprint,
-        settings.emotions,
-        settings.network,
-        settings.device,
-        settings.engine,
-        settings.mirror,
-        settings.batch_size,
-        settings.crops,
-    )
+    path = None if weights.source == SHIPPED else os.path.abspath(weights.source)
+    return WorkerPrediction(replace(options, checkpoint=path), weights.fingerprint)
 
 
 def start_workers(
-    settings: RunSettings, limit: int | None = None, prediction: WorkerPrediction | None = None
+    options: BatchOptions, limit: int | None = None, prediction: WorkerPrediction | None = None
 ) -> gudi_jobs.Workers:
     """Return worker processes on this machine.
 
     Args:
-        settings: of the run.
+        options: of the run.
         limit: the most workers that have something to do; None for no limit.
         prediction: how they predict; None if they do not.
     """
-    count = settings.workers or (1 if limit == 1 else gudi_jobs.cpu_count())
+    count = options.workers or (1 if limit == 1 else gudi_jobs.cpu_count())
     return gudi_jobs.Workers(
         count if limit is None else min(count, limit),
-        timeout=settings.timeout,
-        memory=settings.worker_memory,
+        timeout=options.timeout,
+        memory=None if options.worker_memory is None else options.worker_memory * MEGABYTE,
         initializer=_set_up,
         initargs=(prediction,),
-        quiet=not settings.debug,
+        quiet=not debugging(),
     )
 
 
 def start_cluster(
-    settings: RunSettings, visible: Source, weights: Weights
+    options: BatchOptions, visible: Source, weights: Weights
 ) -> tuple[gudi_jobs.Cluster, WorkerPrediction | None]:
     """Return the workers of a Dask cluster, and how they predict; None if the parent does.
 
     Args:
-        settings: of the run.
+        options: of the run.
         visible: a source that all workers should be able to open.
         weights: to predict with.
 
@@ -110,20 +94,20 @@ def start_cluster(
     """
     try:
         cluster = gudi_jobs.Cluster(
-            settings.scheduler,
-            settings.workers,
+            options.scheduler,
+            options.workers,
             initializer=_set_up,
             initargs=(None,),
-            quiet=not settings.debug,
+            quiet=not debugging(),
         )
         try:
-            prediction = worker_prediction(settings, weights, cluster.count_threads())
+            prediction = worker_prediction(options, weights, cluster.count_threads())
             _check_cluster(cluster, visible, prediction)
         except BaseException:
             cluster.close()
             raise
     except gudi_jobs.WorkersUnavailable as error:
-        local = "; --backend local needs no Dask" if settings.scheduler is None else ""
+        local = "; --backend local needs no Dask" if options.scheduler is None else ""
         raise WorkersError(f"{error}{local}") from error
     return cluster, prediction
 
@@ -184,15 +168,9 @@ def _load_predictor(prediction: WorkerPrediction) -> Predictor:
     from gudi.checkpoint.locate import SHIPPED
     from gudi.predictor import Predictor
 
-    predictor = Predictor(
-        prediction.checkpoint or SHIPPED,
-        prediction.device,
-        prediction.batch_size,
-        prediction.emotions,
-        prediction.network,
-        mirror=prediction.mirror,
-        engine=prediction.engine,
-        threads=1,
+    options = prediction.options
+    predictor = Predictor.from_options(
+        options.checkpoint or SHIPPED, options, batch_size=options.batch_size, threads=1
     )
     if predictor.fingerprint != prediction.fingerprint:
         raise CheckpointError(

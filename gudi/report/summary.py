@@ -119,18 +119,10 @@ def _bars(emotions: Sequence[str], faces: Counter[int]) -> str:
 
 def _sections(run: RunRecord) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield titles and facts about how the run was done."""
-    yield "Settings", dict(_flatten(run.settings))
+    yield "Settings", dict(run.settings)
     yield "Checkpoint", {**asdict(run.checkpoint), "device": run.device}
     yield "Versions", {"gudi": run.gudi, **run.versions}
     yield "Seconds", dict(run.seconds or {})
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _facts(facts: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ from gudi.results.tables import (
     text_file,
     write_table,
 )
-from gudi.settings import FORMATS, OutputSettings
+from gudi.settings import FORMATS, OutputOptions
 
 FACES, VIDEOS, TRACKS = "faces", "videos", "tracks"
 FILES, ANNOTATED, THUMBNAILS = "files.csv", "annotated", "thumbnails"
@@ -108,12 +108,12 @@ class ResultFolder:
         write_table(path, records, tuple(columns), format, carried=carried, bom=bom)
 
     def write_summaries(
-        self, summaries: Summaries, emotions: Sequence[str], output: OutputSettings
+        self, summaries: Summaries, emotions: Sequence[str], output: OutputOptions
     ) -> None:
         """Write the tables of videos and, if wanted, of tracks; remove them without any video."""
         tables = (
             (VIDEOS, summaries.videos, video_columns(emotions), True),
-            (TRACKS, summaries.tracks, track_columns(emotions), output.tracked),
+            (TRACKS, summaries.tracks, track_columns(emotions), output.track),
         )
         carried = tuple(summaries.carried)
         for name, records, columns, wanted in tables:

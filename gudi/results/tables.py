@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from gudi.errors import UsageError
 from gudi.files import atomic_write, write_errors
 from gudi.media.sources import VIDEO
 from gudi.results.records import FaceRow, SourceRecord, top_emotion
@@ -163,17 +162,6 @@ def file_records(sources: Iterable[SourceRecord], carried: Sequence[str] = ()) -
             each.source.name, each.source.kind, each.final_status, each.faces, each.frames,
             each.width, each.height, each.final_error, *carried_values(each, carried),
         )  # fmt: skip
-
-
-def check_format(format: str) -> None:
-    """Raise `UsageError` if `format` needs a package that is not installed."""
-    if format == "parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError:
-            raise UsageError(
-                "--format parquet needs the package pyarrow: pip install 'gudi[parquet]'"
-            ) from None
 
 
 def write_table(

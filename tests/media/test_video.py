@@ -11,7 +11,7 @@ from conftest import save
 
 from gudi.errors import VideoError
 from gudi.media import video
-from gudi.settings import FrameSelection
+from gudi.settings import FrameOptions
 
 # Container, encoder and its options: few and many key frames, frames that refer to later ones,
 # open groups of pictures.
@@ -70,9 +70,9 @@ def test_irregular_frame_times_are_kept_and_selected_by(tmp_path):
     times = [frame.time for frame in video.read_frames(path)]
     np.testing.assert_allclose(times, np.array(stamps) / 1000, atol=2e-3)
     index = video.read_index(path)
-    assert index.chosen(FrameSelection(every=3)) == [0, 3, 6]
-    assert index.chosen(FrameSelection(fps=1)) == [0, 4, 7]
-    assert index.chosen(FrameSelection(fps=1000)) == list(range(8))
+    assert index.chosen(FrameOptions(every=3)) == [0, 3, 6]
+    assert index.chosen(FrameOptions(fps=1)) == [0, 4, 7]
+    assert index.chosen(FrameOptions(fps=1000)) == list(range(8))
 
 
 def test_video_that_starts_late_is_complete(tmp_path):
@@ -98,7 +98,7 @@ def test_missing_end_of_a_short_video_is_reported(tmp_path, name, codec, muxer):
     assert video.read_index(path).problem.startswith("it ends in the middle of frame 3")
 
 
-@pytest.mark.parametrize("selection", [FrameSelection(every=7), FrameSelection(fps=4)])
+@pytest.mark.parametrize("selection", [FrameOptions(every=7), FrameOptions(fps=4)])
 def test_selection_is_the_same_without_an_index(tmp_path, selection):
     path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(90)])
     chosen = video.read_index(path).chosen(selection)

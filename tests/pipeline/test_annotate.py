@@ -34,7 +34,7 @@ from gudi.results.folder import ResultFolder
 from gudi.results.ledger import Ledger
 from gudi.results.paths import UniquePaths
 from gudi.results.records import SourceResult
-from gudi.settings import ALL_FRAMES, PICTURE, THUMBNAIL, FrameSelection, RunSettings
+from gudi.settings import ALL_FRAMES, PICTURE, THUMBNAIL, BatchOptions, FrameOptions
 
 
 def test_annotated_pictures_are_the_photos_with_boxes(finished_run):
@@ -80,7 +80,7 @@ def test_photo_that_cannot_be_drawn_keeps_its_faces(photos, tmp_path):
     (photos / "one.jpg").unlink()
     save(photos / "two.bmp", draw_face(width=77))
     paths = UniquePaths(tmp_path / "drawn")
-    with start_workers(RunSettings(), 2) as workers:
+    with start_workers(BatchOptions(), 2) as workers:
         annotate.draw_photos(results, EMOTIONS, paths, os.path.basename, workers)
     errors = {Path(result.source.path).name: result.error for result in results if result.error}
     undrawn = "the annotated picture could not be drawn"
@@ -134,7 +134,7 @@ def test_full_disk_ends_the_run_and_blames_no_picture(tmp_path):
         assert ledger.drawings.count_undrawn(PICTURE | THUMBNAIL) == 1
 
 
-@pytest.mark.parametrize("frames", [ALL_FRAMES, FrameSelection(every=2)])
+@pytest.mark.parametrize("frames", [ALL_FRAMES, FrameOptions(every=2)])
 def test_finished_chunks_of_a_video_are_kept_after_a_kill(tmp_path, monkeypatch, frames):
     monkeypatch.setattr(annotate, "CHUNK_FRAMES", 8)
     shown = draw_face(100, 200, 180, 30, 30)

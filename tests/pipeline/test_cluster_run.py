@@ -16,7 +16,7 @@ import gudi_jobs
 from gudi.errors import WorkersError
 from gudi.media import sources
 from gudi.pipeline.recognize import recognize
-from gudi.settings import RunSettings
+from gudi.settings import BatchOptions
 
 
 def test_cluster_that_loses_a_worker_gives_the_same_tables(cluster, photos, tmp_path):
@@ -81,7 +81,7 @@ def test_photo_that_one_worker_does_not_see_is_given_to_another(photos):
 
     def process(blind):
         results = Results()
-        recognize(found, RunSettings(), None, BlindWorkers(hidden, blind), results)
+        recognize(found, BatchOptions(), None, BlindWorkers(hidden, blind), results)
         return {Path(each.source.path).name: each.error for each in results}
 
     expected = {"none.jpg": "", "gone.jpg": "no such file"}
@@ -100,4 +100,4 @@ def test_missing_scheduler_is_one_line(photos):
     assert "gudi: error: no Dask scheduler answers at tcp://127.0.0.1:9" in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     done = call_gudi(*command, cwd=photos.parent)
-    assert (done.returncode, "requires --backend dask" in done.stderr) == (2, True)
+    assert (done.returncode, "scheduler requires the backend dask" in done.stderr) == (2, True)

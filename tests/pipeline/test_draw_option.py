@@ -15,7 +15,6 @@ import gudi
 from gudi.drawing import overlay
 from gudi.errors import UsageError
 from gudi.media import video
-from gudi.results.ledger import Ledger
 
 GERMAN = "wütend,angewidert,ängstlich,glücklich,traurig,überrascht,neutral"
 
@@ -122,14 +121,6 @@ def test_pictures_that_a_run_does_not_draw_keep_their_style(inputs, tmp_path):
     assert thumbnails(out) == small
     run(tmp_path, "--draw", "box")
     assert all(thumbnails(out)[name] != small[name] for name in small)
-
-
-def test_folders_of_earlier_versions_are_not_drawn_again(inputs, tmp_path):
-    run(tmp_path)
-    with Ledger(tmp_path / "out" / "ledger.sqlite", 7) as ledger:
-        ledger._database.write("DELETE FROM meta WHERE key = 'styles'", ())
-    assert "pictures" not in run(tmp_path)
-    assert "pictures: 2 of 2" in run(tmp_path, "--draw", "box")
 
 
 def test_merged_folder_knows_how_its_pictures_were_drawn(inputs, tmp_path):

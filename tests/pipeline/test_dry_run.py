@@ -10,7 +10,7 @@ from conftest import call_gudi, draw_face
 
 from gudi.errors import InputError
 from gudi.pipeline.dry_run import dry_run
-from gudi.settings import FrameSelection, OutputSettings, RunSettings
+from gudi.settings import BatchOptions
 
 
 def test_dry_run_counts_the_inputs_and_writes_nothing(photos, tmp_path):
@@ -50,7 +50,7 @@ def test_dry_run_of_a_finished_folder_finds_nothing_to_do(finished_run):
 
 def test_dry_run_of_a_shard_counts_only_its_photos(photos, tmp_path):
     counts = [
-        dry_run([str(photos)], tmp_path / "out", RunSettings(), shard=(part, 3)).photos.count
+        dry_run([str(photos)], tmp_path / "out", BatchOptions(shard=(part, 3))).photos.count
         for part in (1, 2, 3)
     ]
     assert sum(counts) == 4
@@ -59,25 +59,21 @@ def test_dry_run_of_a_shard_counts_only_its_photos(photos, tmp_path):
 def test_dry_run_of_videos_counts_the_selected_frames(tmp_path):
     film = write_video(tmp_path / "film.mp4", [draw_face(100, 200, 180, 30, 30)] * 50)
     write_video(tmp_path / "scene.mp4", [scene(n) for n in range(25)])
-    found = dry_run([str(tmp_path)], tmp_path / "out", RunSettings())
+    found = dry_run([str(tmp_path)], tmp_path / "out", BatchOptions())
     assert (found.videos.count, found.videos.pictures) == (2, 75)
     assert found.video_seconds == pytest.approx(3, abs=0.1)
     assert (found.videos.sampled, found.videos.faces) == (12, 6)
     assert found.faces == pytest.approx(75 / 2)
-    selections = {
-        FrameSelection(every=5): 10,
-        FrameSelection(fps=5): 10,
-        FrameSelection(fps=90): 50,
-    }
-    for frames, count in selections.items():
-        settings = RunSettings(frames=frames)
-        assert dry_run([str(film)], tmp_path / "out", settings).videos.pictures == count
+    selections = ({"every": 5}, 10), ({"fps": 5}, 10), ({"fps": 90}, 50)
+    for selection, count in selections:
+        options = BatchOptions(**selection)
+        assert dry_run([str(film)], tmp_path / "out", options).videos.pictures == count
 
 
 def test_unreadable_photos_of_the_sample_stand_for_others_without_faces(photos, tmp_path):
     for number in range(4):
         (photos / f"bad {number}.jpg").write_bytes(b"no picture")
-    found = dry_run([str(photos)], tmp_path / "out", RunSettings())
+    found = dry_run([str(photos)], tmp_path / "out", BatchOptions())
     assert (found.photos.count, found.photos.sampled, found.unreadable) == (8, 8, 4)
     assert found.faces == 4
     assert (
@@ -88,15 +84,14 @@ def test_unreadable_photos_of_the_sample_stand_for_others_without_faces(photos, 
 
 def test_disk_space_depends_on_what_is_written(photos, tmp_path):
     def disk(**output):
-        found = dry_run([str(photos)], tmp_path / "out", RunSettings(), OutputSettings(**output))
-        return found.disk
+        return dry_run([str(photos)], tmp_path / "out", BatchOptions(**output)).disk
 
-    tables = disk(annotated=False, report=False)
-    assert 0 < tables < disk(annotated=False) < disk()
+    tables = disk(annotate=False, report=False)
+    assert 0 < tables < disk(annotate=False) < disk()
     assert 0 < tables < disk(report=False)
 
 
 def test_dry_run_without_inputs_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no photos or videos in"):
-        dry_run([str(tmp_path)], tmp_path / "out", RunSettings())
+        dry_run([str(tmp_path)], tmp_path / "out", BatchOptions())
     assert not (tmp_path / "out").exists()

@@ -85,9 +85,9 @@ def test_common_settings_are_inherited(make_files, tmp_path):
     record = {
         "settings": {
             "format": "jsonl",
-            "tracked": True,
+            "track": True,
             "workers": 2,
-            "detection": {"min_face": 0},
+            "min_face": 0,
         },
         "checkpoint": {"path": "one", "recovered": ""},
         "versions": {"numpy": "1", "av": "2"},
@@ -113,9 +113,9 @@ def test_common_settings_are_inherited(make_files, tmp_path):
     assert merged["versions"] == {"numpy": "1"}
     assert merged["started"].startswith("20")
     assert merged["settings"] == {
-        "format": "jsonl", "tracked": True, "annotated": True, "report": True, "csv_bom": False,
+        "format": "jsonl", "track": True, "annotate": True, "report": True, "csv_bom": False,
         "subtitles": False,
-        "detection": {"min_face": 0},
+        "min_face": 0,
     }  # fmt: skip
 
     merge([one, other], tmp_path / "mixed", format="jsonl", progress=progress)
@@ -187,7 +187,7 @@ def test_prefix_keeps_photos_of_the_same_name_apart(make_files, tmp_path):
 
 def test_parquet_is_inherited_and_holds_all_faces(make_files, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="no pyarrow")
-    record = {"settings": {"format": "parquet", "tracked": True}}
+    record = {"settings": {"format": "parquet", "track": True}}
     results = [photo_result(path, 2) for path in make_files(20)]
     one = make_result_folder(tmp_path / "one", results, record=record)
     done = call_gudi("merge", one, "--out", tmp_path / "out")
@@ -210,7 +210,7 @@ def test_folders_without_run_records_are_merged(make_files, tmp_path):
     record = read_record(tmp_path / "both")
     assert record["checkpoint"] == {"fingerprint": "c0ffee"}
     assert record["settings"] == {
-        "format": "csv", "tracked": False, "annotated": True, "report": True, "csv_bom": False,
+        "format": "csv", "track": False, "annotate": True, "report": True, "csv_bom": False,
         "subtitles": False,
     }  # fmt: skip
     assert record["versions"] == {}

@@ -14,16 +14,16 @@ from gudi import checkpoint
 from gudi.pipeline.listing import VIDEO_PROBLEM, list_photos
 from gudi.pipeline.predict import picture_name, predict_photos
 from gudi.pipeline.workers import start_workers
-from gudi.settings import RunSettings
+from gudi.settings import BatchOptions
 
 
 def test_results_come_in_the_order_of_the_photos(photos, tmp_path):
     write_video(photos / "film.mp4", [scene(0)])
     save(photos / "old.emotions.jpg", scene(0))
     inputs = [str(photos / name) for name in ("two.bmp", "none.jpg")] + [str(photos)]
-    settings = RunSettings(device="cpu")
-    with start_workers(settings, 2) as workers:
-        results = predict_photos(list_photos(inputs), settings, workers, tmp_path / "drawn")
+    options = BatchOptions(device="cpu")
+    with start_workers(options, 2) as workers:
+        results = predict_photos(list_photos(inputs), tmp_path / "drawn", options, workers)
     found = [(os.path.basename(result.source.path), result.status) for result in results]
     assert found == [
         ("two.bmp", "ok"), ("none.jpg", "no_face"), ("one.png", "ok"), ("film.mp4", "failed"),

@@ -17,7 +17,7 @@ from gudi.pipeline.listing import list_sources
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.workers import start_workers
 from gudi.results.records import SourceResult
-from gudi.settings import DetectionSettings, RunSettings
+from gudi.settings import BatchOptions
 
 
 class Results(dict):
@@ -29,14 +29,14 @@ class Results(dict):
 
 @pytest.fixture(scope="module")
 def workers():
-    with start_workers(RunSettings(), 2) as started:
+    with start_workers(BatchOptions(), 2) as started:
         yield started
 
 
 def recognize_photos(sources, predictor, workers, **settings):
     results, opened = Results(), Future()
     opened.set_result(predictor)
-    recognize(sources, RunSettings(device="cpu", **settings), opened, workers, results)
+    recognize(sources, BatchOptions(device="cpu", **settings), opened, workers, results)
     return results
 
 
@@ -64,11 +64,10 @@ def test_detection_settings_reach_the_detector(photos, predictor, workers):
     sources = list(list_sources([str(photos / "two.bmp")]))
 
     def boxes(**options):
-        detection = DetectionSettings(**options)
-        return recognize_photos(sources, predictor, workers, detection=detection)["two.bmp"].boxes
+        return recognize_photos(sources, predictor, workers, **options)["two.bmp"].boxes
 
     assert len(boxes()) == 2
-    assert len(boxes(largest=True)) == 1
+    assert len(boxes(faces="largest")) == 1
     assert boxes(min_face=200) == []
     assert len(boxes(max_side=250)) == 2
     assert boxes(min_neighbors=10_000) == []
@@ -127,7 +126,7 @@ def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
         yield gudi_jobs.Outcome(segments[1], error=late)
         assert not list(items)
 
-    recognize([source], RunSettings(), None, ScriptedWorkers(script), sink)
+    recognize([source], BatchOptions(), None, ScriptedWorkers(script), sink)
     assert sink.frames == [200]
     assert sink.finished == [source]
 
@@ -137,4 +136,4 @@ def test_predictor_that_cannot_be_opened_is_an_error_even_if_there_is_no_face(ph
     opened.set_exception(DeviceError("no such GPU"))
     sources = [each for each in list_sources([str(photos)]) if "none" in each.path]
     with pytest.raises(DeviceError, match="no such GPU"):
-        recognize(sources, RunSettings(), opened, workers, Results())
+        recognize(sources, BatchOptions(), opened, workers, Results())

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from clips import write_video
 from conftest import FinishedRun, call_gudi, draw_face, make_photos, save
-from earlier_version import Entry, Part, write_folder
 from result_folders import (
     make_result_folder,
     names_below,
@@ -21,10 +20,8 @@ from result_folders import (
     rows_by_name,
 )
 
-from gudi import checkpoint
 from gudi.pipeline.dry_run import dry_run
-from gudi.results.run_record import read_run_record
-from gudi.settings import PICTURE, THUMBNAIL, RunSettings
+from gudi.settings import BatchOptions
 
 TABLES_ONLY = ("--no-annotate", "--no-report")
 
@@ -63,7 +60,7 @@ def test_other_settings_are_refused(resumable):
     tables = read_tables(resumable.out)
     refused = resume(resumable, "--min-face", "40", "--crops")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-    assert "(min_face was 0, now 40; crops was False, now True)" in refused.stderr
+    assert "(crops was False, now True; min_face was 0, now 40)" in refused.stderr
     assert "--restart" in refused.stderr
     other = resume(resumable, "--shard", "2/2")
     assert (other.returncode, "shard was 1/1, now 2/2" in other.stderr) == (1, True)
@@ -272,103 +269,10 @@ def test_failed_photos_are_processed_again_only_on_request(photos, tmp_path):
     command = ("batch", photos, "--out", out, *TABLES_ONLY)
     assert call_gudi(*command).returncode == 3
     assert "5 photos finished by earlier runs" in call_gudi(*command).stderr
-    estimate = dry_run([str(photos)], out, RunSettings(), retry_failed=True)
+    estimate = dry_run([str(photos)], out, BatchOptions(retry_failed=True))
     assert (estimate.photos.count, estimate.finished) == (1, 4)
     done = call_gudi(*command, "--retry-failed")
     assert done.returncode == 3
     assert "4 photos finished by earlier runs" in done.stderr
     shutil.copy(photos / "one.jpg", bad)
     assert call_gudi(*command).returncode == 0
-
-
-@pytest.fixture
-def earlier_folder(photos, tmp_path):
-    """A folder that an earlier version of gudi was interrupted in, and the summary of that run.
-
-    Of its photos `none.jpg` and `two.bmp` were not processed, and one of two segments of a video.
-    """
-    write_video(photos / "film.mp4", [draw_face(100, 200, 180, 30, 30)] * 70, options={"g": "10"})
-    (photos / "bad.jpg").write_bytes(b"no picture")
-    first = Part([(5, 0.2, (1, 2, 30, 30))], 0, frames=64, end=2.52, size=(200, 180))
-    entries = [
-        Entry("photos/bad.jpg", status="failed", parts=[Part(size=(None, None))], error="damaged"),
-        Entry("photos/below/one.png", status="ok",
-              parts=[Part([(0, 0, (3, 4, 50, 50))], size=(200, 260))]),
-        Entry("photos/film.mp4", kind="video", parts=[first]),
-        Entry("photos/none.jpg"),
-        Entry("photos/one.jpg", status="ok", parts=[Part([(0, 0, (5, 6, 70, 70))])],
-              picture="photos/one.jpg", drawn=PICTURE | THUMBNAIL),
-        Entry("photos/two.bmp"),
-    ]  # fmt: skip
-    record = {
-        "state": "interrupted", "device": "/CPU:0", "failure": "",
-        "counts": {
-            "sources": 6, "ok": 2, "no_face": 0, "failed": 1, "not_reached": 3, "earlier": 0,
-            "looked": 67, "photos": 3, "videos": 0, "frames": 0, "faces": 2,
-        },
-        "emotion_counts": {"happy": 2},
-        "seconds": {"startup": 5.1, "inputs": 2.5},
-        "processor_seconds": {"decode": 0.5, "detect": 2.0, "predict": 0.3, "write": 0.01},
-    }  # fmt: skip
-    out = tmp_path / "results"
-    write_folder(out, tmp_path, entries, checkpoint.load().fingerprint, record)
-    (out / "annotated" / "photos").mkdir(parents=True)
-    (out / "annotated" / "photos" / "one.jpg").write_bytes(b"drawn earlier")
-    return out
-
-
-def test_folder_of_an_earlier_version_is_resumed(earlier_folder, tmp_path):
-    out = earlier_folder
-    assert read_run_record(out).counts.processed == 67
-    estimate = dry_run([str(tmp_path / "photos")], out, RunSettings())
-    assert (estimate.finished, estimate.photos.count, estimate.videos.count) == (3, 2, 1)
-
-    done = call_gudi("batch", "photos", "--out", "results", cwd=tmp_path)
-
-    assert done.returncode == 3, done.stderr
-    files, faces = rows_by_name(out / "files.csv"), read_rows(out / "faces.csv")
-    assert {name: (row["status"], row["faces"]) for name, row in files.items()} == {
-        "bad.jpg": ("failed", "0"), "film.mp4": ("ok", "7"), "none.jpg": ("no_face", "0"),
-        "one.jpg": ("ok", "1"), "one.png": ("ok", "1"), "two.bmp": ("ok", "2"),
-    }  # fmt: skip
-    assert (files["bad.jpg"]["error"], files["film.mp4"]["frames"]) == ("damaged", "70")
-    kept = [row for row in faces if row["happy"] == row["confidence"] == "1.000000"]
-    assert [(row["source"], row["frame"], row["time_s"], row["x"]) for row in kept] == [
-        ("photos/below/one.png", "", "", "3"),
-        ("photos/film.mp4", "5", "0.200", "1"),
-        ("photos/one.jpg", "", "", "5"),
-    ]
-    assert [row["frame"] for row in faces if "film" in row["source"]] == [
-        "5", "64", "65", "66", "67", "68", "69",
-    ]  # fmt: skip
-    assert (out / "annotated" / "photos" / "one.jpg").read_bytes() == b"drawn earlier"
-    assert names_below(out / "annotated") == ["film.mp4", "one.jpg", "one.png", "two.bmp"]
-    record = read_record(out)
-    assert record["counts"]["earlier"] == 3
-    assert record["counts"]["processed"] == 8
-    assert "looked" not in record["counts"]
-
-
-def test_idle_run_keeps_the_times_of_an_earlier_version(earlier_folder, photos, tmp_path):
-    finished = [photos / "bad.jpg", photos / "below", photos / "one.jpg"]
-    done = call_gudi("batch", *finished, "--out", earlier_folder, *TABLES_ONLY, cwd=tmp_path)
-    assert done.returncode == 3, done.stderr
-    record = read_record(earlier_folder)
-    assert record["device"] == "/CPU:0"
-    assert record["seconds"] == {"startup": 5.1, "inputs": 2.5}
-    assert record["processor_seconds"]["detect"] == 2.0
-    assert record["counts"]["earlier"] == 3
-
-
-def test_folder_of_an_earlier_version_is_merged(earlier_folder, tmp_path):
-    done = call_gudi("merge", "results", "--out", "merged", cwd=tmp_path)
-    assert done.returncode == 3, done.stderr
-    assert "results is not finished: the merged folder lacks 3 of its inputs" in done.stderr
-    faces = read_rows(tmp_path / "merged" / "faces.csv")
-    assert [row["source"] for row in faces] == ["photos/below/one.png", "photos/one.jpg"]
-    np.testing.assert_array_equal([row["happy"] for row in faces], ["1.000000"] * 2)
-    (picture,) = (tmp_path / "merged" / "annotated").rglob("*.*")
-    assert picture.read_bytes() == b"drawn earlier"
-    record = read_record(tmp_path / "merged")
-    assert record["checkpoint"]["path"] == "/gudi/default.gudi"
-    assert record["settings"]["detection"]["min_neighbors"] == 5

@@ -23,7 +23,7 @@ from gudi.locks import folder_lock
 from gudi.media import sources
 from gudi.pipeline.run import run
 from gudi.predictor import Predictor
-from gudi.settings import RunSettings
+from gudi.settings import BatchOptions
 
 TABLES_ONLY = ("--no-annotate", "--no-report")
 
@@ -208,7 +208,7 @@ def test_error_during_a_run_keeps_finished_faces(photos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Predictor, "predict", predict)
     with pytest.raises(RuntimeError, match="out of memory"):
-        run([str(photos)], tmp_path / "out", RunSettings(device="cpu", batch_size=4))
+        run([str(photos)], tmp_path / "out", BatchOptions(device="cpu", batch_size=4))
     record = read_record(tmp_path / "out")
     assert (record["state"], record["failure"]) == ("failed", "RuntimeError: out of memory")
     assert 4 <= len(read_rows(tmp_path / "out" / "faces.csv")) <= 8

@@ -15,16 +15,16 @@ from gudi import checkpoint
 from gudi.media.sources import Source
 from gudi.pipeline import workers
 from gudi.pipeline.detect_work import ProcessSettings, WorkItem, process
-from gudi.settings import ALL_FRAMES, DetectionSettings, RunSettings
+from gudi.settings import BatchOptions
 
 
 def process_and_list_packages(path):
-    process(ProcessSettings(DetectionSettings(), ALL_FRAMES), WorkItem(Source(path, path, "image")))
+    process(ProcessSettings(BatchOptions()), WorkItem(Source(path, path, "image")))
     return sorted({name.partition(".")[0] for name in sys.modules})
 
 
 def test_workers_that_only_detect_do_not_load_tensorflow(photos):
-    with workers.start_workers(RunSettings(), 2) as started:
+    with workers.start_workers(BatchOptions(), 2) as started:
         for outcome in started.run(process_and_list_packages, [str(photos / "one.jpg")] * 4):
             assert "cv2" in outcome.value
             assert not {"tensorflow", "tflearn", "keras"} & set(outcome.value)
@@ -58,18 +58,23 @@ def test_workers_predict_what_the_parent_predicts(photos, finished_run, tmp_path
 def test_workers_predict_if_the_parent_could_not_keep_up(
     engine, predict_in, per_cpu, expected, made
 ):
-    settings = RunSettings(engine=engine, predict_in=predict_in)
+    settings = BatchOptions(engine=engine, predict_in=predict_in)
     count = per_cpu * gudi_jobs.cpu_count()
     prediction = workers.worker_prediction(settings, checkpoint.load(made[0]), count)
     assert (prediction is not None) == expected
 
 
+def with_checkpoint(prediction, path):
+    options = dataclasses.replace(prediction.options, checkpoint=path)
+    return dataclasses.replace(prediction, options=options)
+
+
 def test_worker_with_another_checkpoint_refuses_to_predict(made):
-    settings = RunSettings(predict_in="workers", device="cpu")
+    settings = BatchOptions(predict_in="workers", device="cpu")
     prediction = workers.worker_prediction(settings, checkpoint.load(made[0]), 2)
     assert workers._setup_error(prediction) == ""
-    other = dataclasses.replace(prediction, checkpoint=None)  # the one that gudi ships
+    other = with_checkpoint(prediction, None)  # the one that gudi ships
     different = "is not the checkpoint that the run was started with"
     assert different in workers._setup_error(other)
-    missing = dataclasses.replace(prediction, checkpoint=str(made[0]) + "x")
+    missing = with_checkpoint(prediction, str(made[0]) + "x")
     assert "no checkpoint" in workers._setup_error(missing)

@@ -29,7 +29,7 @@ RUN = RunRecord(
     state="finished",
     started="2025-11-24T13:35:07+00:00",
     inputs=["./photos"],
-    settings={"batch_size": 256, "detection": {"min_face": 50}, "debug": False},
+    settings={"batch_size": 256, "min_face": 50, "track": False},
     checkpoint=CheckpointRecord("checkpoints/Gudi_model", "3f6c2a9d"),
     versions={"tensorflow": "2.21.0"},
     seconds={"startup": 5.0, "inputs": 20.0},
@@ -192,7 +192,7 @@ def test_overview_shows_totals_bars_settings_and_failures(fresh):
     assert bars[3] == ["happy", "53", "50.5%"]
     assert bars[0] == ["angry", "0", "0.0%"]
     run = fresh.text("#run")
-    for fact in ("detection.min_face\n50", "debug\nno", "3f6c2a9d", "tensorflow\n2.21.0"):
+    for fact in ("min_face\n50", "track\nno", "3f6c2a9d", "tensorflow\n2.21.0"):
         assert fact in run
     assert "2025-11-24 13:35 UTC" in fresh.text("header")
     assert not fresh.all(".note")

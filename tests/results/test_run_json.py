@@ -26,7 +26,7 @@ COUNTS = RunCounts(
 
 def full_record():
     return RunRecord(
-        settings={"format": "csv", "detection": {"min_face": 0}},
+        settings={"format": "csv", "min_face": 0},
         checkpoint=CheckpointRecord("default.gudi", "c0ffee", ""),
         inputs=["photos"],
         more_inputs=7,

@@ -18,7 +18,7 @@ from gudi.detection import CNN, HAAR
 from gudi.errors import DatasetError, one_line
 from gudi.media.content import identify_file
 from gudi.progress import Progress
-from gudi.settings import DEFAULT_DETECTION, DetectionSettings
+from gudi.settings import DetectionOptions
 from gudi.training.prepare.csv_file import open_csv
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.rows import (
@@ -93,7 +93,7 @@ def prepare_fer(
     """
     name = "whole" if whole else "cnn" if detector == CNN else f"sf={scale_factor}"
     prefix, counts = out / f"{name}_data", RowCounts()
-    settings = None if whole else DetectionSettings(scale_factor, detector=detector)
+    settings = None if whole else DetectionOptions(scale_factor=scale_factor, detector=detector)
     faces = fer_faces(
         path,
         counts,
@@ -115,7 +115,7 @@ def fer_faces(
     path: Path,
     counts: RowCounts,
     *,
-    settings: DetectionSettings | None = DEFAULT_DETECTION,
+    settings: DetectionOptions | None = DetectionOptions(),
     usage: Sequence[str] = (),
     votes: Path | None = None,
     votes_weight: float = VOTES_WEIGHT,
@@ -141,7 +141,7 @@ def fer_faces(
 
 
 def bordered_face(
-    image: npt.NDArray[np.uint8], settings: DetectionSettings = DEFAULT_DETECTION
+    image: npt.NDArray[np.uint8], settings: DetectionOptions = DetectionOptions()
 ) -> npt.NDArray[np.uint8] | None:
     """Return the largest face of one of FER2013's pictures; None if none is found.
 
@@ -263,7 +263,7 @@ def _soft_label(label: int, votes: Sequence[float], weight: float) -> tuple[floa
 
 
 def _convert_row(
-    settings: DetectionSettings | None, votes_weight: float, row: DatasetRow
+    settings: DetectionOptions | None, votes_weight: float, row: DatasetRow
 ) -> LabelledFace | None:
     """Return the labelled face of a row; runs in a worker."""
     label = _parse_label(row.label)

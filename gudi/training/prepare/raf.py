@@ -16,7 +16,7 @@ from gudi.detection import CNN, HAAR
 from gudi.errors import DatasetError, one_line
 from gudi.media.photo import read_photo
 from gudi.progress import Progress
-from gudi.settings import DetectionSettings
+from gudi.settings import DetectionOptions
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.rows import (
     MAX_LINE,
@@ -73,7 +73,7 @@ def prepare_raf(
     """
     found_by = CNN if detector == CNN else f"sf={scale_factor}"
     name = "raf_aligned_data" if aligned else f"{found_by}_raf_origin_data"
-    settings = None if aligned else DetectionSettings(scale_factor, detector=detector)
+    settings = None if aligned else DetectionOptions(scale_factor=scale_factor, detector=detector)
     listed, pictures = _locate(folder, "aligned" if aligned else "original")
     counts = RowCounts()
     rows = list(_read_rows(listed, pictures, "_aligned" if aligned else "", usage, counts.usages))
@@ -139,7 +139,7 @@ def _read_rows(
                 yield DatasetRow(cells[0], cells[1], str(path))
 
 
-def _convert_row(settings: DetectionSettings | None, row: DatasetRow) -> LabelledFace | None:
+def _convert_row(settings: DetectionOptions | None, row: DatasetRow) -> LabelledFace | None:
     """Return the labelled face of a picture; runs in a worker."""
     if row.label not in map(str, range(1, len(RAF_LABELS) + 1)):
         raise UnusableRow(f"the label {row.label[:20]!r} is not one of 1 to {len(RAF_LABELS)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -19,7 +19,7 @@ from gudi import detection
 from gudi.constants import EMOTIONS
 from gudi.errors import DatasetError, WorkersError, one_line
 from gudi.progress import Progress
-from gudi.settings import DetectionSettings
+from gudi.settings import DetectionOptions
 
 # A row of fer2013.csv has up to 9,233 characters. A file of another kind may have no line breaks.
 MAX_LINE = 2**16
@@ -190,14 +190,14 @@ def _count(counts: RowCounts, row: DatasetRow, result: _RowResult) -> None:
 
 
 def largest_face(
-    image: npt.NDArray[np.uint8], settings: DetectionSettings
+    image: npt.NDArray[np.uint8], settings: DetectionOptions
 ) -> npt.NDArray[np.uint8] | None:
     """Return the largest face in `image`, uint8 of shape (48, 48); None if none is found."""
-    boxes = detection.detect(image, **asdict(replace(settings, largest=True)))
-    return detection.crop(image, boxes[0]) if boxes else None
+    found = detection.find_faces(image, replace(settings, faces="largest"))
+    return detection.crop(image, found[0].box) if found else None
 
 
-def describe_detection(settings: DetectionSettings | None) -> dict[str, Any]:
+def describe_detection(settings: DetectionOptions | None) -> dict[str, Any]:
     """Return how faces were detected, for the summary of a data set."""
     if settings is None:
         return {"scale_factor": None}

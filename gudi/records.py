@@ -1,4 +1,4 @@
-"""Faces in an image, and the boxes around them."""
+"""The records that the steps of recognition hand on."""
 
 from __future__ import annotations
 

@@ -1,0 +1,211 @@
+"""Options as fields of dataclasses: one declaration each for commands, Python, checks and docs."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import inspect
+import numbers
+import re
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+
+from gudi.errors import UsageError
+
+P = ParamSpec("P")
+First = TypeVar("First")
+Given = TypeVar("Given", bound="Options")
+Wanted = TypeVar("Wanted", bound="Options")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """The declaration of an option.
+
+    Attributes:
+        name, kind, optional: from the field: its name, its type, and whether it may be None.
+        default: the value if it is not given.
+        help: whole sentences. What stands in brackets concerns only `gudi batch`, see `long_help`.
+        metavar: stands for the value on help pages.
+        choices: the values that it can have.
+        packages: the package that a choice needs.
+        least, above, most: limits of a number; `above` is not allowed itself.
+        shown_default: describes the default, where the value says too little.
+        changes_results: whether a result folder holds results of one value only.
+        action: whether the command has no `--no-…` for it.
+        parse: returns the value of a text on the command line.
+        check: returns the value to use, or raises `UsageError`; in place of the other checks.
+    """
+
+    name: str = ""
+    kind: Any = None
+    optional: bool = False
+    default: Any
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict)
+    least: int | None = None
+    above: int | None = None
+    most: int | None = None
+    shown_default: str | None = None
+    changes_results: bool = False
+    action: bool = False
+    parse: Callable[[str], Any] | None = None
+    check: Callable[[Any], Any] | None = None
+
+    def checked(self, value: Any) -> Any:
+        """Return the value to use for `value`.
+
+        Raises:
+            UsageError: it is not allowed, or needs a package that is not installed.
+        """
+        if value is None and self.optional:
+            return None
+        if self.check is not None:
+            return self.check(value)
+        if not self._allows(value):
+            raise UsageError(f"{self.name} must be {self._requirement}. Received: {value!r}")
+        package = self.packages.get(value) if self.packages else None
+        if package and importlib.util.find_spec(package) is None:
+            raise UsageError(
+                f"the {self.name} {value} needs the package {package}: pip install {package}"
+            )
+        return value if self.kind is bool else self.kind(value)
+
+    def _allows(self, value: Any) -> bool:
+        if self.kind not in (int, float):
+            return isinstance(value, self.kind) and (not self.choices or value in self.choices)
+        number = numbers.Integral if self.kind is int else numbers.Real
+        # All comparisons with NaN are false.
+        return (
+            isinstance(value, number)
+            and not isinstance(value, bool)
+            and (self.least is None or float(value) >= self.least)
+            and (self.above is None or float(value) > self.above)
+            and (self.most is None or float(value) <= self.most)
+        )
+
+    @property
+    def _requirement(self) -> str:
+        if self.kind is bool:
+            return "True or False"
+        if self.kind is str:
+            *first, last = map(repr, self.choices) if self.choices else ["a text"]
+            return f"{', '.join(first)} or {last}" if first else last
+        limits = [
+            f"{word} {limit:,}"
+            for word, limit in (("above", self.above), ("from", self.least), ("up to", self.most))
+            if limit is not None
+        ]
+        return " ".join(["a whole number" if self.kind is int else "a number", *limits])
+
+    def documented(self) -> str:
+        """Return the help text with the default, if that is described by words."""
+        return f"{self.help} By default: {self.shown_default}." if self.shown_default else self.help
+
+
+def option(default: Any, help: str, **traits: Any) -> Any:
+    """Declare an option as a field of a subclass of `Options`; see `Option`."""
+    declaration = Option(default=default, help=help, **traits)
+    return field(default=default, metadata={"option": declaration})
+
+
+def declared(options: type[Options]) -> Mapping[str, Option]:
+    """Return the declarations of all options of a class by their names, in their order."""
+    key: Any = options  # mypy does not take classes with a `__hash__` for hashable
+    return _declared(key)
+
+
+@functools.cache
+def _declared(options: Any) -> Mapping[str, Option]:
+    found = {}
+    for each in fields(options):
+        if declaration := each.metadata.get("option"):
+            kinds = typing.get_args(each.type) or (each.type,)
+            found[each.name] = replace(
+                declaration,
+                name=each.name,
+                kind=kinds[0],
+                optional=types.NoneType in kinds,
+                help=re.sub(r"\[(.*?)\]", r"\1" if options.long_help else "", declaration.help),
+            )
+    return types.MappingProxyType(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The values of options, which subclasses declare by `option`.
+
+    Attributes:
+        long_help: whether help texts keep what stands in brackets.
+
+    Raises:
+        UsageError: a value is not allowed.
+    """
+
+    long_help: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        for name, each in declared(type(self)).items():
+            object.__setattr__(self, name, each.checked(getattr(self, name)))
+
+    def values(self) -> dict[str, Any]:
+        """Return the values of all options by their names."""
+        return {name: getattr(self, name) for name in declared(type(self))}
+
+    def select(self, options: type[Wanted]) -> Wanted:
+        """Return the values of those options that `options` declares."""
+        return options(**{name: getattr(self, name) for name in declared(options)})
+
+
+def with_options(
+    options: Callable[P, Given],
+) -> Callable[[Callable[[First, Given], Result]], Callable[Concatenate[First, P], Result]]:
+    """Give a function the options of a class as typed and documented keyword arguments.
+
+    The function takes one other value, and an object of the class. In its docstring, the help texts
+    of the options are added to `Args`; if there are other sections, `Raises` comes next.
+
+    Args:
+        options: a subclass of `Options`.
+    """
+
+    def decorate(
+        function: Callable[[First, Given], Result],
+    ) -> Callable[Concatenate[First, P], Result]:
+        @functools.wraps(function)
+        def call(first: First, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+            return function(first, options(*args, **kwargs))
+
+        plain = inspect.signature(function)
+        first, *_ = plain.parameters.values()
+        alone = first.replace(kind=inspect.Parameter.POSITIONAL_ONLY)
+        more = inspect.signature(options).parameters.values()
+        call.__dict__["__signature__"] = plain.replace(parameters=[alone, *more])
+        call.__doc__ = _documented(function.__doc__ or "", typing.cast("type[Options]", options))
+        return call
+
+    return decorate
+
+
+def _documented(docstring: str, options: type[Options]) -> str:
+    """Return a docstring with the help texts of `options` at the end of its `Args`."""
+    arguments = (
+        textwrap.fill(
+            f"{name}: {each.documented()}",
+            width=92,
+            initial_indent="    ",
+            subsequent_indent="        ",
+        )
+        for name, each in declared(options).items()
+    )
+    before, raises, after = inspect.cleandoc(docstring).partition("\n\nRaises:")
+    if "\nArgs:" not in before:
+        before += "\n\nArgs:"
+    return "\n".join([before, *arguments]) + raises + after
