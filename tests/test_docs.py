@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import av
 import pytest
-from conftest import blocks, draw_face, save
+from conftest import ROOT, blocks, draw_face, gudi_environment, save
 
 
 def python_blocks(page: str) -> list[str]:
@@ -58,6 +61,14 @@ def test_pandas_example_of_the_results_page_runs(finished_run, monkeypatch):
     assert {"width", "picture_width", "kind", "status"} <= set(columns)
     assert not [name for name in columns if name.endswith(("_x", "_y"))]
     assert names["everything"]["source"].nunique() == 4
+
+
+def test_generated_sections_are_up_to_date():
+    script = ROOT / "docs" / "generate.py"
+    done = subprocess.run(
+        [sys.executable, script, "--check"], env=gudi_environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_readme_example_for_python_runs(examples, capsys):
