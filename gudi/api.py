@@ -164,9 +164,15 @@ def batch(
     )
     if done.interrupted:
         raise KeyboardInterrupt
-    columns = face_columns(settings.emotions, tracked=track, carried=done.carried)
+    columns = face_columns(settings.emotions, tracked=track, extra=done.extra_columns)
     return BatchResult(
-        Path(out), done.exit_code, done.counts, format, settings.emotions, columns, done.carried
+        Path(out),
+        done.exit_code,
+        done.counts,
+        format,
+        settings.emotions,
+        columns,
+        done.extra_columns,
     )
 
 
@@ -193,7 +199,7 @@ class BatchResult:
         format: of the faces table.
         emotions: names of the classes.
         columns: of the faces table.
-        carried: those of them that lists in csv gave to the tables.
+        extra_columns: those of them that lists in csv gave to the tables.
     """
 
     out: Path
@@ -202,7 +208,7 @@ class BatchResult:
     format: str
     emotions: tuple[str, ...]
     columns: tuple[str, ...]
-    carried: tuple[str, ...] = ()
+    extra_columns: tuple[str, ...] = ()
 
     def faces(self) -> pandas.DataFrame:
         """Return the faces table: one row per face, for videos one per face and frame.
@@ -223,7 +229,7 @@ class BatchResult:
         Raises:
             UsageError: pandas is not installed.
         """
-        return self._read(VIDEOS, (*video_columns(self.emotions), *self.carried))
+        return self._read(VIDEOS, (*video_columns(self.emotions), *self.extra_columns))
 
     def tracks(self) -> pandas.DataFrame:
         """Return the table of tracks: one row per track; empty without `track` or without videos.
@@ -233,7 +239,7 @@ class BatchResult:
         Raises:
             UsageError: pandas is not installed.
         """
-        return self._read(TRACKS, (*track_columns(self.emotions), *self.carried))
+        return self._read(TRACKS, (*track_columns(self.emotions), *self.extra_columns))
 
     def files(self) -> pandas.DataFrame:
         """Return the table of inputs, `files.csv`: one row per input.
@@ -243,7 +249,7 @@ class BatchResult:
             OutputError: the table has been removed.
         """
         _check_pandas("files()")
-        frame = _read_csv(self._table(FILES), self.carried)
+        frame = _read_csv(self._table(FILES), self.extra_columns)
         return frame.astype(dict.fromkeys(("frames", "width", "height"), "Int64"))
 
     def iter_faces(self) -> Iterator[Face]:
@@ -307,7 +313,7 @@ class BatchResult:
                 list(_json_lines(self._table(path.name))), columns=list(columns)
             )
         else:
-            frame = _read_csv(self._table(path.name), self.carried)
+            frame = _read_csv(self._table(path.name), self.extra_columns)
         return frame.astype({each: "Int64" for each in INTEGERS if each in frame})
 
     def _table(self, name: str) -> Path:
@@ -351,7 +357,7 @@ def _check_pandas(method: str) -> None:
         ) from None
 
 
-def _read_csv(path: Path, carried: Sequence[str] = ()) -> pandas.DataFrame:
+def _read_csv(path: Path, extra: Sequence[str] = ()) -> pandas.DataFrame:
     import pandas
 
     # Only an empty cell is a missing value: a photo or an emotion may be called "NA".
@@ -359,7 +365,7 @@ def _read_csv(path: Path, carried: Sequence[str] = ()) -> pandas.DataFrame:
         path,
         keep_default_na=False,
         na_values=[""],
-        dtype=dict.fromkeys((*TEXTS, *carried), "object"),
+        dtype=dict.fromkeys((*TEXTS, *extra), "object"),
     )
     return frame.fillna({"error": ""}) if "error" in frame else frame
 

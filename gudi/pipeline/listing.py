@@ -97,7 +97,7 @@ def check_outside(source: Source, out: Path) -> None:
         )
 
 
-def check_carried(names: Iterable[str], emotions: Sequence[str]) -> None:
+def check_extra(names: Iterable[str], emotions: Sequence[str]) -> None:
     """Raise `InputError` if a table has a column of one of these `names` of its own."""
     from gudi.results.summaries import track_columns, video_columns
     from gudi.results.tables import FILE_COLUMNS, face_columns

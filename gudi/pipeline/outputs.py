@@ -18,7 +18,7 @@ from gudi.results.folder import (
 from gudi.results.ledger import Ledger
 from gudi.results.records import SourceRecord
 from gudi.results.run_record import RunRecord
-from gudi.results.summaries import Summaries, carried_values, frames_of
+from gudi.results.summaries import Summaries, extra_values, frames_of
 from gudi.results.tables import face_columns, face_records
 from gudi.results.tracking import Tracker, follow
 from gudi.settings import PICTURE, THUMBNAIL, OutputSettings
@@ -32,8 +32,8 @@ def write_tables(
     Returns:
         The number of faces by top emotion.
     """
-    counts, carried = Counter[str](), ledger.carried
-    summaries = Summaries(ledger.faces.processed_frames, carried)
+    counts, extra = Counter[str](), ledger.extra_columns
+    summaries = Summaries(ledger.faces.processed_frames, extra)
     failures: list[tuple[SourceRecord, int, Exception]] = []
     records = face_records(
         ledger.sources.finished(),
@@ -47,8 +47,8 @@ def write_tables(
     earlier = ledger.formats
     # Noted before it is written, so that --restart also removes the table of a killed run.
     ledger.formats = [*earlier, output.format]
-    columns = face_columns(emotions, tracked=output.tracked, carried=carried)
-    folder.write_faces(records, columns, output.format, carried=carried, bom=output.csv_bom)
+    columns = face_columns(emotions, tracked=output.tracked, extra=extra)
+    folder.write_faces(records, columns, output.format, extra=extra, bom=output.csv_bom)
     folder.write_summaries(summaries, emotions, output)
     folder.remove_tables(set(earlier) - {output.format})
     ledger.formats = [output.format]
@@ -56,7 +56,7 @@ def write_tables(
         ledger.sources.mark_failed(source, count, f"its faces end here: {_describe(error)}")
     if ledger.faces.crops:
         folder.write_crops(ledger.faces.all_crops())
-    folder.write_files(ledger.sources.finished(), carried=carried, bom=output.csv_bom)
+    folder.write_files(ledger.sources.finished(), extra=extra, bom=output.csv_bom)
     return counts
 
 
@@ -73,13 +73,13 @@ def write_report(
     tracked: bool,
 ) -> None:
     """Write `report.html`, with strips of the tracks if faces are `tracked`."""
-    carried = ledger.carried
-    entries = _report_entries(ledger, folder, carried, tracked=tracked)
-    report.write(folder.path / REPORT, record, emotions, entries, carried)
+    extra = ledger.extra_columns
+    entries = _report_entries(ledger, folder, extra, tracked=tracked)
+    report.write(folder.path / REPORT, record, emotions, entries, extra)
 
 
 def _report_entries(
-    ledger: Ledger, folder: ResultFolder, carried: Sequence[str], *, tracked: bool
+    ledger: Ledger, folder: ResultFolder, extra: Sequence[str], *, tracked: bool
 ) -> Iterator[report.ReportEntry]:
     for each in ledger.sources.finished():
         picture = f"{ANNOTATED}/{each.picture}" if each.drawn & PICTURE else None
@@ -98,7 +98,7 @@ def _report_entries(
             thumbnail=thumbnail_path(each) if each.drawn & THUMBNAIL else None,
             peak_thumbnails=thumbnail_paths(each) if is_video and each.drawn & THUMBNAIL else (),
             subtitles=folder.subtitles(each.picture) if is_video and each.picture else None,
-            carried=carried_values(each, carried),
+            extra=extra_values(each, extra),
         )
 
 

@@ -12,7 +12,7 @@ from gudi.errors import OutputError
 from gudi.files import TEMPORARY_PREFIX
 from gudi.pipeline import annotate
 from gudi.pipeline.listing import (
-    check_carried,
+    check_extra,
     check_outside,
     describe_skipped,
     list_sources,
@@ -112,7 +112,7 @@ class Registration:
     def _register(self, ledger: Ledger, identity: Mapping[str, Any]) -> None:
         """Enter all inputs into `ledger`."""
         ledger.start_run(identity)
-        carried: set[str] = set()
+        extra: set[str] = set()
         out = self._folder.path
         for source in list_sources(
             self._inputs, exclude=out, is_new=ledger.sources.is_new, skipped=self.skipped
@@ -122,10 +122,10 @@ class Registration:
                 continue
             if self._settings.backend == "dask":
                 source = source.absolute()
-            if added := [name for name in source.extra if name not in carried]:
-                check_carried(added, self._settings.emotions)
-                ledger.carry(added)
-                carried.update(added)
+            if added := [name for name in source.extra if name not in extra]:
+                check_extra(added, self._settings.emotions)
+                ledger.add_extra_columns(added)
+                extra.update(added)
             ledger.register(source)
             self.unusable += bool(source.problem)
         if self.skipped:

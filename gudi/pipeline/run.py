@@ -75,7 +75,7 @@ class RunReport:
         processed: number of photos and video frames that this run processed.
         photos, videos, frames: number of finished photos and videos, and of processed frames.
         skipped: number of files in folders that are no inputs, by suffix.
-        carried: names of the columns that lists in csv give to the tables.
+        extra_columns: names of the columns that lists in csv give to the tables.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -91,7 +91,7 @@ class RunReport:
     videos: int = 0
     frames: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
-    carried: tuple[str, ...] = ()
+    extra_columns: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -327,7 +327,7 @@ class _Batch:
         for other in set(self.ledger.formats) - {self.output.format}:
             wanted = f"{FACES}.{self.output.format}"
             self.progress.note(f"{FACES}.{other} of an earlier run is replaced by {wanted}")
-        self.report.carried = self.ledger.carried
+        self.report.extra_columns = self.ledger.extra_columns
         self.report.emotions = write_tables(
             self.ledger, self.folder, self.settings.emotions, self.output
         )
@@ -353,7 +353,7 @@ class _Batch:
                 if complete:
                     finished = self.ledger.sources.finished()  # with draw errors
                     self.folder.write_files(
-                        finished, carried=self.ledger.carried, bom=self.output.csv_bom
+                        finished, extra=self.ledger.extra_columns, bom=self.output.csv_bom
                     )
                 else:
                     self._write_tables()

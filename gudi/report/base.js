@@ -10,16 +10,16 @@ const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s
 // Systems differ in how they encode an ä.
 const normalized = (text) => text.normalize("NFC").toLowerCase();
 
-const { emotions, carried: carriedNames, thumbnails } = take("about");
+const { emotions, extra: extraNames, thumbnails } = take("about");
 const entries = take("rows").map(
   ([source, kind, status, found = [], width, height, frames, annotated, thumbnail, error,
-    score = 0, film, carried = []], index) => {
+    score = 0, film, extra = []], index) => {
     let faces = 0;
     for (let at = 1; at < found.length; at += 3) faces += found[at];
     const picture = index in thumbnails ? `data:image/jpeg;base64,${thumbnails[index]}` : thumbnail;
     return { source, kind, status, found, faces, width, height, frames, annotated, picture, error,
-      score, film: film ?? {}, carried, shares: film?.shares ?? sharesOf(found, faces),
-      normalized: normalized([source, ...carried].join("\n")), confidence: 0 };
+      score, film: film ?? {}, extra, shares: film?.shares ?? sharesOf(found, faces),
+      normalized: normalized([source, ...extra].join("\n")), confidence: 0 };
   });
 
 // Returns the share of the faces with each top emotion, in thousandths; null without any face.

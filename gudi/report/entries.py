@@ -46,7 +46,7 @@ class ReportEntry:
         annotated, thumbnail: path of the annotated copy, and of a JPEG of at most 240 pixels per
             side, relative to the report's folder and with forward slashes.
         peak_thumbnails: of a video, paths of the thumbnails of `Peaks.strongest`, in that order.
-        carried: the values of the columns that lists in csv give.
+        extra: the values of the columns that lists in csv give.
         subtitles: of a video, where its subtitles in WebVTT are if it has any.
     """
 
@@ -63,4 +63,4 @@ class ReportEntry:
     thumbnail: str | None = None
     peak_thumbnails: Sequence[str] = ()
     subtitles: Path | None = None
-    carried: Sequence[str | None] = ()
+    extra: Sequence[str | None] = ()

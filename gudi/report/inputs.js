@@ -103,13 +103,13 @@ function makeShares(entry) {
   });
   return make("tr", {}, make("th", { scope: "row" }, entry.annotated
     ? make("a", { href: entry.annotated, target: "_blank" }, name) : name),
-  ...carriedNames.map((_, index) => make("td", { class: "text" }, entry.carried[index] ?? "")),
+  ...extraNames.map((_, index) => make("td", { class: "text" }, entry.extra[index] ?? "")),
   make("td", {}, number(entry.faces)), ...cells,
   make("td", {}, ...(entry.film.bins ? [makeTimelineButton(entry)] : [])));
 }
 
 function makeSharesHead() {
-  const columns = [["name", "Name"], ...carriedNames.map((name) => ["", name]), ["faces", "Faces"],
+  const columns = [["name", "Name"], ...extraNames.map((name) => ["", name]), ["faces", "Faces"],
     ...emotions.map((name, index) => [`share-${index}`, name])];
   return make("tr", {}, ...columns.map(([order, name]) => {
     if (!order) return make("th", { scope: "col", class: "text" }, make("bdi", {}, name));
@@ -126,7 +126,7 @@ function makeSharesHead() {
 function saveFiltered() {
   const head = ["source", "kind", "status", "faces", "frames", "width", "height", "emotion",
     "highest", "score", ...emotions.map((name) => `share_${name}`), "annotated", "error",
-    ...carriedNames];
+    ...extraNames];
   const rows = views[$("view").value].items.map((entry) => {
     const shares = entry.shares ?? emotions.map(() => null);
     const top = entry.shares ? shares.indexOf(Math.max(...shares)) : null;
@@ -135,7 +135,7 @@ function saveFiltered() {
       entry.height, emotions[top], highest, entry.faces ? entry.score : null,
       ...shares.map((share) => share === null ? null : (share / 1000).toFixed(3)),
       entry.annotated && decoded(entry.annotated), entry.error,
-      ...carriedNames.map((_, index) => entry.carried[index])];
+      ...extraNames.map((_, index) => entry.extra[index])];
   });
   const quoted = (value) => /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
   const lines = [head, ...rows].map((row) => row.map((cell) => quoted(String(cell ?? ""))).join());

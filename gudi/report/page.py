@@ -32,7 +32,7 @@ def write(
     run: RunRecord,
     emotions: Sequence[str],
     entries: Iterable[ReportEntry],
-    carried: Sequence[str] = (),
+    extra: Sequence[str] = (),
 ) -> None:
     """Write the report of a run to `path`. The file appears complete or not at all.
 
@@ -41,7 +41,7 @@ def write(
         run: the run record. What is unknown in it is omitted.
         emotions: the names of the classes.
         entries: in the order in which to show them. Iterated once.
-        carried: names of the columns that lists in csv give.
+        extra: names of the columns that lists in csv give.
 
     Raises:
         OutputError: it cannot be written.
@@ -57,7 +57,7 @@ def write(
         file.writelines(row.encode() for row in make_rows(entries, totals, thumbnails))
         about = {
             "emotions": emotions,
-            "carried": [one_line(name) for name in carried],
+            "extra": [one_line(name) for name in extra],
             "thumbnails": thumbnails.encoded(),
         }
         parts = {**describe_run(run, emotions, totals), "tables": _tables(path.parent)}

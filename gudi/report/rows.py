@@ -136,7 +136,7 @@ def _make_row(
     row = [
         one_line(entry.source), entry.kind, entry.status, emotions, entry.width, entry.height,
         entry.frames, _link(entry.annotated), _link(entry.thumbnail), one_line(entry.error),
-        score, film, [one_line(each or "") for each in entry.carried],
+        score, film, [one_line(each or "") for each in entry.extra],
     ]  # fmt: skip
     while not row[-1]:
         row.pop()

@@ -100,12 +100,12 @@ class ResultFolder:
         columns: Collection[str],
         format: str,
         *,
-        carried: Sequence[str] = (),
+        extra: Sequence[str] = (),
         bom: bool = False,
     ) -> None:
-        """Write the faces table: one row per face. The columns `carried` are among `columns`."""
+        """Write the faces table: one row per face. The columns `extra` are among `columns`."""
         path = self.path / f"{FACES}.{format}"
-        write_table(path, records, tuple(columns), format, carried=carried, bom=bom)
+        write_table(path, records, tuple(columns), format, extra=extra, bom=bom)
 
     def write_summaries(
         self, summaries: Summaries, emotions: Sequence[str], output: OutputSettings
@@ -115,14 +115,12 @@ class ResultFolder:
             (VIDEOS, summaries.videos, video_columns(emotions), True),
             (TRACKS, summaries.tracks, track_columns(emotions), output.tracked),
         )
-        carried = tuple(summaries.carried)
+        extra = tuple(summaries.extra)
         for name, records, columns, wanted in tables:
             path = self.path / f"{name}.{output.format}"
             if wanted and summaries.videos.count:
-                columns += carried
-                write_table(
-                    path, records, columns, output.format, carried=carried, bom=output.csv_bom
-                )
+                columns += extra
+                write_table(path, records, columns, output.format, extra=extra, bom=output.csv_bom)
             else:
                 path.unlink(missing_ok=True)
 
@@ -136,10 +134,10 @@ class ResultFolder:
             (self.path / name).unlink(missing_ok=True)
 
     def write_files(
-        self, sources: Iterable[SourceRecord], *, carried: Sequence[str] = (), bom: bool = False
+        self, sources: Iterable[SourceRecord], *, extra: Sequence[str] = (), bom: bool = False
     ) -> None:
-        """Write `files.csv`: one row per input, with the columns `carried`."""
-        records, columns = file_records(sources, carried), (*FILE_COLUMNS, *carried)
+        """Write `files.csv`: one row per input, with the columns `extra`."""
+        records, columns = file_records(sources, extra), (*FILE_COLUMNS, *extra)
         write_table(self.path / FILES, records, columns, "csv", bom=bom)
 
     def write_crops(self, crops: Iterable[npt.NDArray[np.uint8]]) -> None:

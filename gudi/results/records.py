@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -108,7 +108,7 @@ class SourceRecord:
 
     Attributes:
         id: its number in this ledger.
-        source: its name, path and kind.
+        source: its name, path, kind and extra columns.
         digest: hash of its content, in hexadecimal; "" if unknown.
         status: `ok`, `no_face` or `failed`; None until it is processed.
         faces: number of faces.
@@ -119,7 +119,6 @@ class SourceRecord:
         picture: path of the annotated picture below `annotated/`; None if it has none.
         drawn: which pictures exist: the sum of `PICTURE` and `THUMBNAIL`.
         draw_error: "", or why drawing failed.
-        carried: the columns that a list in csv gives it.
     """
 
     id: int
@@ -135,7 +134,6 @@ class SourceRecord:
     picture: str | None
     drawn: int
     draw_error: str
-    carried: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def final_status(self) -> str | None:

@@ -316,20 +316,20 @@ class Summaries:
 
     Args:
         processed: returns the processed frames of a video, in order; None if they are not known.
-        carried: names of the columns that lists in csv give to sources.
+        extra: names of the columns that lists in csv give to sources.
 
     Attributes:
-        videos: rows of `video_columns` and of the carried columns.
-        tracks: rows of `track_columns` and of the carried columns.
+        videos: rows of `video_columns` and of the extra columns.
+        tracks: rows of `track_columns` and of the extra columns.
     """
 
     def __init__(
         self,
         processed: Callable[[SourceRecord], Iterable[ProcessedFrame]] | None = None,
-        carried: Sequence[str] = (),
+        extra: Sequence[str] = (),
     ) -> None:
         self.processed = processed or (lambda source: ())
-        self.carried = carried
+        self.extra = extra
         self.videos, self.tracks = RecordSpool(), RecordSpool()
 
     def add_ended(
@@ -339,10 +339,10 @@ class Summaries:
         for number in list(tracks):
             if number in live:
                 return
-            carried = carried_values(source, self.carried)
-            self.tracks.append(tracks.pop(number).record + carried)
+            extra = extra_values(source, self.extra)
+            self.tracks.append(tracks.pop(number).record + extra)
 
 
-def carried_values(source: SourceRecord, names: Sequence[str]) -> Record:
+def extra_values(source: SourceRecord, names: Sequence[str]) -> Record:
     """Return the values of the columns `names` that a list in csv gives to `source`."""
-    return tuple(source.carried.get(name) for name in names)
+    return tuple(source.source.extra.get(name) for name in names)

@@ -24,7 +24,7 @@ from gudi.results.summaries import (
     Summaries,
     TrackSummary,
     VideoSummary,
-    carried_values,
+    extra_values,
     frames_of,
 )
 from gudi.results.tracking import Tracker, follow
@@ -42,14 +42,14 @@ FILE_COLUMNS = ("source", "kind", "status", "faces", "frames", "width", "height"
 
 
 def face_columns(
-    emotions: Sequence[str], *, tracked: bool = False, carried: Sequence[str] = ()
+    emotions: Sequence[str], *, tracked: bool = False, extra: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Return the column names of `face_records`."""
     columns = (*FACE_COLUMNS, *emotions)
     if tracked:
         smoothed = ("emotion", "confidence", *emotions)
         columns += ("track", *(f"smooth_{name}" for name in smoothed))
-    return (*columns, *carried)
+    return (*columns, *extra)
 
 
 def face_records(
@@ -86,7 +86,7 @@ def face_records(
                 if counts is not None:
                     counts[record[EMOTION_COLUMN]] += 1
                 count += 1
-                yield record + carried_values(source, summaries.carried)
+                yield record + extra_values(source, summaries.extra)
         except Exception as error:
             if failed is None:
                 raise
@@ -141,7 +141,7 @@ def _video_faces(
                 summaries.add_ended(source, tracks, tracker.live)
     finally:  # also of a video whose faces cannot be used from somewhere on
         summaries.add_ended(source, tracks, set())
-        summaries.videos.append(video.record + carried_values(source, summaries.carried))
+        summaries.videos.append(video.record + extra_values(source, summaries.extra))
 
 
 def _face_record(source: SourceRecord, face: int, row: FaceRow, emotions: Sequence[str]) -> Record:
@@ -156,12 +156,12 @@ def _number(score: float | None) -> float | int | None:
     return int(score) if score is not None and score == int(score) else score
 
 
-def file_records(sources: Iterable[SourceRecord], carried: Sequence[str] = ()) -> Iterator[Record]:
-    """Yield one record per input: the values of `FILE_COLUMNS` and of the columns `carried`."""
+def file_records(sources: Iterable[SourceRecord], extra: Sequence[str] = ()) -> Iterator[Record]:
+    """Yield one record per input: the values of `FILE_COLUMNS` and of the columns `extra`."""
     for each in sources:
         yield (
             each.source.name, each.source.kind, each.final_status, each.faces, each.frames,
-            each.width, each.height, each.final_error, *carried_values(each, carried),
+            each.width, each.height, each.final_error, *extra_values(each, extra),
         )  # fmt: skip
 
 
@@ -182,7 +182,7 @@ def write_table(
     columns: Sequence[str],
     format: str,
     *,
-    carried: Sequence[str] = (),
+    extra: Sequence[str] = (),
     bom: bool = False,
 ) -> None:
     """Write a table to `path`, whole or not at all.
@@ -192,14 +192,14 @@ def write_table(
         records: the values of `columns`, row by row.
         columns: their names.
         format: one of `FORMATS`.
-        carried: which columns come from lists in csv: they are text.
+        extra: which columns come from lists in csv: they are text.
         bom: start a csv file with a byte order mark.
 
     Raises:
         OutputError: it cannot be written.
     """
     if format == "parquet":
-        _write_parquet(path, records, columns, carried)
+        _write_parquet(path, records, columns, extra)
     else:
         with text_file(path) as file:
             if bom and format == "csv":
@@ -225,7 +225,7 @@ def _write_jsonl(file: IO[str], records: Iterable[Record], columns: Sequence[str
 
 
 def _write_parquet(
-    path: Path, records: Iterable[Record], columns: Sequence[str], carried: Sequence[str]
+    path: Path, records: Iterable[Record], columns: Sequence[str], extra: Sequence[str]
 ) -> None:
     import pyarrow
     from pyarrow import parquet
@@ -236,7 +236,7 @@ def _write_parquet(
         **dict.fromkeys(INTEGERS, pyarrow.int64()),
         **dict.fromkeys(("face", "x", "y", "width", "height"), pyarrow.int32()),
         **dict.fromkeys((each for each in columns if each.endswith("_s")), pyarrow.float64()),
-        **dict.fromkeys(carried, pyarrow.string()),
+        **dict.fromkeys(extra, pyarrow.string()),
     }  # fmt: skip
     schema = pyarrow.schema([(name, types[name]) for name in columns])
     records = iter(records)

@@ -532,8 +532,8 @@ def test_what_is_filtered_is_saved_as_csv(show, tmp_path):
 
 def test_columns_of_a_list_are_shown_searched_and_saved(browser, tmp_path):
     entries = [
-        photo("a.jpg", ("happy", 0.8), carried=["P01", "<b>"]),
-        photo("b.jpg", ("happy", 0.8), carried=["P02", None]),
+        photo("a.jpg", ("happy", 0.8), extra=["P01", "<b>"]),
+        photo("b.jpg", ("happy", 0.8), extra=["P02", None]),
     ]
     report.write(tmp_path / "report.html", RUN, EMOTIONS, entries, ["participant", "note"])
     page = Page(browser, tmp_path / "report.html")

@@ -59,7 +59,7 @@ CREATE TABLE parts (
 
 # Ledgers of earlier versions lack these tables.
 ADDED_SCHEMA = """
-CREATE TABLE IF NOT EXISTS carried (source INTEGER PRIMARY KEY, entries TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS extra (source INTEGER PRIMARY KEY, entries TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS frames (
     source INTEGER NOT NULL, number INTEGER NOT NULL,  -- of the part
     processed BLOB NOT NULL,
@@ -69,7 +69,7 @@ CREATE TABLE IF NOT EXISTS frames (
 
 RECORD_COLUMNS = (
     "id, name, path, kind, digest, status, faces, frames, duration, width, height, error, picture,"
-    " drawn, draw_error, (SELECT entries FROM carried WHERE source = sources.id)"
+    " drawn, draw_error, (SELECT entries FROM extra WHERE source = sources.id)"
 )
 
 
@@ -184,7 +184,7 @@ class Database:
     def record(self, row: Sequence[Any]) -> SourceRecord:
         """Return a row of `RECORD_COLUMNS` as a record."""
         number, name, path, kind, digest, status, faces, frames, duration, *others = row
-        width, height, error, picture, drawn, draw_error, carried = others
+        width, height, error, picture, drawn, draw_error, extra = others
         if [type(each) for each in (name, path, kind, error, drawn, draw_error)] != _TYPES or not (
             all(isinstance(each, (int, NoneType)) for each in (faces, frames, width, height))
             and isinstance(duration, (float, NoneType))
@@ -195,10 +195,10 @@ class Database:
             raise damaged(self.path, f"row {number}")
         if picture is not None and picture != next(safe_paths(picture)):
             picture = None  # a stranger's ledger, whose path leads out of the folder
+        source = Source.from_stored(path, name, kind, _entries(extra))
         return SourceRecord(
-            number, Source.from_stored(path, name, kind), (digest or b"").hex(), status,
-            faces or 0, frames, duration, width, height, error, picture, drawn, draw_error,
-            _entries(carried),
+            number, source, (digest or b"").hex(), status, faces or 0, frames, duration, width,
+            height, error, picture, drawn, draw_error,
         )  # fmt: skip
 
     @contextlib.contextmanager
@@ -231,7 +231,7 @@ _TYPES = [str, bytes, str, str, int, str]
 
 
 def _entries(text: Any) -> dict[str, str]:
-    """Return carried columns as they are stored; a stranger's ledger may hold anything."""
+    """Return extra columns as they are stored; a stranger's ledger may hold anything."""
     try:
         values = json.loads(text) if isinstance(text, str) else {}
     except ValueError:

@@ -78,28 +78,28 @@ class Ledger:
         self._database.store_setting("formats", sorted(formats))
 
     @property
-    def carried(self) -> tuple[str, ...]:
+    def extra_columns(self) -> tuple[str, ...]:
         """Names of the columns that lists in csv give to sources, in order."""
-        stored = self._database.setting("carried", [])
+        stored = self._database.setting("extra_columns", [])
         return tuple(name for name in stored if isinstance(name, str))
 
-    @carried.setter
-    def carried(self, names: Iterable[str]) -> None:
-        self._database.store_setting("carried", list(names))
+    @extra_columns.setter
+    def extra_columns(self, names: Iterable[str]) -> None:
+        self._database.store_setting("extra_columns", list(names))
 
-    def carry(self, names: Iterable[str]) -> None:
+    def add_extra_columns(self, names: Iterable[str]) -> None:
         """Add columns to those that the tables have."""
-        known = self.carried
+        known = self.extra_columns
         added = [name for name in names if name not in known]
         if added:
-            self.carried = (*known, *added)
+            self.extra_columns = (*known, *added)
 
     def start_run(self, settings: Mapping[str, Any]) -> None:
         """Start another run, whose results depend on `settings`."""
         self._database.run += 1
         self._database.store_setting("settings", settings)
-        self._database.write("DELETE FROM carried", ())
-        self.carried = ()
+        self._database.write("DELETE FROM extra", ())
+        self.extra_columns = ()
 
     def register(self, source: Source) -> None:
         """Enter a source for this run; one whose problem is known is finished at once."""
@@ -107,7 +107,7 @@ class Ledger:
         if source.extra:
             number = self.sources.id_of(source)
             self._database.write(
-                "INSERT OR REPLACE INTO carried VALUES (?, ?)",
+                "INSERT OR REPLACE INTO extra VALUES (?, ?)",
                 (number, json.dumps(dict(source.extra))),
             )
         if source.problem:
@@ -163,11 +163,11 @@ class Ledger:
                 "INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (number, part, self.faces.repack(faces, other.faces), *values),
             )
-        if record.carried:
+        if extra := record.source.extra:
             self._database.write(
-                "INSERT INTO carried VALUES (?, ?)", (number, json.dumps(dict(record.carried)))
+                "INSERT INTO extra VALUES (?, ?)", (number, json.dumps(dict(extra)))
             )
-            self.carry(other.carried)
+            self.add_extra_columns(other.extra_columns)
         frames = other._database.read(
             "SELECT number, processed FROM frames WHERE source = ?", (record.id,)
         )
