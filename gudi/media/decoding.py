@@ -49,7 +49,7 @@ def media_errors(
 
     Args:
         kind: `image` or `video`, what the file is read as.
-        identify: returns what it is; called if it cannot be decoded.
+        identify: returns what it is, or None; called if it cannot be decoded.
         decoder: what the decoder raises for damaged files.
     """
     error_type = PhotoError if kind == IMAGE else VideoError
@@ -75,12 +75,10 @@ def _describe(content: Content | None, kind: str, error: Exception) -> str:
         return f"it has more pixels than the {MAX_DECODED_PIXELS // 10**6} million allowed"
     if wrong := describe_wrong(content, kind):
         return wrong
+    what = f"it is {content.what}, but" if content is not None and kind == IMAGE else "it"
     if not isinstance(error, Undecodable):
-        return f"it cannot be decoded: {getattr(error, 'strerror', None) or _text(error)}"
+        reason = getattr(error, "strerror", None) or one_line(str(error).strip())
+        return f"{what} cannot be decoded: {reason}"
     if content is None:
         return "it is damaged, cut short, or not a picture that OpenCV can decode"
-    return f"it is {content.what}, but damaged, cut short or in a variant that gudi cannot read"
-
-
-def _text(error: Exception) -> str:
-    return one_line(str(error).strip())
+    return f"{what} damaged, cut short or in a variant that gudi cannot read"

@@ -49,8 +49,6 @@ OUTPUT = "gudi's own"
 
 FOLDER = "folder"
 
-FOLDER_NAMED_LIKE_FILE = "it is a folder, though named like a file"
-
 
 def find_sources(
     inputs: Iterable[str],
@@ -59,7 +57,7 @@ def find_sources(
     is_new: Callable[[Source], bool] | None = None,
     stdin: BinaryIO | None = None,
     skipped: Counter[str] | None = None,
-    is_output: Callable[[str, bool], bool] | None = None,
+    is_output: Callable[[Source], bool] | None = None,
 ) -> Iterator[Source]:
     """Yield the photos and videos that `inputs` stand for, each path once.
 
@@ -75,8 +73,8 @@ def find_sources(
         stdin: what `-` reads; standard input by default.
         skipped: receives the number of files in folders without the suffix of a photo or video,
             by suffix, and as `OUTPUT` that of files and folders for which `is_output` holds.
-        is_output: tells whether a path in a folder, and whether it is a folder itself, is something
-            that gudi wrote, which is skipped.
+        is_output: tells whether a file or folder in a folder or archive is something that gudi
+            wrote, which is skipped.
 
     Raises:
         InputError: an input does not exist, or a pattern matches nothing. A missing path from a
@@ -86,11 +84,12 @@ def find_sources(
     found: set[bytes] = set()
     for path, listed, extra in expand(inputs, stdin):
         for source in search.named(path, listed=listed):
-            if is_new is not None:
-                new = is_new(source)
-            else:
-                new = source.canonical not in found
+            if is_new is None:
+                before = len(found)
                 found.add(source.canonical)
+                new = len(found) > before
+            else:
+                new = is_new(source)
             if new:
                 yield replace(source, extra=extra) if extra else source
 
@@ -102,7 +101,7 @@ class _Search:
         self,
         exclude: Path | None,
         skipped: Counter[str],
-        is_output: Callable[[str, bool], bool] | None,
+        is_output: Callable[[Source], bool] | None,
     ) -> None:
         self._skipped, self._is_output = skipped, is_output
         self._visited: set[tuple[int, int]] = set()
@@ -131,8 +130,7 @@ class _Search:
         elif _is_archive(source):
             yield from self._in_archive(source)
         else:
-            kind = _kind_by_content(source)
-            yield _checked(source, VIDEO if kind == IMAGE and _is_animation(source) else kind)
+            yield replace(source, kind=_kind_by_content(source), problem=_file_problem(path))
 
     def _in_archive(
         self, archive: Source, chosen: str = "", *, listed: bool = False
@@ -150,12 +148,16 @@ class _Search:
         found = False
         try:
             for member in archive.members():
+                is_hidden = any(part.startswith(".") for part in member.name.split("/"))
                 if chosen and not f"{member.name}/".startswith(f"{chosen}/"):
                     continue
                 found = True
-                source = archive.with_member(member.name, problem=member.problem)
-                if member.name == chosen or self._is_wanted_member(source):
-                    yield replace(source, kind=_kind_of_member(source))
+                kind = _kind(_suffix(member.name))
+                source = archive.with_member(member.name, kind, member.problem)
+                if member.name == chosen:
+                    yield replace(source, kind=_kind_by_content(source))
+                elif not is_hidden and self._is_candidate(member.name) and self._is_wanted(source):
+                    yield _with_frames(source)
         except OSError as error:
             found = True
             problem = f"not all of it can be read: {error.strerror}"
@@ -165,77 +167,75 @@ class _Search:
                 raise InputError(f"no such file in {one_line(archive.path)}: {one_line(chosen)}")
             yield archive.with_member(chosen, IMAGE, "no such file in the archive")
 
-    def _is_wanted_member(self, source: Source) -> bool:
-        """Tell whether to process a file in an archive, and count the files to skip."""
-        name = source.member[-1]
-        if any(part.startswith(".") for part in name.split("/")):
-            return False
-        if self._is_output is not None and self._is_output(name, False):
-            self._skipped[OUTPUT] += 1
-            return False
-        is_other = source.suffix in AMBIGUOUS_SUFFIXES and _is_other(source)
-        if _kind(source.suffix) and not is_other:
-            return True
-        self._skipped[source.suffix] += 1
-        return False
-
     def _inside(self, folder: str) -> Iterator[Source]:
         """Yield what is in `folder` and its subfolders, however deep they are."""
-        if _kind(_suffix(folder)):
-            yield Source.of(folder, kind=FOLDER, problem=FOLDER_NAMED_LIKE_FILE)
-        stack = [iter(self._entries(folder))]
+        stack = [self._entries(folder)]
         while stack:
-            entry = next(stack[-1], None)
-            if entry is None:
+            source = next(stack[-1], None)
+            if source is None:
                 stack.pop()
-            elif isinstance(entry, Source):
-                yield entry
-            elif os.path.isdir(entry):
-                if _kind(_suffix(entry)):
-                    yield Source.of(entry, kind=FOLDER, problem=FOLDER_NAMED_LIKE_FILE)
-                stack.append(iter(self._entries(entry)))
+            elif source.kind == FOLDER and not source.problem:
+                stack.append(self._entries(source.path))
             else:
-                source = Source.of(entry)
-                is_video = source.suffix in ANIMATION_SUFFIXES and _is_animation(source)
-                yield _checked(source, VIDEO if is_video else _kind(source.suffix))
+                yield source
 
-    def _entries(self, folder: str) -> Iterable[str | Source]:
-        """Return the paths in `folder` to follow, or a source that says why it cannot be read."""
+    def _entries(self, folder: str) -> Iterator[Source]:
+        """Yield the files and folders in `folder`, and what is wrong with it."""
+        if _kind(_suffix(folder)):
+            yield Source.of(folder, kind=FOLDER, problem="it is a folder, though named like a file")
         try:
             identity = _identity(os.stat(folder))
             if identity in self._visited:
-                return []
+                return
             self._visited.add(identity)
-            names = sorted(os.listdir(folder))
+            names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
         except OSError as error:
-            problem = f"it cannot be opened: {error.strerror}"
-            return [Source.of(folder, kind=FOLDER, problem=problem)]
-        paths = (os.path.join(folder, name) for name in names if not name.startswith("."))
-        return (path for path in paths if self._is_wanted(path))
+            yield Source.of(folder, kind=FOLDER, problem=f"it cannot be opened: {error.strerror}")
+            return
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.isdir(path):
+                source = Source.of(path, kind=FOLDER)
+                if self._is_wanted(source):
+                    yield source
+            elif self._is_candidate(name):
+                source = Source.of(path, kind=_kind(_suffix(name)), problem=_file_problem(path))
+                if self._is_wanted(source):
+                    yield _with_frames(source)
 
-    def _is_wanted(self, path: str) -> bool:
-        """Tell whether to follow a path in a folder, and count the files to skip."""
-        suffix = _suffix(path)
-        is_file = bool(_kind(suffix))  # a folder named like a file is a problem of its own
-        is_folder = not is_file and os.path.isdir(path)
-        if self._is_output is not None and self._is_output(path, is_folder):
-            self._skipped[OUTPUT] += 1
-            return False
-        is_other = suffix in AMBIGUOUS_SUFFIXES and _is_other(Source.of(path))
-        if is_folder or (is_file and not is_other) or os.path.isdir(path):
+    def _is_candidate(self, name: str) -> bool:
+        """Tell whether a file is named like a photo or video, and count it if not."""
+        if _kind(_suffix(name)):
             return True
-        self._skipped[suffix] += 1
+        self._skipped[_suffix(name)] += 1
+        return False
+
+    def _is_wanted(self, source: Source) -> bool:
+        """Tell whether to follow a path in a folder or archive, and count it if not."""
+        if self._is_output is not None and self._is_output(source):
+            self._skipped[OUTPUT] += 1
+        elif source.kind != FOLDER and _is_other(source):
+            self._skipped[source.suffix] += 1
+        else:
+            return True
         return False
 
 
-def _checked(source: Source, kind: str) -> Source:
-    """Return the source with its kind and, if it is not a regular file, its problem."""
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _file_problem(path: str) -> str:
+    """Return "", or what is wrong with a path that is not that of a regular file."""
     try:
-        mode = os.stat(source.path).st_mode
-        problem = "" if stat.S_ISREG(mode) else describe_irregular(mode)
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        if os.path.islink(path):
+            return f"it is a link to {one_line(os.readlink(path))}, which does not exist"
+        return "no such file"
     except OSError as error:
-        problem = _describe_unreachable(source.path, error)
-    return replace(source, kind=kind, problem=problem)
+        return f"it cannot be reached: {error.strerror}"
+    return "" if stat.S_ISREG(mode) else describe_irregular(mode)
 
 
 def _kind(suffix: str) -> str:
@@ -245,16 +245,18 @@ def _kind(suffix: str) -> str:
     return VIDEO if suffix in VIDEO_SUFFIXES else ""
 
 
-def _suffix(path: str) -> str:
-    return os.path.splitext(path)[1].lower()
+def _with_frames(source: Source) -> Source:
+    """Return a source whose kind follows from its suffix as a video if it is an animation."""
+    is_video = source.suffix in ANIMATION_SUFFIXES and _is_animation(source)
+    return replace(source, kind=VIDEO) if is_video else source
 
 
 def _kind_by_content(source: Source) -> str:
     """Return the kind of a file by its content or, if that is not clear, by its suffix."""
-    content = identify_source(source)
-    if content is None or content.kind not in (IMAGE, VIDEO) or source.suffix in JPEG_SUFFIXES:
-        return _kind(source.suffix) or IMAGE
-    return content.kind
+    content, kind = identify_source(source), _kind(source.suffix) or IMAGE
+    if source.suffix not in JPEG_SUFFIXES and content and content.kind in (IMAGE, VIDEO):
+        kind = content.kind
+    return VIDEO if kind == IMAGE and _is_animation(source) else kind
 
 
 def _is_animation(source: Source) -> bool:
@@ -289,15 +291,11 @@ def _split_archive(path: str) -> tuple[Source | None, str]:
     return (source, member) if member and _is_archive(source) else (None, "")
 
 
-def _kind_of_member(source: Source) -> str:
-    if source.suffix in ANIMATION_SUFFIXES and _is_animation(source):
-        return VIDEO
-    return _kind(source.suffix) or _kind_by_content(source)
-
-
 def _is_other(source: Source) -> bool:
     """Tell whether a file with an ambiguous suffix is no video; unreadable ones may be."""
-    if not os.path.isfile(source.path) or not os.access(source.path, os.R_OK):
+    if source.suffix not in AMBIGUOUS_SUFFIXES or not os.path.isfile(source.path):
+        return False
+    if not os.access(source.path, os.R_OK):
         return False
     content = identify_source(source)
     return content is None or content.kind != VIDEO
@@ -305,11 +303,3 @@ def _is_other(source: Source) -> bool:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def _describe_unreachable(path: str, error: OSError) -> str:
-    if not isinstance(error, FileNotFoundError):
-        return f"it cannot be reached: {error.strerror}"
-    if os.path.islink(path):
-        return f"it is a link to {one_line(os.readlink(path))}, which does not exist"
-    return "no such file"

@@ -67,10 +67,12 @@ class Source:
         return cls(as_cell(printable_path(shown)), path, kind, problem, member)
 
     @classmethod
-    def from_stored(cls, stored: bytes, name: str, kind: str) -> Source:
+    def from_stored(
+        cls, stored: bytes, name: str, kind: str, extra: Mapping[str, str] | None = None
+    ) -> Source:
         """Return the source of which `stored` was stored."""
         path, *member = os.fsdecode(stored).split(SEPARATOR)
-        return cls(name, path, kind, member=tuple(member))
+        return cls(name, path, kind, member=tuple(member), extra=extra or {})
 
     @property
     def stored(self) -> bytes:

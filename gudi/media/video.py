@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 
 from gudi.errors import VideoError
 from gudi.media.animation import is_animation, read_animation
-from gudi.media.content import JPEG_SUFFIXES, VIDEO, identify_source
+from gudi.media.content import JPEG_SUFFIXES, VIDEO
 from gudi.media.cropping import container_edges
 from gudi.media.decoding import EMPTY, media_errors, open_media
 from gudi.media.shown import Presentation
@@ -270,7 +270,7 @@ def estimate_length(source: SourceLike) -> tuple[float, float]:
     source = Source.of(source)
     with open_media(source, VIDEO, FFmpegError) as file:
         if is_animation(file):
-            frames = sum(1 for _ in _read_animation(source, file, ALL_FRAMES))
+            frames = sum(1 for _ in _read_animation(file, ALL_FRAMES))
             return frames / float(ANIMATION_RATE), frames
         with open_container(source, file) as (container, stream):
             seconds = (container.duration or 0) / 1e6
@@ -316,7 +316,7 @@ def read_frames(
     source = Source.of(source)
     with open_media(source, VIDEO, FFmpegError) as file:
         if is_animation(file):
-            yield from _read_animation(source, file, selection)
+            yield from _read_animation(file, selection)
             return
         with open_container(source, file) as (container, stream):
             show = _presentation(file, container, stream).show
@@ -362,10 +362,10 @@ def open_container(source: Source, file: IO[bytes]) -> Iterator[tuple[InputConta
         yield container, _shown_stream(container)
 
 
-def _read_animation(source: Source, file: IO[bytes], selection: FrameOptions) -> Iterator[Frame]:
+def _read_animation(file: IO[bytes], selection: FrameOptions) -> Iterator[Frame]:
     """Yield the frames or pages of a picture that are in `selection`."""
     previous: float | None = None
-    with media_errors(VIDEO, lambda: identify_source(source), Exception):
+    with media_errors(VIDEO, lambda: None, Exception):  # what it is has been found out
         for number, (time, image) in enumerate(read_animation(file)):
             # Pages have no time, so they are selected by number alone.
             if selection.selects(number, time or 0, previous):

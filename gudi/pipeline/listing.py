@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from gudi.columns import reserved_names
 from gudi.errors import InputError, one_line
 from gudi.media.content import VIDEO
-from gudi.media.find import OUTPUT, PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_sources
+from gudi.media.find import FOLDER, OUTPUT, PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_sources
 from gudi.media.names import printable_path
 from gudi.media.source import Source
 
@@ -59,15 +59,15 @@ def list_sources(
     )
 
 
-def _is_output(path: str, is_folder: bool) -> bool:
-    """Tell whether gudi wrote `path`: a result folder, or a picture of `gudi predict`."""
-    if not is_folder:
-        return os.path.splitext(path)[0].endswith(ANNOTATED)
+def _is_output(source: Source) -> bool:
+    """Tell whether gudi wrote `source`: a result folder, or a picture of `gudi predict`."""
+    if source.kind != FOLDER:
+        return PurePosixPath(source.name).stem.endswith(ANNOTATED)
     # Imported when it is needed: it takes NumPy, and `gudi predict` lists its photos first.
     from gudi.outputs.run_record import is_result_folder
     from gudi.store import STORE
 
-    return os.path.exists(os.path.join(path, STORE)) or is_result_folder(Path(path))
+    return os.path.exists(os.path.join(source.path, STORE)) or is_result_folder(Path(source.path))
 
 
 def list_photos(inputs: Sequence[str]) -> list[Source]:
