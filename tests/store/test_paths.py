@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from gudi.results.paths import UniquePaths, safe_paths
+from gudi.store.paths import UniquePaths, safe_paths
 
 
 @pytest.mark.parametrize("trick", [":..", "..:", "..\\"])
