@@ -1,6 +1,6 @@
 """Measure how long `report.html` takes to write, to load and to use.
 
-    python benchmarks/report.py [--entries 10000] [--rounds 5]
+    python benchmarks/report.py [--inputs 10000] [--rounds 5]
 
 Needs chromium, chromedriver and `pip install selenium`. `interactive` is the time from the start of
 loading until the page's script has shown the first cards. `filter`, `search`, `sort` and `turn`
@@ -26,7 +26,13 @@ from selenium.webdriver.chrome.service import Service
 
 from gudi import report
 from gudi.constants import EMOTIONS
+from gudi.media.source import Source
+from gudi.outputs.folder import thumbnail_paths
 from gudi.outputs.run_record import CheckpointRecord, RunRecord
+from gudi.pipeline.summarise import summarise
+from gudi.records import Box, Face, Result, VideoFrame
+from gudi.settings import PICTURE, THUMBNAIL
+from gudi.store import STORE, Store
 
 # Milliseconds until the effect of a changed field has been painted.
 TIMED = """
@@ -46,40 +52,56 @@ STEPS = {
 }
 
 
-def entries(count: int) -> Iterator[report.ReportEntry]:
+def results(count: int) -> Iterator[Result]:
     """Yield photos, nine of ten with one or two faces, a few failures, and one video in 20."""
     random = np.random.default_rng(7)
-    film = list(_film(random))
+    frames = list(_video(random))
     for number in range(count):
         folder = "holiday" if number % 3 else "work"
-        source = f"archive/{2000 + number % 25}/{folder}/{number:07}.jpg"
+        name = f"archive/{2000 + number % 25}/{folder}/{number:07}.jpg"
         if number % 100 == 99:
             error = "it is damaged, cut short, or not a picture that OpenCV can decode"
-            yield report.ReportEntry(source, "image", "failed", error=error)
-            continue
-        if number % 20 == 10:
-            yield report.ReportEntry(
-                f"{source}.mp4", "video", "ok", film, 1920, 1080, frames=1000, duration=100,
-                annotated=f"annotated/{source}.mp4", thumbnail="thumbnail.jpg",
-                peak_thumbnails=["thumbnail.jpg"] * 7,
-            )  # fmt: skip
-            continue
-        rows = random.dirichlet(np.full(len(EMOTIONS), 0.4), number % 10 and 1 + number % 2)
-        yield report.ReportEntry(
-            source, "image", "ok" if len(rows) else "no_face",
-            map(report.ReportFace, rows), 4000, 3000,
-            annotated=f"annotated/{source}", thumbnail="thumbnail.jpg",
-        )  # fmt: skip
+            yield Result(Source(name, name, "image"), error=error)
+        elif number % 20 == 10:
+            faces = [face for frame in frames for face in frame.faces]
+            source = Source(f"{name}.mp4", f"{name}.mp4", "video")
+            yield Result(source, 0, 1920, 1080, faces, frames)
+        else:
+            rows = random.dirichlet(np.full(len(EMOTIONS), 0.4), number % 10 and 1 + number % 2)
+            faces = [Face(Box(300 * n, 50, 90, 90), 20.0, row) for n, row in enumerate(rows)]
+            yield Result(Source(name, name, "image"), None, 4000, 3000, faces)
 
 
-def _film(random: np.random.Generator) -> Iterator[report.ReportFace]:
-    """Yield 1,000 frames of two faces that are followed."""
-    rows = random.dirichlet(np.full(len(EMOTIONS), 0.4), 2000).tolist()
-    for number, row in enumerate(rows):
-        frame = number // 2
-        yield report.ReportFace(
-            row, frame / 10, frame=frame, seconds=0.05, track=number % 2, smoothed=row
-        )
+def _video(random: np.random.Generator) -> Iterator[VideoFrame]:
+    """Yield 1,000 frames of two faces."""
+    rows = random.dirichlet(np.full(len(EMOTIONS), 0.4), (1000, 2)).astype(np.float32)
+    for number, pair in enumerate(rows):
+        time = number / 10
+        faces = [
+            Face(Box(300 * n, 50, 90, 90), 20.0, row, EMOTIONS, frame=number, time_s=time)
+            for n, row in enumerate(pair)
+        ]
+        yield VideoFrame(number, time, bytes(32), faces)
+
+
+def fill(store: Store, folder: Path, count: int) -> None:
+    """Fill a store as a run does, and note pictures, of which only the thumbnails exist."""
+    store.start_run({"emotions": list(EMOTIONS)})
+    for result in results(count):
+        store.register(result.source)
+        store.faces.add(result)
+        if result.segment is not None:
+            store.faces.finish(result.source, "", None)
+    summarise(store, tracked=True)
+    thumbnail = cv2.imencode(".jpg", np.full((180, 240, 3), 128, np.uint8))[1].tobytes()
+    for record in store.inputs.all_runs():
+        if record.faces:
+            store.drawings.assign_path(record, [record.source.name])
+            store.drawings.mark_drawn(record, PICTURE | THUMBNAIL)
+        for name in thumbnail_paths(record)[:7] if record.faces else ():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(thumbnail)
+    store.commit()
 
 
 def start_browser() -> webdriver.Chrome:
@@ -104,20 +126,22 @@ def measure(browser: webdriver.Chrome, page: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--entries", type=int, default=10_000)
+    parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder, "report.html")
-        cv2.imwrite(str(page.with_name("thumbnail.jpg")), np.full((180, 240, 3), 128, np.uint8))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        started = time.perf_counter()
         record = RunRecord(inputs=[], settings={}, checkpoint=CheckpointRecord(None, ""))
-        report.write(page, record, EMOTIONS, entries(options.entries))
+        with Store(Path(folder, STORE)) as store:
+            fill(store, Path(folder), options.inputs)
+        with Store.open_results(Path(folder)) as store:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            started = time.perf_counter()
+            report.write(page, record, store, tracked=True)
         seconds = time.perf_counter() - started
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         print(
-            f"{options.entries:,} entries: written in {seconds:.1f} s with {grown / 1024:.0f} MB "
+            f"{options.inputs:,} inputs: written in {seconds:.1f} s with {grown / 1024:.0f} MB "
             f"of additional memory, {page.stat().st_size / 2**20:.1f} MB"
         )
         browser = start_browser()

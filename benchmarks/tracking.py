@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from gudi.detection import Box
-from gudi.results.tracking import PATIENCE, Tracker
+from gudi.analysis.tracking import PATIENCE, Tracker
+from gudi.records import Box, Face
 
 RATE, SECONDS = 25, 4
 PROBABILITIES = np.full(7, 1 / 7, np.float32)
@@ -31,7 +31,8 @@ class OverlapTracker:
     def __init__(self) -> None:
         self._count, self._tracks = 0, {}
 
-    def update(self, time: float, boxes: Sequence[Box], _: object) -> list[tuple[int, None]]:
+    def update(self, time: float, faces: Sequence[Face]) -> None:
+        boxes = [face.box for face in faces]
         known = {n: each for n, each in self._tracks.items() if time - each[1] <= PATIENCE}
         pairs = sorted(
             (-overlap(box, last), number, face)
@@ -48,7 +49,8 @@ class OverlapTracker:
                 found[face] = self._count
                 self._count += 1
         self._tracks = known | {found[face]: (box, time) for face, box in enumerate(boxes)}
-        return [(found[face], None) for face in range(len(boxes))]
+        for number, face in enumerate(faces):
+            face.track = found[number]
 
 
 def overlap(one: Box, other: Box) -> float:
@@ -98,12 +100,13 @@ def mistakes(tracker: Tracker | OverlapTracker, frames: list[Frame]) -> np.ndarr
     last: dict[str, int] = {}
     owners: dict[int, str] = {}
     switched = foreign = 0
-    for time, faces in frames:
-        found = tracker.update(time, [box for _, box in faces], [PROBABILITIES] * len(faces))
-        for (name, _), (number, _) in zip(faces, found):
-            switched += last.get(name, number) != number
-            last[name] = number
-            foreign += owners.setdefault(number, name) != name
+    for time, places in frames:
+        faces = [Face(box, 20.0, PROBABILITIES) for _, box in places]
+        tracker.update(time, faces)
+        for (name, _), face in zip(places, faces):
+            switched += last.get(name, face.track) != face.track
+            last[name] = face.track
+            foreign += owners.setdefault(face.track, name) != name
     return np.array([switched, foreign])
 
 

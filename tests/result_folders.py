@@ -17,7 +17,7 @@ from conftest import draw_face, save
 from gudi.analysis.scenes import SIZE
 from gudi.constants import EMOTIONS
 from gudi.errors import OutputError
-from gudi.media.sources import Source, content_digest
+from gudi.media.source import Source, content_digest
 from gudi.pipeline.summarise import summarise
 from gudi.records import Box, Face, Result, VideoFrame
 from gudi.settings import PICTURE

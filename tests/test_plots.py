@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from clips import write_moving_face
 from conftest import call_gudi, draw_face, save
-from PIL import Image
+from result_folders import fill_store, video_frame, video_result
 
 import gudi
+from gudi import plots
+from gudi.constants import EMOTIONS
 from gudi.errors import InputError
-from gudi.plots import plot_timeline
+from gudi.store import STORE, Store
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def test_folder_without_faces_is_an_error(tmp_path, content):
         assert call_gudi("batch", "blank.png", "--out", "out", cwd=tmp_path).returncode == 0
     run = call_gudi("plot", "out", cwd=tmp_path)
     assert run.returncode == 1
-    assert re.search("not a result folder|no faces", run.stderr)
+    assert re.search("holds no results|no faces", run.stderr)
     assert not (tmp_path / "out" / "plots").exists()
 
 
@@ -74,22 +76,34 @@ def test_pictures_go_into_the_result_folder_unless_told_otherwise(folder):
     assert again.returncode == 0, again.stderr
 
 
-def test_face_that_is_seen_in_a_single_frame_is_a_point(tmp_path):
-    figure, faces = matplotlib.figure.Figure(), gudi_faces((0, 0.04, 0.08, 2, 4, 4.04, 4.08))
-    axes = figure.subplots()
-    plot_timeline(faces, faces[0].emotions, axes)
-    points = [line for line in axes.lines if line.get_label().startswith("_")]
-    assert [list(np.round(line.get_xdata())) for line in points] == [[2]] * 7
+def lines_of(tmp_path, times):
+    """Return the lines and the points of the timeline of a video with a face at these times."""
+    frames = [video_frame(n, time, [(gudi.Box(0, 0, 40, 40), "sad")]) for n, time in times]
+    with Store(tmp_path / STORE) as store:
+        (record,) = fill_store(store, [video_result("film.mp4", frames)])
+        bins = plots.timeline(store, record)
+    axes = matplotlib.figure.Figure().subplots()
+    plots.plot_timeline(bins, EMOTIONS, axes)
+    return axes.lines[::2], axes.lines[1::2]
 
 
-def gudi_faces(times):
-    emotions = tuple("abcdefg")
-    values = np.full(7, 1 / 7, np.float32)
-    box = gudi.Box(0, 0, 40, 40)
-    return [
-        gudi.Face(box, "a", 1 / 7, values, emotions, frame=round(25 * time), time_s=time)
-        for time in times
-    ]
+def test_line_is_interrupted_where_no_face_is_seen(tmp_path):
+    times = [0, 0.04, 0.16, 2, 4, 4.04, 4.08]
+    lines, points = lines_of(tmp_path, enumerate(times))
+    assert [line.get_label() for line in lines] == list(EMOTIONS)
+    for line in lines:
+        pieces = np.array(line.get_xdata())
+        np.testing.assert_allclose(pieces[~np.isnan(pieces)], times)
+        assert np.flatnonzero(np.isnan(pieces)).tolist() == [3, 5]
+    # A face that is seen in a single frame is a point.
+    assert [line.get_xdata().tolist() for line in points] == [[2]] * 7
+
+
+def test_line_of_a_long_video_has_a_limited_number_of_points(tmp_path):
+    lines, points = lines_of(tmp_path, ((n, n / 25) for n in range(5000)))
+    assert 290 < len(lines[0].get_xdata()) <= 301
+    assert lines[EMOTIONS.index("sad")].get_ydata() == pytest.approx(0.7)
+    assert not any(len(line.get_xdata()) for line in points)
 
 
 def test_results_draw_themselves(folder, monkeypatch):
@@ -98,22 +112,11 @@ def test_results_draw_themselves(folder, monkeypatch):
     result = gudi.batch("in", "out", report=False, annotate=False)
     axes = result.plot_distribution()
     heights = [bar.get_height() for bar in axes.patches]
-    assert sum(heights) == len(list(result.iter_faces()))
+    assert sum(heights) == len(result.faces())
     axes = result.plot_timeline("in/film.mp4")
     labels = [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
     assert labels == list(result.emotions)
     assert axes.get_title() == "in/film.mp4"
-    with pytest.raises(InputError, match="no faces"):
-        result.plot_timeline("in/one.png")
-
-
-def test_line_is_interrupted_while_no_face_is_seen(folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(folder)
-    matplotlib.use("agg")
-    axes = gudi.batch("in", "out", report=False, annotate=False).plot_timeline("in/film.mp4")
-    points = axes.lines[0].get_ydata()
-    assert np.isnan(points).any()
-    seen = points[~np.isnan(points)]
-    assert ((seen > 0) & (seen < 1)).all()
-    axes.figure.savefig(tmp_path / "line.png")
-    assert Image.open(tmp_path / "line.png").size[0] > 500
+    for source, problem in {"in/one.png": "no faces with times", "x.mp4": "no results of"}.items():
+        with pytest.raises(InputError, match=problem):
+            result.plot_timeline(source)

@@ -1,4 +1,4 @@
-"""The run record: written, read, and read from files of earlier versions and of strangers."""
+"""The run record: written, read, and read from files of strangers."""
 
 from __future__ import annotations
 
@@ -60,15 +60,6 @@ def test_unknown_fields_are_omitted(tmp_path):
     assert (content["state"], content["shard"]) == ("running", None)
     assert content["checkpoint"] == {"fingerprint": "c0ffee"}
     assert content["started"].startswith("20")
-
-
-def test_record_of_an_earlier_version_is_read(tmp_path):
-    record = full_record()
-    content = record.content()
-    content["counts"] = dict(content["counts"])
-    content["counts"]["looked"] = content["counts"].pop("processed")
-    (tmp_path / "run.json").write_text(json.dumps(content))
-    assert read_run_record(tmp_path) == record
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"name": 1}', "[" * 100_000])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from result_folders import random_probabilities
 
-from gudi.detection import Box
-from gudi.results.tracking import SMOOTHING, Tracker
+from gudi.analysis.tracking import SMOOTHING, Tracker
+from gudi.records import Box, Face
 
 RATE = 25
 
@@ -25,14 +25,21 @@ def follow(*paths, every=1, seconds=4):
     """
     tracker, found = Tracker(), [[] for _ in paths]
     for number in range(0, seconds * RATE, every):
-        seen = [(face, path(number / RATE)) for face, path in enumerate(paths)]
-        seen = [(face, place) for face, place in seen if place is not None]
-        boxes = [Box(round(x - s / 2), round(y - s / 2), s, s) for _, (x, y, s) in seen]
-        tracks = tracker.update(number / RATE, boxes, random_probabilities(len(boxes)))
-        for (face, _), (track, _) in zip(seen, tracks, strict=True):
-            if track not in found[face]:
-                found[face].append(track)
+        seen = [(tracks, path(number / RATE)) for tracks, path in zip(found, paths)]
+        seen = [(tracks, place) for tracks, place in seen if place is not None]
+        faces = [face(round(x - s / 2), round(y - s / 2), s) for _, (x, y, s) in seen]
+        tracker.update(number / RATE, faces)
+        for (tracks, _), each in zip(seen, faces, strict=True):
+            if each.track not in tracks:
+                tracks.append(each.track)
     return found
+
+
+ANY = random_probabilities(1)[0]
+
+
+def face(x=0, y=0, side=100, probabilities=ANY):
+    return Face(Box(x, y, side, side), 20.0, probabilities)
 
 
 def test_faces_that_stay_keep_their_tracks_although_they_are_often_missed():
@@ -74,18 +81,12 @@ def test_other_sizes_and_places_are_other_faces():
     assert follow(lambda time: (100 if time < 2 else 400, 100, 80)) == [[0, 1]]
 
 
-def test_scenes_have_tracks_of_their_own():
-    tracker, box, values = Tracker(), Box(0, 0, 100, 100), random_probabilities(1)
-    assert [number for number, _ in tracker.update(0, [box], values)] == [0]
-    tracker.cut()
-    assert [number for number, _ in tracker.update(0.04, [box], values)] == [1]
-
-
 def test_probabilities_are_smoothed_along_a_track():
-    tracker, box, (first, second) = Tracker(), Box(0, 0, 100, 100), random_probabilities(2)
-    ((_, smoothed),) = tracker.update(0, [box], [first])
-    np.testing.assert_array_equal(smoothed, first)
-    ((_, smoothed),) = tracker.update(0.1, [box], [second])
+    tracker, (first, second) = Tracker(), random_probabilities(2)
+    one, other = face(probabilities=first), face(probabilities=second)
+    tracker.update(0, [one])
+    np.testing.assert_array_equal(one.smoothed, first)
+    tracker.update(0.1, [other])
     weight = np.exp(-0.1 / SMOOTHING)
-    np.testing.assert_allclose(smoothed, weight * first + (1 - weight) * second, rtol=1e-6)
-    assert smoothed.dtype == np.float32
+    np.testing.assert_allclose(other.smoothed, weight * first + (1 - weight) * second, rtol=1e-6)
+    assert other.smoothed.dtype == np.float32

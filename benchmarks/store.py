@@ -1,9 +1,9 @@
-"""Memory and time that a run spends on its ledger and tables, for up to a million inputs.
+"""Memory and time that a run spends on its store and tables, for up to a million inputs.
 
-    python benchmarks/ledger.py [--counts 10000,100000,1000000]
+    python benchmarks/store.py [--counts 10000,100000,1000000]
 
 Everything is real except the photos and the detection. The inputs are listed, registered in the
-ledger, and handed to worker processes, which return one face each. The results are stored and
+store, and handed to worker processes, which return one face each. The results are stored and
 written as tables. Then a second run lists the inputs again and has to find all of them finished.
 Each count runs in a process of its own. Times per input are CPU time of the parent, which depends
 less on other work on the machine than wall-clock time. `above` is the parent's peak memory above
@@ -24,16 +24,15 @@ import numpy as np
 
 import gudi_jobs
 from gudi.constants import EMOTIONS
-from gudi.detection import Box
 from gudi.media.find import find_sources
 from gudi.media.source import Source
-from gudi.pipeline.outputs import write_tables
 from gudi.outputs.folder import ResultFolder
-from gudi.results.ledger import Ledger
-from gudi.results.records import SourceResult
+from gudi.outputs.result_tables import write_tables
+from gudi.records import Box, Face, Result
 from gudi.settings import OutputOptions
+from gudi.store import STORE, Store
 
-PROBABILITIES = np.full((1, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
+PROBABILITIES = np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32)
 
 
 def peak_memory() -> float:
@@ -63,30 +62,30 @@ def find(folder: Path) -> float:
     return time.process_time() - start
 
 
-def register(ledger: Ledger, folder: Path) -> float:
+def register(store: Store, folder: Path) -> float:
     """List and register all inputs; return the CPU time in seconds."""
     start = time.process_time()
-    ledger.start_run({})
-    for source in find_sources([str(folder)], is_new=ledger.sources.is_new):
-        ledger.register(source)
-    ledger.commit()
+    store.start_run({})
+    for source in find_sources([str(folder)], is_new=store.inputs.is_new):
+        store.register(source)
+    store.commit()
     return time.process_time() - start
 
 
-def process(ledger: Ledger) -> tuple[float, float]:
+def process(store: Store) -> tuple[float, float]:
     """Process all inputs in workers; return CPU and wall-clock time in seconds."""
     cpu_start, start = time.process_time(), time.perf_counter()
     with gudi_jobs.WorkerPool() as workers:
-        for outcome in workers.map_unordered(detect, ledger.sources.pending()):
-            result = SourceResult(outcome.item, boxes=[outcome.value], probabilities=PROBABILITIES)
-            ledger.faces.add(result)
+        for outcome in workers.map_unordered(detect, store.inputs.pending()):
+            face = Face(outcome.value, 20.0, PROBABILITIES)
+            store.faces.add(Result(outcome.item, faces=[face]))
     return time.process_time() - cpu_start, time.perf_counter() - start
 
 
-def write(ledger: Ledger, out: ResultFolder) -> float:
+def write(store: Store, out: ResultFolder) -> float:
     """Write the tables; return the CPU time in seconds."""
     start = time.process_time()
-    write_tables(ledger, out, EMOTIONS, OutputOptions())
+    write_tables(store, out, OutputOptions())
     return time.process_time() - start
 
 
@@ -96,22 +95,22 @@ def run(count: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         out, photos = ResultFolder(Path(scratch)), Path(scratch, "photos")
         make_photos(photos, count)
-        with Ledger(out.ledger, len(EMOTIONS)) as ledger:
-            registering = register(ledger, photos)
-            processing, elapsed = process(ledger)
-            writing = write(ledger, out)
+        with Store(out.store) as store:
+            registering = register(store, photos)
+            processing, elapsed = process(store)
+            writing = write(store, out)
         memory = peak_memory() - imports
         finding = find(photos)  # which keeps all locations in memory
-        with Ledger(out.ledger, len(EMOTIONS)) as ledger:
-            again = register(ledger, photos)
-            unfinished = ledger.sources.status_counts()[None]
-        size = sum(path.stat().st_size for path in out.path.glob("ledger.sqlite*"))
+        with Store(out.store) as store:
+            again = register(store, photos)
+            unfinished = store.inputs.status_counts()[None]
+        size = sum(path.stat().st_size for path in out.path.glob(f"{STORE}*"))
     each = 1e6 / count
     print(
         f"{count:9,} inputs: above {memory:.0f} MB; µs per input: list {registering * each:.0f}, "
         f"process {processing * each:.0f} ({elapsed * each:.0f} wall-clock), tables "
         f"{writing * each:.0f}; second run: {finding:.1f} s to list them, {again - finding:.1f} s "
-        f"to see that {count - unfinished:,} are finished; ledger {size / count:.0f} bytes per "
+        f"to see that {count - unfinished:,} are finished; store {size / count:.0f} bytes per "
         "input",
         flush=True,
     )

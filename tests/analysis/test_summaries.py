@@ -4,55 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from result_folders import SETTINGS, add_results, video_frame, video_result
 
+from gudi.analysis.scenes import signature
+from gudi.columns import TRACKS, VIDEOS, expand, names
 from gudi.constants import EMOTIONS
-from gudi.detection import Box
-from gudi.media.scenes import signature
-from gudi.media.source import Source
-from gudi.results.records import FaceRow, ProcessedFrame, SourceRecord
-from gudi.results.summaries import Summaries, track_columns, video_columns
-from gudi.results.tables import face_records
+from gudi.records import Box
+from gudi.store import STORE, Store
 
 DARK, BRIGHT = (signature(np.full((48, 64), level, np.uint8)) for level in (20, 220))
 HERE, THERE = Box(0, 0, 100, 100), Box(400, 0, 50, 50)
 
 
-def probabilities(emotion, share=0.7):
-    """Return probabilities of which `emotion` has `share`, and the others the same."""
-    values = np.full(7, (1 - share) / 6, np.float32)
-    values[EMOTIONS.index(emotion)] = share
-    return values
+@pytest.fixture
+def summarize(tmp_path):
+    """A function that returns the tables of a video: lists of rows by column.
 
-
-def summarize(frames, *, tracked=True, known=True):
-    """Return the tables of a video: lists of rows by column.
-
-    Args:
-        frames: for each processed frame its number, its time, and box and emotion of each face;
-            optionally its signature.
-        tracked: whether faces are followed.
-        known: whether the ledger knows the frames without a face, too.
+    It takes arguments of `video_frame`, one tuple for each processed frame.
     """
-    rows, processed = [], []
-    for number, time, faces, *look in frames:
-        processed.append(ProcessedFrame(number, time, look[0] if look else DARK))
-        rows += [FaceRow(number, time, box, probabilities(each), 20.0) for box, each in faces]
-    source = SourceRecord(
-        1, Source("film.mp4", "film.mp4", "video"), "", "ok", len(rows), len(frames),
-        frames[-1][1] if frames else None, 640, 360, "", None, 0, "",
-    )  # fmt: skip
-    summaries = Summaries(lambda source: processed if known else [])
-    faces = face_records(
-        [source], lambda source: rows, EMOTIONS, tracked=tracked, summaries=summaries
-    )
-    assert len(list(faces)) == len(rows)
-    return (
-        [dict(zip(video_columns(EMOTIONS), row, strict=True)) for row in summaries.videos],
-        [dict(zip(track_columns(EMOTIONS), row, strict=True)) for row in summaries.tracks],
-    )
+
+    def summarized(frames, *, tracked=True):
+        result = video_result("film.mp4", [video_frame(*each) for each in frames])
+        with Store(tmp_path / STORE) as store:
+            store.start_run(SETTINGS)
+            add_results(store, [result], tracked=tracked)
+            tables = (VIDEOS, store.video_rows()), (TRACKS, store.track_rows())
+            return tuple(
+                [dict(zip(names(expand(table, EMOTIONS)), row, strict=True)) for row in rows]
+                for table, rows in tables
+            )
+
+    return summarized
 
 
-def test_one_face_with_a_gap_at_an_uneven_rate():
+def test_one_face_with_a_gap_at_an_uneven_rate(summarize):
     frames = [
         (0, 0.0, [(HERE, "happy")]),
         (1, 0.1, [(HERE, "happy")]),
@@ -84,7 +69,7 @@ def test_one_face_with_a_gap_at_an_uneven_rate():
     }, abs=1e-6)  # fmt: skip
 
 
-def test_faces_of_one_frame_share_its_time_and_have_tracks_of_their_own():
+def test_faces_of_one_frame_share_its_time_and_have_tracks_of_their_own(summarize):
     frames = [
         (0, 0.0, [(HERE, "happy"), (THERE, "neutral")]),
         (5, 0.2, [(HERE, "happy"), (THERE, "neutral")]),
@@ -94,6 +79,7 @@ def test_faces_of_one_frame_share_its_time_and_have_tracks_of_their_own():
     assert (video["faces"], video["most_faces"], video["changes"]) == (5, 2, 1)
     assert video["face_time_s"] == video["duration_s"] == pytest.approx(0.6)
     assert (video["share_happy"], video["share_neutral"]) == pytest.approx((1 / 3, 2 / 3))
+    assert [(each["track"], each["faces"]) for each in tracks] == [(0, 2), (1, 3)]
     assert [track["time_s"] for track in tracks] == pytest.approx([0.4, 0.6])
     assert [track["emotion"] for track in tracks] == ["happy", "neutral"]
     assert [track["mean_width"] for track in tracks] == [100, 50]
@@ -102,52 +88,30 @@ def test_faces_of_one_frame_share_its_time_and_have_tracks_of_their_own():
     assert tracks[1]["peak_confidence"] == pytest.approx(0.05)
 
 
-def test_cut_ends_a_track():
+def test_cut_ends_a_track_and_untracked_videos_have_none(summarize):
     frames = [
         (0, 0.0, [(HERE, "happy")], DARK),
         (1, 0.04, [(HERE, "happy")], DARK),
         (2, 0.08, [(HERE, "sad")], BRIGHT),
         (3, 0.12, [(HERE, "sad")], BRIGHT),
     ]
+    assert summarize(frames, tracked=False)[1] == []
     _, tracks = summarize(frames)
     assert [(track["first_frame"], track["last_frame"]) for track in tracks] == [(0, 1), (2, 3)]
 
 
-def test_video_without_a_face_has_a_row_and_no_track():
-    (video,), tracks = summarize([(0, 0.0, []), (1, 0.5, [])])
-    assert (video["frames"], video["faces"], video["duration_s"]) == (2, 0, 1.0)
-    assert (video["face_time_s"], video["mean_faces"]) == (0, 0)
+@pytest.mark.parametrize(("frames", "duration", "face_time"), [(2, 1.0, 0), (0, None, None)])
+def test_video_without_a_face_has_a_row_and_no_track(summarize, frames, duration, face_time):
+    (video,), tracks = summarize([(number, number / 2) for number in range(frames)])
+    assert (video["frames"], video["faces"], video["duration_s"]) == (frames, 0, duration)
+    assert video["face_time_s"] == face_time
     assert {video[name] for name in ("first_s", "last_s", "emotion", "share_sad")} == {None}
     assert tracks == []
 
 
-def test_video_that_cannot_be_read_has_no_times():
-    (video,), tracks = summarize([])
-    assert (video["frames"], video["faces"]) == (0, 0)
-    assert {video[name] for name in ("duration_s", "face_time_s", "changes", "emotion")} == {None}
-    assert tracks == []
-
-
-def test_pages_have_no_time_and_all_count_the_same():
+def test_pages_have_no_time_and_all_count_the_same(summarize):
     frames = [(0, None, [(HERE, "sad")]), (1, None, []), (2, None, [(HERE, "happy")] * 2)]
     (video,), tracks = summarize(frames)
     assert (video["duration_s"], video["face_time_s"], video["first_s"]) == (None, None, None)
     assert (video["share_sad"], video["share_happy"]) == (0.5, 0.5)
     assert tracks == []
-
-
-def test_videos_of_earlier_versions_have_what_their_faces_tell():
-    frames = [(0, 0.0, [(HERE, "sad")]), (1, 0.1, []), (2, 0.2, [(HERE, "sad")])]
-    (video,), (track,) = summarize(frames, known=False)
-    assert (video["frames"], video["frames_with_face"], video["mean_faces"]) == (3, 2, 2 / 3)
-    assert (video["duration_s"], video["face_time_s"], track["time_s"]) == (None, None, None)
-    assert (video["last_s"], video["share_sad"], video["emotion"]) == (0.2, 1, "sad")
-
-
-def test_tracks_come_in_order_and_untracked_videos_have_none():
-    frames = [(0, 0.0, [(HERE, "sad"), (THERE, "sad")])]
-    frames += [(n, n / 5, [(HERE, "sad")]) for n in range(1, 30)]
-    _, tracks = summarize(frames)
-    assert [track["track"] for track in tracks] == [0, 1]
-    assert [track["faces"] for track in tracks] == [30, 1]
-    assert summarize(frames, tracked=False)[1] == []

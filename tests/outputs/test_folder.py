@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
-from result_folders import fill_ledger, photo_result
+from result_folders import fill_store, photo_result
 
 from gudi.errors import OutputError
-from gudi.outputs.folder import LEDGER, ResultFolder, thumbnail_path
-from gudi.results.ledger import Ledger
+from gudi.outputs.folder import ResultFolder, thumbnail_path
+from gudi.outputs.result_tables import write_tables
 from gudi.outputs.run_record import CheckpointRecord, RunRecord
-from gudi.settings import FORMATS
+from gudi.settings import FORMATS, OutputOptions
+from gudi.store import STORE, Store
 
 RECORD = RunRecord(settings={}, checkpoint=CheckpointRecord(None, ""), inputs=[])
 
@@ -29,10 +31,19 @@ def test_new_and_empty_folders_are_taken_and_not_changed(tmp_path):
     assert names_in(tmp_path) == [".gudi-1", ".lock"]
 
 
-def test_folder_with_a_run_record_is_recognised(tmp_path):
-    ResultFolder(tmp_path).write_run_record(RECORD)
-    (tmp_path / "notes.txt").touch()
-    assert ResultFolder(tmp_path).used
+@pytest.mark.parametrize("name", ["run.json", STORE, "faces.csv", "files.csv"])
+def test_folder_is_recognised_by_each_of_its_files(make_files, tmp_path, name):
+    folder = ResultFolder(tmp_path / "out")
+    folder.path.mkdir()
+    folder.write_run_record(RECORD)
+    with Store(folder.store) as store:
+        fill_store(store, map(photo_result, make_files(1)))
+        write_tables(store, folder, OutputOptions(csv_bom=True))
+    for each in folder.path.iterdir():
+        if each.name != name:
+            each.unlink()
+    (folder.path / "notes.txt").touch()
+    assert ResultFolder(folder.path).used
 
 
 def test_other_folders_and_files_are_refused(tmp_path):
@@ -54,11 +65,10 @@ def test_discarded_folder_is_empty(make_files, tmp_path):
     (folder.path / ".gudi-video-1-00").mkdir()
     (folder.path / ".gudi-1").touch()
     folder.write_run_record(RECORD)
-    with Ledger(folder.ledger, 7) as ledger:
-        fill_ledger(ledger, map(photo_result, make_files(2)))
-        folder.write_files(ledger.sources.finished())
-        folder.write_faces([], ("source",), "jsonl")
-        folder.write_crops([np.zeros((48, 48), np.uint8)])
+    with Store(folder.store, crops=True) as store:
+        fill_store(store, map(photo_result, make_files(2)))
+        write_tables(store, folder, OutputOptions(format="jsonl"))
+    assert {"faces.jsonl", "files.csv", "crops.npy"} <= set(names_in(folder.path))
     folder.discard()
     assert names_in(folder.path) == []
 
@@ -66,13 +76,13 @@ def test_discarded_folder_is_empty(make_files, tmp_path):
 def test_cleared_folder_keeps_its_run_record_and_foreign_files(tmp_path):
     folder = ResultFolder(tmp_path)
     folder.write_run_record(RECORD)
-    for name in (f"{LEDGER}.bak", "faces.parquet", "faces.csv", "report.html", f"{LEDGER}-wal"):
+    for name in (f"{STORE}.bak", "faces.parquet", "faces.csv", "report.html", f"{STORE}-wal"):
         (tmp_path / name).touch()
     folder.clear(["csv"])
-    assert names_in(tmp_path) == ["faces.parquet", f"{LEDGER}.bak", "run.json"]
+    assert names_in(tmp_path) == ["faces.parquet", f"{STORE}.bak", "run.json"]
     folder.remove_tables(["parquet", "../run"])
     folder.clear(FORMATS)
-    assert names_in(tmp_path) == [f"{LEDGER}.bak", "run.json"]
+    assert names_in(tmp_path) == [f"{STORE}.bak", "run.json"]
 
 
 def test_picture_is_removed_with_the_folders_that_become_empty(tmp_path):
@@ -103,10 +113,7 @@ def test_only_temporary_files_of_gudi_are_removed(tmp_path):
 
 
 def test_thumbnails_are_a_thousand_per_folder(make_files, tmp_path):
-    with Ledger(tmp_path / LEDGER, 7) as ledger:
-        fill_ledger(ledger, map(photo_result, make_files(1)))
-        (record,) = ledger.sources.finished()
+    with Store(tmp_path / STORE) as store:
+        (record,) = fill_store(store, map(photo_result, make_files(1)))
     assert thumbnail_path(record) == "thumbnails/0/1.jpg"
-    assert thumbnail_path(type(record)(2345, *list(vars(record).values())[1:])) == (
-        "thumbnails/2/2345.jpg"
-    )
+    assert thumbnail_path(replace(record, id=2345)) == "thumbnails/2/2345.jpg"
