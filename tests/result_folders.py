@@ -17,7 +17,7 @@ from conftest import draw_face, save
 from gudi.analysis.scenes import SIZE
 from gudi.constants import EMOTIONS
 from gudi.errors import OutputError
-from gudi.media.source import Source, content_digest
+from gudi.media.source import Source
 from gudi.pipeline.summarise import summarise
 from gudi.records import Box, Face, Result, VideoFrame
 from gudi.settings import PICTURE
@@ -80,8 +80,9 @@ def probabilities(emotion: str, share: float = 0.7) -> np.ndarray:
 
 def photo_result(path: Path, faces: int = 1, error: str = "") -> Result:
     """Return the result of a photo with this many faces."""
+    source = Source(path.as_posix(), str(path), "image")
     return Result(
-        Source(path.as_posix(), str(path), "image"),
+        source,
         width=300,
         height=200,
         faces=[
@@ -89,7 +90,7 @@ def photo_result(path: Path, faces: int = 1, error: str = "") -> Result:
             for number, each in enumerate(random_probabilities(faces))
         ],
         error=error,
-        digest=content_digest(path) if path.exists() else None,
+        digest=source.digest() if path.exists() else None,
     )
 
 

@@ -30,7 +30,7 @@ def test_what_does_not_fit_is_omitted(width, height):
 def test_emoji_of_the_top_emotion_is_below_the_bars():
     plain, drawn = (np.full((360, 640, 3), 200, np.uint8) for _ in range(2))
     face = Face(Box(300, 200, 100, 100), 9.0, PROBABILITIES, EMOTIONS)
-    panel = overlay.draw_bars(plain, PROBABILITIES.tolist(), EMOTIONS)
+    panel = overlay.draw_bars(plain, face)
     draw_face(drawn, face)
     assert (drawn[: panel.height, : panel.width] == plain[: panel.height, : panel.width]).all()
     below = drawn[panel.height : panel.height + 110, : panel.width]

@@ -50,7 +50,7 @@ def write(tmp_path):
             records = add_results(store, results, tracked=tracked)
             for record, error in zip(records, draw_errors):
                 store.drawings.mark_drawn(record, 1, error)
-            output = OutputOptions(format=format, tracked=tracked)
+            output = OutputOptions(format=format, track=tracked)
             write_tables(store, folder, output)
         return tmp_path
 

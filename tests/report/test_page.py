@@ -22,7 +22,7 @@ from result_folders import video_frame as frame
 from gudi import report
 from gudi.constants import EMOTIONS
 from gudi.errors import OutputError, one_line
-from gudi.media.names import table_name
+from gudi.media.names import as_cell, printable_path
 from gudi.media.source import Source
 from gudi.outputs.folder import thumbnail_paths
 from gudi.outputs.run_record import CheckpointRecord, RunCounts, RunRecord
@@ -148,7 +148,7 @@ class Entry:
 def photo(name: str, *found: tuple[str, float], extra=None, score=20.0, **options) -> Entry:
     """Return a photo, and faces with these top emotions and their probabilities."""
     faces = [Face(HERE, score, probabilities(*each)) for each in found]
-    source = Source(name, name, "image", carried=tuple((extra or {}).items()))
+    source = Source(name, name, "image", extra=extra or {})
     return Entry(Result(source, None, 300, 200, faces), **options)
 
 
@@ -529,7 +529,7 @@ def test_paper_shows_the_open_and_the_closed_videos(fresh):
 
 def test_hostile_names_are_shown_as_text_and_linked_correctly(show, tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "MAX_EMBEDDED", 0)
-    names = [table_name(name) for name in HOSTILE]
+    names = [as_cell(printable_path(name)) for name in HOSTILE]
     paths = [next(safe_paths(name)) for name in names]
     entries = []
     for name, path in zip(names, paths):

@@ -63,10 +63,10 @@ def test_source_is_new_until_this_run_has_registered_it(make_files, store, tmp_p
     (tmp_path / "link").symlink_to(path.parent)
     for _ in range(2):
         store.start_run(SETTINGS)
-        assert store.inputs.is_new(str(path))
+        assert store.inputs.is_new(Source.of(path))
         store.register(photo_result(path).source)
-        assert not store.inputs.is_new(str(path))
-        assert not store.inputs.is_new(str(tmp_path / "link" / path.name))
+        assert not store.inputs.is_new(Source.of(path))
+        assert not store.inputs.is_new(Source.of(tmp_path / "link" / path.name))
 
 
 def test_source_is_finished_unless_it_failed_or_changed(make_files, store):
