@@ -8,16 +8,26 @@ import numpy as np
 import pytest
 
 from gudi.constants import EMOTIONS
-from gudi.detection import Box
 from gudi.drawing import overlay
 from gudi.drawing.layout import overlap
+from gudi.records import Box, Face
 
 PROBABILITIES = [0.05, 0, 0.1, 0.6, 0.05, 0.15, 0.05]
+BOX = Box(0, 0, 9, 9)
+
+
+def labelled(box, emotion, confidence):
+    """Return a face whose label says this."""
+    return Face(box, 9.0, np.array([confidence, 0], np.float32), (emotion, "other"))
+
+
+def face_with_bars(box):
+    return Face(box, 9.0, np.array(PROBABILITIES, np.float32), EMOTIONS)
 
 
 def test_bars_are_as_long_as_the_probabilities():
     image = np.full((360, 640, 3), 200, np.uint8)
-    panel = overlay.draw_bars(image, PROBABILITIES, EMOTIONS)
+    panel = overlay.draw_bars(image, face_with_bars(BOX))
     assert (panel.x, panel.y) == (0, 0)
     assert (image[panel.height :] == 200).all()
     assert (image[:, panel.width :] == 200).all()
@@ -39,8 +49,8 @@ def test_bars_go_to_a_corner_without_faces_and_labels():
 
     def corner(*boxes):
         # A label stands above its box.
-        taken = overlay.annotate(image, [(box, "surprised", 0.9) for box in boxes])
-        panel = overlay.draw_bars(image, PROBABILITIES, EMOTIONS, taken)
+        taken = overlay.annotate(image, [labelled(box, "surprised", 0.9) for box in boxes])
+        panel = overlay.draw_bars(image, face_with_bars(BOX), taken)
         return panel.x > 300, panel.y > 100
 
     upper_left, upper_right, below = Box(50, 20, 90, 90), Box(500, 20, 90, 90), Box(9, 135, 90, 90)
@@ -53,7 +63,8 @@ def test_bars_go_to_a_corner_without_faces_and_labels():
 
 def test_labels_stay_inside_the_picture():
     image = np.zeros((120, 160, 3), np.uint8)
-    labels = [(Box(130, 0, 30, 30), "surprised", 0.9), (Box(0, 90, 30, 30), "surprised", 0.9)]
+    corners = Box(130, 0, 30, 30), Box(0, 90, 30, 30)
+    labels = [labelled(box, "surprised", 0.9) for box in corners]
     drawn = overlay.annotate(image, labels)
     assert len(drawn) == 4
     for words in drawn[2:]:
@@ -66,7 +77,7 @@ def test_labels_stay_inside_the_picture():
 def annotated(size, boxes, emotion="surprised", **options):
     """Return a black picture of `size` with labelled boxes, and the boxes of the labels."""
     image = np.zeros((size[1], size[0], 3), np.uint8)
-    drawn = overlay.annotate(image, [(box, emotion, 0.93) for box in boxes], **options)
+    drawn = overlay.annotate(image, [labelled(box, emotion, 0.93) for box in boxes], **options)
     return image, drawn[len(boxes) :]
 
 
@@ -193,8 +204,7 @@ def test_bars_are_beside_each_face_that_has_room():
     faces = [Box(100, 100, 150, 150), Box(760, 100, 140, 140)]
     image = np.full((500, 1200, 3), 200, np.uint8)
     drawn = image.copy()
-    rows = [(box, PROBABILITIES) for box in faces]
-    overlay.draw_bars_beside(drawn, rows, EMOTIONS, [])
+    overlay.draw_bars_beside(drawn, [face_with_bars(box) for box in faces], [])
     for box in faces:
         part = np.s_[box.y : box.y + box.height, box.x : box.x + box.width]
         assert (drawn[part] == image[part]).all()
@@ -205,11 +215,11 @@ def test_bars_are_beside_each_face_that_has_room():
 
 def test_bars_of_a_face_that_fills_the_picture_are_in_its_corner_but_on_no_other_face():
     image = np.full((350, 350, 3), 200, np.uint8)
-    overlay.draw_bars_beside(image, [(Box(20, 20, 310, 310), PROBABILITIES)], EMOTIONS, [])
+    overlay.draw_bars_beside(image, [face_with_bars(Box(20, 20, 310, 310))], [])
     assert max(panels(image)) >= 40
     crowd = [Box(x, y, 80, 80) for x in range(0, 350, 85) for y in range(0, 350, 85)]
     image[:] = 200
-    overlay.draw_bars_beside(image, [(box, PROBABILITIES) for box in crowd], EMOTIONS, [])
+    overlay.draw_bars_beside(image, [face_with_bars(box) for box in crowd], [])
     assert (image == 200).all()
 
 
