@@ -295,7 +295,7 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         raise WorkersUnavailable(
-            "Dask's package distributed is not installed: pip install 'gudi[dask]'"
+            "Dask's package distributed is not installed: pip install distributed"
         ) from None
 
 
