@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
 import av
 import pytest
-from conftest import ROOT, blocks, draw_face, gudi_environment, save
+from conftest import ROOT, blocks, call_gudi, draw_face, gudi_environment, save
 
 
 def python_blocks(page: str) -> list[str]:
@@ -35,6 +36,7 @@ def examples(tmp_path, monkeypatch):
     save(tmp_path / "photos" / "one.jpg", draw_face())
     save(tmp_path / "photos" / "two.png", draw_face(120, 200, 260, 30, 60))
     write_video(tmp_path / "film.mp4")
+    shutil.copytree(ROOT / "data" / "example", tmp_path / "data" / "example")
     return tmp_path
 
 
@@ -69,6 +71,23 @@ def test_generated_sections_are_up_to_date():
         [sys.executable, script, "--check"], env=gudi_environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_first_screen_of_the_readme_shows_what_is_printed(examples):
+    shown = next(text for language, text in blocks("README.md") if language == "console")
+    command, *printed = shown.splitlines()
+    table = printed.index("$ head -3 results/faces.csv")
+    done = call_gudi(*command.split()[2:])
+    assert done.returncode == 0, done.stderr
+    for line in printed[:table]:
+        assert line.partition(" in ")[0] in done.stderr  # the times differ
+    rows = (examples / "results" / "faces.csv").read_text().splitlines()
+    emotion = rows[0].split(",").index("emotion")
+    # Decoders differ by a grey level, which moves boxes by a pixel and probabilities by a little.
+    exact = [0, 1, 2, 3, 4, emotion]
+    for line, row in zip(printed[table + 1 :], rows):
+        cells, expected = row.split(","), line.split(",")
+        assert [cells[each] for each in exact] == [expected[each] for each in exact]
 
 
 def test_readme_example_for_python_runs(examples, capsys):

