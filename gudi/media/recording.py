@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 
 import av
-import cv2
 import numpy as np
 import numpy.typing as npt
 from av.container import OutputContainer
@@ -61,7 +60,6 @@ class Recording:
         self._stack = contextlib.ExitStack()
         self._container: OutputContainer | None = None
         self._encoder: Encoder | None = None
-        self._size = (0, 0)  # width and height
 
     def __enter__(self) -> Recording:
         return self
@@ -78,7 +76,7 @@ class Recording:
         """Write a frame.
 
         Args:
-            image: uint8 of shape (h, w, 3), BGR. All are resized to the size of the first one.
+            image: uint8 of shape (h, w, 3), BGR. All are fitted into the size of the first one.
             time: when it is shown, in seconds from the start.
 
         Raises:
@@ -87,8 +85,6 @@ class Recording:
         with self._abandoned_on_error():
             if self._encoder is None:
                 self._encoder = self._open(image)
-            if image.shape[1::-1] != self._size:
-                image = np.asarray(cv2.resize(image, self._size), np.uint8)
             self._encoder.add(time, image)
 
     def close(self) -> None:
@@ -109,8 +105,6 @@ class Recording:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._stack.enter_context(atomic_path(self.path))
         self._container = av.open(str(temporary), "w", SUFFIX[1:], options=MP4_OPTIONS)
-        height, width = image.shape[:2]
-        self._size = (width, height)
         return Encoder(self._container, image, RATE)
 
     @contextlib.contextmanager

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import sys
 
 import numpy as np
 import pytest
-from conftest import call_gudi
+from conftest import call_gudi, draw_face, save
 from result_folders import read_record
 
 import gudi_jobs
@@ -28,6 +29,18 @@ def test_workers_that_only_detect_do_not_load_tensorflow(photos):
         for outcome in started.run(process_and_list_packages, [str(photos / "one.jpg")] * 4):
             assert "cv2" in outcome.value
             assert not {"tensorflow", "tflearn", "keras"} & set(outcome.value)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_photo_is_opened_once(tmp_path, suffix):
+    path = save(tmp_path / f"photo{suffix}", draw_face())
+    content, opened = path.read_bytes(), []
+    # os.open, which open calls, has no mode.
+    sys.addaudithook(lambda event, given: event == "open" and given[1] and opened.append(given[0]))
+    result = process(ProcessSettings(DetectionSettings(), ALL_FRAMES), WorkItem(Source.of(path)))
+    assert opened.count(str(path)) == 1
+    assert len(result.boxes) == 1
+    assert result.digest == hashlib.blake2b(content, digest_size=16).digest()
 
 
 def test_workers_predict_what_the_parent_predicts(photos, finished_run, tmp_path):
