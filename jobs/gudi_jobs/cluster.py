@@ -9,6 +9,7 @@ import asyncio
 import errno
 import functools
 import importlib
+import itertools
 import logging
 import pickle
 import queue
@@ -214,18 +215,17 @@ class _Map:
         room = QUEUE_DEPTH * self._count_threads()
         while len(self.running) < room:
             count = self.average.items_within(TASK_SECONDS, 1, MAX_TASK_ITEMS)
+            items = list(itertools.islice(self.items, count))
+            if not items:
+                return
             task: _Task = []
-            failed: list[Result[Any, Any]] = []
-            for _, item in zip(range(count), self.items):
+            for item in items:
                 try:
                     task.append((item, pack(item)))
                 except Exception as error:
-                    failed.append(Result(item, error=error))
+                    yield Result(item, error=error)
             if task:
                 self._submit(task)
-            yield from failed
-            if not task and not failed:
-                return
 
     def _submit(self, task: _Task) -> None:
         packed = [item for _, item in task]

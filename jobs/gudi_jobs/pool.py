@@ -18,6 +18,7 @@ from typing import Any
 from gudi_jobs.errors import WorkerDied, WorkersUnavailable
 from gudi_jobs.limits import Limits
 from gudi_jobs.moving_average import MovingAverage
+from gudi_jobs.process import pack_setup
 from gudi_jobs.result import Item, Result, Value
 from gudi_jobs.worker import NOT_READY, READY, RESULT_AND_RETIRE, pack
 from gudi_jobs.workers import EXIT_INTERVAL, Task, Worker, Workers
@@ -73,7 +74,8 @@ class WorkerPool:
         quiet: bool = False,
     ) -> None:
         self._limits = Limits(timeout, memory_limit)
-        self._workers = Workers(max_workers or cpu_count(), initializer, initargs, quiet)
+        setup = pack_setup(initializer, initargs)
+        self._workers = Workers(max_workers or cpu_count(), setup, quiet=quiet)
 
     def __enter__(self) -> WorkerPool:
         """Start the processes, without waiting for them."""

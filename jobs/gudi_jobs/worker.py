@@ -34,11 +34,7 @@ READY, NOT_READY, RESULT, RESULT_AND_RETIRE = range(4)
 
 # What a terminal sends to all processes of a command: on Ctrl-C, on Ctrl-\, and when it is closed.
 # Only the parent handles it.
-TERMINAL_SIGNALS = [
-    signal.Signals[name]
-    for name in ("SIGINT", "SIGQUIT", "SIGHUP")
-    if name in signal.Signals.__members__
-]
+TERMINAL_SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGQUIT", "SIGHUP")]
 
 # A worker retires when its memory has grown by this many bytes since its first second, because some
 # library leaks. The limit and the interval (seconds) are loky's.

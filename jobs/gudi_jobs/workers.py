@@ -7,11 +7,11 @@ import functools
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from gudi_jobs.process import WorkerProcess, kill, pack_setup
+from gudi_jobs.process import WorkerProcess, kill
 from gudi_jobs.worker import FUNCTION, ITEM
 
 # Seconds between two checks for processes that have ended although their socket is still open,
@@ -90,8 +90,7 @@ class Workers:
 
     Args:
         count: how many there should be.
-        initializer: called as `initializer(*initargs)` in each process.
-        initargs: arguments for `initializer`.
+        setup: what `pack_setup` returns.
         quiet: discard what the processes print.
 
     Attributes:
@@ -99,14 +98,8 @@ class Workers:
         running: those that have been started and not been stopped.
     """
 
-    def __init__(
-        self,
-        count: int,
-        initializer: Callable[..., object] | None,
-        initargs: tuple[Any, ...],
-        quiet: bool,
-    ) -> None:
-        self._initializer, self._initargs, self._quiet = initializer, initargs, quiet
+    def __init__(self, count: int, setup: bytes, *, quiet: bool) -> None:
+        self._setup, self._quiet = setup, quiet
         self.count, self.running = count, list[Worker]()
         self._last_check = time.monotonic()
 
@@ -121,7 +114,7 @@ class Workers:
             OSError: the system cannot start it.
         """
         selector = self._selector
-        worker = Worker(pack_setup(self._initializer, self._initargs), quiet=self._quiet)
+        worker = Worker(self._setup, quiet=self._quiet)
         self.running.append(worker)
         selector.register(worker.socket, selectors.EVENT_READ, worker)
         self._flush(worker)
