@@ -41,9 +41,9 @@ setup(
     package_data={
         "gudi": ["py.typed"],
         "gudi.checkpoint": ["default.gudi"],
-        "gudi.drawing.emoji": ["*.png"],
+        "gudi.outputs.drawing.emoji": ["*.png"],
         "gudi.detection": ["*.pyi"],
-        "gudi.report": ["*.html", "*.css", "*.js"],
+        "gudi.outputs.report": ["*.html", "*.css", "*.js"],
     },
     python_requires=">=3.10,<3.14",
     install_requires=[

@@ -24,9 +24,9 @@ import numpy as np
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from gudi import report
 from gudi.constants import EMOTIONS
 from gudi.media.source import Source
+from gudi.outputs import report
 from gudi.outputs.folder import thumbnail_paths
 from gudi.outputs.run_record import CheckpointRecord, RunRecord
 from gudi.pipeline.summarise import summarise

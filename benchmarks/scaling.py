@@ -25,17 +25,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gudi.results.ledger import Ledger
+from gudi.results.records import SourceResult
 
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.detection import Box
 from gudi.media.find import find_sources
+from gudi.outputs.folder import ResultFolder
 from gudi.pipeline import recognize as recognition
 from gudi.pipeline.run import RunReport, _LedgerSink
 from gudi.pipeline.workers import start_workers
 from gudi.progress import Progress
-from gudi.outputs.folder import ResultFolder
-from gudi.results.ledger import Ledger
-from gudi.results.records import SourceResult
 from gudi.settings import BatchOptions
 
 PROBABILITIES = np.full((1, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)

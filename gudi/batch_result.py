@@ -107,7 +107,7 @@ class BatchResult:
         Raises:
             OutputError: as for `faces`.
         """
-        from gudi import plots
+        from gudi.outputs import plots
 
         with self._open() as store:
             counts = store.emotion_counts()
@@ -126,7 +126,7 @@ class BatchResult:
             InputError: the results hold no face of this video.
             OutputError: as for `faces`.
         """
-        from gudi import plots
+        from gudi.outputs import plots
 
         with self._open() as store:
             record = store.inputs.named(source)

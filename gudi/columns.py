@@ -21,6 +21,10 @@ OF_INPUT = ("source", "kind")
 TOP_EMOTION = ("emotion", "confidence")
 
 
+# Columns that the tables of the store have besides, so that no emotion can have their names.
+STORED = ("input", "crop", "tracked")
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table.
@@ -209,8 +213,7 @@ def names(columns: Iterable[Column]) -> list[str]:
 
 
 def reserved_names(emotions: Sequence[str] = ()) -> frozenset[str]:
-    """Return the names that an emotion or an extra column cannot have."""
+    """Return the names of the columns of all tables, which no extra column can have."""
     tables = (FACES, FILES, VIDEOS, TRACKS)
-    return frozenset(
-        column.name for table in tables for column in expand(table, emotions) if column.name
-    )
+    found = {column.name for table in tables for column in expand(table, emotions)}
+    return frozenset(found)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
+from gudi.columns import SMOOTHED, STORED, reserved_names
 from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
 from gudi.declarations import Options, option
 from gudi.errors import UsageError
@@ -34,13 +35,6 @@ PARTS = (BOX, BARS, EMOJI)
 # Kinds of pictures that are drawn for a source, to be added up.
 PICTURE, THUMBNAIL = 1, 2
 
-# Column names that an emotion cannot have.
-RESERVED = frozenset((
-    "source", "kind", "frame", "time_s", "face", "x", "y", "width", "height", "score", "emotion",
-    "confidence", "track", "status", "faces", "frames", "error",
-))  # fmt: skip
-SMOOTHED = "smooth_"
-
 # Spreadsheets take a cell that starts with one of these for a formula.
 FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
@@ -57,15 +51,16 @@ def check_emotions(names: Sequence[str]) -> tuple[str, ...]:
         UsageError: they cannot.
     """
     given = not isinstance(names, str) and all(isinstance(name, str) and name for name in names)
-    if not given or len(names) < 2 or len(set(names)) < len(names):
+    if not given or len(names) < 2 or len({name.lower() for name in names}) < len(names):
         raise UsageError(f"emotions must be two or more different names. Received: {names!r}")
+    reserved = {*reserved_names(), *STORED}
     for name in names:
         if name.startswith(FORMULA_STARTS):
             raise UsageError(
                 f"an emotion name cannot start with =, +, - or @ (spreadsheets would read a "
                 f"formula). Received: {name!r}"
             )
-        if name in RESERVED or name.startswith(SMOOTHED):
+        if name.lower() in reserved or name.startswith(SMOOTHED):
             raise UsageError(f"{name!r} cannot be an emotion: it is a column of the tables")
     return tuple(names)
 

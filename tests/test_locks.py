@@ -136,7 +136,7 @@ def test_lock_file_on_a_disk_without_flock(net, without_locks, content, code):
 def test_disk_on_which_sqlite_cannot_lock_is_named(net, without_locks, number, flock):
     done = batch(net, without_locks(flock, number))
     error = (
-        "gudi: error: cannot lock net/out/ledger.sqlite: this disk has no locks; put --out on a "
+        "gudi: error: cannot lock net/out/results.sqlite: this disk has no locks; put --out on a "
         "local one\n"
     )
     assert (done.returncode, done.stderr) == (1, error)

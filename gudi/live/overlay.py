@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from gudi import detection
 from gudi.detection import Box
-from gudi.drawing import overlay
-from gudi.drawing.emoji import load_emoji
+from gudi.outputs.drawing import overlay
+from gudi.outputs.drawing.emoji import load_emoji
 from gudi.records import Face
 from gudi.settings import BARS, BOX, EMOJI, PARTS
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gudi import checkpoint
-from gudi.drawing.text import undrawable
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, VideoError
 from gudi.live.faces import recognize_largest
@@ -18,6 +17,7 @@ from gudi.live.overlay import draw_face
 from gudi.live.window import Window, check_display
 from gudi.media.recording import Recording, check_recording
 from gudi.media.video import Frame
+from gudi.outputs.drawing.text import undrawable
 from gudi.predictor import Predictor, describe_run
 from gudi.progress import Progress
 from gudi.records import Face

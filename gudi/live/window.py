@@ -12,9 +12,9 @@ from types import TracebackType
 
 import cv2
 
-from gudi.drawing import overlay
 from gudi.errors import DisplayError, one_line
 from gudi.media.video import Frame
+from gudi.outputs.drawing import overlay
 
 TITLE = "gudi"
 QUIT_KEYS = (ord("q"), ord("Q"), 27)  # 27 is Esc

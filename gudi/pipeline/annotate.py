@@ -16,12 +16,12 @@ from pathlib import Path
 
 import gudi_jobs
 from gudi.analysis.summaries import timed
-from gudi.drawing.picture_files import writable_name
-from gudi.drawing.text import undrawable
 from gudi.errors import OutputError
 from gudi.media import video
 from gudi.media.content import VIDEO
 from gudi.media.source import Source
+from gudi.outputs.drawing.picture_files import writable_name
+from gudi.outputs.drawing.text import undrawable
 from gudi.outputs.folder import ResultFolder, thumbnail_path, thumbnail_paths
 from gudi.outputs.subtitles import subtitles
 from gudi.pipeline.draw_work import (

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gudi.drawing import overlay, picture_files
 from gudi.errors import PhotoError, VideoError
 from gudi.files import atomic_write
 from gudi.media import encode, video
 from gudi.media.photo import read_photo
 from gudi.media.source import Source
+from gudi.outputs.drawing import overlay, picture_files
 from gudi.records import Box, Face
 from gudi.settings import AUTO, BARS, BOX, EMOJI, drawn_parts
 

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gudi import report as report_page
 from gudi.errors import ExitCode, InputError, OutputError
 from gudi.locks import folder_lock
 from gudi.media.names import printable_path, utf8_path
+from gudi.outputs import report as report_page
 from gudi.outputs.folder import (
     ANNOTATED,
     REPORT,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from gudi import plots
 from gudi.errors import InputError
 from gudi.files import atomic_write, check_writable, write_errors
 from gudi.media.content import VIDEO
+from gudi.outputs import plots
 from gudi.progress import Progress
 from gudi.store import Store
 from gudi.store.inputs import Input

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import gudi_jobs
-from gudi import checkpoint, report
+from gudi import checkpoint
 from gudi.detection.haar import implementation
 from gudi.engines import engine_for
 from gudi.errors import OutputError, one_line
@@ -22,6 +22,7 @@ from gudi.locks import folder_lock
 from gudi.media import video
 from gudi.media.names import utf8_path
 from gudi.media.source import Source
+from gudi.outputs import report as report_page
 from gudi.outputs.folder import FACES, REPORT, ResultFolder
 from gudi.outputs.result_tables import write_files, write_tables
 from gudi.outputs.run_record import MAX_INPUTS, CheckpointRecord, RunRecord, current_versions
@@ -262,7 +263,7 @@ def _finish_record(batch: _Batch) -> None:
 def _write_report(batch: _Batch) -> None:
     path = batch.folder.path / REPORT
     if batch.options.report:
-        report.write(path, batch.record, batch.store, tracked=batch.options.track)
+        report_page.write(path, batch.record, batch.store, tracked=batch.options.track)
     else:
         path.unlink(missing_ok=True)  # describes an earlier run
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gudi.constants import EMOTIONS
-from gudi.drawing import overlay
 from gudi.live.overlay import draw_face
+from gudi.outputs.drawing import overlay
 from gudi.records import Box, Face
 
 PROBABILITIES = np.array([0.05, 0, 0.1, 0.6, 0.05, 0.15, 0.05], np.float32)

@@ -13,7 +13,7 @@ import pytest
 from clips import write_video
 from conftest import call_gudi, draw_face, save
 from result_folders import (
-    fill_ledger,
+    fill_store,
     make_result_folder,
     names_below,
     photo_result,
@@ -22,20 +22,20 @@ from result_folders import (
 )
 
 import gudi_jobs
+from gudi.analysis.scenes import SIZE
 from gudi.constants import EMOTIONS
-from gudi.detection import Box
 from gudi.errors import OutputError
 from gudi.media import video
 from gudi.media.content import IMAGE, VIDEO
 from gudi.media.source import Source
+from gudi.outputs.folder import ResultFolder
 from gudi.pipeline import annotate
 from gudi.pipeline.draw_work import draw
 from gudi.pipeline.workers import start_workers
-from gudi.outputs.folder import ResultFolder
-from gudi.results.ledger import Ledger
-from gudi.store.paths import UniquePaths
-from gudi.results.records import SourceResult
+from gudi.records import Box, Face, Result, VideoFrame
 from gudi.settings import ALL_FRAMES, PICTURE, THUMBNAIL, BatchOptions, FrameOptions
+from gudi.store import Store
+from gudi.store.paths import UniquePaths
 
 
 def test_annotated_pictures_are_the_photos_with_boxes(finished_run):
@@ -74,15 +74,14 @@ def test_photo_that_cannot_be_drawn_keeps_its_faces(photos, tmp_path):
     for name, size in (("one.jpg", (300, 300)), ("two.bmp", (500, 300)), ("below/one.png", None)):
         path = photos / name
         width, height = size or (200, 260)
-        results.append(SourceResult(
-            Source(path.as_posix(), str(path), IMAGE), width=width, height=height,
-            boxes=[Box(40, 50, 90, 90)], probabilities=random_probabilities(1),
-        ))  # fmt: skip
+        face = Face(Box(40, 50, 90, 90), 9.0, random_probabilities(1)[0], EMOTIONS)
+        source = Source(path.as_posix(), str(path), IMAGE)
+        results.append(Result(source, width=width, height=height, faces=[face]))
     (photos / "one.jpg").unlink()
     save(photos / "two.bmp", draw_face(width=77))
     paths = UniquePaths(tmp_path / "drawn")
     with start_workers(BatchOptions(), 2) as workers:
-        annotate.draw_photos(results, EMOTIONS, paths, os.path.basename, workers)
+        annotate.draw_photos(results, paths, os.path.basename, workers=workers)
     errors = {Path(result.source.path).name: result.error for result in results if result.error}
     undrawn = "the annotated picture could not be drawn"
     assert errors == {
@@ -99,7 +98,7 @@ def test_later_run_draws_the_pictures_that_an_earlier_one_did_not(photos, tmp_pa
     done = call_gudi("batch", photos, "--out", out, *plain)
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(out)) == [
-        ".lock", "faces.csv", "files.csv", "ledger.sqlite", "run.json",
+        ".lock", "faces.csv", "files.csv", "results.sqlite", "run.json",
     ]  # fmt: skip
     # How fast and where a run works does not change its results either.
     options = ("--workers", "1", "--batch-size", "3", "--device", "cpu")
@@ -126,13 +125,12 @@ def test_full_disk_ends_the_run_and_blames_no_picture(tmp_path):
     path = tmp_path / "one.jpg"
     path.write_bytes(b"a photo")
     out = make_result_folder(tmp_path / "out", [photo_result(path)])
-    settings = annotate.DrawSettings(EMOTIONS, ALL_FRAMES, PICTURE | THUMBNAIL)
-    with Ledger(out / "ledger.sqlite", 7) as ledger:
-        queue = annotate._DrawQueue(ledger, ResultFolder(out), settings, print)
+    with Store(out / "results.sqlite") as store:
+        queue = annotate._DrawQueue(store, ResultFolder(out), BatchOptions(), print)
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with pytest.raises(OutputError, match="out: No space left on device"):
             queue.receive(gudi_jobs.Result(next(queue), error=full))
-        assert ledger.drawings.count_undrawn(PICTURE | THUMBNAIL) == 1
+        assert store.drawings.count_undrawn(PICTURE | THUMBNAIL) == 1
 
 
 @pytest.mark.parametrize("frames", [ALL_FRAMES, FrameOptions(every=2)])
@@ -140,36 +138,39 @@ def test_finished_chunks_of_a_video_are_kept_after_a_kill(tmp_path, monkeypatch,
     monkeypatch.setattr(annotate, "CHUNK_FRAMES", 8)
     shown = draw_face(100, 200, 180, 30, 30)
     path = write_video(tmp_path / "film.mp4", [shown] * 20, options={"g": "4"})
-    result = SourceResult(
-        Source("film.mp4", str(path), VIDEO), segment=0, width=200, height=180, frames=20,
-        boxes=[Box(30, 30, 100, 100)] * 10, frame_times=[(2 * n, 0.08 * n) for n in range(10)],
-        probabilities=random_probabilities(10), end=0.76,
+    faces = [
+        Face(Box(30, 30, 100, 100), 9.0, each, EMOTIONS, frame=2 * n, time_s=0.08 * n)
+        for n, each in enumerate(random_probabilities(10))
+    ]
+    processed = [VideoFrame(n, 0.04 * n, bytes(SIZE)) for n in range(0, 20, frames.every)]
+    result = Result(
+        Source("film.mp4", str(path), VIDEO), segment=0, width=200, height=180, faces=faces,
+        frames=processed,
     )  # fmt: skip
     out, drawn = ResultFolder(tmp_path / "out"), []
     out.path.mkdir()
-    with Ledger(out.ledger, 7) as ledger:
-        fill_ledger(ledger, [result])
-        ledger.faces.finish(result.source, "", result.source.digest())
+    with Store(out.store) as store:
+        fill_store(store, [result])
+        store.faces.finish(result.source, "", result.source.digest())
+        store.videos.store_index(store.inputs.id_of(result.source), video.read_index(path))
 
         def start():
-            settings = annotate.DrawSettings(EMOTIONS, frames, PICTURE)
-            queue = annotate._DrawQueue(ledger, out, settings, drawn.append)
-            queue.receive(gudi_jobs.Result(next(queue), video.read_index(path)))
-            return queue
+            options = BatchOptions(every=frames.every, report=False)
+            return annotate._DrawQueue(store, out, options, drawn.append)
 
         chunks = list(start())
         assert [chunk.path.name for chunk in chunks] == [f"{n:012}.nut" for n in (0, 8, 16)]
         for chunk in chunks[:2]:  # then the run is killed
-            draw(EMOTIONS, chunk)
+            draw(chunk)
         queue = start()
         for item in queue:
-            queue.receive(gudi_jobs.Result(item, draw(EMOTIONS, item)))
+            queue.receive(gudi_jobs.Result(item, draw(item)))
             drawn.append(item.path)
         assert drawn[0] == chunks[2].path
         assert [getattr(each, "status", each) for each in drawn[1:]] == [
             "ok", out.annotated / "film.mp4",
         ]  # fmt: skip
-        assert ledger.drawings.count_undrawn(PICTURE) == 0
+        assert store.drawings.count_undrawn(PICTURE) == 0
     assert not list(out.path.glob(".gudi-*"))
     played = [frame.image for frame in video.read_frames(out.annotated / "film.mp4")]
     # A frame that was not processed shows the faces of the frame before it.

@@ -12,9 +12,9 @@ from conftest import call_gudi, draw_face, save
 from result_folders import read_record, read_tables
 
 import gudi
-from gudi.drawing import overlay
 from gudi.errors import UsageError
 from gudi.media import video
+from gudi.outputs.drawing import overlay
 
 GERMAN = "wütend,angewidert,ängstlich,glücklich,traurig,überrascht,neutral"
 

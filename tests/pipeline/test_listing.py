@@ -70,7 +70,7 @@ def test_most_frequent_suffixes_of_skipped_files_are_named():
 def test_results_of_gudi_in_folders_are_skipped_with_a_note_unless_they_are_named(tmp_path):
     for name in (
         "a.jpg", "a.emotions.jpg", "results/annotated/a.jpg", "results/thumbnails/1.jpg",
-        "results/ledger.sqlite", "merged/b.jpg", "other/c.jpg", "other/run.json",
+        "results/results.sqlite", "merged/b.jpg", "other/c.jpg", "other/run.json",
     ):  # fmt: skip
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).touch()

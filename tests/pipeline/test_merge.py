@@ -230,7 +230,7 @@ def test_failed_merge_leaves_an_empty_folder_as_it_was(make_files, tmp_path):
 
 def test_folder_without_any_run_is_refused(tmp_path):
     (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "ledger.sqlite").touch()
+    (tmp_path / "new" / "results.sqlite").touch()
     with pytest.raises(InputError, match="new holds no results yet"):
         merge([tmp_path / "new"], tmp_path / "x")
     assert not (tmp_path / "x").exists()

@@ -16,7 +16,7 @@ from gudi.pipeline.detect_work import IndexedVideo
 from gudi.pipeline.listing import list_sources
 from gudi.pipeline.recognize import recognize
 from gudi.pipeline.workers import start_workers
-from gudi.results.records import SourceResult
+from gudi.records import Result, VideoFrame
 from gudi.settings import BatchOptions
 
 
@@ -36,7 +36,13 @@ def workers():
 def recognize_photos(sources, predictor, workers, **settings):
     results, opened = Results(), Future()
     opened.set_result(predictor)
-    recognize(sources, BatchOptions(device="cpu", **settings), opened, workers, results)
+    recognize(
+        sources,
+        options=BatchOptions(device="cpu", **settings),
+        predictor=opened,
+        workers=workers,
+        sink=results,
+    )
     return results
 
 
@@ -46,9 +52,9 @@ def test_each_photo_has_one_result_with_its_probabilities(photos, predictor, wor
         "one.jpg": "ok", "one.png": "ok", "two.bmp": "ok", "none.jpg": "no_face",
     }  # fmt: skip
     two = results["two.bmp"]
-    assert (two.width, two.height, len(two.boxes)) == (500, 300, 2)
-    assert two.probabilities.shape == (2, 7)
-    assert two.crops is None
+    assert (two.width, two.height, len(two.faces)) == (500, 300, 2)
+    assert all(face.probabilities.shape == (7,) for face in two.faces)
+    assert all(face.crop is None for face in two.faces)
     assert two.seconds["decode"] > 0 < two.seconds["detect"]
 
 
@@ -64,7 +70,7 @@ def test_detection_settings_reach_the_detector(photos, predictor, workers):
     sources = list(list_sources([str(photos / "two.bmp")]))
 
     def boxes(**options):
-        return recognize_photos(sources, predictor, workers, **options)["two.bmp"].boxes
+        return recognize_photos(sources, predictor, workers, **options)["two.bmp"].faces
 
     assert len(boxes()) == 2
     assert len(boxes(faces="largest")) == 1
@@ -79,14 +85,14 @@ class Segments:
     def __init__(self):
         self.frames, self.finished = [], []
 
-    def finished_segments(self, source):
+    def start_video(self, source, index):
         return ()
 
     def forget(self, source):
         self.frames.clear()
 
     def add(self, result):
-        self.frames.append(result.frames)
+        self.frames.append(len(result.frames))
 
     def finish(self, source, problem, digest):
         self.finished.append(source)
@@ -110,7 +116,8 @@ def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
 
     def processed(item, frames):
         number = item.segment.number
-        return gudi_jobs.Result(item, SourceResult(item.source, number, frames=frames))
+        found = [VideoFrame(each, each / 25, b"") for each in range(frames)]
+        return gudi_jobs.Result(item, Result(item.source, number, frames=found))
 
     def script(items):
         yield gudi_jobs.Result(next(items), IndexedVideo(video.read_index(path), b""))
@@ -126,7 +133,13 @@ def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
         yield gudi_jobs.Result(segments[1], error=late)
         assert not list(items)
 
-    recognize([source], BatchOptions(), None, ScriptedWorkers(script), sink)
+    recognize(
+        [source],
+        options=BatchOptions(),
+        predictor=None,
+        workers=ScriptedWorkers(script),
+        sink=sink,
+    )
     assert sink.frames == [200]
     assert sink.finished == [source]
 
@@ -136,4 +149,10 @@ def test_predictor_that_cannot_be_opened_is_an_error_even_if_there_is_no_face(ph
     opened.set_exception(DeviceError("no such GPU"))
     sources = [each for each in list_sources([str(photos)]) if "none" in each.path]
     with pytest.raises(DeviceError, match="no such GPU"):
-        recognize(sources, BatchOptions(), opened, workers, Results())
+        recognize(
+            sources,
+            options=BatchOptions(),
+            predictor=opened,
+            workers=workers,
+            sink=Results(),
+        )

@@ -313,7 +313,7 @@ def test_full_disk_is_reported_and_leaves_no_incomplete_file(photos, tmp_path):
     done = run_gudi("batch", photos, "--out", tmp_path / "out", preexec_fn=limit)
     assert done.returncode == 1
     assert "cannot use " in done.stderr
-    assert "ledger.sqlite: " in done.stderr
+    assert "results.sqlite: " in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
 

@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 from conftest import call_gudi, draw_face, save
+from gudi.media.sources import Source
 from result_folders import read_record
 
 import gudi_jobs
 from gudi import checkpoint
-from gudi.media.sources import Source
 from gudi.pipeline import workers
 from gudi.pipeline.detect_work import ProcessSettings, WorkItem, process
 from gudi.settings import BatchOptions
@@ -26,7 +26,9 @@ def process_and_list_packages(path):
 
 def test_workers_that_only_detect_do_not_load_tensorflow(photos):
     with workers.start_workers(BatchOptions(), 2) as started:
-        for outcome in started.run(process_and_list_packages, [str(photos / "one.jpg")] * 4):
+        for outcome in started.map_unordered(
+            process_and_list_packages, [str(photos / "one.jpg")] * 4
+        ):
             assert "cv2" in outcome.value
             assert not {"tensorflow", "tflearn", "keras"} & set(outcome.value)
 
@@ -37,9 +39,9 @@ def test_photo_is_opened_once(tmp_path, suffix):
     content, opened = path.read_bytes(), []
     # os.open, which open calls, has no mode.
     sys.addaudithook(lambda event, given: event == "open" and given[1] and opened.append(given[0]))
-    result = process(ProcessSettings(DetectionSettings(), ALL_FRAMES), WorkItem(Source.of(path)))
+    result = process(ProcessSettings(BatchOptions()), WorkItem(Source.of(path)))
     assert opened.count(str(path)) == 1
-    assert len(result.boxes) == 1
+    assert len(result.faces) == 1
     assert result.digest == hashlib.blake2b(content, digest_size=16).digest()
 
 

@@ -19,17 +19,17 @@ from conftest import draw_face, save
 from result_folders import SETTINGS, add_results, probabilities, video_result
 from result_folders import video_frame as frame
 
-from gudi import report
 from gudi.constants import EMOTIONS
 from gudi.errors import OutputError, one_line
 from gudi.media.names import as_cell, printable_path
 from gudi.media.source import Source
+from gudi.outputs import report
 from gudi.outputs.folder import thumbnail_paths
+from gudi.outputs.report import rows
+from gudi.outputs.report.timeline import BINS
+from gudi.outputs.report.videos import MAX_TRACKS
 from gudi.outputs.run_record import CheckpointRecord, RunCounts, RunRecord
 from gudi.records import Box, Face, Result, VideoFrame
-from gudi.report import rows
-from gudi.report.timeline import BINS
-from gudi.report.videos import MAX_TRACKS
 from gudi.settings import PICTURE, THUMBNAIL
 from gudi.store import STORE, Store
 from gudi.store.paths import safe_paths

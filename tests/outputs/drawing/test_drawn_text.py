@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gudi.drawing import text
+from gudi.outputs.drawing import text
 
 
 @pytest.mark.parametrize(("name", "ascii_name"), [

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gudi.constants import EMOTIONS
-from gudi.drawing import overlay
-from gudi.drawing.layout import overlap
+from gudi.outputs.drawing import overlay
+from gudi.outputs.drawing.layout import overlap
 from gudi.records import Box, Face
 
 PROBABILITIES = [0.05, 0, 0.1, 0.6, 0.05, 0.15, 0.05]

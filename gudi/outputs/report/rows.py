@@ -12,7 +12,7 @@ from urllib.parse import quote
 from gudi.errors import one_line
 from gudi.media.content import VIDEO
 from gudi.outputs.folder import ANNOTATED, thumbnail_path
-from gudi.report.videos import rounded, video_content
+from gudi.outputs.report.videos import rounded, video_content
 from gudi.settings import PICTURE, THUMBNAIL
 from gudi.store import Store
 from gudi.store.inputs import FAILED, Input

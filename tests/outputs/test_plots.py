@@ -14,9 +14,9 @@ from conftest import call_gudi, draw_face, save
 from result_folders import fill_store, video_frame, video_result
 
 import gudi
-from gudi import plots
 from gudi.constants import EMOTIONS
 from gudi.errors import InputError
+from gudi.outputs import plots
 from gudi.store import STORE, Store
 
 

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from gudi.errors import one_line
+from gudi.outputs.report import rows
+from gudi.outputs.report.rows import Rows
 from gudi.outputs.run_record import FAILED, INTERRUPTED, RUNNING, RunRecord
 from gudi.progress import format_duration
-from gudi.report import rows
-from gudi.report.rows import Rows
 from gudi.store import Store
 
 MAX_INPUTS_SHOWN = 10

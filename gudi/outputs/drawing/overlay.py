@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gudi.drawing.labels import BACKING_COLOUR, TEXT_COLOUR, LabelMaker, place_label
-from gudi.drawing.layout import OWN_FACE, Layout, Size, beside, corners, overlap
-from gudi.drawing.text import CAPITALS, blend, render, shorten
+from gudi.outputs.drawing.labels import BACKING_COLOUR, TEXT_COLOUR, LabelMaker, place_label
+from gudi.outputs.drawing.layout import OWN_FACE, Layout, Size, beside, corners, overlap
+from gudi.outputs.drawing.text import CAPITALS, blend, render, shorten
 from gudi.records import Box, Face
 
 Image = npt.NDArray[np.uint8]

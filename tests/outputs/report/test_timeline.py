@@ -7,8 +7,8 @@ import re
 import pytest
 from result_folders import SETTINGS, add_results, video_frame, video_result
 
+from gudi.outputs.report.timeline import BINS, bin_width, make_timeline
 from gudi.records import Box
-from gudi.report.timeline import BINS, bin_width, make_timeline
 from gudi.store import STORE, Store
 
 FACE = (Box(0, 0, 80, 80), "happy", 0.7)

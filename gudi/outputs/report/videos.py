@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gudi.outputs.folder import ANNOTATED, subtitles_path, thumbnail_paths
-from gudi.report.timeline import make_strips, make_timeline
+from gudi.outputs.report.timeline import make_strips, make_timeline
 from gudi.settings import THUMBNAIL
 from gudi.store import Store
 from gudi.store.inputs import Input

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gudi.constants import EMOTIONS
-from gudi.drawing.emoji import load_emoji
+from gudi.outputs.drawing.emoji import load_emoji
 
 
 @pytest.mark.parametrize("size", [60, 250])

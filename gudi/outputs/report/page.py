@@ -10,9 +10,9 @@ from string import Template
 
 from gudi.errors import one_line
 from gudi.files import atomic_write, write_errors
+from gudi.outputs.report.rows import Rows, to_json
+from gudi.outputs.report.summary import as_text, describe_run, list_inputs
 from gudi.outputs.run_record import RunRecord
-from gudi.report.rows import Rows, to_json
-from gudi.report.summary import as_text, describe_run, list_inputs
 from gudi.settings import FORMATS
 from gudi.store import Store
 
@@ -62,7 +62,7 @@ def _tables(folder: Path) -> str:
 
 
 def _read(name: str) -> str:
-    return resources.files("gudi.report").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("gudi.outputs.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _policy(style: str, script: str) -> str:

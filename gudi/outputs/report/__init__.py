@@ -6,6 +6,6 @@ at a time. Names chosen by others enter the page as JSON or escaped, and the scr
 text, never into markup.
 """
 
-from gudi.report.page import write
+from gudi.outputs.report.page import write
 
 __all__ = ["write"]

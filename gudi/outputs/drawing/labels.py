@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gudi.drawing.emoji import load_emoji
-from gudi.drawing.layout import OWN_FACE, Layout, Size, around, inside
-from gudi.drawing.text import Text, font_size, render, shorten
+from gudi.outputs.drawing.emoji import load_emoji
+from gudi.outputs.drawing.layout import OWN_FACE, Layout, Size, around, inside
+from gudi.outputs.drawing.text import Text, font_size, render, shorten
 from gudi.records import Box, Face
 
 Image = npt.NDArray[np.uint8]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import draw_face
 
-from gudi.drawing import picture_files
+from gudi.outputs.drawing import picture_files
 
 
 @pytest.mark.parametrize(
