@@ -64,6 +64,7 @@ setup(
         # Both ends of the range have passed the tests; pip takes 2.20 or newer on Python 3.13.
         "tensorflow>=2.18,<2.22",
         "tflearn==0.5.0",
+        "pandas>=2.2",  # the tables of a batch in Python
         "pillow>=11.3",  # EXIF, AVIF, animations
         "pillow-heif>=0.22",  # the pictures of iPhones
         "scipy>=1.11",  # tflearn imports it without asking for it
@@ -75,14 +76,12 @@ setup(
         "dask": ["distributed>=2024.8"],
         "jxl": ["pillow-jxl-plugin>=1.3"],
         "onnx": ["onnx>=1.17"],
-        "pandas": ["pandas>=2.2"],
         "parquet": ["pyarrow>=17"],
         "test": [
             "distributed>=2024.8",
             "import-linter>=2.1",
             "mypy>=1.15",
             "onnx>=1.17",
-            "pandas>=2.2",
             "pandas-stubs>=2.2",
             "pillow-jxl-plugin>=1.3",
             "pyarrow>=17",

@@ -14,6 +14,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from gudi import columns
+from gudi.columns import Column
+from gudi.constants import EMOTIONS
 from gudi.declarations import Option, declared
 from gudi.settings import BatchOptions
 
@@ -52,7 +55,28 @@ def _default(option: Option) -> str:
     return str(option.default) if option.kind is not bool else "yes" if option.default else "no"
 
 
-SECTIONS = {"options": options}
+def column_table(table_columns: Iterable[Column]) -> str:
+    """Return the table of the columns of one of gudi's tables."""
+    return table(
+        ("column", "unit", "content"),
+        [(_headers(each), each.unit, each.about) for each in table_columns],
+    )
+
+
+def _headers(column: Column) -> str:
+    if not column.per_emotion:
+        return f"`{column.name}`"
+    return f"`{column.name}{EMOTIONS[0]}` … `{column.name}{EMOTIONS[-1]}`"
+
+
+SECTIONS = {
+    "options": options,
+    "faces": lambda: column_table(each for each in columns.FACES if not each.tracked),
+    "faces_tracked": lambda: column_table(each for each in columns.FACES if each.tracked),
+    "videos": lambda: column_table(columns.VIDEOS),
+    "tracks": lambda: column_table(columns.TRACKS),
+    "files": lambda: column_table(columns.FILES),
+}
 
 
 def main(arguments: Sequence[str]) -> int:

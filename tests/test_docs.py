@@ -5,10 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import av
 import pytest
 from conftest import ROOT, blocks, call_gudi, draw_face, gudi_environment, save
+from result_folders import fill_store, video_frame, video_result
+
+from gudi.records import Box
+from gudi.store import STORE, Store
 
 
 def python_blocks(page: str) -> list[str]:
@@ -53,9 +58,8 @@ def test_examples_of_the_python_page_run_one_after_the_other(examples, capsys):
 
 
 def test_pandas_example_of_the_results_page_runs(finished_run, monkeypatch):
-    pytest.importorskip("pandas", reason="no pandas")
     monkeypatch.chdir(finished_run.out.parent)
-    (block,) = (each for each in python_blocks("docs/results.md") if "import pandas" in each)
+    (block,) = (each for each in python_blocks("docs/results.md") if "read_csv" in each)
     names: dict[str, object] = {}
     exec(compile(block.replace(".plot()", ""), "docs/results.md", "exec"), names)
     columns = list(names["everything"].columns)
@@ -63,6 +67,28 @@ def test_pandas_example_of_the_results_page_runs(finished_run, monkeypatch):
     assert {"width", "picture_width", "kind", "status"} <= set(columns)
     assert not [name for name in columns if name.endswith(("_x", "_y"))]
     assert names["everything"]["source"].nunique() == 4
+
+
+def test_questions_in_sql_of_the_results_page_are_answered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = [
+        video_frame(n, n / 2, [(Box(0, 0, 80, 80), "happy" if n < 2 else "sad", 0.7)])
+        for n in range(3)
+    ]
+    (tmp_path / "results").mkdir()
+    with Store(tmp_path / "results" / STORE) as store:
+        fill_store(store, [video_result("earlier.mp4", frames)])
+        fill_store(store, [video_result("film.mp4", frames)])
+    (block,) = (each for each in python_blocks("docs/results.md") if "read_sql" in each)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/results.md", "exec"), names)
+    assert names["faces"]["emotion"].tolist() == ["happy", "happy", "sad"]
+    queries = [text for language, text in blocks("docs/results.md") if language == "sql"]
+    assert [names["store"].execute(query).fetchall() for query in queries] == [
+        [("happy", 2, 0.7), ("sad", 1, 0.7)],
+        [("film.mp4", pytest.approx(0.7), 0, 0.0)],
+        [("film.mp4", 0, 0.7), ("film.mp4", 1, 0.05)],
+    ]
 
 
 def test_generated_sections_are_up_to_date():

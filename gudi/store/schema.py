@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gudi.columns import (
     FACES,
+    FILES,
     OF_INPUT,
     SMOOTHED,
     TOP_EMOTION,
@@ -23,6 +24,16 @@ VERSION = 1
 
 # Columns of `faces` that follow from others in the same row.
 DERIVED = (*TOP_EMOTION, *(f"{SMOOTHED}{name}" for name in TOP_EMOTION))
+
+# What the tables of a run hold instead of the stored value.
+SPECIAL = {
+    "faces": {"frame": "CASE inputs.kind WHEN 'video' THEN faces.frame END"},
+    "files": {
+        "status": "CASE draw_error WHEN '' THEN status ELSE 'failed' END",
+        "error": "error || CASE WHEN error <> '' AND draw_error <> '' THEN '; ' ELSE '' END"
+        " || draw_error",
+    },
+}
 
 _FIXED = """
 CREATE TABLE runs (
@@ -102,6 +113,9 @@ def statements(emotions: Sequence[str]) -> Iterator[str]:
     yield _faces_table(emotions)
     yield _table("videos", VIDEOS, emotions, "input INTEGER PRIMARY KEY, tracked INTEGER NOT NULL")
     yield _table("tracks", TRACKS, emotions, "input INTEGER NOT NULL", "PRIMARY KEY (input, track)")
+    for name, columns in (("faces", FACES), ("videos", VIDEOS), ("tracks", TRACKS)):
+        yield _view(name, name, f"inputs JOIN {name} USING (input)", expand(columns, emotions))
+    yield _view("files", "inputs", "inputs", FILES)
 
 
 def _faces_table(emotions: Sequence[str]) -> str:
@@ -130,6 +144,22 @@ def _table(name: str, columns: Iterable[Column], emotions: Sequence[str], *keys:
     ]
     first, *others = keys
     return _create(name, [first, *definitions], *others)
+
+
+def _view(name: str, table: str, tables: str, columns: Iterable[Column]) -> str:
+    """Return the statement for a view with the rows and columns of a table that a run writes.
+
+    Unlike computed columns of tables, those of views are shown by all programs.
+    """
+    special = {each: f"inputs.{each}" for each in OF_INPUT} | SPECIAL.get(name, {})
+    values = (
+        f"{special.get(each, f'{table}.{quoted(each)}')} AS {quoted(each)}"
+        for each in names(columns)
+    )
+    return (
+        f"CREATE VIEW {name}_csv AS SELECT {', '.join(values)}, inputs.extra FROM {tables}"
+        " WHERE inputs.run = (SELECT max(run) FROM runs) AND inputs.status IS NOT NULL"
+    )
 
 
 def _definition(column: Column) -> str:

@@ -22,7 +22,7 @@ from gudi.store.database import Database
 from gudi.store.drawings import DrawingTable
 from gudi.store.faces import FaceTable
 from gudi.store.inputs import RESULT_TABLES, Input, InputTable
-from gudi.store.schema import listed, quoted
+from gudi.store.schema import SPECIAL, listed, quoted
 from gudi.store.statistics import Statistics
 from gudi.store.videos import VideoTable
 from gudi.version import __version__
@@ -166,7 +166,7 @@ class Store:
         special = {
             "source": "inputs.source",
             "kind": "inputs.kind",
-            "frame": "CASE inputs.kind WHEN 'video' THEN faces.frame END",
+            **SPECIAL["faces"],
             # Whole numbers without a point.
             "score": "CASE WHEN score = CAST(score AS INTEGER) THEN CAST(score AS INTEGER)"
             " ELSE score END",
