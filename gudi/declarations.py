@@ -82,13 +82,15 @@ class Option:
         if self.kind not in (int, float):
             return isinstance(value, self.kind) and (not self.choices or value in self.choices)
         number = numbers.Integral if self.kind is int else numbers.Real
+        is_number = isinstance(value, number) and not isinstance(value, bool)
+        return is_number and self._within_limits(value)
+
+    def _within_limits(self, value: Any) -> bool:
         # All comparisons with NaN are false.
-        return (
-            isinstance(value, number)
-            and not isinstance(value, bool)
-            and (self.least is None or float(value) >= self.least)
-            and (self.above is None or float(value) > self.above)
-            and (self.most is None or float(value) <= self.most)
+        return bool(
+            (self.least is None or value >= self.least)
+            and (self.above is None or value > self.above)
+            and (self.most is None or value <= self.most)
         )
 
     @property

@@ -8,11 +8,7 @@ from typing import Any
 import click
 
 from gudi.cli.group import exit_codes, print_message
-from gudi.cli.options import (
-    NonEmptyPath,
-    declared_options,
-    option,
-)
+from gudi.cli.options import NonEmptyPath, declared_options, option
 from gudi.cli.text import describe_export
 from gudi.limits import check_memory
 from gudi.progress import terminal_progress
