@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import pickle
 from fractions import Fraction
 
 import av
@@ -64,6 +66,16 @@ def test_sound_of_an_unknown_codec_is_omitted(tmp_path):
 def test_failed_chunk_leaves_no_file(tmp_path):
     with pytest.raises(VideoError, match="there are no frames"):
         encode.encode_chunk(tmp_path / "a.nut", [], Fraction(25))
+    assert not list(tmp_path.iterdir())
+
+
+def test_full_disk_is_not_blamed_on_the_video(tmp_path, small_files):
+    rng = np.random.default_rng(1)
+    frames = ((n / 25, rng.integers(0, 256, (200, 300, 3), np.uint8)) for n in range(60))
+    with small_files(100_000), pytest.raises(OSError, match="File too large") as raised:
+        encode.encode_chunk(tmp_path / "a.nut", frames, Fraction(25))
+    assert raised.value.errno == errno.EFBIG
+    assert pickle.loads(pickle.dumps(raised.value)).errno == errno.EFBIG  # for the parent
     assert not list(tmp_path.iterdir())
 
 

@@ -28,20 +28,15 @@ def test_without_frames_there_is_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_full_disk_is_an_error_and_leaves_no_file(tmp_path):
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+def test_full_disk_is_an_error_and_leaves_no_file(tmp_path, small_files):
     noise = np.random.default_rng(1).integers(0, 256, (200, 300, 3), np.uint8)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    try:
-        with (
-            pytest.raises(OutputError, match="cannot write .*a.mp4: File too large"),
-            Recording(tmp_path / "a.mp4") as recording,
-        ):
-            for number in range(100):
-                recording.add(np.roll(noise, 7 * number, axis=1), number / 25)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with (
+        small_files(100_000),
+        pytest.raises(OutputError, match="cannot write .*a.mp4: File too large"),
+        Recording(tmp_path / "a.mp4") as recording,
+    ):
+        for number in range(100):
+            recording.add(np.roll(noise, 7 * number, axis=1), number / 25)
     assert not list(tmp_path.iterdir())
 
 
