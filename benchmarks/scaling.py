@@ -25,21 +25,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gudi.results.ledger import Ledger
-from gudi.results.records import SourceResult
 
 from gudi.constants import EMOTIONS, FACE_SIZE
-from gudi.detection import Box
 from gudi.media.find import find_sources
 from gudi.outputs.folder import ResultFolder
 from gudi.pipeline import recognize as recognition
-from gudi.pipeline.run import RunReport, _LedgerSink
+from gudi.pipeline.run import StoreSink
+from gudi.pipeline.run_report import RunReport
 from gudi.pipeline.workers import start_workers
 from gudi.progress import Progress
+from gudi.records import Box, Face, Result
 from gudi.settings import BatchOptions
+from gudi.store import Store
 
-PROBABILITIES = np.full((1, len(EMOTIONS)), 1 / len(EMOTIONS), np.float32)
-CROP = np.zeros((1, FACE_SIZE, FACE_SIZE), np.uint8)
+PROBABILITIES = np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32)
+CROP = np.zeros((FACE_SIZE, FACE_SIZE), np.uint8)
 
 
 class Sleeping:
@@ -48,19 +48,18 @@ class Sleeping:
     def __init__(self, detect: float, predict: float | None) -> None:
         self.detect, self.predict = detect, predict
 
-    def __call__(self, settings: object, item: Any) -> SourceResult:
+    def __call__(self, settings: object, item: Any) -> Result:
         has_face = int(Path(item.source.path).stem) % 4 > 0
         time.sleep(self.detect + (self.predict or 0.0) * has_face)
-        if not has_face:
-            return SourceResult(item.source, digest=bytes(32))
-        probabilities = None if self.predict is None else PROBABILITIES
-        return SourceResult(
-            item.source,
-            boxes=[Box(1, 2, 30, 40)],
-            crops=CROP if self.predict is None else None,
-            probabilities=probabilities,
-            digest=bytes(32),
-        )
+        result = Result(item.source, digest=bytes(32))
+        if has_face:
+            face = Face(Box(1, 2, 30, 40), 5.0)
+            if self.predict is None:
+                face.crop = CROP
+            else:
+                face.probabilities = PROBABILITIES
+            result.faces = [face]
+        return result
 
 
 class SleepingPredictor:
@@ -71,9 +70,10 @@ class SleepingPredictor:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def predict(self, faces: Any) -> Any:
+    def predict_faces(self, faces: Any, *, keep_crops: bool) -> None:
         time.sleep(self._seconds * len(faces))
-        return np.repeat(PROBABILITIES, len(faces), axis=0)
+        for face in faces:
+            face.crop, face.probabilities = None, PROBABILITIES
 
 
 def run(workers: int, options: argparse.Namespace, *, in_workers: bool) -> str:
@@ -90,21 +90,21 @@ def run(workers: int, options: argparse.Namespace, *, in_workers: bool) -> str:
         photos.mkdir()
         for number in range(count):
             (photos / f"{number:06d}.jpg").touch()
-        with Ledger(out.ledger, len(EMOTIONS)) as ledger, start_workers(settings) as started:
-            ledger.start_run({})
-            for source in find_sources([str(photos)], is_new=ledger.sources.is_new):
-                ledger.register(source)
-            ledger.commit()
+        with Store(out.store) as store, start_workers(settings) as started:
+            store.start_run({})
+            for source in find_sources([str(photos)], is_new=store.inputs.is_new):
+                store.register(source)
+            store.commit()
             list(started.map_unordered(_import, range(4 * workers)))
             cpu, start = time.process_time(), time.perf_counter()
             recognition.recognize(
-                ledger.sources.pending(),
-                settings,
-                None if in_workers else opened,
-                started,
-                _LedgerSink(ledger, RunReport(), Progress()),
+                store.inputs.pending(),
+                options=settings,
+                predictor=None if in_workers else opened,
+                workers=started,
+                sink=StoreSink(store, RunReport(), Progress()),
             )
-            ledger.commit()
+            store.commit()
             elapsed, cpu = time.perf_counter() - start, time.process_time() - cpu
     each = options.detect_ms + (options.single_ms * 0.75 if in_workers else 0)
     ideal = workers * 1000 / each
@@ -117,7 +117,7 @@ def run(workers: int, options: argparse.Namespace, *, in_workers: bool) -> str:
 
 def _import(_: int) -> int:
     """Import what results need, in a worker, before the clock starts."""
-    import gudi.results.records  # noqa: F401
+    import gudi.records  # noqa: F401
 
     time.sleep(0.05)
     return os.getpid()

@@ -139,7 +139,7 @@ def dry_run(inputs: Sequence[str], out: Path, options: BatchOptions) -> Estimate
         listed.start_run({})
         earlier = None
         if resumes and folder.store.exists():
-            earlier = stores.enter_context(Store(folder.store))
+            earlier = stores.enter_context(Store(folder.store, read_only=True))
         for source in list_sources(
             inputs, exclude=out, is_new=listed.inputs.is_new, skipped=skipped
         ):

@@ -20,7 +20,7 @@ from gudi.store import STORE, Store
 
 def stored_settings(path: Path) -> dict[str, Any]:
     """Return what the results in the store at `path` depend on; empty if it has none yet."""
-    with Store(path) as store:
+    with Store(path, read_only=True) as store:
         return store.settings
 
 

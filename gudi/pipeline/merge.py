@@ -275,8 +275,9 @@ def _merged_record(
         for name in ("settings", "checkpoint", "versions")
     }
     fingerprint = settings["checkpoint"]
-    # Pictures are as they were drawn.
-    written = {name: value for name, value in output.values().items() if name != "draw"}
+    # Pictures are as they were drawn, and crops as they were kept.
+    written = output.values()
+    del written["draw"], written["crops"]
     return RunRecord(
         settings=agreed["settings"] | written,
         checkpoint=replace(

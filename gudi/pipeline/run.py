@@ -140,7 +140,7 @@ def _recognize_faces(batch: _Batch, unusable: int) -> None:
     batch.progress.note(describe_run(batch.weights, batch.options, batch.options.detector))
     workers, prediction = _start_workers(batch, pending)
     predicting = contextlib.nullcontext() if prediction else opening(lambda: _predictor(batch))
-    sink = _StoreSink(batch)
+    sink = StoreSink(store, report, batch.progress)
     with workers, predicting as predictor:
         report.seconds["startup"] = time.monotonic() - batch.start
         with batch.stage("inputs", pending):
@@ -268,11 +268,11 @@ def _write_report(batch: _Batch) -> None:
         path.unlink(missing_ok=True)  # describes an earlier run
 
 
-class _StoreSink:
+class StoreSink:
     """Stores results, counts them, and reports progress."""
 
-    def __init__(self, batch: _Batch) -> None:
-        self._store, self._report, self._progress = batch.store, batch.report, batch.progress
+    def __init__(self, store: Store, report: RunReport, progress: Progress) -> None:
+        self._store, self._report, self._progress = store, report, progress
         self.probabilities = ProbabilityRange()
 
     def start_video(self, source: Source, index: video.VideoIndex) -> set[int]:

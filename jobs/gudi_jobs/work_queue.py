@@ -28,8 +28,13 @@ class WorkQueue(Generic[Item]):
         return self
 
     def __next__(self) -> Item:
-        while self._added:
-            for item in self._added[0]:
-                return item
-            self._added.popleft()
-        return next(self._items)
+        while True:
+            while self._added:
+                for item in self._added[0]:
+                    return item
+                self._added.popleft()
+            try:
+                return next(self._items)
+            except StopIteration:
+                if not self._added:  # as the first items ended
+                    raise

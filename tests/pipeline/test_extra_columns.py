@@ -74,7 +74,6 @@ def test_python_has_the_columns(folder, monkeypatch, format):
     assert set(result.files().query("kind == 'image'")["session"]) == {"007"}
     assert "session" in result.videos()
     assert "session" in result.tracks()
-    assert result.extra_columns == ("session",)
 
 
 def test_merged_tables_have_the_columns_of_all_folders(folder):

@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 from conftest import call_gudi, draw_face, save
-from gudi.media.sources import Source
 from result_folders import read_record
 
 import gudi_jobs
 from gudi import checkpoint
+from gudi.media.source import Source
 from gudi.pipeline import workers
 from gudi.pipeline.detect_work import ProcessSettings, WorkItem, process
 from gudi.settings import BatchOptions
