@@ -276,13 +276,16 @@ class StoreSink:
         self.probabilities = ProbabilityRange()
 
     def start_video(self, source: Source, index: video.VideoIndex) -> set[int]:
+        """Store the index of a video; return which of its segments are finished."""
         self._store.videos.store_index(self._store.inputs.id_of(source), index)
         return self._store.faces.finished_segments(source)
 
     def forget(self, source: Source) -> None:
+        """Drop the segments of a video."""
         self._store.faces.forget(source)
 
     def add(self, result: Result) -> None:
+        """Store the result of a photo or a segment."""
         self._store.faces.add(result)
         self.probabilities.add(result)
         count = 1 if result.frames is None else len(result.frames)
@@ -293,6 +296,7 @@ class StoreSink:
             self._progress.advance(item)
 
     def finish(self, source: Source, problem: str, digest: bytes | None) -> None:
+        """Finish a video."""
         status, error = self._store.faces.finish(source, problem, digest)
         self._progress.advance(FinishedItem(source.name, status, error))
 
