@@ -63,6 +63,13 @@ def test_sound_of_an_unknown_codec_is_omitted(tmp_path):
         assert not container.streams.audio
 
 
+def test_sound_that_cannot_be_encoded_is_omitted(tmp_path, shared):
+    original = shared / "reports" / "canon_11024hz.avi"  # AAC has no such rate
+    chunks = encode_chunks(tmp_path, [n / 25 for n in range(5)])
+    encode.join_chunks(chunks, original, tmp_path / "joined.mp4")
+    assert len(list(zip(*read_as_player(tmp_path / "joined.mp4")))) == 5
+
+
 def test_failed_chunk_leaves_no_file(tmp_path):
     with pytest.raises(VideoError, match="there are no frames"):
         encode.encode_chunk(tmp_path / "a.nut", [], Fraction(25))
