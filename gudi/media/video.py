@@ -41,6 +41,12 @@ FORMATS = (
 
 JPEG_FORMAT = "mjpeg"  # of videos with `JPEG_SUFFIXES`
 
+# Tags that are not UTF-8 must not make a video unreadable. From version 19 on, PyAV accepts them
+# without being asked.
+TAG_OPTIONS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if hasattr(InputContainer, "metadata_errors") else {}
+)
+
 MAX_PIXELS = 2**27  # of a frame; 8K has 2**25
 
 # Frames that one worker decodes at a time. Decoding starts at the key frame before them: with
@@ -363,8 +369,7 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
 def _open_container(file: IO[bytes], size: int, formats: str) -> InputContainer:
     if size == 0:
         raise VideoError("it is empty (0 bytes)")
-    options = {"format_whitelist": formats}
-    return av.open(file, "r", options=options, metadata_errors="replace")
+    return av.open(file, "r", options={"format_whitelist": formats}, **TAG_OPTIONS)
 
 
 def _formats(path: str | os.PathLike[str]) -> str:
