@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import call_gudi
+from conftest import call_gudi, needs_tensorflow
 from result_folders import read_record
 
 import jobs
@@ -50,9 +50,9 @@ def test_workers_predict_what_the_parent_predicts(photos, finished_run, tmp_path
     [
         ("onnx", "auto", 1, False),
         ("onnx", "auto", 9, True),
-        ("tensorflow", "auto", 9, False),
+        pytest.param("tensorflow", "auto", 9, False, marks=needs_tensorflow),
         ("onnx", "parent", 9, False),
-        ("tensorflow", "workers", 1, True),
+        pytest.param("tensorflow", "workers", 1, True, marks=needs_tensorflow),
     ],
 )
 def test_workers_predict_if_the_parent_could_not_keep_up(
