@@ -176,7 +176,7 @@ def read_index(path: str | os.PathLike[str]) -> VideoIndex:
     stamps, keys = packets.ordered(unit, max_gap)
     if len(stamps):
         problem = problem or packets.missing_end(float(stamps[0]) * unit, promised)
-    return VideoIndex(stamps, keys, unit, rate, problem)
+    return VideoIndex(stamps, keys, unit, _fraction(rate), problem)
 
 
 class _Packets:
@@ -243,6 +243,11 @@ class _Packets:
             f"it ends unexpectedly after frame {self.last}, "
             f"at {length:.1f} of {promised:.1f} seconds"
         )
+
+
+def _fraction(value: Any) -> Fraction:
+    """Return one of PyAV's ratios, which from version 19 on has a type of its own."""
+    return Fraction(value.numerator, value.denominator)
 
 
 def _max_gap(container: InputContainer) -> float:
@@ -369,7 +374,9 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[tuple[InputContainer, V
 def _open_container(file: IO[bytes], size: int, formats: str) -> InputContainer:
     if size == 0:
         raise VideoError("it is empty (0 bytes)")
-    return av.open(file, "r", options={"format_whitelist": formats}, **TAG_OPTIONS)
+    options = {"format_whitelist": formats}
+    container: InputContainer = av.open(file, "r", options=options, **TAG_OPTIONS)
+    return container
 
 
 def _formats(path: str | os.PathLike[str]) -> str:
@@ -422,7 +429,7 @@ def _presentation(
     track = [each.index for each in container.streams.video].index(stream.index)
     size = stream.codec_context.width, stream.codec_context.height
     return Presentation(
-        stream.sample_aspect_ratio or Fraction(1),
+        _fraction(stream.sample_aspect_ratio or Fraction(1)),
         container_edges(path, container.format.name, track, size),
     )
 
