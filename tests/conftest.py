@@ -19,12 +19,17 @@ import cv2
 import numpy as np
 import pytest
 
+from gudi.packages import has_tensorflow
+from gudi.quiet import quiet
 from gudi.signals import STOP_SIGNALS
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 NAME = "Gudi_model_100_epochs_20000_faces"
 UNITS = 40  # hidden units of `narrow`
+
+NO_TENSORFLOW = "TensorFlow and tflearn are not installed"
+needs_tensorflow = pytest.mark.skipif(not has_tensorflow(), reason=NO_TENSORFLOW)
 
 
 def draw_face(size: int = 200, width: int = 300, height: int = 300, x: int = 50, y: int = 50):
@@ -166,19 +171,49 @@ def legacy(unpack) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tensorflow():
+    """Skips what needs TensorFlow where there is none; for other fixtures."""
+    if not has_tensorflow():
+        pytest.skip(NO_TENSORFLOW)
+
+
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """A checkpoint that tflearn writes here: its prefix, 20 random faces, tflearn's answers."""
+    """A checkpoint that tflearn writes here: its prefix, 20 random faces, tflearn's answers.
+
+    Without TensorFlow it is one that gudi writes, and the answers are ONNX Runtime's.
+    """
+    prefix = tmp_path_factory.mktemp("made") / NAME
+    faces = np.random.default_rng(7).integers(0, 256, (20, 48, 48), np.uint8)
+    if not has_tensorflow():
+        from gudi.predictor import Predictor
+
+        write_random_checkpoint(prefix, tmp_path_factory.mktemp("weights"))
+        with Predictor(prefix) as predictor:
+            return prefix, faces, predictor.predict(faces)
     from gudi import network
 
     built = network.build(training=True, seed=7)
-    prefix = tmp_path_factory.mktemp("made") / NAME
-    faces = np.random.default_rng(7).integers(0, 256, (20, 48, 48), np.uint8)
-    with network.quiet(), built.graph.as_default():
+    with quiet(), built.graph.as_default():
         model = network.tflearn.DNN(built.probabilities)
         model.save(str(prefix))
         expected = np.array(model.predict(faces[..., None] / 255.0))
         model.session.close()
     return prefix, faces, expected
+
+
+def write_random_checkpoint(prefix: Path, scratch: Path) -> None:
+    """Write a checkpoint with weights like those that tflearn starts with."""
+    from gudi import checkpoint
+
+    random = np.random.default_rng(7)
+    values = {
+        name: random.normal(0, 0.02, shape).astype(np.float32) * (len(shape) > 1)
+        for name, shape in checkpoint.weight_shapes().items()
+    }
+    checkpoint.write_v2(scratch / "weights", values)
+    checkpoint.adopt(scratch, prefix.parent, prefix.name)
+    shutil.rmtree(scratch)
 
 
 @pytest.fixture(scope="session")

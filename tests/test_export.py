@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import ROOT, SHARED, UNITS, call_gudi, draw_face, save
+from conftest import ROOT, SHARED, UNITS, call_gudi, draw_face, needs_tensorflow, save
 
 from gudi import checkpoint as checkpoints
 from gudi.constants import EMOTIONS
@@ -22,6 +22,8 @@ from gudi.errors import CheckpointForeign, OutputError, UsageError
 from gudi.export import export, onnx, saved_model
 from gudi.export.interface import Interface
 from gudi.predictor import Predictor
+
+pytestmark = needs_tensorflow
 
 DTYPES = ["uint8", "float32"]
 INPUTS = {"uint8": "faces_0_to_255", "float32": "faces_0_to_1"}

@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from conftest import needs_tensorflow
 
 from gudi.constants import EMOTIONS
 from gudi.errors import CheckpointError, DeviceError, UsageError
 from gudi.predictor import Predictor
 
-ENGINES = ["tensorflow", "onnx"]
+ENGINES = [pytest.param("tensorflow", marks=needs_tensorflow), "onnx"]
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -79,8 +80,8 @@ class Spy:
 @pytest.mark.parametrize(
     ("engine", "fixed_batches", "passes"),
     [
-        ("tensorflow", False, [1, 5, 12, 12, 8]),
-        ("tensorflow", True, [12, 12, 12, 12, 12]),
+        pytest.param("tensorflow", False, [1, 5, 12, 12, 8], marks=needs_tensorflow),
+        pytest.param("tensorflow", True, [12, 12, 12, 12, 12], marks=needs_tensorflow),
         ("onnx", False, [1, 5, 12, 12, 8]),
         ("onnx", True, [12, 12, 12, 12, 12]),
     ],
@@ -94,6 +95,7 @@ def test_only_fixed_batches_are_padded(narrow, made, engine, fixed_batches, pass
     assert spy.passes == passes
 
 
+@needs_tensorflow
 @pytest.mark.parametrize(
     ("count", "fixed_batches", "passes"),
     [(20, False, [4, 4, 4, 4, 4]), (20, True, [4, 4, 4, 4, 4]), (1, True, [4])],
@@ -117,6 +119,7 @@ def test_face_that_does_not_fit_into_memory_is_an_error(narrow, made):
             predictor.predict(made[1])
 
 
+@needs_tensorflow
 def test_passes_on_a_gpu_are_padded_to_powers_of_two(narrow, made):
     with Predictor(narrow, "cpu", engine="tensorflow") as predictor:
         expected = predictor.predict(made[1])
@@ -189,6 +192,7 @@ def test_closed_predictor_says_so(narrow, made):
             predictor.predict(made[1][:count])
 
 
+@needs_tensorflow
 def test_missing_gpu_is_an_error_unless_the_device_is_auto(narrow):
     import tensorflow
 

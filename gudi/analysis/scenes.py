@@ -27,7 +27,7 @@ def signature(image: npt.NDArray[np.uint8]) -> bytes:
     small = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
     if small.ndim == 3:
         small = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-    levels = np.asarray(small) // (256 // LEVELS)
+    levels = np.asarray(small, np.uint8) // (256 // LEVELS)
     quarters = levels.reshape(2, HEIGHT // 2, 2, WIDTH // 2).transpose(0, 2, 1, 3).reshape(4, -1)
     counts = np.stack([np.bincount(each, minlength=LEVELS) for each in quarters])
     return bytes(np.rint(counts * (255 / quarters.shape[1])).astype(np.uint8))

@@ -123,7 +123,7 @@ class VideoSummary:
         self._most = max(self._most, count)
         self._first = frame.time if self._first is None else self._first
         self._last = frame.time
-        probabilities = np.array([face.probabilities for face in frame.faces])
+        probabilities = np.array([face.probabilities for face in frame.faces], np.float32)
         for each in probabilities:
             self._emotions.add(frame.weight / count, each)
         self._emotions.follow(probabilities.mean(axis=0))

@@ -10,8 +10,9 @@ from gudi.checkpoint.locate import CheckpointFiles, find
 from gudi.checkpoint.networks import StoredNetwork, find_networks, weight_shapes
 from gudi.checkpoint.packed import pack
 from gudi.checkpoint.tensors import Tensor, TensorFile
+from gudi.checkpoint.v2_write import write_v2
 from gudi.checkpoint.weights import Weights, choose_network, load, read_weights
-from gudi.checkpoint.write import check_free_space, save, write_v2
+from gudi.checkpoint.write import check_free_space, save
 
 __all__ = [
     "Adopted",

@@ -20,6 +20,7 @@ from gudi.checkpoint.write import check_free_space, save
 from gudi.constants import CHECKPOINT_NAME, EMOTIONS
 from gudi.errors import CheckpointCorrupt, CheckpointError, OutputError, UsageError, one_line
 from gudi.files import check_writable, write_errors
+from gudi.packages import has_tensorflow
 
 # The variables that the original's graph has besides the weights and their momentum, so that its
 # Saver requires them. In a new graph they are 0.
@@ -88,6 +89,8 @@ def adopt(
         )
     if network.classes != len(EMOTIONS):
         notes.append(f"it has {network.classes} classes: use it with --emotions")
+    if not has_tensorflow():
+        notes.append("without TensorFlow there is no .meta, which no script of Gudi reads")
     notes.append("every variable was read back and equals the source")
     return Adopted(prefix, tuple(filter(None, notes)))
 

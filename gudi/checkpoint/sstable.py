@@ -1,4 +1,4 @@
-"""Read the sorted string tables in which TensorFlow stores checkpoints.
+"""Read and write the sorted string tables in which TensorFlow stores checkpoints.
 
 The format is LevelDB's (see `doc/table_format.md` there, and `tensorflow/core/lib/io/table.cc`):
 blocks of prefix-compressed key/value pairs, each followed by a type byte and a masked CRC-32C; an
@@ -18,13 +18,17 @@ from io import BufferedReader
 import google_crc32c
 import numpy as np
 
-from gudi.checkpoint.protobuf import Bytes, varint
 from gudi.checkpoint.tensors import ALIGNMENT
+from gudi.protobuf import Bytes, encode_varint, varint
 
 FOOTER_SIZE = 48
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 BLOCK_TRAILER_SIZE = 5  # type byte, CRC-32C
 UNCOMPRESSED = 0
+
+# Entries of a block from one whole key to the next. The keys between leave out what they share with
+# the key before.
+RESTART_INTERVAL = 16
 
 CRC_CHUNK = 2**20
 
@@ -138,6 +142,56 @@ class Table:
         if kind != UNCOMPRESSED:
             raise ValueError(f"a block is compressed (type {kind})")
         return data[: block.size].toreadonly()
+
+
+def table(entries: dict[bytes, bytes]) -> bytes:
+    """Return a table with a single block, as TensorFlow writes it.
+
+    Args:
+        entries: values by key, in the order of the keys.
+    """
+    blocks = (_block(entries), _block({}))
+    index = _block({_successor(max(entries)): _place(0, blocks[0])})
+    start = len(blocks[0]) + len(blocks[1])
+    places = _place(len(blocks[0]), blocks[1]) + _place(start, index)
+    padding = bytes(FOOTER_SIZE - len(MAGIC) - len(places))
+    return b"".join([*blocks, index, places, padding, MAGIC])
+
+
+def _block(entries: dict[bytes, bytes]) -> bytes:
+    """Return a block with its trailer."""
+    content, restarts, last = bytearray(), [0], b""
+    for number, (key, value) in enumerate(entries.items()):
+        if number and number % RESTART_INTERVAL == 0:
+            restarts.append(len(content))
+            last = b""
+        shared = _shared(last, key)
+        for length in (shared, len(key) - shared, len(value)):
+            content += encode_varint(length)
+        content += key[shared:] + value
+        last = key
+    content += struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
+    content.append(UNCOMPRESSED)
+    return bytes(content) + struct.pack("<I", mask(crc32c(memoryview(content))))
+
+
+def _shared(one: bytes, other: bytes) -> int:
+    """Return the number of bytes with which both start."""
+    pairs = enumerate(zip(one, other))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _place(offset: int, block: bytes) -> bytes:
+    """Return the location of a block that was written at `offset`."""
+    return encode_varint(offset) + encode_varint(len(block) - BLOCK_TRAILER_SIZE)
+
+
+def _successor(key: bytes) -> bytes:
+    """Return the shortest key that is not before `key`, made as LevelDB makes it."""
+    for position, byte in enumerate(key):
+        if byte != 0xFF:
+            return key[:position] + bytes([byte + 1])
+    return key
 
 
 def crc32c(data: memoryview, crc: int = 0) -> int:

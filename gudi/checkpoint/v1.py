@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from gudi.checkpoint import sstable
-from gudi.checkpoint.protobuf import LENGTH_DELIMITED, VARINT, chunks, integer, varint
 from gudi.checkpoint.tensors import DTYPES, Array, Tensor, size_in_bytes
 from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointForeign
+from gudi.protobuf import LENGTH_DELIMITED, VARINT, chunks, integer, varint
 
 # Field of a TensorProto (tensorflow/core/framework/tensor.proto) with packed float values.
 FLOAT_VALUES = 5

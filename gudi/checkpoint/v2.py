@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from gudi.checkpoint import sstable
-from gudi.checkpoint.protobuf import chunks, integer
 from gudi.checkpoint.tensors import (
     DTYPES,
     Array,
@@ -25,6 +24,7 @@ from gudi.checkpoint.tensors import (
     size_in_bytes,
 )
 from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointForeign, CheckpointIncomplete
+from gudi.protobuf import chunks, integer
 
 # The index of a Gudi checkpoint takes about 1 kB; that of the largest networks, a few MB.
 MAX_INDEX_SIZE = 16 * 2**20

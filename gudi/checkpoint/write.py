@@ -2,7 +2,8 @@
 
 A set consists of the files that TensorFlow writes, `.index`, `.data-00000-of-00001`, `.meta` and
 `checkpoint`, and of the data once more under the bare name: the original's `isfile(prefix)` checks
-for that file, and if it is missing the original runs with random weights.
+for that file, and if it is missing the original runs with random weights. Only TensorFlow can make
+`.meta`, which the original's scripts do not read: without TensorFlow it is left out.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ import numpy as np
 from gudi.checkpoint.formats import open_checkpoint
 from gudi.checkpoint.locate import STATE_FILE, regular_name
 from gudi.checkpoint.tensors import Array, TensorFile, as_bytes
+from gudi.checkpoint.v2_write import write_v2
 from gudi.errors import CheckpointCorrupt, OutputError, one_line
 from gudi.files import TEMPORARY_PREFIX, check_writable, nearest_folder, write_errors
+from gudi.packages import has_tensorflow
+from gudi.quiet import quiet
 
 DATA = "data-00000-of-00001"
 
@@ -90,32 +94,11 @@ def check_free_space(prefix: Path, size: int, *, replace: bool = False) -> None:
         )
 
 
-def write_v2(prefix: Path, values: Mapping[str, Array]) -> None:
-    """Let TensorFlow write `.index` and `.data-00000-of-00001`.
-
-    Raises:
-        OSError: they cannot be written.
-        UnicodeError: the path is not UTF-8.
-    """
-    from gudi.network import open_session, quiet, tensorflow_write_errors, tf
-
-    str(prefix).encode()  # TensorFlow's own error takes many lines
-    graph = tf.Graph()
-    names = sorted(values)
-    with quiet(), graph.as_default(), open_session(graph, gpu=False) as session:
-        tensors = [tf.placeholder(values[name].dtype, values[name].shape) for name in names]
-        written = tf.raw_ops.SaveV2(
-            prefix=str(prefix), tensor_names=names, shape_and_slices=[""] * len(names),
-            tensors=tensors,
-        )  # fmt: skip
-        with tensorflow_write_errors(prefix):
-            session.run(written, {tensor: values[name] for tensor, name in zip(tensors, names)})
-
-
 def _write_set(prefix: Path, values: Mapping[str, Array]) -> None:
     """Write all files of a checkpoint, and check that the values can be read back."""
     write_v2(prefix, values)
-    _write_graph(regular_name(prefix, "meta"), len(values["FullyConnected_1/b"]))
+    if has_tensorflow():
+        _write_graph(regular_name(prefix, "meta"), len(values["FullyConnected_1/b"]))
     _compare(prefix, values)
     _link(regular_name(prefix, DATA), prefix)
     prefix.with_name(STATE_FILE).write_text(
@@ -125,9 +108,14 @@ def _write_set(prefix: Path, values: Mapping[str, Array]) -> None:
 
 
 def _write_graph(path: Path, classes: int) -> None:
-    """Write the network's graph as TensorFlow's Saver does. gudi itself never reads it."""
-    from gudi.network import build, quiet, tf
+    """Write the network's graph as TensorFlow's Saver does. gudi itself never reads it.
 
+    Raises:
+        UnicodeError: the path is not UTF-8.
+    """
+    from gudi.network import build, tf
+
+    str(path).encode()  # TensorFlow's own error takes many lines
     with quiet():
         graph = build(classes, training=True).graph
         tf.train.export_meta_graph(str(path), graph=graph, clear_devices=True)
@@ -163,6 +151,8 @@ def _publish(staged: Path, folder: Path) -> None:
     try:
         for part in (DATA, "meta", "", "index"):
             source = regular_name(staged, part) if part else staged
+            if part == "meta" and not source.exists():
+                continue
             target = folder / source.name
             _move(source, target)
             moved.append(target)

@@ -11,6 +11,7 @@ from gudi.cli.group import exit_codes, print_message
 from gudi.cli.options import NonEmptyPath, declared_options, option
 from gudi.cli.text import describe_export
 from gudi.limits import check_memory
+from gudi.packages import has_tensorflow
 from gudi.progress import terminal_progress
 from gudi.settings import PredictionOptions
 
@@ -55,7 +56,7 @@ def export(out: Path, **options: Any) -> None:
       gudi export model.onnx
       gudi export saved_model --checkpoint old-folder/
     """
-    check_memory(tensorflow=True)
+    check_memory(tensorflow=has_tensorflow())
     from gudi.export import export
 
     exported = export(out, progress=terminal_progress(), **options)

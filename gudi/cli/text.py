@@ -208,7 +208,7 @@ def describe_export(exported: Exported) -> str:
     equal = f"within {exported.difference:.2g} of" if exported.difference else "equal to"
     lines.append(
         f"checked with {exported.checked_with}: on {count(exported.faces, 'picture')} the "
-        f"probabilities are {equal} gudi's own"
+        f"probabilities are {equal} gudi's own (engine {exported.engine})"
     )
     return "\n".join(lines)
 

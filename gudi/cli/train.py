@@ -22,6 +22,7 @@ from gudi.cli.options import (
 )
 from gudi.errors import ExitCode
 from gudi.limits import check_memory
+from gudi.packages import check_tensorflow
 from gudi.progress import terminal_progress
 from gudi.settings import DetectionOptions, PredictionOptions, WorkerOptions
 
@@ -241,17 +242,18 @@ def train(
       gudi train
       gudi train --recipe augmented --units 1024 --out trained/
     """
-    check_memory(tensorflow=True)
-    from gudi.training import dataset
-    from gudi.training import train as trainer
-    from gudi.training.settings import settings_for
-
     changes["teacher"] = changes["teacher"] or None
     if resume and overwrite:
         raise click.UsageError(
             "--resume continues the training in --out and --overwrite replaces it: use only one "
             "of them"
         )
+    check_tensorflow("gudi train")
+    check_memory(tensorflow=True)
+    from gudi.training import dataset
+    from gudi.training import train as trainer
+    from gudi.training.settings import settings_for
+
     faces = dataset.join([dataset.load(each) for each in data])
     common: dict[str, Any] = {
         "validation": dataset.load(validation) if validation else None,

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.errors import UsageError
+from gudi.packages import check_tensorflow, has_tensorflow
 
 AUTO, TENSORFLOW, ONNX = ENGINES = "auto", "tensorflow", "onnx"
 
@@ -64,6 +65,7 @@ def engine_for(engine: str, device: str) -> str:
     Raises:
         UsageError: there is no such engine or device, the engine does not use this device, or it
             is not installed.
+        GudiError: TensorFlow is needed and not installed.
     """
     check_device(device)
     if engine not in ENGINES:
@@ -73,10 +75,14 @@ def engine_for(engine: str, device: str) -> str:
     installed = importlib.util.find_spec("onnxruntime") is not None
     if engine == ONNX and not installed:
         raise UsageError("the engine onnx needs the package onnxruntime: pip install onnxruntime")
-    if engine != AUTO:
-        return engine
-    on_cpu = device == "cpu" or (device == "auto" and not _may_have_gpu())
-    return ONNX if on_cpu and installed else TENSORFLOW
+    if engine == AUTO:
+        on_cpu = device == "cpu" or (
+            device == "auto" and not (_may_have_gpu() and has_tensorflow())
+        )
+        engine = ONNX if on_cpu and installed else TENSORFLOW
+    if engine == TENSORFLOW:
+        check_tensorflow(f"the engine tensorflow (--device {device})")
+    return engine
 
 
 def open_engine(

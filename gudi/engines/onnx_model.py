@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.constants import FACE_SIZE
+from gudi.protobuf import encode_chunk, encode_integer, encode_text
 from gudi.version import __version__
 
 # ONNX 1.6 of 2019: old runtimes load it, and the network needs nothing newer.
@@ -89,26 +90,32 @@ def build_model(
         constants |= MIRROR | {"pairs": np.array([2, -1, classes], np.int64)}
     shape = ("n", FACE_SIZE, FACE_SIZE, 1)
     graph = _message(
-        *(_chunk(1, node) for node in _nodes(tensors, dtype, mirror)),
-        _text(2, "gudi"),
+        *(encode_chunk(1, node) for node in _nodes(tensors, dtype, mirror)),
+        encode_text(2, "gudi"),
         *(
-            _chunk(5, _tensor(name, value, external))
+            encode_chunk(5, _tensor(name, value, external))
             for name, value in constants.items()
             if name not in fed
         ),
-        _chunk(11, _value_info(INPUTS[dtype], dtype, shape, about.get("input", ""))),
-        *(_chunk(11, _value_info(name, "float32", constants[name].shape, "")) for name in fed),
-        _chunk(12, _value_info(OUTPUT, "float32", ("n", classes), about.get("output", ""))),
+        encode_chunk(11, _value_info(INPUTS[dtype], dtype, shape, about.get("input", ""))),
+        *(
+            encode_chunk(11, _value_info(name, "float32", constants[name].shape, ""))
+            for name in fed
+        ),
+        encode_chunk(12, _value_info(OUTPUT, "float32", ("n", classes), about.get("output", ""))),
     )
-    properties = (_chunk(14, _text(1, name) + _text(2, text)) for name, text in about.items())
+    properties = (
+        encode_chunk(14, encode_text(1, name) + encode_text(2, text))
+        for name, text in about.items()
+    )
     interface = [f"{name.capitalize()} {about[name]}." for name in ("input", "output") if about]
     return _message(
-        _integer(1, IR_VERSION),
-        _text(2, "gudi"),
-        _text(3, __version__),
-        _text(6, " ".join(["Facial expressions.", *interface])),
-        _chunk(7, graph),
-        _chunk(8, _text(1, "") + _integer(2, OPSET)),
+        encode_integer(1, IR_VERSION),
+        encode_text(2, "gudi"),
+        encode_text(3, __version__),
+        encode_text(6, " ".join(["Facial expressions.", *interface])),
+        encode_chunk(7, graph),
+        encode_chunk(8, encode_text(1, "") + encode_integer(2, OPSET)),
         *properties,
     )
 
@@ -152,63 +159,42 @@ def _node(
     operator: str, inputs: Iterable[str], output: str, attributes: Mapping[str, int | Sequence[int]]
 ) -> bytes:
     return _message(
-        *(_text(1, each) for each in inputs),
-        _text(2, output),
-        _text(4, operator),
-        *(_chunk(5, _attribute(name, value)) for name, value in attributes.items()),
+        *(encode_text(1, each) for each in inputs),
+        encode_text(2, output),
+        encode_text(4, operator),
+        *(encode_chunk(5, _attribute(name, value)) for name, value in attributes.items()),
     )
 
 
 def _attribute(name: str, value: int | Sequence[int]) -> bytes:
     if isinstance(value, int):
-        return _message(_text(1, name), _integer(3, value), _integer(20, INT))
-    numbers = (_integer(8, each) for each in value)
-    return _message(_text(1, name), *numbers, _integer(20, INTS))
+        return _message(encode_text(1, name), encode_integer(3, value), encode_integer(20, INT))
+    numbers = (encode_integer(8, each) for each in value)
+    return _message(encode_text(1, name), *numbers, encode_integer(20, INTS))
 
 
 def _tensor(name: str, value: npt.NDArray[Any], external: bool) -> bytes:
     head = _message(
-        *(_integer(1, side) for side in value.shape),
-        _integer(2, ELEMENT_TYPES[value.dtype.name]),
-        _text(8, name),
+        *(encode_integer(1, side) for side in value.shape),
+        encode_integer(2, ELEMENT_TYPES[value.dtype.name]),
+        encode_text(8, name),
     )
     if external:
-        location = _text(1, "location") + _text(2, name)
-        return _message(head, _chunk(13, location), _integer(14, EXTERNAL))
-    return _message(head, _chunk(9, value.astype(value.dtype.newbyteorder("<")).tobytes()))
+        location = encode_text(1, "location") + encode_text(2, name)
+        return _message(head, encode_chunk(13, location), encode_integer(14, EXTERNAL))
+    return _message(head, encode_chunk(9, value.astype(value.dtype.newbyteorder("<")).tobytes()))
 
 
 def _value_info(name: str, dtype: str, shape: Sequence[int | str], description: str) -> bytes:
     sides = (
-        _chunk(1, _text(2, side) if isinstance(side, str) else _integer(1, side)) for side in shape
+        encode_chunk(1, encode_text(2, side) if isinstance(side, str) else encode_integer(1, side))
+        for side in shape
     )
-    tensor = _message(_integer(1, ELEMENT_TYPES[dtype]), _chunk(2, _message(*sides)))
-    return _message(_text(1, name), _chunk(2, _chunk(1, tensor)), _text(3, description))
-
-
-# Protocol buffers: a field is its number and kind, then a number, or a length and bytes.
+    tensor = _message(encode_integer(1, ELEMENT_TYPES[dtype]), encode_chunk(2, _message(*sides)))
+    return _message(
+        encode_text(1, name), encode_chunk(2, encode_chunk(1, tensor)), encode_text(3, description)
+    )
 
 
 def _message(*fields: bytes) -> bytes:
     return b"".join(fields)
-
-
-def _integer(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _chunk(field: int, content: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
-
-
-def _text(field: int, text: str) -> bytes:
-    return _chunk(field, text.encode())
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

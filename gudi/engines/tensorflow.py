@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.errors import DeviceError
-from gudi.network import build, load_weights, open_session, quiet, tf
+from gudi.network import build, load_weights, open_session, tf
+from gudi.quiet import quiet
 
 
 class TensorFlowEngine:

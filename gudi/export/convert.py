@@ -1,7 +1,7 @@
 """Convert the network of a checkpoint, and check the result before it is published.
 
 Both forms are built from the weights. What was written is loaded again and must predict the same as
-TFLearn's network.
+TFLearn's network or, where TensorFlow is not installed, as gudi's network for ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import numpy.typing as npt
 
 from gudi.checkpoint import load, weight_shapes
 from gudi.constants import EMOTIONS, FACE_SIZE
-from gudi.engines.engine import without_idle_units
+from gudi.engines.engine import AUTO, TENSORFLOW, without_idle_units
 from gudi.errors import OutputError, UsageError
 from gudi.export import onnx, saved_model
 from gudi.export.interface import Array, Interface
 from gudi.files import TEMPORARY_PREFIX, check_writable, write_errors
+from gudi.packages import has_tensorflow
 from gudi.predictor import Predictor
 from gudi.progress import Progress
 
 ONNX, SAVED_MODEL = "onnx", "savedmodel"
 FORMS = {ONNX: onnx, SAVED_MODEL: saved_model}
 
-# The largest accepted difference between a probability and TFLearn's.
+# The largest accepted difference between a probability and gudi's own.
 TOLERANCE = 1e-5
 
 
@@ -42,7 +43,8 @@ class Exported:
         idle_units: the number of hidden units that were left out because they have no effect.
         checked_with: the software that ran it for the comparison.
         faces: the number of pictures in the comparison.
-        difference: the largest difference between a probability and TFLearn's.
+        difference: the largest difference between a probability and gudi's own.
+        engine: what computed gudi's own, `tensorflow` if it is installed.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Exported:
     checked_with: str
     faces: int
     difference: float
+    engine: str
 
 
 def export(
@@ -79,11 +82,10 @@ def export(
         CheckpointError: the checkpoint cannot be used.
         OutputError: `out` already exists, cannot be written, or would predict something else.
         UsageError: the suffix of `out` does not tell the form.
-        GudiError: the package onnx is not installed.
+        GudiError: the package that the form needs is not installed.
     """
     form = form or _form_by_suffix(out)
-    if form == ONNX:
-        onnx.check_installed()
+    FORMS[form].check_installed()
     _check_replaceable(out, form, overwrite)
     check_writable(out.parent)
     weights = load(checkpoint, emotions, network)
@@ -92,10 +94,9 @@ def export(
     mirror = weights.mirror if mirror is None else mirror
     interface = Interface(tuple(emotions), dtype, weights.fingerprint, mirror)
     faces = _sample_faces()
-    with Predictor(
-        weights, "cpu", len(faces), emotions, mirror=mirror, engine="tensorflow"
-    ) as predictor:
-        expected = predictor.predict(faces)
+    engine = TENSORFLOW if has_tensorflow() else AUTO
+    with Predictor(weights, "cpu", len(faces), emotions, mirror=mirror, engine=engine) as predictor:
+        expected, engine = predictor.predict(faces), predictor.engine
     with write_errors(out):
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +112,7 @@ def export(
                 f"cannot write {out}: TensorFlow accepts only names in UTF-8"
             ) from error
     idle = weight_shapes()["FullyConnected/b"][0] - len(values["FullyConnected/b"])
-    return Exported(out, interface.emotions, idle, checked_with, len(faces), difference)
+    return Exported(out, interface.emotions, idle, checked_with, len(faces), difference, engine)
 
 
 def _form_by_suffix(out: Path) -> str:

@@ -14,6 +14,7 @@ from gudi.engines.onnx_model import OUTPUT, build_model, network_tensors
 from gudi.errors import GudiError
 from gudi.export.interface import Array, Interface
 from gudi.predictor import UNIT
+from gudi.quiet import quiet
 
 
 def check_installed() -> None:
@@ -52,8 +53,6 @@ def predict(path: Path, faces: Array) -> tuple[npt.NDArray[np.float32], str]:
 
     That is onnxruntime if it is installed, else ONNX's reference implementation.
     """
-    from gudi.network import quiet
-
     content = path.read_bytes()  # a path would have to be UTF-8
     with quiet():
         try:

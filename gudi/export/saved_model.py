@@ -16,7 +16,9 @@ from gudi.constants import FACE_SIZE
 from gudi.engines.onnx_model import OUTPUT
 from gudi.export.interface import Array, Interface
 from gudi.media.names import utf8_path
+from gudi.packages import check_tensorflow
 from gudi.predictor import UNIT
+from gudi.quiet import quiet
 
 # The file that makes a folder a SavedModel, and everything that the folder may contain.
 MODEL_FILE = "saved_model.pb"
@@ -25,6 +27,11 @@ PARTS = {
 }  # fmt: skip
 
 METADATA = Path("assets.extra", "gudi.json")
+
+
+def check_installed() -> None:
+    """Raise `GudiError` unless TensorFlow is installed."""
+    check_tensorflow("the format savedmodel")
 
 
 def is_saved_model(path: Path) -> bool:
@@ -42,7 +49,7 @@ def write(path: Path, values: Mapping[str, Array], interface: Interface) -> None
         OSError: it cannot be written.
         UnicodeError: the path is not UTF-8.
     """
-    from gudi.network import open_session, quiet, start, tensorflow_write_errors, tf
+    from gudi.network import open_session, start, tensorflow_write_errors, tf
 
     with quiet(), tf.Graph().as_default(), open_session(gpu=False) as session:
         faces = tf.placeholder(interface.dtype, [None, FACE_SIZE, FACE_SIZE, 1], interface.input)
@@ -76,7 +83,7 @@ def write(path: Path, values: Mapping[str, Array], interface: Interface) -> None
 
 def predict(path: Path, faces: Array) -> tuple[npt.NDArray[np.float32], str]:
     """Return the probabilities that the SavedModel gives for `faces`, and what ran it."""
-    from gudi.network import open_session, quiet, tf
+    from gudi.network import open_session, tf
 
     with quiet(), tf.Graph().as_default(), open_session(gpu=False) as session:
         model = tf.saved_model.load(session, [tf.saved_model.SERVING], utf8_path(str(path)))

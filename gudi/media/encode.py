@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeAlias
+from typing import SupportsFloat, TypeAlias
 
 import av
 import cv2
@@ -212,9 +212,9 @@ def _timed(packets: Iterable[Packet[AudioStream]]) -> Iterator[Sound]:
     return ((float((packet.pts or 0) * packet.time_base), packet) for packet in packets)
 
 
-def _in_units(seconds: float, unit: Fraction | None) -> int:
+def _in_units(seconds: float, unit: SupportsFloat | None) -> int:
     """Return `seconds` in the unit of time stamps."""
-    return round(seconds / unit) if unit else 0
+    return round(seconds / float(unit)) if unit else 0
 
 
 def _even_sided(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

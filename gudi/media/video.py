@@ -41,6 +41,12 @@ FORMATS = (
 
 JPEG_FORMAT = "mjpeg"  # of videos with `JPEG_SUFFIXES`
 
+# Tags that are not UTF-8 must not make a video unreadable. From version 19 on, PyAV accepts them
+# without being asked.
+TAG_OPTIONS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if hasattr(InputContainer, "metadata_errors") else {}
+)
+
 MAX_PIXELS = 2**27  # of a frame; 8K has 2**25
 
 # Frames that one worker decodes at a time. Decoding starts at the key frame before them: with
@@ -180,7 +186,8 @@ def _read_packets(container: InputContainer, stream: VideoStream) -> VideoIndex:
     if len(stamps):
         promised = (container.duration or 0) / 1e6
         problem = problem or packets.missing_end(float(stamps[0]) * unit, promised)
-    return VideoIndex(stamps, keys, unit, stream.average_rate or DEFAULT_RATE, problem)
+    rate = _fraction(stream.average_rate or DEFAULT_RATE)
+    return VideoIndex(stamps, keys, unit, rate, problem)
 
 
 class _Packets:
@@ -252,6 +259,11 @@ class _Packets:
 def _start_time(container: InputContainer) -> float:
     """Return when the video starts, in seconds of its clock."""
     return (container.start_time or 0) / 1e6
+
+
+def _fraction(value: Any) -> Fraction:
+    """Return one of PyAV's ratios, which from version 19 on has a type of its own."""
+    return Fraction(value.numerator, value.denominator)
 
 
 def _max_gap(container: InputContainer) -> float:
@@ -358,7 +370,7 @@ def open_container(source: Source, file: IO[bytes]) -> Iterator[tuple[InputConta
     file.seek(0)
     formats = JPEG_FORMAT if source.suffix in JPEG_SUFFIXES else FORMATS
     options = {"format_whitelist": formats}
-    with av.open(file, "r", options=options, metadata_errors="replace") as container:
+    with av.open(file, "r", options=options, **TAG_OPTIONS) as container:
         yield container, _shown_stream(container)
 
 
@@ -408,7 +420,7 @@ def _presentation(file: IO[bytes], container: InputContainer, stream: VideoStrea
     position = file.tell()  # where FFmpeg reads on
     edges = container_edges(file, container.format.name, track, size)
     file.seek(position)
-    return Presentation(stream.sample_aspect_ratio or Fraction(1), edges)
+    return Presentation(_fraction(stream.sample_aspect_ratio or Fraction(1)), edges)
 
 
 def _read_segment(

@@ -52,8 +52,7 @@ def class_prior(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.flo
     copies = _wanted_copies(data, settings)
     frequencies = copies @ data.targets() / copies.sum()
     # A class without any face must not make the loss infinite.
-    prior: npt.NDArray[np.float32] = np.maximum(frequencies, 1e-6) ** settings.adjustment
-    return prior.astype(np.float32)
+    return np.asarray(np.maximum(frequencies, 1e-6) ** settings.adjustment, np.float32)
 
 
 def teacher_predictions(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gudi import checkpoint
 from gudi.constants import EMOTIONS
 from gudi.errors import TrainingError
+from gudi.quiet import quiet
 from gudi.training.batches import Batch
 from gudi.training.dataset import Dataset
 from gudi.training.settings import TrainingSettings
@@ -46,7 +47,7 @@ class TrainingSession:
         prior: npt.NDArray[np.float32] | None = None,
         complete: bool,
     ) -> None:
-        from gudi.network import build_trainer, open_session, quiet
+        from gudi.network import build_trainer, open_session
 
         with quiet():
             self._trainer = build_trainer(

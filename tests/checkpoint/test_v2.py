@@ -4,13 +4,43 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 from checkpoint_sets import DATA, beside, flip_bit, load, overwritten, replace, replace_data
+from conftest import needs_tensorflow
 from tables import HEADER, field, finish, location, table, varint
 
 from gudi import checkpoint as checkpoints
 from gudi.checkpoint.v2 import parse_index
 from gudi.errors import CheckpointCorrupt, CheckpointIncomplete
+from gudi.quiet import quiet
+
+
+@needs_tensorflow
+def test_files_are_those_that_tensorflow_writes(tmp_path):
+    from gudi.network import open_session, tf
+
+    random = np.random.default_rng(0)
+    values = {f"layer{n}/W/slot": random.random((n, 3), np.float32) for n in range(40)}
+    values |= {
+        "step": np.array(3),
+        "ünsigned": np.arange(9, dtype=np.uint8),
+        "yes": np.ones(2, bool),
+    }
+    checkpoints.write_v2(tmp_path / "ours", values)
+    names = sorted(values)
+    with tf.Graph().as_default(), quiet(), open_session(gpu=False) as session:
+        session.run(
+            tf.raw_ops.SaveV2(
+                prefix=str(tmp_path / "theirs"),
+                tensor_names=names,
+                shape_and_slices=[""] * len(names),
+                tensors=[tf.constant(values[name]) for name in names],
+            )
+        )
+    for suffix in (".index", DATA):
+        ours, theirs = (beside(tmp_path / name, suffix) for name in ("ours", "theirs"))
+        assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_flipped_bit_in_the_data_is_noticed(checkpoint):

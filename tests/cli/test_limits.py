@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import draw_face, gudi_environment, save
+from conftest import draw_face, gudi_environment, needs_tensorflow, save
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs ulimit")
 
@@ -34,6 +34,7 @@ def test_too_little_memory_is_named(tmp_path, kilobytes):
     assert line.endswith("raise it, for example with ulimit -v unlimited")
 
 
+@needs_tensorflow
 def test_too_little_memory_for_tensorflow_is_named(tmp_path):
     for arguments in ((*BATCH, "--engine", "tensorflow"), ("train",), ("export", "model")):
         done = limited("-v 2000000", arguments, tmp_path)

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import call_gudi, draw_face, gudi_environment, save
+from conftest import call_gudi, draw_face, gudi_environment, needs_tensorflow, save
 
 from gudi import checkpoint as checkpoints
 from gudi.engines import engine_for
@@ -15,8 +15,10 @@ from gudi.engines.engine import without_idle_units
 from gudi.errors import UsageError
 from gudi.predictor import Predictor
 
+ENGINES = [pytest.param("tensorflow", marks=needs_tensorflow), "onnx"]
 
-@pytest.fixture(scope="module", params=["tensorflow", "onnx"])
+
+@pytest.fixture(scope="module", params=ENGINES)
 def predictor(request, made):
     with Predictor(made[0], "cpu", engine=request.param) as opened:
         yield opened
@@ -26,12 +28,12 @@ def test_probabilities_are_those_of_tflearn(predictor, made):
     np.testing.assert_allclose(predictor.predict(made[1]), made[2], rtol=0, atol=1e-6)
 
 
-def test_legacy_network_answers_as_under_tensorflow_1(legacy, shared):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_legacy_network_answers_as_under_tensorflow_1(legacy, shared, engine):
     faces = np.load(shared / "oracle" / "faces_u8.npy")
     expected = np.load(shared / "oracle" / "faces_expected.npy")
-    for engine in ("tensorflow", "onnx"):
-        with Predictor(legacy, "cpu", engine=engine) as predictor:
-            np.testing.assert_allclose(predictor.predict(faces), expected, rtol=0, atol=1e-5)
+    with Predictor(legacy, "cpu", engine=engine) as predictor:
+        np.testing.assert_allclose(predictor.predict(faces), expected, rtol=0, atol=1e-5)
 
 
 def test_onnx_gives_a_face_the_same_bits_in_any_company_and_with_any_threads():
@@ -94,10 +96,10 @@ def test_layer_keeps_at_least_one_unit():
     ("engine", "device", "expected"),
     [
         ("auto", "cpu", "onnx"),
-        ("tensorflow", "cpu", "tensorflow"),
+        pytest.param("tensorflow", "cpu", "tensorflow", marks=needs_tensorflow),
         ("onnx", "auto", "onnx"),
-        ("auto", "gpu", "tensorflow"),
-        ("tensorflow", "gpu:1", "tensorflow"),
+        pytest.param("auto", "gpu", "tensorflow", marks=needs_tensorflow),
+        pytest.param("tensorflow", "gpu:1", "tensorflow", marks=needs_tensorflow),
     ],
 )
 def test_engine_suits_the_device(engine, device, expected):
@@ -127,6 +129,7 @@ def test_photo_needs_no_tensorflow(tmp_path):
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
+@needs_tensorflow
 def test_resumed_run_keeps_its_engine(tmp_path):
     save(tmp_path / "photos" / "one.jpg", draw_face())
     command = ("batch", "photos", "--out", "results", "--no-annotate", "--no-report")

@@ -164,3 +164,13 @@ def test_anything_but_a_video_is_an_error(tmp_path):
         path = save(tmp_path / f"picture.{suffix}", scene(1)).rename(tmp_path / f"{kind}.mp4")
         with pytest.raises(VideoError, match=f"it is a {kind} picture, not a video"):
             video.read_index(path)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_tags_that_are_not_utf_8_are_no_obstacle(tmp_path, suffix):
+    frames = [scene(number) for number in range(3)]
+    path = write_video(tmp_path / f"v{suffix}", frames, "mpeg4", title="Gr@@e")
+    content = path.read_bytes()
+    assert b"Gr@@e" in content
+    path.write_bytes(content.replace(b"Gr@@e", "Größe".encode("latin-1")))
+    assert len(list(video.read_frames(path))) == 3

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import call_gudi, draw_face, save
+from conftest import call_gudi, draw_face, needs_tensorflow, save
 from result_folders import read_record
 
 import gudi_jobs
@@ -65,9 +65,9 @@ def test_workers_predict_what_the_parent_predicts(photos, finished_run, tmp_path
     [
         ("onnx", "auto", 1, False),
         ("onnx", "auto", 9, True),
-        ("tensorflow", "auto", 9, False),
+        pytest.param("tensorflow", "auto", 9, False, marks=needs_tensorflow),
         ("onnx", "parent", 9, False),
-        ("tensorflow", "workers", 1, True),
+        pytest.param("tensorflow", "workers", 1, True, marks=needs_tensorflow),
     ],
 )
 def test_workers_predict_if_the_parent_could_not_keep_up(

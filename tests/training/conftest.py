@@ -19,7 +19,7 @@ def work(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished_training(tmp_path_factory) -> SimpleNamespace:
+def finished_training(tensorflow, tmp_path_factory) -> SimpleNamespace:
     """A finished training: its folder, its 60 faces in `data`, and how the command ended."""
     folder = tmp_path_factory.mktemp("finished")
     write_data(folder / "data" / "sf=1.1_data")
@@ -36,7 +36,7 @@ def finished(finished_training, work) -> Path:
 
 
 @pytest.fixture(scope="session")
-def interrupted_training(tmp_path_factory) -> Path:
+def interrupted_training(tensorflow, tmp_path_factory) -> Path:
     """A training with the original's recipe that was interrupted after at least an epoch."""
     folder = tmp_path_factory.mktemp("interrupted")
     write_data(folder / "data" / "sf=1.1_data")

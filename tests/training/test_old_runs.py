@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+from conftest import needs_tensorflow
 
 from gudi import checkpoint as checkpoints
 from gudi.training.dataset import Dataset
@@ -72,6 +73,7 @@ SHAPES = {
 }  # fmt: skip
 
 
+@needs_tensorflow
 def test_training_of_an_earlier_version_is_resumed(tmp_path):
     faces = (np.arange(40 * 48 * 48).reshape(40, 48, 48) * 7 % 251).astype(np.uint8)
     data = Dataset(faces, np.arange(40) % 7)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import needs_tensorflow
 
 from gudi import checkpoint as checkpoints
 from gudi.errors import TrainingError
+from gudi.quiet import quiet
 from gudi.training.dataset import Dataset
 from gudi.training.session import TrainingSession
 from gudi.training.settings import settings_for
+
+pytestmark = needs_tensorflow
 
 CPU = "/CPU:0"
 
@@ -21,7 +25,7 @@ def test_step_is_tflearns(made):
     faces = (made[1][..., None] / 255.0).astype(np.float32)
     labels = np.eye(7, dtype=np.float32)[np.arange(20) % 7]
     built = network.build(training=True, keep=1.0)
-    with network.quiet(), built.graph.as_default():
+    with quiet(), built.graph.as_default():
         model = network.tflearn.DNN(built.probabilities)
         model.load(str(made[0]))
         for _ in range(3):

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import needs_tensorflow
 
 from gudi.errors import OutputError
 from gudi.training.curve import EpochMetrics
@@ -82,6 +83,7 @@ def test_variables_that_are_not_finite_are_found(value):
     assert first_unusable(VALUES | {"c": np.float32([value, value])}) == "c"
 
 
+@needs_tensorflow
 def test_averages_are_tensorflows():
     from gudi.network import tf
 

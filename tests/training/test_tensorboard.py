@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from conftest import needs_tensorflow
 
 from gudi.training.dataset import load
 from gudi.training.settings import settings_for
 from gudi.training.train import train
 from training.helpers import StopAfter, write_data
+
+pytestmark = needs_tensorflow
 
 
 @pytest.mark.parametrize("level", [0, 3])

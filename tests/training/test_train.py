@@ -10,7 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from conftest import NAME, call_gudi
+from conftest import NAME, call_gudi, needs_tensorflow
 
 from gudi import checkpoint as checkpoints
 from gudi.predictor import Predictor
@@ -27,6 +27,8 @@ from training.helpers import (
     wait_until,
     write_data,
 )
+
+pytestmark = needs_tensorflow
 
 
 def step_of(snapshot) -> int:

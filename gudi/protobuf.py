@@ -1,7 +1,7 @@
-"""Parse the wire format of protocol buffers, as far as checkpoints use it.
+"""The wire format of protocol buffers, as far as checkpoints and ONNX models use it.
 
-See https://protobuf.dev/programming-guides/encoding/. Nothing is copied: strings and messages are
-returned as views of the data, which may be a quarter of a gigabyte long.
+See https://protobuf.dev/programming-guides/encoding/. Parsing copies nothing: strings and messages
+are returned as views of the data, which may be a quarter of a gigabyte long.
 """
 
 from __future__ import annotations
@@ -82,3 +82,28 @@ def _fields(message: Bytes) -> Iterator[tuple[int, int | memoryview]]:
         if position > len(message):
             raise ValueError("a field does not fit into its message")
         yield number, value
+
+
+def encode_varint(value: int) -> bytes:
+    """Return the base-128 form of a number that is not negative."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def encode_integer(field: int, value: int) -> bytes:
+    """Return a field with a number."""
+    return encode_varint(field << 3 | VARINT) + encode_varint(value)
+
+
+def encode_chunk(field: int, content: bytes) -> bytes:
+    """Return a field with bytes or a message. A message is its fields, one after the other."""
+    return encode_varint(field << 3 | LENGTH_DELIMITED) + encode_varint(len(content)) + content
+
+
+def encode_text(field: int, text: str) -> bytes:
+    """Return a field with text."""
+    return encode_chunk(field, text.encode())
