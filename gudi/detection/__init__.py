@@ -2,7 +2,15 @@
 
 from gudi.detection.boxes import Box, Detection
 from gudi.detection.crops import check_image, crop, grey
-from gudi.detection.detector import CNN, DETECTORS, HAAR, detect, detect_eyes, find_faces
+from gudi.detection.detector import (
+    CNN,
+    DETECTORS,
+    HAAR,
+    detect,
+    detect_eyes,
+    find_faces,
+    note_slow_search,
+)
 
 __all__ = [
     "CNN",
@@ -16,4 +24,5 @@ __all__ = [
     "detect_eyes",
     "find_faces",
     "grey",
+    "note_slow_search",
 ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gudi import checkpoint
+from gudi.detection import note_slow_search, opencv
 from gudi.drawing.text import undrawable
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, VideoError
@@ -105,8 +106,11 @@ def run(
             outputs.enter_context(Window(stop, paced=not is_camera(source))) if window else None,
         )
         progress.note(describe_run(weights, settings))
+        note_slow_search(settings.detection.detector, progress)
         if draw != NOTHING and (note := undrawable(settings.emotions)):
             progress.note(note)
+        if draw != NOTHING and not opencv.AVAILABLE:
+            progress.note("OpenCV 5 cannot detect eyes, so none are drawn; OpenCV 4 can")
         started = time.monotonic()
         try:
             for frame in frames:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import jobs
 from gudi import checkpoint
+from gudi.detection import note_slow_search
 from gudi.engines import engine_for
 from gudi.files import check_writable
 from gudi.media.sources import Source
@@ -54,6 +55,7 @@ def predict_photos(
     progress = progress or Progress()
     weights.note_recovery(progress)
     progress.note(describe_run(weights, settings))
+    note_slow_search(settings.detection.detector, progress)
     with opening(lambda: Predictor.from_settings(weights, settings)) as predictor:
         recognize(sources, settings, predictor, workers, sink)
     order = {source.path: position for position, source in enumerate(sources)}

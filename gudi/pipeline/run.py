@@ -16,6 +16,7 @@ from pathlib import Path
 
 import jobs
 from gudi import checkpoint
+from gudi.detection import note_slow_search
 from gudi.detection.haar import implementation
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, OutputError, one_line
@@ -282,6 +283,7 @@ class _Batch:
         """Open the predictor of this process, unless workers predict."""
         self.weights.note_recovery(self.progress)
         self.progress.note(describe_run(self.weights, self.settings))
+        note_slow_search(self.settings.detection.detector, self.progress)
         return contextlib.nullcontext() if prediction else opening(self._open_predictor)
 
     def _open_predictor(self) -> Predictor:
