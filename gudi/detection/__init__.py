@@ -1,7 +1,14 @@
 """Detect faces in pictures and crop them."""
 
 from gudi.detection.crops import check_image, crop, grey
-from gudi.detection.detector import DETECTORS, Detector, detect, find_faces, searched
+from gudi.detection.detector import (
+    DETECTORS,
+    Detector,
+    detect,
+    find_faces,
+    note_slow_search,
+    searched,
+)
 from gudi.detection.eyes import detect_eyes
 from gudi.records import Box, Detection
 from gudi.settings import CNN, HAAR
@@ -19,5 +26,6 @@ __all__ = [
     "detect_eyes",
     "find_faces",
     "grey",
+    "note_slow_search",
     "searched",
 ]

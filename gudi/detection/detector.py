@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.declarations import with_options
+from gudi.detection import haar
 from gudi.detection.cnn import LibFaceDetection
 from gudi.detection.crops import check_image, grey
 from gudi.detection.viola_jones import ViolaJones
+from gudi.progress import Progress
 from gudi.records import Box, Detection
 from gudi.settings import CNN, HAAR, DetectionOptions
 
@@ -40,6 +42,16 @@ class Detector(Protocol):
 
 # By the choices of the option `detector`, see `gudi.settings.DetectionOptions`.
 DETECTORS: Mapping[str, Detector] = {HAAR: ViolaJones(), CNN: LibFaceDetection()}
+
+
+def note_slow_search(detector: str, progress: Progress) -> None:
+    """Tell `progress` if the compiled search for `detector` is missing.
+
+    Raises:
+        UsageError: there is no other search either.
+    """
+    if detector == HAAR and (warning := haar.warning()):
+        progress.note(warning)
 
 
 @with_options(DetectionOptions)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gudi import checkpoint
+from gudi.detection import note_slow_search, opencv
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, VideoError
 from gudi.live.faces import recognize_largest
@@ -110,8 +111,11 @@ def run(
             ),
         )
         progress.note(describe_run(weights, options, options.detector))
+        note_slow_search(options.detector, progress)
         if draw != NOTHING and (note := undrawable(options.emotions)):
             progress.note(note)
+        if draw != NOTHING and not opencv.AVAILABLE:
+            progress.note("OpenCV 5 cannot detect eyes, so none are drawn; OpenCV 4 can")
         started = time.monotonic()
         try:
             for frame in frames:

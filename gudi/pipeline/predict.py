@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import gudi_jobs
 from gudi import checkpoint
+from gudi.detection import note_slow_search
 from gudi.engines import engine_for
 from gudi.files import check_writable
 from gudi.media import video
@@ -56,6 +57,7 @@ def predict_photos(
     progress = progress or Progress()
     weights.note_recovery(progress)
     progress.note(describe_run(weights, options, options.detector))
+    note_slow_search(options.detector, progress)
     open_predictor = functools.partial(
         Predictor.from_options, weights, options, batch_size=options.batch_size
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import gudi_jobs
 from gudi import checkpoint
+from gudi.detection import note_slow_search
 from gudi.detection.haar import implementation
 from gudi.engines import engine_for
 from gudi.errors import OutputError, one_line
@@ -138,6 +139,7 @@ def _recognize_faces(batch: _Batch, unusable: int) -> None:
     batch.record.face_search = implementation()
     batch.weights.note_recovery(batch.progress)
     batch.progress.note(describe_run(batch.weights, batch.options, batch.options.detector))
+    note_slow_search(batch.options.detector, batch.progress)
     workers, prediction = _start_workers(batch, pending)
     predicting = contextlib.nullcontext() if prediction else opening(lambda: _predictor(batch))
     sink = StoreSink(store, report, batch.progress)

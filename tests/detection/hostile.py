@@ -1,16 +1,16 @@
 """Pictures and tables that a face search must survive, for tests and for sanitizers.
 
-    python hostile.py _haar.so
+    python hostile.py libhaar.so
 
-runs all of it with a module that was built with sanitizers.
+runs all of it with a library that was built with sanitizers.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -64,6 +64,17 @@ def tables(**changes: object) -> dict[str, object]:
     return good | changes
 
 
+def some() -> dict[str, object]:
+    """Return the tables of a cascade that many windows pass, in clusters."""
+    stumps = np.array([[-0.01, 0.5, -0.5], [9, 0.25, -0.25]], np.float32)
+    return tables(stumps=stumps, thresholds=np.array([0.7], np.float32))
+
+
+def everything() -> dict[str, object]:
+    """Return the tables of a cascade that every window with some contrast passes."""
+    return tables(thresholds=np.array([-9], np.float32))
+
+
 def bad_tables() -> Iterator[dict[str, object]]:
     """Tables that would read outside of memory, or that are no numbers to compute with."""
     good = tables()["parts"]
@@ -89,38 +100,35 @@ def bad_tables() -> Iterator[dict[str, object]]:
     yield tables(stumps=np.zeros((2, 2), np.float32))
 
 
-def run(module: str) -> None:
-    """Search hostile pictures with each variant of a compiled `module`."""
-    spec = importlib.util.spec_from_file_location("gudi.detection._haar", module)
-    assert spec
-    assert spec.loader
-    compiled = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(compiled)
-    sys.modules["gudi.detection._haar"] = compiled
-    from gudi.detection import haar
+def run(library: Path) -> None:
+    """Search hostile pictures with each variant of a compiled `library`."""
+    from gudi.detection import compiled, haar
 
-    assert haar.VARIANTS == compiled.variants() != []
-    for variant in haar.VARIANTS:
-        cascade = haar._compiled_cascade(variant)
+    compiled.LIBRARY = library
+    compiled.load.cache_clear()
+    compiled.variants.cache_clear()
+    assert compiled.variants()
+    for variant in compiled.variants():
+        cascade = haar._cascade(variant)
         for picture in (*edge_sizes(), *views()):
+            contiguous = np.ascontiguousarray(picture)
             for scale_factor in (1.1, 3):
                 scales = haar._scales(picture.shape[1], picture.shape[0], scale_factor, 0)
-                cascade.hits(np.ascontiguousarray(picture), scales)
+                cascade.find(contiguous, scales, 0)
             odd_scales = np.array([1, 1.01, 3.7, 90, 1e8], np.float32)
-            cascade.hits(np.ascontiguousarray(picture), odd_scales)
+            cascade.find(contiguous, odd_scales, 3)
         for bad in bad_tables():
             try:
                 compiled.Cascade(variant, **bad)
             except ValueError:
                 continue
             raise AssertionError(f"{bad} was taken for a cascade")
-        everything = tables(thresholds=np.array([-9], np.float32))
-        compiled.Cascade(variant, **everything).hits(
-            np.arange(90_000, dtype=np.uint32).astype(np.uint8).reshape(300, 300) // 2,
-            np.array([1, 2], np.float32),
-        )
+        noise = np.arange(90_000, dtype=np.uint32).astype(np.uint8).reshape(300, 300) // 2
+        scales = np.array([1, 2], np.float32)
+        compiled.Cascade(variant, **everything()).find(noise, scales, 0)
+        compiled.Cascade(variant, **some()).find(noise[:90, :90].copy(), scales, 1)
     print("survived")
 
 
 if __name__ == "__main__":
-    run(sys.argv[1])
+    run(Path(sys.argv[1]))

@@ -18,6 +18,57 @@ static const int weights[KINDS][MAX_POINTS] = {
     [INVERSE_CHECKER] = {-1, -1, -1, -1, 2, 2, 2, 2, -4},
 };
 
+/* Set the sizes of the tables; return whether they fit together. */
+static int set_sizes(struct cascade *cascade, int64_t stages, const int32_t *sizes, int64_t stumps,
+                     const uint8_t *counts, int64_t parts)
+{
+    int64_t stump_sum = 0, part_sum = 0;
+    if (stages < 1 || stages > 1000 || stumps < 1 || stumps > 1000000)
+        return 0;
+    for (int64_t i = 0; i < stages; i++) {
+        if (sizes[i] < 1 || sizes[i] > stumps)
+            return 0;
+        stump_sum += sizes[i];
+    }
+    for (int64_t i = 0; i < stumps; i++) {
+        if (counts[i] < 1 || counts[i] > MAX_PARTS)
+            return 0;
+        part_sum += counts[i];
+    }
+    cascade->stages = (int32_t)stages;
+    cascade->stumps = (int32_t)stumps;
+    cascade->parts = (int32_t)part_sum;
+    return stump_sum == stumps && part_sum == parts;
+}
+
+/* The search reads where the parts say. */
+static int are_inside(int64_t parts, const uint8_t *part)
+{
+    for (int64_t i = 0; i < parts; i++, part += PART_LENGTH) {
+        if (part[0] >= KINDS)
+            return 0;
+        for (int j = 1; j < PART_LENGTH; j++)
+            if (part[j] > WINDOW)
+                return 0;
+    }
+    return 1;
+}
+
+/* Set the sizes of the tables; return NULL, or what is wrong with the tables. */
+const char *cascade_check(struct cascade *cascade, int64_t stages, const int32_t *sizes,
+                          const float *thresholds, int64_t stumps, const uint8_t *counts,
+                          int64_t parts, const uint8_t *part)
+{
+    if (!set_sizes(cascade, stages, sizes, stumps, counts, parts))
+        return "the cascade's tables do not fit together";
+    if (!are_inside(parts, part))
+        return "the cascade's features do not lie within its window";
+    for (int64_t i = 0; i < stages; i++)
+        if (!isfinite(thresholds[i]))
+            return "the cascade's thresholds are not finite";
+    return NULL;
+}
+
 void cascade_free(struct cascade *cascade)
 {
     free(cascade->stage);
@@ -58,7 +109,7 @@ static void copy_stump(struct cascade *cascade, int32_t from, int32_t to, int32_
     stump->first_part = first_part;
     stump->parts = parts;
     cascade->order[from] = to;
-    for (int32_t i = first_part; i < first_part + parts; i++, part += 1 + 2 * MAX_POINTS) {
+    for (int32_t i = first_part; i < first_part + parts; i++, part += PART_LENGTH) {
         cascade->kind[i] = part[0];
         memcpy(cascade->row + (ptrdiff_t)i * MAX_POINTS, part + 1, MAX_POINTS);
         memcpy(cascade->column + (ptrdiff_t)i * MAX_POINTS, part + 1 + MAX_POINTS, MAX_POINTS);
@@ -69,15 +120,14 @@ static void copy_stump(struct cascade *cascade, int32_t from, int32_t to, int32_
 static void sort_stage(struct cascade *cascade, struct stage *stage, int32_t first, int32_t size,
                        const float *stumps, const uint8_t *counts, const uint8_t *parts)
 {
-    const ptrdiff_t length = 1 + 2 * MAX_POINTS;
     int32_t stump = first, part = stage->first_part;
     for (int group = 0; group <= KINDS; group++) {
         ptrdiff_t at = stage->first_part;
         stage->first[group] = stump;
         for (int32_t i = first; i < first + size; at += counts[i++]) {
-            if (group_of(counts[i], parts + at * length) != group)
+            if (group_of(counts[i], parts + at * PART_LENGTH) != group)
                 continue;
-            copy_stump(cascade, i, stump++, part, stumps, counts[i], parts + at * length);
+            copy_stump(cascade, i, stump++, part, stumps, counts[i], parts + at * PART_LENGTH);
             part += counts[i];
         }
     }
@@ -105,30 +155,30 @@ static int set_thresholds(struct cascade *cascade, struct stage *stage)
 
 /* Build the tables from arrays that have been checked, but for the size of the leaves.
  *
- * `stumps` holds threshold, left and right; a part has its kind, MAX_POINTS rows and MAX_POINTS
- * columns. Returns 0, -1 if memory is short, or -2 if leaves or thresholds are too large. */
-int cascade_build(struct cascade *cascade, const int32_t *sizes, const float *thresholds,
-                  const float *stumps, const uint8_t *counts, const uint8_t *parts)
+ * `stumps` holds threshold, left and right. Returns NULL or what is wrong. */
+const char *cascade_build(struct cascade *cascade, const int32_t *sizes, const float *thresholds,
+                          const float *stumps, const uint8_t *counts, const uint8_t *parts)
 {
+    static const char too_large[] = "the cascade's thresholds or leaves are too large";
     int32_t stump = 0, part = 0;
     if (!allocate(cascade))
-        return -1;
+        return SHORT_OF_MEMORY;
     for (int32_t i = 0; i < 3 * cascade->stumps; i++)
         if (!(fabsf(stumps[i]) < LARGEST_SUM / QUANTA))
-            return -2;
+            return too_large;
     for (int32_t i = 0; i < cascade->stages; stump += sizes[i++]) {
         struct stage *stage = &cascade->stage[i];
         stage->threshold = thresholds[i];
         stage->first_part = part;
         sort_stage(cascade, stage, stump, sizes[i], stumps, counts, parts);
         if (!set_thresholds(cascade, stage))
-            return -2;
+            return too_large;
         for (int32_t j = stump; j < stump + sizes[i]; j++)
             part += counts[j];
     }
     cascade_place(cascade, cascade->patch, cascade->parts, PATCH_SIDE, 0, 1,
                   cascade->variant->lanes);
-    return 0;
+    return NULL;
 }
 
 /* Compute where the first `parts` parts read in an integral image that is laid out like this. */

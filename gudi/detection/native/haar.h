@@ -6,6 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hits.h"
+
+/* An error like all others, which are texts. */
+#define SHORT_OF_MEMORY ""
+
 enum {
     WINDOW = 24,             /* side of the cascade's window, in pixels */
     PATCH_SIDE = WINDOW + 1, /* entries of an integral image along a window */
@@ -13,6 +18,7 @@ enum {
 
     MAX_POINTS = 9, /* entries that a feature reads */
     MAX_PARTS = 4,  /* pieces of a feature whose value does not fit into 16 bits */
+    PART_LENGTH = 1 + 2 * MAX_POINTS, /* a part's kind, the rows and the columns that it reads */
 
     /* Stages that are evaluated for runs of neighbouring windows. After them, few windows are
      * left, and those are collected first. Three is fastest on photos and on FER2013. */
@@ -59,16 +65,12 @@ struct cascade {
 
 /* A pass over the picture. */
 struct scale {
-    int32_t index;
+    float factor;          /* by which the picture shrinks */
     int32_t width, height; /* of the shrunk picture */
     double ratio;          /* by which its height has shrunk */
     int32_t step;    /* pixels from one window to the next, 1 or 2 */
     int32_t windows; /* in a row */
     int32_t end;     /* one past the last row of windows */
-};
-
-struct hit {
-    int32_t scale, x, y; /* x and y in pixels of the shrunk picture */
 };
 
 /* A window that has passed the stages so far. */
@@ -121,18 +123,10 @@ struct search {
     uint16_t *patch;
     struct queue queues[QUEUES];
 
-    struct hit *hits;
-    size_t hit_count, hit_capacity;
-    int out_of_memory;
+    struct hits hits;
 };
 
-/* Where a shrunk picture's column or row comes from: two neighbours in the picture. */
-struct source {
-    int32_t at;
-    uint16_t weight; /* of the second one, in 1/256; 0 if there is none */
-};
-
-/* The search, compiled for one instruction set. */
+/* The inner loops of the search, compiled for one instruction set. */
 struct variant {
     const char *name;
     int32_t lanes;
@@ -146,8 +140,11 @@ extern const struct variant haar_avx2, haar_avx512;
 #endif
 
 /* cascade.c */
-int cascade_build(struct cascade *, const int32_t *sizes, const float *thresholds,
-                  const float *stumps, const uint8_t *part_counts, const uint8_t *parts);
+const char *cascade_check(struct cascade *, int64_t stages, const int32_t *sizes,
+                          const float *thresholds, int64_t stumps, const uint8_t *counts,
+                          int64_t parts, const uint8_t *part);
+const char *cascade_build(struct cascade *, const int32_t *sizes, const float *thresholds,
+                          const float *stumps, const uint8_t *counts, const uint8_t *parts);
 void cascade_free(struct cascade *);
 void cascade_place(const struct cascade *, struct points *, int32_t parts, int32_t stride,
                    int32_t plane, int32_t step, int32_t lanes);
@@ -155,9 +152,7 @@ int cascade_passes(const struct cascade *, int32_t stage, const struct points *,
                    const uint16_t *window, float norm);
 
 /* search.c */
-struct source search_source(double ratio, int32_t size, int32_t index);
-int search_picture(struct search *, const float *factors, int32_t count);
+int search_picture(struct search *, const float *factors, int64_t count);
 void search_free(struct search *);
-void search_add_hit(struct search *, const struct scale *, int32_t x, int32_t y);
 
 #endif

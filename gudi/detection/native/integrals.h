@@ -8,13 +8,14 @@
 #include <string.h>
 
 #include "haar.h"
+#include "resize.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
 /* Mix row `y` of the shrunk picture from two rows of the picture, at the picture's full width. */
 static void blend_rows(struct search *search, const struct scale *scale, int32_t y)
 {
-    const struct source source = search_source(scale->ratio, search->height, y);
+    const struct source source = resize_source(scale->ratio, search->height, y);
     const uint8_t *above = search->pixels + (ptrdiff_t)source.at * search->width;
     const uint8_t *below = source.weight ? above + search->width : above;
     uint16_t *restrict blended = search->blended;

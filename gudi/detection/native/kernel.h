@@ -237,13 +237,22 @@ static void fill_patch(struct search *search, const struct queue *queue, int32_t
  * vectors are full again. One queue takes 3% longer; a third one gains nothing. */
 static const int32_t queue_stages[QUEUES + 1] = {DENSE_STAGES, DENSE_STAGES + 2, INT32_MAX};
 
+static void add_hit(struct search *search, const struct scale *scale,
+                    const struct candidate *candidate)
+{
+    hits_add(&search->hits,
+             (struct hit){(int32_t)lrintf((float)(candidate->x * scale->step) * scale->factor),
+                          (int32_t)lrintf((float)candidate->y * scale->factor),
+                          (int32_t)lrintf(WINDOW * scale->factor)});
+}
+
 static void drain(struct search *, const struct scale *, int queue);
 
 static void push(struct search *search, const struct scale *scale, int number,
                  const struct candidate *candidate)
 {
     if (number == QUEUES) {
-        search_add_hit(search, scale, candidate->x, candidate->y);
+        add_hit(search, scale, candidate);
         return;
     }
     struct queue *queue = &search->queues[number];
@@ -401,7 +410,7 @@ static void search_row(struct search *search, const struct scale *scale, int32_t
 static void search_scale(struct search *search, const struct scale *scale)
 {
     start_integrals(search, scale);
-    for (int32_t y = 0; y < scale->end && !search->out_of_memory; y += scale->step) {
+    for (int32_t y = 0; y < scale->end && !search->hits.out_of_memory; y += scale->step) {
         integrate_until(search, scale, y);
         search_row(search, scale, y);
     }

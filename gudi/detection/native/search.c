@@ -4,27 +4,11 @@
 #include <stdlib.h>
 
 #include "haar.h"
+#include "resize.h"
 
 /* Rows of integral images in memory: the 25 that windows read, and enough others that moving the
  * 25 to the front is rare. */
 enum { ROWS = 128 };
-
-/* Return which two columns (or rows) become number `index` where a side shrinks by `ratio`.
- *
- * As in OpenCV's `interpolationLinear`, whose softdouble computes as a double does. */
-struct source search_source(double ratio, int32_t size, int32_t index)
-{
-    double place = ratio * (index + 0.5) - 0.5;
-    int32_t whole = (int32_t)place;
-    if (place < 0)
-        return (struct source){0, 0};
-    if (whole >= size - 1)
-        return (struct source){size - 1, 0};
-    return (struct source){whole, (uint16_t)lrint((place - whole) * 256)};
-}
-
-/* Not size / shrunk: OpenCV rounds twice. */
-static double ratio_of(int32_t size, int32_t shrunk) { return 1.0 / ((double)shrunk / size); }
 
 static void *allocate(size_t count, size_t size) { return calloc(count ? count : 1, size); }
 
@@ -84,23 +68,7 @@ void search_free(struct search *search)
     free(search->patch);
     free(search->points[0]);
     free(search->points[1]);
-    free(search->hits);
-}
-
-void search_add_hit(struct search *search, const struct scale *scale, int32_t x, int32_t y)
-{
-    if (search->hit_count == search->hit_capacity) {
-        size_t capacity = 2 * search->hit_capacity + 64;
-        struct hit *hits = realloc(search->hits, capacity * sizeof *hits);
-        if (!hits) {
-            search->out_of_memory = 1;
-            return;
-        }
-        search->hits = hits;
-        search->hit_capacity = capacity;
-    }
-    search->hits[search->hit_count++] =
-        (struct hit){scale->index, x * scale->step, y};
+    hits_free(&search->hits);
 }
 
 /* Return where OpenCV stops among the `rows` where windows may start. To search with several
@@ -113,19 +81,19 @@ static int32_t end_of_rows(int32_t rows, int32_t step, int32_t stripes)
     return end < rows ? end : rows;
 }
 
-static struct scale make_scale(const struct search *search, float factor, int32_t index,
-                               int32_t *stripes)
+/* Lay out a pass. The first one sets `stripes`. */
+static struct scale make_scale(const struct search *search, float factor, int32_t *stripes)
 {
-    struct scale scale = {.index = index, .step = factor < 2 ? 2 : 1};
+    struct scale scale = {.factor = factor, .step = factor < 2 ? 2 : 1};
     int32_t columns, rows;
 
     scale.width = (int32_t)lrintf((float)search->width / factor);
     scale.height = (int32_t)lrintf((float)search->height / factor);
     columns = scale.width >= WINDOW ? scale.width - WINDOW + 1 : 0;
     rows = scale.height >= WINDOW ? scale.height - WINDOW + 1 : 0;
-    if (index == 0)
+    if (*stripes < 0)
         *stripes = (columns + 31) / 32;
-    scale.ratio = ratio_of(search->height, scale.height);
+    scale.ratio = resize_ratio(search->height, scale.height);
     scale.windows = (columns + scale.step - 1) / scale.step;
     scale.end = end_of_rows(rows, scale.step, *stripes);
     return scale;
@@ -133,9 +101,9 @@ static struct scale make_scale(const struct search *search, float factor, int32_
 
 static void find_source_columns(struct search *search, const struct scale *scale)
 {
-    double ratio = ratio_of(search->width, scale->width);
+    double ratio = resize_ratio(search->width, scale->width);
     for (int32_t x = 0; x < scale->width; x++) {
-        struct source source = search_source(ratio, search->width, x);
+        struct source source = resize_source(ratio, search->width, x);
         search->source_column[x] = source.at;
         search->column_weight[x] = source.weight;
     }
@@ -143,19 +111,19 @@ static void find_source_columns(struct search *search, const struct scale *scale
 
 /* Find all windows that pass every stage, by scale, row and column: OpenCV's order with one thread.
  * Returns -1 if memory is short. */
-int search_picture(struct search *search, const float *factors, int32_t count)
+int search_picture(struct search *search, const float *factors, int64_t count)
 {
-    int32_t stripes = 0;
+    int32_t stripes = -1;
     if (search->width < WINDOW || search->height < WINDOW)
         return 0;
     if (start(search) < 0)
         return -1;
-    for (int32_t i = 0; i < count && !search->out_of_memory; i++) {
-        struct scale scale = make_scale(search, factors[i], i, &stripes);
+    for (int64_t i = 0; i < count && !search->hits.out_of_memory; i++) {
+        struct scale scale = make_scale(search, factors[i], &stripes);
         if (scale.windows == 0 || scale.end == 0)
             continue;
         find_source_columns(search, &scale);
         search->cascade->variant->search_scale(search, &scale);
     }
-    return search->out_of_memory ? -1 : 0;
+    return search->hits.out_of_memory ? -1 : 0;
 }

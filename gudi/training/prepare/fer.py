@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
-from gudi.detection import CNN, HAAR
+from gudi.detection import CNN, HAAR, note_slow_search
 from gudi.errors import DatasetError, one_line
 from gudi.media.content import identify_source
 from gudi.progress import Progress
@@ -133,11 +133,14 @@ def fer_faces(
     Raises:
         DatasetError: the file is not FER2013's.
     """
+    progress = progress or Progress()
+    if settings:
+        note_slow_search(settings.detector, progress)
     total = _count_lines(path) - 1
     header = _read_header(path, usage)
     rows = _read_rows(path, header, usage, counts, _read_votes(votes, total) if votes else None)
     converter = functools.partial(_convert_row, settings, votes_weight)
-    return convert(rows, total, converter, counts, workers, progress or Progress())
+    return convert(rows, total, converter, counts, workers, progress)
 
 
 def bordered_face(

@@ -12,7 +12,7 @@ import numpy as np
 
 from gudi import detection
 from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
-from gudi.detection import CNN, HAAR
+from gudi.detection import CNN, HAAR, note_slow_search
 from gudi.errors import DatasetError, one_line
 from gudi.media.photo import read_photo
 from gudi.progress import Progress
@@ -74,13 +74,16 @@ def prepare_raf(
     found_by = CNN if detector == CNN else f"sf={scale_factor}"
     name = "raf_aligned_data" if aligned else f"{found_by}_raf_origin_data"
     settings = None if aligned else DetectionOptions(scale_factor=scale_factor, detector=detector)
+    progress = progress or Progress()
+    if settings:
+        note_slow_search(settings.detector, progress)
     listed, pictures = _locate(folder, "aligned" if aligned else "original")
     counts = RowCounts()
     rows = list(_read_rows(listed, pictures, "_aligned" if aligned else "", usage, counts.usages))
     check_usage(listed, usage, counts.usages)
     counts.rows = len(rows)
     converter = functools.partial(_convert_row, settings)
-    faces = convert(rows, len(rows), converter, counts, workers, progress or Progress())
+    faces = convert(rows, len(rows), converter, counts, workers, progress)
     about = {"source": str(folder), **describe_detection(settings), "usage": list(usage)}
     write_faces(out / name, faces, counts, about, overwrite=overwrite)
     return out / name, counts
