@@ -22,7 +22,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gudi.constants import EMOTIONS, FACE_SIZE
+from gudi.constants import EMOTIONS, FACE_SIZE, HIDDEN_UNITS
 from gudi.errors import GudiError
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
 
 DEBUG_VARIABLE = "GUDI_DEBUG"
 
-HIDDEN_UNITS = 3072
 KEEP = 0.3  # TFLearn's dropout takes the fraction that is kept
 
 # TensorFlow has no type annotations.
