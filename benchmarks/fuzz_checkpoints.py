@@ -1,6 +1,7 @@
 """Damage checkpoints at random; check that gudi reads them correctly or says in one line why not.
 
-    python benchmarks/fuzz_checkpoints.py --v2 FOLDER --v1 FOLDER [--count 2000] [--seed 1]
+    python benchmarks/fuzz_checkpoints.py [--v2 FOLDER] [--v1 FOLDER] [--packed FILE]
+        [--count 2000] [--seed 1]
 
 FOLDER contains a complete checkpoint of the format; it is copied, never changed. Each case damages
 the copy (flipped bits, random bytes, zeros, files that were cut or grew, values that are extreme as
@@ -20,8 +21,10 @@ import shutil
 import struct
 import tempfile
 import time
+import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gudi import checkpoint
@@ -88,14 +91,44 @@ def find_blocks(path: Path) -> list[sstable.Block]:
     return [*(block for block in found if block.size < 2**20), sstable.Block(b"", start, size)]
 
 
-def adapt_checksums(path: Path, blocks: list[sstable.Block]) -> None:
-    """Adapt the checksums of `blocks` to their present contents."""
-    with path.open("r+b") as file:
-        for block in blocks:
-            file.seek(block.offset)
-            crc = sstable.mask(sstable.crc32c(memoryview(file.read(block.size + 1))))
-            file.seek(block.offset + block.size + 1)
-            file.write(struct.pack("<I", crc))
+def adapt_table(path: Path) -> Callable[[], None]:
+    """Return a function that adapts the checksums of the table at `path` to its contents."""
+    blocks = find_blocks(path)
+
+    def adapt() -> None:
+        with path.open("r+b") as file:
+            for block in blocks:
+                file.seek(block.offset)
+                crc = sstable.mask(sstable.crc32c(memoryview(file.read(block.size + 1))))
+                file.seek(block.offset + block.size + 1)
+                file.write(struct.pack("<I", crc))
+
+    return adapt
+
+
+def adapt_archive(path: Path) -> Callable[[], None]:
+    """Return a function that adapts the checksums of the stored ZIP archive at `path`."""
+    members = []
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        entry = archive.start_dir
+        for info in archive.infolist():
+            file.seek(info.header_offset)
+            name, extra = struct.unpack("<26xHH", file.read(30))
+            start = info.header_offset + 30 + name + extra
+            members.append((start, info.file_size, info.header_offset + 14, entry + 16))
+            file.seek(entry)
+            entry += 46 + sum(struct.unpack("<28xHHH12x", file.read(46)))
+
+    def adapt() -> None:
+        with path.open("r+b") as file:
+            for start, size, *fields in members:
+                file.seek(start)
+                crc = struct.pack("<I", zlib.crc32(file.read(size)))
+                for field in fields:
+                    file.seek(field)
+                    file.write(crc)
+
+    return adapt
 
 
 def load(folder: Path) -> str:
@@ -112,7 +145,7 @@ def fuzz(
     seed: int,
     *,
     checked: bool = True,
-    adapted: bool = False,
+    adapt: Callable[[], None] | None = None,
 ) -> None:
     """Run cases that damage one file of a checkpoint, and print their outcomes.
 
@@ -123,22 +156,22 @@ def fuzz(
         count: number of cases.
         seed: of the random numbers.
         checked: whether other weights than before are a failure.
-        adapted: whether to adapt the checksums of the table `target` to the damage.
+        adapt: adapts the checksums of `target` to the damage.
     """
-    table = find_blocks(target) if adapted else []
     chance = random.Random(seed)
     good, slowest = load(folder), 0.0
     outcomes: Counter[str] = Counter()
     started = time.monotonic()
     for number in range(count):
         undo = damage(target, chance)
-        if adapted and target.stat().st_size == undo[-1][0]:
-            adapt_checksums(target, table)
+        if adapt is not None and target.stat().st_size == undo[-1][0]:
+            adapt()
         case_started = time.monotonic()
         outcome = load_damaged(f"{label} {number}", folder, good, checked=checked)
         slowest = max(slowest, time.monotonic() - case_started)
         repair(target, undo)
-        adapt_checksums(target, table)
+        if adapt is not None:
+            adapt()
         outcomes[outcome] += 1
     assert load(folder) == good, "the copy was not repaired"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -182,28 +215,53 @@ def copy(folder: Path, into: Path, suffixes: Sequence[str]) -> Path:
     return into / prefix.name
 
 
+def fuzz_v2(v2: Path, count: int, seed: int) -> None:
+    """Fuzz the V2 checkpoint with the prefix `v2`."""
+    index, values = v2.with_name(f"{v2.name}.index"), v2.with_name(f"{v2.name}{DATA}")
+    fuzz("V2 index", v2.parent, index, count, seed)
+    fuzz("V2 data", v2.parent, values, count, seed)
+    label = "V2 index, adapted checksums"
+    fuzz(label, v2.parent, index, count, seed, checked=False, adapt=adapt_table(index))
+    index.unlink()
+    fuzz("V2 without index", v2.parent, values, count, seed, checked=False)
+
+
+def fuzz_v1(v1: Path, count: int, seed: int) -> None:
+    """Fuzz the V1 checkpoint in the file `v1`."""
+    fuzz("V1", v1.parent, v1, count, seed)
+    label = "V1, adapted checksums"
+    fuzz(label, v1.parent, v1, count, seed, checked=False, adapt=adapt_table(v1))
+
+
+def fuzz_packed(packed: Path, count: int, seed: int) -> None:
+    """Fuzz the packed checkpoint in the file `packed`, which is then stored uncompressed."""
+    fuzz("packed", packed.parent, packed, count, seed)
+    with zipfile.ZipFile(packed) as archive:
+        contents = {info: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(packed, "w") as archive:
+        for info, content in contents.items():
+            archive.writestr(info.filename, content)
+    label = "packed, adapted checksums"
+    fuzz(label, packed.parent, packed, count, seed, checked=False, adapt=adapt_archive(packed))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--v2", type=Path, required=True)
-    parser.add_argument("--v1", type=Path, required=True)
+    parser.add_argument("--v2", type=Path)
+    parser.add_argument("--v1", type=Path)
+    parser.add_argument("--packed", type=Path)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    count, seed = options.count, options.seed
-    with tempfile.TemporaryDirectory() as scratch:
-        v2 = copy(options.v2, Path(scratch, "v2"), [".index", DATA])
-        index, values = v2.with_name(f"{v2.name}.index"), v2.with_name(f"{v2.name}{DATA}")
-        fuzz("V2 index", v2.parent, index, count, seed)
-        fuzz("V2 data", v2.parent, values, count, seed)
-        label = "V2 index, adapted checksums"
-        fuzz(label, v2.parent, index, count, seed, checked=False, adapted=True)
-        index.unlink()
-        fuzz("V2 without index", v2.parent, values, count, seed, checked=False)
-        shutil.rmtree(v2.parent)
-        v1 = copy(options.v1, Path(scratch, "v1"), [""])
-        fuzz("V1", v1.parent, v1, count, seed)
-        label = "V1, adapted checksums"
-        fuzz(label, v1.parent, v1, count, seed, checked=False, adapted=True)
+    for source, suffixes, fuzz_format in (
+        (options.v2, [".index", DATA], fuzz_v2),
+        (options.v1, [""], fuzz_v1),
+        (options.packed, [""], fuzz_packed),
+    ):
+        if source is not None:
+            with tempfile.TemporaryDirectory() as scratch:
+                prefix = copy(source, Path(scratch, "copy"), suffixes)
+                fuzz_format(prefix, options.count, options.seed)
 
 
 if __name__ == "__main__":

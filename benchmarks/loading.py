@@ -53,8 +53,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    file = checkpoint.open_checkpoint(options.checkpoint)
-    data = file.files[-1]
+    data = checkpoint.find(options.checkpoint).data[0]
     before = bytes_read()
     size = load(options.checkpoint)
     requested = bytes_read() - before
@@ -69,7 +68,8 @@ def main() -> None:
     ]
     loads, floors, inspects = (statistics.median(column) for column in zip(*rows))
     ratios = [each[0] / each[1] for each in rows]
-    print(f"{file.format}, {data.name}, {data.stat().st_size:,} bytes, weights {size:,} bytes")
+    found = checkpoint.open_checkpoint(options.checkpoint).format
+    print(f"{found}, {data.name}, {data.stat().st_size:,} bytes, weights {size:,} bytes")
     print(f"bytes read: {requested:,}, {requested / size:.4f} of the weights")
     spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
     print(f"load {loads:.3f} s, floor {floors:.3f} s, ratio {spread}")

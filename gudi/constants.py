@@ -6,6 +6,9 @@ EMOTIONS = ("angry", "disgusted", "fearful", "happy", "sad", "surprised", "neutr
 # Width and height in pixels of the grey faces that the network takes, as in FER2013.
 FACE_SIZE = 48
 
+# Width of the network's hidden layer.
+HIDDEN_UNITS = 3072
+
 # OpenCV's Viola-Jones settings in the original (SCALEFACTOR and a literal 5).
 SCALE_FACTOR = 1.1
 MIN_NEIGHBORS = 5

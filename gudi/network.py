@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gudi.constants import EMOTIONS, FACE_SIZE
+from gudi.constants import EMOTIONS, FACE_SIZE, HIDDEN_UNITS
 from gudi.errors import GudiError
 from gudi.quiet import quiet
 
@@ -36,7 +36,6 @@ __all__ = [
     "tflearn",
 ]
 
-HIDDEN_UNITS = 3072
 KEEP = 0.3  # TFLearn's dropout takes the fraction that is kept
 
 # TensorFlow has no type annotations.

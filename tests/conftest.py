@@ -227,6 +227,7 @@ def narrow(made, tmp_path_factory) -> Path:
     values = checkpoint.load(made[0]).values
     values["FullyConnected/W"] = values["FullyConnected/W"] * 20
     values["FullyConnected/W"][:, UNITS:] = 0
+    values["FullyConnected_1/W"][UNITS:] = 0
     path = tmp_path_factory.mktemp("narrow") / "narrow.gudi"
     checkpoint.pack(values, path)
     return path

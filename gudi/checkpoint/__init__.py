@@ -7,9 +7,9 @@ from gudi.checkpoint.convert import Adopted, adopt, pack_checkpoint
 from gudi.checkpoint.formats import open_checkpoint
 from gudi.checkpoint.inspect import InspectedNetwork, InspectedTensor, Inspection, inspect
 from gudi.checkpoint.locate import CheckpointFiles, find
-from gudi.checkpoint.networks import StoredNetwork, find_networks, weight_shapes
+from gudi.checkpoint.networks import StoredNetwork, find_networks, used_units, weight_shapes
 from gudi.checkpoint.packed import pack
-from gudi.checkpoint.tensors import Tensor, TensorFile
+from gudi.checkpoint.tensors import Tensor, TensorFile, padded
 from gudi.checkpoint.v2_write import write_v2
 from gudi.checkpoint.weights import Weights, choose_network, load, read_weights
 from gudi.checkpoint.write import check_free_space, save
@@ -34,8 +34,10 @@ __all__ = [
     "open_checkpoint",
     "pack",
     "pack_checkpoint",
+    "padded",
     "read_weights",
     "save",
+    "used_units",
     "weight_shapes",
     "write_v2",
 ]

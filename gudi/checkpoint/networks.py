@@ -11,11 +11,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gudi.checkpoint.tensors import Tensor
-from gudi.constants import EMOTIONS
+import numpy as np
+
+from gudi.checkpoint.tensors import Array, Tensor
+from gudi.constants import EMOTIONS, HIDDEN_UNITS
 
 CONVOLUTIONS = ("Conv2D", "Conv2D_1", "Conv2D_2")
 CONNECTIONS = ("FullyConnected", "FullyConnected_1")
+
+# Nearly half of a checkpoint is this matrix, and nearly all of the rest is its momentum.
+MATRIX = "FullyConnected/W"
 
 LAYER = re.compile(r"(?P<kind>Conv2D|FullyConnected)(?:_(?P<number>\d{1,6}))?/(?P<part>[Wb])")
 
@@ -58,8 +63,10 @@ class StoredNetwork:
     optimizer: str
 
 
-def weight_shapes(classes: int = len(EMOTIONS)) -> dict[str, tuple[int, ...]]:
-    """Return names and shapes of the network's weights, as TFLearn names them.
+def weight_shapes(
+    classes: int = len(EMOTIONS), units: int = HIDDEN_UNITS
+) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of the weights of a network with `units` hidden units.
 
     18432 is the number of features after the convolutions: 128 channels of 12x12.
     """
@@ -70,11 +77,18 @@ def weight_shapes(classes: int = len(EMOTIONS)) -> dict[str, tuple[int, ...]]:
         "Conv2D_1/b": (64,),
         "Conv2D_2/W": (4, 4, 64, 128),
         "Conv2D_2/b": (128,),
-        "FullyConnected/W": (18432, 3072),
-        "FullyConnected/b": (3072,),
-        "FullyConnected_1/W": (3072, classes),
+        MATRIX: (18432, units),
+        "FullyConnected/b": (units,),
+        "FullyConnected_1/W": (units, classes),
         "FullyConnected_1/b": (classes,),
     }
+
+
+def used_units(values: Mapping[str, Array]) -> int:
+    """Return the number of hidden units up to the last one with a weight that is not 0."""
+    used = values[MATRIX].any(axis=0) | values["FullyConnected_1/W"].any(axis=1)
+    used |= values["FullyConnected/b"] != 0
+    return int(np.flatnonzero(used).max(initial=0)) + 1
 
 
 def find_networks(tensors: Mapping[str, Tensor]) -> list[StoredNetwork]:
@@ -84,7 +98,7 @@ def find_networks(tensors: Mapping[str, Tensor]) -> list[StoredNetwork]:
         return []
     shapes = weight_shapes()
     stems = _runs(tensors, convolutions, [shapes[f"{layer}/W"] for layer in CONVOLUTIONS])
-    heads = _runs(tensors, connections, [shapes["FullyConnected/W"], None])
+    heads = _runs(tensors, connections, [shapes[MATRIX], None])
     slots = _slots(tensors)
     networks = (
         _network(tensors, dict(zip((*CONVOLUTIONS, *CONNECTIONS), (*stem, *head))), slots)

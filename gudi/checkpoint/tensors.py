@@ -43,7 +43,6 @@ class TensorFile(Protocol):
     Attributes:
         prefix: the path that names the checkpoint.
         format: `V2`, `V2 without index`, `V1` or `packed`.
-        files: the files that hold it.
         tensors: its variables by name.
         recovered: "", or how an incomplete checkpoint was made usable.
     """
@@ -55,9 +54,6 @@ class TensorFile(Protocol):
 
     @property
     def format(self) -> str: ...  # noqa: D102
-
-    @property
-    def files(self) -> tuple[Path, ...]: ...  # noqa: D102
 
     @property
     def tensors(self) -> Mapping[str, Tensor]: ...  # noqa: D102
@@ -75,6 +71,11 @@ def aligned(shape: tuple[int, ...], dtype: str) -> Array:
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def padded(values: Array, shape: tuple[int, ...]) -> Array:
+    """Return `values` with zeros appended to each axis up to `shape`."""
+    return np.pad(values, [(0, wanted - size) for wanted, size in zip(shape, values.shape)])
 
 
 def as_bytes(values: Array) -> memoryview:

@@ -41,11 +41,6 @@ class V1File:
     recovered: str = ""
     format: str = "V1"
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The only file."""
-        return (self.path,)
-
     def read(self, name: str) -> tuple[Array, int]:
         """Return the float32 variable `name` and its CRC-32C.
 

@@ -70,11 +70,6 @@ class V2File:
     recovered: str = ""
     format: str = "V2"
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The index, if there is one, and the data files."""
-        return (*([self.index] if self.index else []), *(copies[0] for copies in self.shards))
-
     def read(self, name: str) -> tuple[Array, int]:
         """Return the variable `name`, its checksum verified, and that checksum.
 

@@ -31,7 +31,7 @@ class Weights:
         fingerprint: a hash of names, shapes and checksums, in hexadecimal. The same network has the
             same one, whatever its files are named and whatever else they contain.
         values: float32 arrays by the network's variable names. The last hidden units may be missing
-            if they are never active.
+            if their weights are 0.
         recovered: "", or how an incomplete checkpoint was made usable.
         mirror: whether the network should predict each face and its mirror image; only packed
             checkpoints say so.
@@ -110,16 +110,17 @@ def read_weights(file: TensorFile, network: StoredNetwork, *, used_units: bool =
     Args:
         file: an open checkpoint.
         network: a network in it.
-        used_units: the last hidden units may be missing if they are never active.
+        used_units: the last hidden units may be missing if their weights are 0.
 
     Raises:
         CheckpointCorrupt: a checksum is wrong, or values are not finite.
     """
     packed = file if used_units and isinstance(file, PackedFile) else None
-    used = packed.read_used_units() if packed else {}
     values, digest = {}, hashlib.sha256()
     for name, stored in network.names.items():
-        tensor, crc = (used[stored], packed.checksums[stored]) if packed else file.read(stored)
+        tensor, crc = (
+            (packed.used[stored], packed.checksum(stored)) if packed else file.read(stored)
+        )
         # A single NaN or infinity makes the sum non-finite, and real weights do not add up to 1e38.
         with np.errstate(invalid="ignore", over="ignore"):
             total = tensor.sum()

@@ -176,14 +176,11 @@ class TrainingSession:
         values: Variables = {}
         for name, shape in checkpoint.weight_shapes().items():
             weight: Any = trainer.averages.get(name, trainer.state[name])
-            values[name] = _padded(trained[weight.op.name], shape)
+            values[name] = checkpoint.padded(trained[weight.op.name], shape)
             momentum = trained.get(f"{name}/Momentum")
             values[f"{name}/Momentum"] = (
-                np.zeros(shape, np.float32) if momentum is None else _padded(momentum, shape)
+                np.zeros(shape, np.float32)
+                if momentum is None
+                else checkpoint.padded(momentum, shape)
             )
         return values
-
-
-def _padded(values: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Return `values` with zeros appended to each axis up to `shape`."""
-    return np.pad(values, [(0, wanted - size) for wanted, size in zip(shape, values.shape)])

@@ -248,17 +248,13 @@ def _initial_weights(settings: TrainingSettings) -> Variables:
         return {}
     file = checkpoint.open_checkpoint(settings.init)
     values = checkpoint.read_weights(file, checkpoint.choose_network(file)).values
-    incoming, outgoing = values["FullyConnected/W"], values["FullyConnected_1/W"]
-    used = np.flatnonzero(incoming.any(axis=0) | outgoing.any(axis=1))
-    if used.size and used[-1] >= settings.units:
+    used = checkpoint.used_units(values)
+    if used > settings.units:
         raise UsageError(
-            f"{file.prefix} uses {used[-1] + 1} hidden units, more than --units {settings.units}"
+            f"{file.prefix} uses {used} hidden units, more than the {settings.units} of units"
         )
-    return values | {
-        "FullyConnected/W": incoming[:, : settings.units],
-        "FullyConnected/b": values["FullyConnected/b"][: settings.units],
-        "FullyConnected_1/W": outgoing[: settings.units],
-    }
+    shapes = checkpoint.weight_shapes(units=settings.units)
+    return {name: values[name][tuple(map(slice, shape))] for name, shape in shapes.items()}
 
 
 def _changed_settings(

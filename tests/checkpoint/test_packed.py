@@ -28,7 +28,8 @@ def packed(made, tmp_path_factory):
     return folder / "small.gudi"
 
 
-def test_packed_checkpoint_predicts_nearly_the_same(packed, made):
+def test_packed_checkpoint_is_small_and_predicts_nearly_the_same(packed, made):
+    assert packed.stat().st_size < beside(made[0], DATA).stat().st_size / 9
     with Predictor(packed, "cpu") as predictor:
         np.testing.assert_allclose(predictor.predict(made[1]), made[2], atol=0.01, rtol=0)
 
@@ -42,8 +43,10 @@ def test_packing_rounds_the_big_matrix_only(packed, made):
             np.testing.assert_array_equal(found[name], expected)
 
 
-def test_packed_checkpoint_is_small(packed, made):
-    assert packed.stat().st_size < beside(made[0], DATA).stat().st_size / 9
+def test_numpy_reads_a_packed_checkpoint(narrow):
+    with np.load(narrow, allow_pickle=False) as arrays:
+        assert json.loads(arrays["about"].tobytes()) == {"mirror": False}
+        assert arrays["FullyConnected/W"].shape == (18432, UNITS)
 
 
 def test_packed_checkpoint_says_whether_to_mirror(narrow, tmp_path):
@@ -64,11 +67,12 @@ def test_unused_hidden_units_take_no_space(packed, narrow):
     assert not matrix[:, UNITS:].any()
 
 
-def assert_refused(path):
-    """Assert that the file at `path` is refused, with a message that names it."""
-    with pytest.raises(CheckpointCorrupt) as caught:
+def assert_refused(path, why=None):
+    """Assert that the file at `path` is refused, with one line that names it."""
+    with pytest.raises(CheckpointCorrupt, match=why) as caught:
         load(path, classes=None)
     assert str(path) in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
 def test_damage_is_noticed(narrow, tmp_path):
@@ -84,52 +88,71 @@ def test_damage_is_noticed(narrow, tmp_path):
         assert_refused(damaged)
 
 
-def rewrite(packed, path, changes):
-    """Write `packed` to `path` with some members replaced by bytes or arrays."""
-    with zipfile.ZipFile(packed) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
-        for name in old.namelist():
-            content = changes.get(name, old.read(name))
-            if isinstance(content, np.ndarray):
-                buffer = io.BytesIO()
-                np.save(buffer, content, allow_pickle=True)
-                content = buffer.getvalue()
-            new.writestr(name, content)
+def rewrite(packed, path, name, content, method=zipfile.ZIP_DEFLATED):
+    """Write `packed` to `path` with the member `name` replaced by bytes or by an array."""
+    if isinstance(content, np.ndarray):
+        buffer = io.BytesIO()
+        np.save(buffer, content)
+        content = buffer.getvalue()
+    with zipfile.ZipFile(packed) as old, zipfile.ZipFile(path, "w", method) as new:
+        for each in {*old.namelist(), name} - {None}:
+            new.writestr(each, content if each == name else old.read(each))
     return path
 
 
+def claimed(dtype, shape):
+    """Return an npy file of a header and four bytes."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": dtype, "fortran_order": False, "shape": shape}
+    )
+    return header.getvalue() + bytes(4)
+
+
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "why"),
     [
-        ("about.json", b"{}"),
-        ("about.json", b"not json"),
-        ("about.json", b'{"format": 2}'),
-        ("about.json", b'{"format": 1, "classes": 99999999999, "checksums": {}}'),
-        ("about.json", b" " * 10**6),
-        ("codes.npy", np.zeros((18432, 5), np.int8)),
-        ("codes.npy", np.zeros((18432, 3072), np.float32)),
-        ("codes.npy", np.array([{"an": "object"}])),
-        ("codes.npy", b"\x93NUMPY\x01\x00\xff\xff" + b" " * 70000),
-        ("scales.npy", np.zeros(0, np.float32)),
-        ("scales.npy", np.zeros(4000, np.float32)),
-        ("Conv2D/W.npy", bytes(10**8)),
-        ("Conv2D/W.npy", np.ones((5, 5, 1, 64), np.float32)),
+        ("about.npy", np.frombuffer(b"not json", np.uint8), "Expecting value"),
+        ("about.npy", np.frombuffer(b"[]", np.uint8), "has no attribute"),
+        ("about.npy", np.zeros(10**6, np.uint8), "types or shapes"),
+        ("FullyConnected/W.npy", np.zeros((18432, 5), np.int8), "types or shapes"),
+        ("FullyConnected/W.npy", np.zeros((18432, UNITS), np.float32), "types or shapes"),
+        ("FullyConnected/W.npy", np.array([{"an": "object"}]), "not an npy file of its size"),
+        ("FullyConnected/W.npy", claimed("|O", (0,)), "not an npy file of its size"),
+        ("FullyConnected/W.npy", claimed("|i1", (10**6, 10**6)), "not an npy file of its size"),
+        ("FullyConnected/W.npy", b"\x93NUMPY\1\0\xff\xff" + b" " * 70000, "Header|header"),
+        ("FullyConnected_1/b.npy", np.zeros(10**5, np.float32), "types or shapes"),
+        ("scales.npy", np.zeros(0, np.float32), "types or shapes"),
+        ("scales.npy", np.zeros(4000, np.float32), "types or shapes"),
+        ("scales.npy", np.full(UNITS, np.nan, np.float32), "NaN or infinite"),
+        ("Conv2D/W.npy", bytes(10**8), "magic string"),
+        ("another\n.npy", np.zeros(1), "other names"),
     ],
     ids=[
-        "no format", "not json", "newer format", "too many classes", "long json", "wrong shape",
-        "wrong type", "pickle", "long header", "no units", "too many units", "long array",
-        "wrong checksum",
+        "not json", "no object", "long json", "wrong shape", "wrong type", "pickle", "object",
+        "huge shape", "long header", "many classes", "no units", "many units", "nan", "long member",
+        "other name",
     ],
 )  # fmt: skip
-def test_file_made_by_a_stranger_is_refused(narrow, tmp_path, name, content):
-    assert_refused(rewrite(narrow, tmp_path / "strange.gudi", {name: content}))
+def test_hostile_file_is_refused(narrow, tmp_path, name, content, why):
+    assert_refused(rewrite(narrow, tmp_path / "hostile.gudi", name, content), why)
 
 
-def test_other_compression_is_refused_because_its_memory_is_unbounded(tmp_path):
-    bomb = tmp_path / "bomb.gudi"
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_BZIP2) as archive:
-        archive.writestr("about.json", b" " * 10**7)
-    with pytest.raises(CheckpointCorrupt, match="compressed with an unknown method"):
-        checkpoints.open_checkpoint(bomb)
+def test_other_compression_is_refused_because_its_memory_is_unbounded(narrow, tmp_path):
+    bomb = rewrite(narrow, tmp_path / "bomb.gudi", None, None, zipfile.ZIP_BZIP2)
+    assert_refused(bomb, "compressed with an unknown method")
+
+
+def test_large_directory_is_refused_unread(tmp_path):
+    """An entry takes ten times its size in memory."""
+    large = tmp_path / "large.gudi"
+    with zipfile.ZipFile(large, "w") as archive:
+        for number in range(1000):
+            archive.writestr(f"{number}.npy", b"")
+    assert_refused(large, "too many arrays")
+    with zipfile.ZipFile(large, "a") as archive:
+        archive.comment = b"a comment moves the end of the directory\0\0"
+    assert_refused(large, "not a complete npz file")
 
 
 def test_weights_that_predict_nan_are_an_error(narrow, made, tmp_path):

@@ -34,13 +34,13 @@ from gudi.training.prepare.rows import (
     read_line,
 )
 
-# FER2013's pictures are tight around the face. Haar cascades need some room, so the original puts
-# each picture on a grey square.
+# FER2013's pictures are cropped tightly. Haar cascades need a margin around the face, so the
+# original puts each picture on a grey square.
 BORDERED_SIZE, BORDER_GREY = 150, 200
 
 PIXELS = FACE_SIZE * FACE_SIZE
 
-# FER+'s columns: the seven emotions in gudi's order, and what else annotators could say.
+# FER+'s columns: the seven emotions in gudi's order, and the annotators' other choices.
 FERPLUS = (
     "anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral",
     "contempt", "unknown", "NF",
@@ -85,7 +85,7 @@ def prepare_fer(
         progress: reports progress.
 
     Returns:
-        The start of the files' paths, and what became of the rows.
+        The start of the files' paths, and the counts of the results.
 
     Raises:
         DatasetError: the file is not FER2013's, or has no row with a face.
@@ -126,7 +126,7 @@ def fer_faces(
 
     Args:
         path: the csv file.
-        counts: counts what became of each row.
+        counts: counts the results.
         settings: how the largest face is detected; None takes the pictures as they are.
         usage, votes, votes_weight, workers, progress: as for `prepare_fer`.
 

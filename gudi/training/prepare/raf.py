@@ -65,7 +65,7 @@ def prepare_raf(
         workers, overwrite, progress: as for `prepare_fer`.
 
     Returns:
-        The start of the files' paths, and what became of the pictures.
+        The start of the files' paths, and the counts of the results.
 
     Raises:
         DatasetError: the folder is not RAF-DB's, or has no picture with a face.
@@ -116,7 +116,7 @@ def _read_rows(
     Args:
         listed: the list.
         pictures: the folder of the pictures.
-        suffix: what the names of the picture files have in addition, before their extension.
+        suffix: of the picture files' names, before the extension.
         usage: the parts of the set to yield; all if it is empty.
         usages: counts the lines by usage.
     """

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import cv2
+import joblib
 import numpy as np
 import numpy.typing as npt
 
-import gudi_jobs
 from gudi import detection
 from gudi.constants import EMOTIONS
 from gudi.errors import DatasetError, WorkersError, one_line
@@ -24,9 +29,8 @@ from gudi.settings import DetectionOptions
 # A row of fer2013.csv has up to 9,233 characters. A file of another kind may have no line breaks.
 MAX_LINE = 2**16
 
-# A worker processes them in about 0.1 s, which is how long other workers may have to wait at the
-# end of a run.
-ROWS_PER_TASK = 16
+# Rows per call of a worker, which takes about 0.1 s for them.
+CHUNK = 32
 
 # Number of unusable rows whose reasons are kept.
 MAX_REASONS = 1000
@@ -34,7 +38,7 @@ MAX_REASONS = 1000
 
 @dataclass
 class RowCounts:
-    """What became of the rows of a data set.
+    """The results of the rows of a data set.
 
     Attributes:
         rows: number of rows.
@@ -60,12 +64,12 @@ class DatasetRow:
     """One picture and its label, as a data set has them.
 
     Attributes:
-        where: what a person calls the row, such as "row 17".
+        where: the name of the row in messages, such as "row 17".
         label: text of the label.
         picture: text with the pixels, or the path of a file.
         usage: the part of the data set that it belongs to.
         votes: how many annotators saw each emotion; empty if only the label is known.
-        problem: why the row is unusable; "" if nothing is wrong so far.
+        problem: why the row is unusable, or "".
     """
 
     where: str
@@ -100,8 +104,6 @@ RowConverter = Callable[[DatasetRow], LabelledFace | None]
 # What a worker returns for a row; a string says why the row is unusable.
 _RowResult = LabelledFace | str | None
 
-_Task = tuple[int, list[DatasetRow]]
-
 
 def convert(
     rows: Iterable[DatasetRow],
@@ -117,59 +119,76 @@ def convert(
         rows: the rows.
         total: how many there are, for the progress.
         converter: a function that can be pickled.
-        counts: counts what became of each row.
+        counts: counts the results.
         workers: processes; None for one per CPU.
         progress: reports progress.
 
     Raises:
-        WorkersError: no worker process can be started.
+        WorkersError: a worker process was killed.
     """
+    parallel = joblib.Parallel(workers or -1, return_as="generator", batch_size=1)
+    work = joblib.delayed(functools.partial(_convert_chunk, converter, os.getpid()))
     progress.start("rows", total)
-    finished: dict[int, tuple[list[DatasetRow], list[_RowResult]]] = {}
-    following = 0
-    with gudi_jobs.WorkerPool(
-        workers, initializer=cv2.setNumThreads, initargs=(1,), quiet=True
-    ) as pool:
-        try:
-            for outcome in pool.map_unordered(
-                functools.partial(_convert_task, converter), _tasks(rows)
-            ):
-                number, task = outcome.item
-                finished[number] = (task, _results(outcome))
-                while following in finished:
-                    for row, result in zip(*finished.pop(following)):
-                        progress.advance()
-                        _count(counts, row, result)
-                        if isinstance(result, LabelledFace):
-                            yield result
-                    following += 1
-        except gudi_jobs.WorkersUnavailable as error:
-            raise WorkersError(str(error)) from error
-        finally:
-            progress.finish()
+    try:
+        with _stderr_discarded():  # of the workers, which Ctrl-C reaches, too
+            chunks = parallel(map(work, _chunks(rows)))
+        for results in chunks:
+            for where, result in results:
+                progress.advance()
+                _count(counts, where, result)
+                if isinstance(result, LabelledFace):
+                    yield result
+    except BrokenProcessPool as error:
+        raise WorkersError(
+            "a worker process was killed, perhaps for lack of memory: use fewer --workers"
+        ) from error
+    finally:
+        progress.finish()
 
 
-def _tasks(rows: Iterable[DatasetRow]) -> Iterator[_Task]:
-    """Yield `rows` in numbered groups."""
+@contextlib.contextmanager
+def _stderr_discarded() -> Iterator[None]:
+    """Discard what is written to stderr, also by processes that are started in the block."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # stderr is closed
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """Let this worker end soon after its parent, which may be killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _chunks(rows: Iterable[DatasetRow]) -> Iterator[list[DatasetRow]]:
     rows = iter(rows)
-    for number in count():
-        task = list(islice(rows, ROWS_PER_TASK))
-        if not task:
-            return
-        yield number, task
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
 
 
-def _results(outcome: gudi_jobs.Result[_Task, list[_RowResult]]) -> list[_RowResult]:
-    """Return the results of a task. If it failed, none of its rows is usable."""
-    if outcome.value is None:
-        _, rows = outcome.item
-        return [one_line(outcome.error)] * len(rows)
-    return outcome.value
-
-
-def _convert_task(converter: RowConverter, task: _Task) -> list[_RowResult]:
-    """Convert the rows of a task; runs in a worker."""
-    return [_convert_row(converter, row) for row in task[1]]
+def _convert_chunk(
+    converter: RowConverter, parent: int, rows: list[DatasetRow]
+) -> list[tuple[str, _RowResult]]:
+    """Return `where` and the result of each row; runs in a worker of the process `parent`."""
+    cv2.setNumThreads(1)
+    if os.getppid() == parent:  # else there is one worker, the parent itself
+        _end_with(parent)
+    return [(row.where, _convert_row(converter, row)) for row in rows]
 
 
 def _convert_row(converter: RowConverter, row: DatasetRow) -> _RowResult:
@@ -179,7 +198,7 @@ def _convert_row(converter: RowConverter, row: DatasetRow) -> _RowResult:
         return str(error)
 
 
-def _count(counts: RowCounts, row: DatasetRow, result: _RowResult) -> None:
+def _count(counts: RowCounts, where: str, result: _RowResult) -> None:
     if isinstance(result, LabelledFace):
         counts.faces += 1
         counts.classes[EMOTIONS[result.label]] += 1
@@ -188,7 +207,7 @@ def _count(counts: RowCounts, row: DatasetRow, result: _RowResult) -> None:
     else:
         counts.rejected += 1
         if len(counts.reasons) < MAX_REASONS:
-            counts.reasons.append(f"{row.where}: {result}")
+            counts.reasons.append(f"{where}: {result}")
 
 
 def largest_face(
