@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from gudi.cli.group import exit_codes, print_message, print_results
+from gudi.cli.messages import describe_dry_run, describe_merge, describe_run
 from gudi.cli.options import NonEmptyPath, checked, declared_options, option
-from gudi.cli.text import describe_dry_run, describe_merge, describe_run
 from gudi.progress import terminal_progress
 from gudi.settings import BatchOptions, OutputOptions
 

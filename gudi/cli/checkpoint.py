@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from gudi.cli.group import OrderedGroup, exit_codes, print_message, print_results
+from gudi.cli.messages import describe_checkpoint
 from gudi.cli.options import NonEmptyPath, declared_options, option
-from gudi.cli.text import describe_checkpoint
 from gudi.constants import CHECKPOINT_NAME
 from gudi.errors import ExitCode
 from gudi.settings import PredictionOptions

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from gudi.cli.group import exit_codes, print_message
+from gudi.cli.messages import describe_export
 from gudi.cli.options import NonEmptyPath, declared_options, option
-from gudi.cli.text import describe_export
 from gudi.limits import check_memory
 from gudi.packages import has_tensorflow
 from gudi.progress import terminal_progress

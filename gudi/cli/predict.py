@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gudi.cli.group import exit_codes, print_error, print_message, print_results
+from gudi.cli.messages import describe_live, faces_as_json, faces_as_lines, live_line
 from gudi.cli.options import NonEmptyPath, checked, declared_options, option
-from gudi.cli.text import describe_live, faces_as_json, faces_as_lines, live_line
 from gudi.declarations import declared
 from gudi.errors import ExitCode, one_line
 from gudi.progress import terminal_progress

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from gudi.cli.group import OrderedGroup, exit_codes, print_message
+from gudi.cli.messages import describe_prepared
 from gudi.cli.options import (
     Decorator,
     NonEmptyPath,
@@ -17,7 +18,6 @@ from gudi.cli.options import (
     option,
     usage_option,
 )
-from gudi.cli.text import describe_prepared
 from gudi.progress import terminal_progress
 from gudi.settings import DetectionOptions, WorkerOptions
 

@@ -109,35 +109,42 @@ class InputTable:
 
     def register(self, source: Source) -> None:
         """Enter `source` for this run; it stays finished if it has not changed."""
-        key = source.canonical
-        size, mtime = _size_and_mtime(source)
+        key, (size, mtime) = source.canonical, _size_and_mtime(source)
         values = (
-            source.stored, source.name, source.kind, json.dumps(dict(source.extra)),
-            self._database.run, size, mtime,
+            source.stored, source.name, source.kind, json.dumps(dict(source.extra)), size, mtime,
         )  # fmt: skip
+        if not source.problem and self._confirm_unchanged(key, values):
+            return
         known = self._database.read(
-            "SELECT input, kind, size, mtime, digest, status FROM inputs WHERE canonical_path = ?",
-            (key,),
+            "SELECT input, kind, size, mtime, digest FROM inputs WHERE canonical_path = ?", (key,)
         ).fetchone()
         if known is None:
             self._database.write(
-                "INSERT INTO inputs (path, source, kind, extra, run, size, mtime, canonical_path)"
+                "INSERT INTO inputs (path, source, kind, extra, size, mtime, run, canonical_path)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, key),
+                (*values, self._database.run, key),
             )
             return
-        number, kind, *before, digest, status = known
+        number, kind, *before, digest = known
         touched = before != [size, mtime]
         if (
             source.problem
             or kind != source.kind
             or (touched and not (digest and digest == _digest(source)))
-        ) and status is not None:
+        ):
             self.reset(number)
         self._database.write(
-            "UPDATE inputs SET path = ?, source = ?, kind = ?, extra = ?, run = ?, size = ?,"
-            " mtime = ? WHERE input = ?",
-            (*values, number),
+            "UPDATE inputs SET path = ?, source = ?, kind = ?, extra = ?, size = ?, mtime = ?,"
+            " run = ? WHERE input = ?",
+            (*values, self._database.run, number),
+        )
+
+    def _confirm_unchanged(self, key: bytes, values: Sequence[Any]) -> bool:
+        """Enter an input that has not changed; return False if it has or is unknown."""
+        return self._database.write(
+            "UPDATE inputs SET run = ? WHERE canonical_path = ? AND path = ? AND source = ?"
+            " AND kind = ? AND extra = ? AND size = ? AND mtime = ?",
+            (self._database.run, key, *values),
         )
 
     def reset(self, number: int) -> None:

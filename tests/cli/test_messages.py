@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gudi.cli.text import count, describe_merge, describe_prepared, describe_run
+from gudi.cli.messages import count, describe_merge, describe_prepared, describe_run
 from gudi.pipeline.merge import MergeReport
 from gudi.pipeline.run import RunReport
 from gudi.training.prepare import RowCounts
