@@ -9,7 +9,7 @@ from gudi.checkpoint.inspect import InspectedNetwork, InspectedTensor, Inspectio
 from gudi.checkpoint.locate import CheckpointFiles, find
 from gudi.checkpoint.networks import StoredNetwork, find_networks, used_units, weight_shapes
 from gudi.checkpoint.packed import pack
-from gudi.checkpoint.tensors import Tensor, TensorFile, padded
+from gudi.checkpoint.tensors import Tensor, TensorFile, is_finite, padded
 from gudi.checkpoint.weights import Weights, choose_network, load, read_weights
 from gudi.checkpoint.write import check_free_space, save, write_v2
 
@@ -29,6 +29,7 @@ __all__ = [
     "find",
     "find_networks",
     "inspect",
+    "is_finite",
     "load",
     "open_checkpoint",
     "pack",

@@ -60,6 +60,15 @@ def chunks(message: Bytes, wanted: int) -> list[memoryview]:
     return found
 
 
+def tensor_shape(message: Bytes) -> tuple[int, ...]:
+    """Return the TensorShapeProto in field 2 of a message.
+
+    Raises:
+        ValueError: the message is malformed.
+    """
+    return tuple(integer(side, 1) for shape in chunks(message, 2) for side in chunks(shape, 2))
+
+
 def _fields(message: Bytes) -> Iterator[tuple[int, int | memoryview]]:
     """Yield the number and the value of each field of a message."""
     message = memoryview(message)
