@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +61,16 @@ def write_errors(path: os.PathLike[str] | str) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write `values` as a JSON file, as a whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with write_errors(path), atomic_write(path) as file:
+        file.write((json.dumps(values, indent=2) + "\n").encode())
 
 
 def remove_temporary_files(folder: Path, *, folders: bool = True, recursive: bool = False) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import av
 import pytest
-from conftest import blocks, draw_face, save
+from conftest import ROOT, blocks, draw_face, save
 
 
 def python_blocks(page: str) -> list[str]:
@@ -58,6 +60,16 @@ def test_pandas_example_of_the_results_page_runs(finished_run, monkeypatch):
     assert {"width", "picture_width", "kind", "status"} <= set(columns)
     assert not [name for name in columns if name.endswith(("_x", "_y"))]
     assert names["everything"]["source"].nunique() == 4
+
+
+def test_tables_are_up_to_date():
+    """python docs/update_tables.py writes them."""
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "update_tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    for name, (page, table) in tables.TABLES.items():
+        text = (ROOT / "docs" / page).read_text("utf-8")
+        assert tables.with_table(text, name, table()) == text
 
 
 def test_readme_example_for_python_runs(examples, capsys):

@@ -11,7 +11,6 @@ from gudi.cli.group import OrderedGroup, exit_codes, print_message
 from gudi.cli.options import (
     Decorator,
     NonEmptyPath,
-    Number,
     combine,
     detector_option,
     option,
@@ -62,14 +61,8 @@ def prepare() -> None:
     "--votes",
     type=NonEmptyPath(exists=True, dir_okay=False),
     metavar="FILE",
-    help="FER+'s fer2013new.csv, the votes of ten annotators for each row: labels become soft.",
-)
-@option(
-    "--votes-weight",
-    type=Number(0, 1),
-    metavar="FRACTION",
-    default=0.5,
-    help="Share of the votes in the labels; the rest is FER2013's label.",
+    help="FER+'s fer2013new.csv, the votes of ten annotators for each row: labels become soft, "
+    "half FER2013's label and half the votes.",
 )
 @option(
     "--whole",
@@ -146,6 +139,6 @@ def raf_original(folder: Path, out: Path, **options: Any) -> None:
 
 
 def _print_prepared(prefix: Path, found: Any) -> None:
-    """Print the start of the files' names on stdout, and what became of the rows on stderr."""
+    """Print the start of the files' names on stdout, and the counts of the results on stderr."""
     print_message(describe_prepared(prefix, found))
     click.echo(prefix)
