@@ -1,4 +1,4 @@
-"""Parse the wire format of protocol buffers, as far as checkpoints use it.
+"""Parse the wire format of protocol buffers: the part that checkpoints use.
 
 See https://protobuf.dev/programming-guides/encoding/. Nothing is copied: strings and messages are
 returned as views of the data, which may be a quarter of a gigabyte long.

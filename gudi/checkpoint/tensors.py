@@ -62,7 +62,7 @@ class TensorFile(Protocol):
     def tensors(self) -> Mapping[str, Tensor]: ...  # noqa: D102
 
     def read(self, name: str) -> tuple[Array, int]:
-        """Return the variable `name`, verified as far as the format allows, and its CRC-32C."""
+        """Return the variable `name`, verified if the format has checksums, and its CRC-32C."""
 
     def verify(self, name: str) -> None:
         """Verify the variable `name` as `read` does, without returning it."""

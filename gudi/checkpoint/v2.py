@@ -86,7 +86,7 @@ class V2File:
         return self._read_sound_copy(name, read_at)
 
     def verify(self, name: str) -> None:
-        """Verify `name` as `read` does, in chunks: its size is whatever a stranger's file claims.
+        """Verify `name` as `read` does, in chunks, because an untrusted file may claim any size.
 
         Raises:
             CheckpointCorrupt: the bytes are not those that were written.

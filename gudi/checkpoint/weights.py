@@ -27,12 +27,12 @@ class Weights:
     Attributes:
         source: the checkpoint's prefix.
         fingerprint: a hash of names, shapes and checksums, in hexadecimal. The same network has the
-            same one, whatever its files are named and whatever else they contain.
+            same one, independent of file names and of other contents.
         values: float32 arrays by the network's variable names. The last hidden units may be missing
             if their weights are 0.
         recovered: "", or how an incomplete checkpoint was made usable.
         mirror: whether the network should predict each face and its mirror image; only packed
-            checkpoints say so.
+            checkpoints have this flag.
     """
 
     source: Path

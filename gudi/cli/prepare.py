@@ -79,7 +79,7 @@ def fer(csv: Path, out: Path, **options: Any) -> None:
     48×48 pixels.
 
     The folder of --out receives sf=1.1_data_images.npy and sf=1.1_data_labels.npy. sf=1.1_data.json
-    tells how many rows have a face, and why others were skipped.
+    counts the rows with a face, and lists why others were skipped.
 
     \b
     Examples:
@@ -101,7 +101,7 @@ def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
     EmoLabel/ and Image/. The pictures are used without detecting faces.
 
     The folder of --out receives raf_aligned_data_images.npy and raf_aligned_data_labels.npy.
-    raf_aligned_data.json tells how many pictures were used, and why others were skipped.
+    raf_aligned_data.json counts the pictures that were used, and lists why others were skipped.
 
     \b
     Example:
@@ -125,8 +125,8 @@ def raf_original(folder: Path, out: Path, **options: Any) -> None:
     in EmoLabel/ and Image/. The largest face that is detected in each picture is used.
 
     The folder of --out receives sf=1.1_raf_origin_data_images.npy and
-    sf=1.1_raf_origin_data_labels.npy. sf=1.1_raf_origin_data.json tells how many pictures have a
-    face, and why others were skipped.
+    sf=1.1_raf_origin_data_labels.npy. sf=1.1_raf_origin_data.json counts the pictures with a
+    face, and lists why others were skipped.
 
     \b
     Example:

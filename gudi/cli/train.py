@@ -40,7 +40,7 @@ def _setting_option(name: str) -> Decorator[Any]:
         f"--{name}",
         type=Integer(int(low), int(high)),
         metavar="N",
-        default=None,  # tells that it was not given: the recipe or the resumed training has it
+        default=None,  # not given: the recipe or the resumed training has it
         show_default=f"set by the recipe, or {declared.default}",
         help=declared.metadata["text"],
     )
@@ -84,7 +84,7 @@ def _setting_option(name: str) -> Decorator[Any]:
     metavar="FILE",
     show_default="the original's settings",
     help="Settings in TOML, such as recipes/augmented.toml; docs/training.md lists them. Options "
-    "replace what the file says.",
+    "override the file.",
 )
 @_setting_option("epochs")
 @option(

@@ -63,12 +63,12 @@ def augment(
     contrast = 1 + strength * (random.uniform(*CONTRAST, (count, 1, 1)) - 1)
     brightness = strength * random.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, (count, 1, 1))
     means = warped.mean(axis=(1, 2), keepdims=True)
-    varied: npt.NDArray[np.float32] = np.clip(
+    augmented: npt.NDArray[np.float32] = np.clip(
         (warped - means) * contrast + means + brightness, 0, 1
     ).astype(np.float32)
     for partly_hidden in np.flatnonzero(random.random(count) < strength * HIDDEN_FRACTION):
-        _hide_part(varied[partly_hidden], random)
-    return varied
+        _hide_part(augmented[partly_hidden], random)
+    return augmented
 
 
 def _hide_part(face: npt.NDArray[np.float32], random: np.random.Generator) -> None:

@@ -51,7 +51,7 @@ class Resumption:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What `run.json` says.
+    """The content of `run.json`.
 
     Attributes:
         settings: how the network is trained.
