@@ -49,6 +49,7 @@ setup(
         "onnxruntime>=1.19",  # predicts on CPUs
         OPENCV,  # until 4.10 a photo that is cut short counts as whole
         "psutil>=5.9",  # ends worker processes with all that they started
+        "tomli>=2; python_version < '3.11'",  # reads recipes
         "tqdm>=4.64",  # progress bars, in notebooks too
         "scikit-learn>=1.4",  # the split that the original trains with
         # Both ends of the range have passed the tests; pip takes 2.20 or newer on Python 3.13.

@@ -134,7 +134,8 @@ def adapt_archive(path: Path) -> Callable[[], None]:
 def load(folder: Path) -> str:
     """Load the weights in `folder`; return their fingerprint."""
     file = checkpoint.open_checkpoint(folder)
-    return checkpoint.read_weights(file, checkpoint.choose_network(file)).fingerprint
+    network = checkpoint.choose_network(file)
+    return checkpoint.read_weights(file, network, used_units=True).fingerprint
 
 
 def fuzz(

@@ -40,7 +40,7 @@ def data(steps: int) -> tuple[np.ndarray, np.ndarray]:
 def gudi(steps: int, precision: str = "float32") -> float:
     from gudi.progress import Progress
     from gudi.training.dataset import Dataset
-    from gudi.training.settings import settings_for
+    from gudi.training.settings import TrainingSettings
     from gudi.training.train import train
 
     times = []
@@ -51,7 +51,7 @@ def gudi(steps: int, precision: str = "float32") -> float:
 
     faces, labels = data(steps)
     few = Dataset(faces[:10], labels[:10])
-    settings = settings_for("original", {"epochs": 1, "precision": precision})
+    settings = TrainingSettings(epochs=1, precision=precision)
     with tempfile.TemporaryDirectory() as out:
         train(Dataset(faces, labels), Path(out), settings, validation=few, progress=Clock())
     return statistics.median(np.diff(times)[WARM_UP - 1 :])

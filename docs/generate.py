@@ -19,6 +19,7 @@ from gudi.columns import Column
 from gudi.constants import EMOTIONS
 from gudi.declarations import Option, declared
 from gudi.settings import BatchOptions
+from gudi.training.settings import SETTINGS, describe_allowed
 
 DOCS = Path(__file__).parent
 SECTION = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -69,6 +70,27 @@ def _headers(column: Column) -> str:
     return f"`{column.name}{EMOTIONS[0]}` … `{column.name}{EMOTIONS[-1]}`"
 
 
+def training_settings() -> str:
+    """Return the table of the settings of a training."""
+    return table(
+        ("setting", "default", "allowed", "effect"),
+        [
+            (
+                f"`{name}`",
+                _setting_default(each.default),
+                describe_allowed(each),
+                each.metadata["text"],
+            )
+            for name, each in SETTINGS.items()
+        ],
+    )
+
+
+def _setting_default(value: object) -> str:
+    value = list(value) if isinstance(value, tuple) else value
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
 SECTIONS = {
     "options": options,
     "faces": lambda: column_table(each for each in columns.FACES if not each.tracked),
@@ -76,6 +98,7 @@ SECTIONS = {
     "videos": lambda: column_table(columns.VIDEOS),
     "tracks": lambda: column_table(columns.TRACKS),
     "files": lambda: column_table(columns.FILES),
+    "training_settings": training_settings,
 }
 
 

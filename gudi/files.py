@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,16 @@ def write_errors(path: os.PathLike[str] | str, *encoder: type[Exception]) -> Ite
     except caught as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"cannot write {path}: {reason}") from error
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write `values` as a JSON file, as a whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with write_errors(path), atomic_write(path) as file:
+        file.write((json.dumps(values, indent=2) + "\n").encode())
 
 
 def remove_temporary_files(folder: Path, *, folders: bool = True, recursive: bool = False) -> None:

@@ -196,7 +196,7 @@ def build_trainer(
     classes: int = len(EMOTIONS),
     *,
     optimizer: str = "momentum",
-    average: float = 0.0,
+    ema_decay: float = 0.0,
     histograms: int = 0,
     prior: npt.NDArray[np.float32] | None = None,
     **options: Any,
@@ -206,7 +206,7 @@ def build_trainer(
     Args:
         classes: number of outputs.
         optimizer: `momentum` (0.9, the original's) or `adam`.
-        average: decay of the weights' moving averages per step; 0 for no averages.
+        ema_decay: decay of the weights' moving averages per step; 0 for no averages.
         histograms: what to summarise at each step, TFLearn's `tensorboard_verbose`: 1 for
             gradients, 2 also for weights, 3 also for activations.
         prior: float32 of shape (classes,), positive. While training, what the network predicts is
@@ -231,8 +231,8 @@ def build_trainer(
         step = method.apply_gradients(zip(gradients, weights))
         slots = {variable.op.name: variable for variable in method.variables()}
         averages = {}
-        if average:
-            moving = tf.train.ExponentialMovingAverage(average, num_updates=steps)
+        if ema_decay:
+            moving = tf.train.ExponentialMovingAverage(ema_decay, num_updates=steps)
             with tf.control_dependencies([step]):
                 step = moving.apply(weights)
             averages = {weight.op.name: moving.average(weight) for weight in weights}

@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, as far as checkpoints and ONNX models use it.
+"""The wire format of protocol buffers: the part that checkpoints and ONNX models use.
 
 See https://protobuf.dev/programming-guides/encoding/. Parsing copies nothing: strings and messages
 are returned as views of the data, which may be a quarter of a gigabyte long.
@@ -58,6 +58,15 @@ def chunks(message: Bytes, wanted: int) -> list[memoryview]:
                 raise ValueError(f"field {wanted} is a number")
             found.append(value)
     return found
+
+
+def tensor_shape(message: Bytes) -> tuple[int, ...]:
+    """Return the TensorShapeProto in field 2 of a message.
+
+    Raises:
+        ValueError: the message is malformed.
+    """
+    return tuple(integer(side, 1) for shape in chunks(message, 2) for side in chunks(shape, 2))
 
 
 def _fields(message: Bytes) -> Iterator[tuple[int, int | memoryview]]:

@@ -1,14 +1,11 @@
 """Train a bigger network on FER2013's and FER+'s labels, and write what it predicts as labels.
 
-    fer="gudi prepare fer fer2013.csv --usage Training --whole --votes fer2013new.csv"
-    $fer --votes-weight 0 --out labels
-    $fer --votes-weight 1 --out votes
     python recipes/teacher.py --labels labels --votes votes --out taught
 
-The two folders hold the same faces; each may hold several sets of them, such as whole pictures and
-detected faces. The folder `taught` receives the same sets, with labels from four sources: FER2013's
-labels, FER+'s votes, and what the bigger network predicts of both, which counts more. It is data
-for `gudi train`. The state is saved after each epoch; the same command resumes.
+The two folders hold the same sets of prepared faces, one with FER2013's labels, one with FER+'s
+votes (see `prepare` in default_checkpoint.py). The folder `taught` receives these sets with new
+labels for `gudi train`: 30% the mean of both labels, 70% what the bigger network predicts of them.
+The state is saved after each epoch; to resume, repeat the command.
 
 The network is a plain one with batch normalisation (Simonyan and Zisserman 2015, Ioffe and Szegedy
 2015), trained by SGD with Nesterov momentum. It has two outputs, one per kind of label, because
@@ -31,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.predictor import UNIT
-from gudi.training.augment import augment, wear
+from gudi.training.augment import augment, corrupt
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -40,7 +37,7 @@ CLASSES = 7
 CHANNELS = 32  # of the first layers
 BATCH = 128
 WEIGHT_DECAY = 5e-4
-WEAR = 0.15
+CORRUPTION = 0.15
 SMOOTHING = 0.05  # of FER2013's labels
 PREDICTED = 0.7  # how much of the written labels is predicted
 
@@ -99,14 +96,15 @@ def build_teacher() -> Any:
 
 
 def batches(faces: Faces, epoch: int) -> Iterator[tuple[Floats, Floats, Floats]]:
-    """Yield varied faces and the labels of both kinds."""
+    """Yield augmented faces and the labels of both kinds."""
     order = np.random.default_rng((1, epoch)).permutation(len(faces))
 
     def batch(start: int) -> tuple[Floats, Floats, Floats]:
         chosen = order[start : start + BATCH]
         random = np.random.default_rng((2, epoch, start))
-        varied = wear(augment(UNIT[faces.grey[chosen]].astype(np.float32), random), random, WEAR)
-        return varied[..., None], faces.labels[chosen], faces.votes[chosen]
+        augmented = augment(UNIT[faces.grey[chosen]].astype(np.float32), random)
+        corrupted = corrupt(augmented, random, CORRUPTION)
+        return corrupted[..., None], faces.labels[chosen], faces.votes[chosen]
 
     with ThreadPoolExecutor(1) as thread:
         starts = range(0, len(order) - BATCH, BATCH)
@@ -134,7 +132,7 @@ def train(faces: Faces, out: Path, epochs: int, rate: float, bfloat16: bool) -> 
             first = int(values["epoch"])
             for number, variable in enumerate(variables):
                 variable.assign(values[str(number)])
-        click.echo(f"going on after epoch {first}")
+        click.echo(f"resuming after epoch {first}")
 
     def cross_entropy(targets: Any, logits: Any) -> Any:
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))

@@ -9,7 +9,7 @@ from gudi.checkpoint.inspect import InspectedNetwork, InspectedTensor, Inspectio
 from gudi.checkpoint.locate import CheckpointFiles, find
 from gudi.checkpoint.networks import StoredNetwork, find_networks, used_units, weight_shapes
 from gudi.checkpoint.packed import pack
-from gudi.checkpoint.tensors import Tensor, TensorFile, padded
+from gudi.checkpoint.tensors import Tensor, TensorFile, is_finite, padded
 from gudi.checkpoint.v2_write import write_v2
 from gudi.checkpoint.weights import Weights, choose_network, load, read_weights
 from gudi.checkpoint.write import check_free_space, save
@@ -30,6 +30,7 @@ __all__ = [
     "find",
     "find_networks",
     "inspect",
+    "is_finite",
     "load",
     "open_checkpoint",
     "pack",

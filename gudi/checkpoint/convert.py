@@ -110,7 +110,7 @@ def pack_checkpoint(
         packed: the file to write; its name must end in `.gudi`.
         number: which network if there are several, see `choose_network`.
         mirror: whether to predict each face and its mirror image by default; None keeps what the
-            checkpoint at `path` says.
+            flag of the checkpoint at `path`.
         temperature: what the logits are divided by, see `gudi.training.calibrate`.
 
     Raises:
@@ -154,7 +154,7 @@ def check_name(name: str) -> None:
 def _original_variables(
     file: TensorFile, network: StoredNetwork
 ) -> tuple[dict[str, Array], list[str]]:
-    """Return all variables of the original's graph, as far as `file` has them, and notes.
+    """Return all variables of the original's graph, from `file` where it has them, and notes.
 
     Weights stay as they are. Momentum is kept; if there is none it is 0, as before the first step.
     The original's graph has no place for the slots of another optimizer. Damaged variables other

@@ -50,7 +50,7 @@ def _open(files: CheckpointFiles) -> TensorFile:
 
 
 def _open_without_index(files: CheckpointFiles) -> TensorFile:
-    """Open a V1 checkpoint, whatever its file is named, or the remains of a V2 checkpoint."""
+    """Open a V1 checkpoint under any file name, or the remains of a V2 checkpoint."""
     for path in files.data:
         if is_table(path):
             return open_v1(files.prefix, path)

@@ -60,7 +60,7 @@ class Inspection:
         files: its files: sizes in bytes by name.
         missing: suffixes of the files that a complete V2 checkpoint has and this one lacks.
         format: `V2`, `V2 without index`, `V1` or `packed`; None if that is unknown.
-        written_by: the version of TensorFlow that wrote it, as far as that is known.
+        written_by: the version of TensorFlow that wrote it, if known.
         tensors: its variables, sorted by name.
         networks: its Gudi networks, in the order in which they were built.
         optimizer: the optimizer that trained the network; None if there are no slots.
@@ -117,7 +117,7 @@ def inspect(
     except CheckpointError as error:
         _add_problem(found, error)
         if isinstance(error, CheckpointIncomplete) and "index" in files.parts:
-            # The index still tells what the missing data would contain.
+            # The index lists the contents of the missing data.
             found.format = "V2"
             _add_tensors(found, parse_index(files.parts["index"])[1])
         return found

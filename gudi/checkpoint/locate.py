@@ -101,7 +101,7 @@ def regular_name(prefix: Path, part: str) -> Path:
 
 
 def _at(path: Path) -> CheckpointFiles:
-    """Return the files of the checkpoint that `path` stands for."""
+    """Return the files of the checkpoint meant by `path`."""
     try:
         return _files(_prefix(path))
     except OSError as error:  # no permission, or the name is too long
@@ -109,7 +109,7 @@ def _at(path: Path) -> CheckpointFiles:
 
 
 def _prefix(path: Path) -> Path:
-    """Return the prefix that `path` stands for. The checkpoint may be incomplete."""
+    """Return the prefix meant by `path`. The checkpoint may be incomplete."""
     if path.is_dir() and (_prefixes(path) or not _files(path).parts):
         return _choose(_folder_with_checkpoint(path))
     if path.name == STATE_FILE and path.is_file():
@@ -137,8 +137,8 @@ def _folder_with_checkpoint(folder: Path) -> Path:
     inner = [each for each in inner if each.is_dir() and _prefixes(each)]
     if len(inner) > 1:
         raise CheckpointNotFound(
-            f"{len(inner)} folders in {folder} contain checkpoints, {_names(inner)}; name the one "
-            "that you mean"
+            f"{len(inner)} folders in {folder} contain checkpoints, {_names(inner)}; specify "
+            "which one"
         )
     return inner[0] if inner else folder
 
@@ -151,7 +151,7 @@ def _choose(folder: Path) -> Path:
     """
     prefixes = _prefixes(folder)
     for wanted in (folder / CHECKPOINT_NAME, *_named_by_state_file(folder / STATE_FILE)):
-        # A V1 file may have any name; the state file says that it is a checkpoint.
+        # A V1 file may have any name; the state file names it.
         if wanted in prefixes or wanted.is_file():
             return wanted
     if len(prefixes) == 1:
@@ -159,7 +159,7 @@ def _choose(folder: Path) -> Path:
     if prefixes:
         raise CheckpointNotFound(
             f"{folder} contains {len(prefixes)} checkpoints, {_names(prefixes)}, none of them "
-            f"named {CHECKPOINT_NAME}; name the one that you mean"
+            f"named {CHECKPOINT_NAME}; specify which one"
         )
     raise CheckpointNotFound(f"no checkpoint in {folder}; {ADVICE}")
 

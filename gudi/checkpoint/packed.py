@@ -152,7 +152,7 @@ def _check_arrays(archive: zipfile.ZipFile) -> None:
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[str, tuple[int, ...]]:
-    """Return type and shape of an array. Its size in the directory must be what they say."""
+    """Return type and shape of an array. Its size in the directory must agree with them."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # Python does not bound the memory that other methods take.
         raise ValueError(f"{info.filename} is compressed with an unknown method")

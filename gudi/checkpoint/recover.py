@@ -167,7 +167,7 @@ def _sample(data: Path, location: TensorLocation) -> Array:
 
 
 def _test(name: str) -> Callable[[Array], bool]:
-    """Return a function that says whether values of the variable `name` are plausible."""
+    """Return a function that checks values of the variable `name` for plausibility."""
     if name == "is_training":
         return lambda values: bool(values.view(np.uint8)[0] <= 1)
     if name in ("Global_Step", "Training_step", "Accuracy/Mean/moving_avg/local_step"):

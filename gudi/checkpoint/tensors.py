@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from gudi.errors import CheckpointCorrupt, CheckpointError
 
 # An array of any of the types in `DTYPES`.
 Array = npt.NDArray[Any]
@@ -59,10 +62,23 @@ class TensorFile(Protocol):
     def tensors(self) -> Mapping[str, Tensor]: ...  # noqa: D102
 
     def read(self, name: str) -> tuple[Array, int]:
-        """Return the variable `name`, verified as far as the format allows, and its CRC-32C."""
+        """Return the variable `name`, verified if the format has checksums, and its CRC-32C."""
 
     def verify(self, name: str) -> None:
         """Verify the variable `name` as `read` does, without returning it."""
+
+
+@contextlib.contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while the checkpoint file `path` is read into a `CheckpointError`."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointCorrupt(
+            f"{path} is damaged: {error}; copy the file again from its source"
+        ) from error
 
 
 def aligned(shape: tuple[int, ...], dtype: str) -> Array:
@@ -81,6 +97,15 @@ def padded(values: Array, shape: tuple[int, ...]) -> Array:
 def as_bytes(values: Array) -> memoryview:
     """Return the bytes of `values` in C order, without a copy if it has that order already."""
     return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+
+
+def is_finite(values: Array) -> bool:
+    """Return whether no value is NaN or infinite, and they do not add up to 1e38 as no weights do.
+
+    Checking the sum takes no memory.
+    """
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(values.sum()))
 
 
 def size_in_bytes(shape: tuple[int, ...], dtype: str) -> int:

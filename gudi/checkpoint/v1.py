@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from gudi.checkpoint import sstable
-from gudi.checkpoint.tensors import DTYPES, Array, Tensor, size_in_bytes
-from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointForeign
-from gudi.protobuf import LENGTH_DELIMITED, VARINT, chunks, integer, varint
+from gudi.checkpoint.tensors import DTYPES, Array, Tensor, read_errors, size_in_bytes
+from gudi.errors import CheckpointForeign
+from gudi.protobuf import LENGTH_DELIMITED, VARINT, chunks, integer, tensor_shape, varint
 
 # Field of a TensorProto (tensorflow/core/framework/tensor.proto) with packed float values.
 FLOAT_VALUES = 5
@@ -53,15 +53,10 @@ class V1File:
         tensor = self.tensors[name]
         if tensor.dtype != "float32":
             raise CheckpointForeign(f"{self.prefix}: {name} is {tensor.dtype}, not float32")
-        try:
-            with self.path.open("rb") as file:
-                packed = _packed_values(sstable.Table(file), name)
-        except OSError as error:
-            raise CheckpointError(f"cannot read {self.path}: {error.strerror}") from error
-        except ValueError as error:
-            raise _damaged(self.path, error) from error
-        if len(packed) != tensor.size:
-            raise _damaged(self.path, f"{name} has {len(packed)} bytes, not {tensor.size}")
+        with read_errors(self.path), self.path.open("rb") as file:
+            packed = _packed_values(sstable.Table(file), name)
+            if len(packed) != tensor.size:
+                raise ValueError(f"{name} has {len(packed)} bytes, not {tensor.size}")
         values = np.frombuffer(packed, tensor.dtype).reshape(tensor.shape)
         return values, sstable.crc32c(packed)
 
@@ -77,20 +72,15 @@ def open_v1(prefix: Path, path: Path) -> V1File:
     Raises:
         CheckpointCorrupt: the file is damaged.
     """
-    try:
-        with path.open("rb") as file:
-            table = sstable.Table(file)
-            if not table.blocks or table.blocks[0].size > MAX_LIST_BLOCK:
-                raise ValueError("it has no list of variables")
-            key, variables = next(table.entries(table.blocks[0]), (b"?", memoryview(b"")))
-            if key != b"":
-                raise ValueError("it has no list of variables")
-            renamed = "" if path == prefix else f"{path.name} is a checkpoint in the V1 format"
-            return V1File(prefix, path, _tensors(variables), renamed)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise _damaged(path, error) from error
+    with read_errors(path), path.open("rb") as file:
+        table = sstable.Table(file)
+        if not table.blocks or table.blocks[0].size > MAX_LIST_BLOCK:
+            raise ValueError("it has no list of variables")
+        key, variables = next(table.entries(table.blocks[0]), (b"?", memoryview(b"")))
+        if key != b"":
+            raise ValueError("it has no list of variables")
+        renamed = "" if path == prefix else f"{path.name} is a checkpoint in the V1 format"
+        return V1File(prefix, path, _tensors(variables), renamed)
 
 
 def is_table(path: Path) -> bool:
@@ -102,21 +92,13 @@ def is_table(path: Path) -> bool:
         return file.read() == sstable.MAGIC
 
 
-def _damaged(path: Path, why: object) -> CheckpointCorrupt:
-    return CheckpointCorrupt(f"{path} is damaged: {why}; copy the file again from its source")
-
-
 def _tensors(message: memoryview) -> dict[str, Tensor]:
     """Parse the list of variables: `SavedTensorSlices.meta.tensor`, each a `SavedSliceMeta`."""
     tensors: dict[str, Tensor] = {}
     for meta in chunks(message, 1):
         for variable in chunks(meta, 1):
             name = b"".join(chunks(variable, 1)).decode("utf-8", "replace")
-            shape = tuple(
-                integer(dimension, 1)
-                for shape in chunks(variable, 2)
-                for dimension in chunks(shape, 2)
-            )
+            shape = tensor_shape(variable)
             number = integer(variable, 3)
             dtype = DTYPES.get(number, f"type {number}")
             size = size_in_bytes(shape, dtype) if number in DTYPES else 0

@@ -21,10 +21,11 @@ from gudi.checkpoint.tensors import (
     aligned,
     as_bytes,
     join_notes,
+    read_errors,
     size_in_bytes,
 )
-from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointForeign, CheckpointIncomplete
-from gudi.protobuf import chunks, integer
+from gudi.errors import CheckpointCorrupt, CheckpointForeign, CheckpointIncomplete
+from gudi.protobuf import chunks, integer, tensor_shape
 
 # The index of a Gudi checkpoint takes about 1 kB; that of the largest networks, a few MB.
 MAX_INDEX_SIZE = 16 * 2**20
@@ -85,7 +86,7 @@ class V2File:
         return self._read_sound_copy(name, read_at)
 
     def verify(self, name: str) -> None:
-        """Verify `name` as `read` does, in chunks: its size is whatever a stranger's file claims.
+        """Verify `name` as `read` does, in chunks, because an untrusted file may claim any size.
 
         Raises:
             CheckpointCorrupt: the bytes are not those that were written.
@@ -143,16 +144,13 @@ def _read_into(path: Path, location: TensorLocation, chunks: Iterable[memoryview
         chunks: memory for each `CRC_CHUNK` bytes in turn; the last chunk may be shorter.
     """
     crc = 0
-    try:
-        with path.open("rb", buffering=0) as file:
-            file.seek(location.offset)
-            for start, chunk in zip(range(0, location.size, sstable.CRC_CHUNK), chunks):
-                chunk = chunk[: min(sstable.CRC_CHUNK, location.size - start)]
-                if file.readinto(chunk) != len(chunk):
-                    raise CheckpointIncomplete(f"{path} became shorter while it was read")
-                crc = sstable.crc32c(chunk, crc)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    with read_errors(path), path.open("rb", buffering=0) as file:
+        file.seek(location.offset)
+        for start, chunk in zip(range(0, location.size, sstable.CRC_CHUNK), chunks):
+            chunk = chunk[: min(sstable.CRC_CHUNK, location.size - start)]
+            if file.readinto(chunk) != len(chunk):
+                raise CheckpointIncomplete(f"{path} became shorter while it was read")
+            crc = sstable.crc32c(chunk, crc)
     return crc
 
 
@@ -162,20 +160,11 @@ def parse_index(path: Path) -> tuple[int, dict[str, TensorLocation]]:
     Raises:
         CheckpointCorrupt: the index is damaged.
     """
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size > MAX_INDEX_SIZE:
-                raise ValueError("it is too large for the index of a Gudi checkpoint")
-            table = sstable.Table(file)
-            return _parse(
-                {key: value for block in table.blocks for key, value in table.entries(block)}
-            )
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointCorrupt(
-            f"{path} is damaged: {error}; copy the file again from its source"
-        ) from error
+    with read_errors(path), path.open("rb") as file:
+        if path.stat().st_size > MAX_INDEX_SIZE:
+            raise ValueError("it is too large for the index of a Gudi checkpoint")
+        table = sstable.Table(file)
+        return _parse({key: value for block in table.blocks for key, value in table.entries(block)})
 
 
 def data_size(locations: Iterable[TensorLocation], shard: int = 0) -> int:
@@ -202,9 +191,7 @@ def _parse(entries: Mapping[bytes, memoryview]) -> tuple[int, dict[str, TensorLo
 
 def _location(message: memoryview) -> TensorLocation:
     """Parse a `BundleEntryProto`."""
-    shape = tuple(
-        integer(dimension, 1) for shape in chunks(message, 2) for dimension in chunks(shape, 2)
-    )
+    shape = tensor_shape(message)
     if len(shape) > MAX_RANK:
         raise ValueError(f"a variable has {len(shape)} dimensions")
     dtype = integer(message, 1)

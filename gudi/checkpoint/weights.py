@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from gudi.checkpoint.formats import open_checkpoint
 from gudi.checkpoint.networks import StoredNetwork, find_networks, trained, weight_shapes
 from gudi.checkpoint.packed import PackedFile
-from gudi.checkpoint.tensors import Array, Tensor, TensorFile
+from gudi.checkpoint.tensors import Array, Tensor, TensorFile, is_finite
 from gudi.constants import EMOTIONS
 from gudi.errors import CheckpointCorrupt, CheckpointForeign
 
@@ -29,12 +27,12 @@ class Weights:
     Attributes:
         source: the checkpoint's prefix.
         fingerprint: a hash of names, shapes and checksums, in hexadecimal. The same network has the
-            same one, whatever its files are named and whatever else they contain.
+            same one, independent of file names and of other contents.
         values: float32 arrays by the network's variable names. The last hidden units may be missing
             if their weights are 0.
         recovered: "", or how an incomplete checkpoint was made usable.
         mirror: whether the network should predict each face and its mirror image; only packed
-            checkpoints say so.
+            checkpoints have this flag.
     """
 
     source: Path
@@ -121,10 +119,7 @@ def read_weights(file: TensorFile, network: StoredNetwork, *, used_units: bool =
         tensor, crc = (
             (packed.used[stored], packed.checksum(stored)) if packed else file.read(stored)
         )
-        # A single NaN or infinity makes the sum non-finite, and real weights do not add up to 1e38.
-        with np.errstate(invalid="ignore", over="ignore"):
-            total = tensor.sum()
-        if not np.isfinite(total):
+        if not is_finite(tensor):
             raise CheckpointCorrupt(
                 f"{file.prefix}: {stored} contains NaN or infinite values, so its training "
                 "diverged; use an earlier checkpoint"

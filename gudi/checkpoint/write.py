@@ -41,7 +41,7 @@ def save(prefix: Path, values: Mapping[str, Array], *, replace: bool = False) ->
 
     Args:
         prefix: where to; its folder is created if it is missing.
-        values: arrays by variable name; `FullyConnected_1/b` tells the number of classes.
+        values: arrays by variable name, `FullyConnected_1/b` with one value per class.
         replace: whether to replace a checkpoint of that name.
 
     Returns:

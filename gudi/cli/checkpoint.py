@@ -108,9 +108,8 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
     "--calibrate",
     type=NonEmptyPath(),
     metavar="DATA",
-    help="Prepared faces that the checkpoint was not trained with. Its probabilities are changed "
-    "so that they fit these labels best: what is predicted with 0.8 is right in 80%. The emotions "
-    "that it recognises stay the same.",
+    help="Prepared faces that the checkpoint was not trained with. Temperature scaling makes the "
+    "probabilities match the accuracy on these faces. The predicted emotions stay the same.",
 )
 def pack(
     path: str, packed: Path, network: int | None, mirror: bool | None, calibrate: Path | None

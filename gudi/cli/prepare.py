@@ -12,7 +12,6 @@ from gudi.cli.messages import describe_prepared
 from gudi.cli.options import (
     Decorator,
     NonEmptyPath,
-    Number,
     combine,
     declared_options,
     option,
@@ -67,14 +66,8 @@ def prepare() -> None:
     "--votes",
     type=NonEmptyPath(exists=True, dir_okay=False),
     metavar="FILE",
-    help="FER+'s fer2013new.csv, the votes of ten annotators for each row: labels become soft.",
-)
-@option(
-    "--votes-weight",
-    type=Number(0, 1),
-    metavar="FRACTION",
-    default=0.5,
-    help="Share of the votes in the labels; the rest is FER2013's label.",
+    help="FER+'s fer2013new.csv, the votes of ten annotators for each row: labels become soft, "
+    "half FER2013's label and half the votes.",
 )
 @option(
     "--whole",
@@ -91,7 +84,7 @@ def fer(csv: Path, out: Path, **options: Any) -> None:
     48×48 pixels.
 
     The folder of --out receives sf=1.1_data_images.npy and sf=1.1_data_labels.npy. sf=1.1_data.json
-    tells how many rows have a face, and why others were skipped.
+    counts the rows with a face, and lists why others were skipped.
 
     \b
     Examples:
@@ -113,7 +106,7 @@ def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
     EmoLabel/ and Image/. The pictures are used without detecting faces.
 
     The folder of --out receives raf_aligned_data_images.npy and raf_aligned_data_labels.npy.
-    raf_aligned_data.json tells how many pictures were used, and why others were skipped.
+    raf_aligned_data.json counts the pictures that were used, and lists why others were skipped.
 
     \b
     Example:
@@ -136,8 +129,8 @@ def raf_original(folder: Path, out: Path, **options: Any) -> None:
     in EmoLabel/ and Image/. The largest face that is detected in each picture is used.
 
     The folder of --out receives sf=1.1_raf_origin_data_images.npy and
-    sf=1.1_raf_origin_data_labels.npy. sf=1.1_raf_origin_data.json tells how many pictures have a
-    face, and why others were skipped.
+    sf=1.1_raf_origin_data_labels.npy. sf=1.1_raf_origin_data.json counts the pictures with a
+    face, and lists why others were skipped.
 
     \b
     Example:
@@ -150,6 +143,6 @@ def raf_original(folder: Path, out: Path, **options: Any) -> None:
 
 
 def _print_prepared(prefix: Path, found: Any) -> None:
-    """Print the start of the files' names on stdout, and what became of the rows on stderr."""
+    """Print the start of the files' names on stdout, and the counts of the results on stderr."""
     print_message(describe_prepared(prefix, found))
     click.echo(prefix)

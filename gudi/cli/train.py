@@ -11,10 +11,9 @@ import click
 
 from gudi.cli.group import exit_codes, print_message, print_results
 from gudi.cli.options import (
+    Decorator,
     Integer,
     NonEmptyPath,
-    Number,
-    combine,
     declared_options,
     option,
     refuse_given,
@@ -25,189 +24,21 @@ from gudi.limits import check_memory
 from gudi.packages import check_tensorflow
 from gudi.progress import terminal_progress
 from gudi.settings import DetectionOptions, PredictionOptions, WorkerOptions
+from gudi.training.settings import SETTINGS, TrainingSettings, bounds, read_recipe
 
-BY_RECIPE = "set by the recipe"
 
-_data_options = combine(
-    option(
-        "--data",
-        type=NonEmptyPath(),
-        multiple=True,
-        default=["data"],
-        metavar="PATH",
-        help="Prepared faces: the folder that gudi prepare wrote to, or the start of the two "
-        "files' names, such as data/sf=1.3_data. Repeat the option to combine several sets.",
-    ),
-    option(
-        "--validation",
-        type=NonEmptyPath(),
-        metavar="PATH",
-        show_default="a tenth of --data",
-        help="Prepared faces to validate with.",
-    ),
-    option(
-        "--out",
-        type=NonEmptyPath(file_okay=False),
-        default="checkpoints",
-        metavar="DIR",
-        help="Folder for the checkpoint, snapshots, logs and learning curve.",
-    ),
-    option("--resume", is_flag=True, help="Resume the training in --out."),
-    option("--overwrite", is_flag=True, help="Start over: replace the training in --out."),
-)
-# None tells an option that was not given: its value comes from the recipe or the resumed training.
-_recipe_options = combine(
-    option(
-        "--recipe",
-        type=click.Choice(["original", "augmented"]),
-        show_default="original",
-        help="original: momentum, learning rate 0.001, batches of 50, faces as they are. "
-        "augmented: Adam, cosine learning rate schedule, batches of 128, faces mirrored, rotated, "
-        "shifted and scaled.",
-    ),
-    option(
-        "--epochs",
-        type=Integer(1, 100_000),
+def _setting_option(name: str) -> Decorator[Any]:
+    """Return the option for a number that is a setting of `gudi.training.settings`."""
+    declared = SETTINGS[name]
+    low, high = bounds(declared)
+    return option(
+        f"--{name}",
+        type=Integer(int(low), int(high)),
         metavar="N",
-        show_default="100",
-        help="Number of passes over the training faces.",
-    ),
-    option(
-        "--batch-size",
-        type=Integer(1, 4096),
-        metavar="N",
-        show_default=BY_RECIPE,
-        help="Number of faces per training step.",
-    ),
-    option(
-        "--learning-rate",
-        type=Number(0, min_open=True),
-        metavar="RATE",
-        show_default=BY_RECIPE,
-        help="Learning rate of the first epoch, or the highest one with the augmented recipe.",
-    ),
-    option(
-        "--decay",
-        type=Number(0, 1, min_open=True),
-        metavar="FACTOR",
-        show_default="1",
-        help="Multiply a constant learning rate by this factor after each epoch.",
-    ),
-    option(
-        "--keep",
-        type=Number(0, 1, min_open=True),
-        metavar="FRACTION",
-        show_default=BY_RECIPE,
-        help="Fraction of the features that dropout keeps.",
-    ),
-    option(
-        "--keep-hidden",
-        type=Number(0, 1, min_open=True),
-        metavar="FRACTION",
-        show_default=BY_RECIPE,
-        help="Fraction of the hidden units that dropout keeps.",
-    ),
-    option(
-        "--balance",
-        type=Number(0, 1),
-        metavar="FRACTION",
-        show_default=BY_RECIPE,
-        help="How far to balance the emotions: from 0 (not at all) to 1 (each is shown as often as "
-        "the most frequent one).",
-    ),
-    option(
-        "--agreement",
-        type=Number(0, 10),
-        metavar="POWER",
-        show_default="0",
-        help="With soft labels, how far to show those faces less often on which people disagree: "
-        "as often as the most probable emotion's share to this power; 0 for equally often.",
-    ),
-    option(
-        "--adjustment",
-        type=Number(0, 1),
-        metavar="POWER",
-        show_default="0",
-        help="How far to predict rare emotions more often: from 0 (not at all) to 1 (as if all "
-        "were equally frequent).",
-    ),
-    option(
-        "--variation",
-        type=Number(0, 1),
-        metavar="FRACTION",
-        show_default=BY_RECIPE,
-        help="How strongly to vary the faces by rotation, shift, scale and so on: from 0 (not "
-        "at all) to 1 (as in the augmented recipe).",
-    ),
-    option(
-        "--wear",
-        type=Number(0, 1),
-        metavar="FRACTION",
-        show_default="0",
-        help="Probability of each of these for each face: uneven light, blur, coarse pixels, noise "
-        "and JPEG artefacts.",
-    ),
-    option(
-        "--average",
-        type=Number(0, 1, max_open=True),
-        metavar="FRACTION",
-        show_default=BY_RECIPE,
-        help="Validate and save a moving average of the weights that keeps this fraction of "
-        "itself at each step, such as 0.999; 0 for the weights themselves.",
-    ),
-)
-_network_options = combine(
-    option(
-        "--units",
-        type=Integer(1, 3072),
-        metavar="N",
-        show_default="3072",
-        help="Number of hidden units to train; the rest of the 3072 stay 0. With fewer, training "
-        "is faster and the packed checkpoint is smaller.",
-    ),
-    option(
-        "--init",
-        metavar="PATH",
-        show_default="random weights",
-        help="Checkpoint whose weights to start with: its prefix, folder or any file.",
-    ),
-    option(
-        "--teacher",
-        metavar="PATH",
-        multiple=True,
-        help="Checkpoint whose predictions make up half of each label: its prefix, folder or any "
-        "file. Repeat the option for the mean of several.",
-    ),
-    option(
-        "--seed",
-        type=Integer(0, 2**31 - 1),
-        metavar="N",
-        show_default="42",
-        help="Seed of the random weights, of the order of the faces and of their variations.",
-    ),
-    option(
-        "--precision",
-        type=click.Choice(["float32", "bfloat16"]),
-        show_default="float32",
-        help="Precision of the computation. bfloat16 is faster on CPUs with AVX512-BF16 or AMX.",
-    ),
-    option(
-        "--tensorboard-verbose",
-        type=Integer(0, 3),
-        metavar="LEVEL",
-        show_default="0",
-        help="What to log for TensorBoard at each step: 0 loss and accuracy, 1 also histograms of "
-        "the gradients, 2 of the weights, 3 of the activations. Histograms make a step several "
-        "times slower. The original uses 2.",
-    ),
-    declared_options(
-        PredictionOptions,
-        "device",
-        default=None,
-        show_default="auto",
-        help="Where to train. auto uses a GPU if TensorFlow finds one.",
-    ),
-)
+        default=None,  # not given: the recipe or the resumed training has it
+        show_default=f"set by the recipe, or {declared.default}",
+        help=declared.metadata["text"],
+    )
 
 
 @click.command(
@@ -217,17 +48,62 @@ _network_options = combine(
         interrupted="interrupted; to resume, repeat the command with --resume",
     )
 )
-@_data_options
-@_recipe_options
-@_network_options
+@option(
+    "--data",
+    type=NonEmptyPath(),
+    multiple=True,
+    default=["data"],
+    metavar="PATH",
+    help="Prepared faces: the folder that gudi prepare wrote to, or the start of the two files' "
+    "names, such as data/sf=1.3_data. Repeat the option to combine several sets.",
+)
+@option(
+    "--validation",
+    type=NonEmptyPath(),
+    metavar="PATH",
+    show_default="a tenth of --data",
+    help="Prepared faces to validate with.",
+)
+@option(
+    "--out",
+    type=NonEmptyPath(file_okay=False),
+    default="checkpoints",
+    metavar="DIR",
+    help="Folder for the checkpoint, snapshots, logs and learning curve.",
+)
+@option("--resume", is_flag=True, help="Resume the training in --out.")
+@option("--overwrite", is_flag=True, help="Start over: replace the training in --out.")
+@option(
+    "--recipe",
+    type=NonEmptyPath(dir_okay=False),
+    metavar="FILE",
+    show_default="the original's settings",
+    help="Settings in TOML, such as recipes/augmented.toml; docs/training.md lists them. Options "
+    "override the file.",
+)
+@_setting_option("epochs")
+@option(
+    "--init",
+    metavar="PATH",
+    show_default="random weights",
+    help="Checkpoint whose weights to start with: its prefix, folder or any file.",
+)
+@_setting_option("seed")
+@declared_options(
+    PredictionOptions,
+    "device",
+    default=None,
+    show_default="auto",
+    help="Where to train. auto uses a GPU if TensorFlow finds one.",
+)
 def train(
     data: tuple[Path, ...],
     validation: Path | None,
     out: Path,
     resume: bool,
     overwrite: bool,
-    recipe: str | None,
-    **changes: Any,
+    recipe: Path | None,
+    **options: Any,
 ) -> None:
     """Train the network on prepared faces.
 
@@ -240,19 +116,19 @@ def train(
     \b
     Examples:
       gudi train
-      gudi train --recipe augmented --units 1024 --out trained/
+      gudi train --recipe recipes/augmented.toml --out trained/
     """
-    changes["teacher"] = changes["teacher"] or None
     if resume and overwrite:
         raise click.UsageError(
             "--resume continues the training in --out and --overwrite replaces it: use only one "
             "of them"
         )
+    changes = read_recipe(recipe) if recipe else {}
+    changes |= {name: value for name, value in options.items() if value is not None}
     check_tensorflow("gudi train")
     check_memory(tensorflow=True)
     from gudi.training import dataset
     from gudi.training import train as trainer
-    from gudi.training.settings import settings_for
 
     faces = dataset.join([dataset.load(each) for each in data])
     common: dict[str, Any] = {
@@ -260,9 +136,9 @@ def train(
         "progress": terminal_progress(),
     }
     if resume:
-        trained = trainer.resume(faces, out, {"recipe": recipe, **changes}, **common)
+        trained = trainer.resume(faces, out, changes, **common)
     else:
-        settings = settings_for(recipe or "original", changes)
+        settings = TrainingSettings(**changes)
         trained = trainer.train(faces, out, settings, overwrite=overwrite, **common)
     if trained.prefix is None:
         print_message(f"interrupted; to resume, repeat the command with --resume (--out {out})")

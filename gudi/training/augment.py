@@ -1,7 +1,7 @@
-"""Vary faces for training.
+"""Random changes of the training faces.
 
-They are mirrored, rotated, shifted, scaled, brightened, darkened and partly hidden (`augment`), and
-made as bad as real pictures are (`wear`).
+`augment` mirrors, rotates, shifts, scales, brightens, darkens and partly hides them. `corrupt`
+degrades them as bad light, cameras and compression do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_BRIGHTNESS = 0.1  # of the range from black to white
 HIDDEN_FRACTION = 0.5
 HIDDEN_SIDES = (8, 20)
 
-# What is wrong with real pictures, and how strong it is at most.
+# Strengths of the simulated image degradations.
 MAX_BLUR = 1.3  # standard deviation, pixels of 48
 ALIASING_SIDES = (22, 96)  # a size of the face that it is shrunk or enlarged to and back from
 JPEG_QUALITIES = (12, 70)
@@ -38,7 +38,7 @@ CENTRE = ((FACE_SIZE - 1) / 2, (FACE_SIZE - 1) / 2)
 def augment(
     faces: npt.NDArray[np.float32], random: np.random.Generator, strength: float = 1.0
 ) -> npt.NDArray[np.float32]:
-    """Return a variation of each face, float32 of shape (n, 48, 48), 0 to 1.
+    """Return an augmented copy of each face, float32 of shape (n, 48, 48), 0 to 1.
 
     Args:
         faces: float32 of shape (n, 48, 48), 0 to 1.
@@ -63,12 +63,12 @@ def augment(
     contrast = 1 + strength * (random.uniform(*CONTRAST, (count, 1, 1)) - 1)
     brightness = strength * random.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS, (count, 1, 1))
     means = warped.mean(axis=(1, 2), keepdims=True)
-    varied: npt.NDArray[np.float32] = np.clip(
+    augmented: npt.NDArray[np.float32] = np.clip(
         (warped - means) * contrast + means + brightness, 0, 1
     ).astype(np.float32)
     for partly_hidden in np.flatnonzero(random.random(count) < strength * HIDDEN_FRACTION):
-        _hide_part(varied[partly_hidden], random)
-    return varied
+        _hide_part(augmented[partly_hidden], random)
+    return augmented
 
 
 def _hide_part(face: npt.NDArray[np.float32], random: np.random.Generator) -> None:
@@ -78,10 +78,10 @@ def _hide_part(face: npt.NDArray[np.float32], random: np.random.Generator) -> No
     face[top : top + height, left : left + width] = random.random()
 
 
-def wear(
+def corrupt(
     faces: npt.NDArray[np.float32], random: np.random.Generator, fraction: float
 ) -> npt.NDArray[np.float32]:
-    """Return faces as they look in bad pictures, float32 of shape (n, 48, 48), 0 to 1.
+    """Return degraded copies of faces, float32 of shape (n, 48, 48), 0 to 1.
 
     Args:
         faces: float32 of shape (n, 48, 48), 0 to 1.
@@ -89,11 +89,11 @@ def wear(
         fraction: probability, 0 to 1, of each of these: uneven light, blur, coarse pixels and
             aliasing, noise, JPEG artefacts.
     """
-    worn = faces.copy()
-    chosen = random.random((len(faces), len(_WEAR))) < fraction
+    corrupted = faces.copy()
+    chosen = random.random((len(faces), len(_CORRUPTIONS))) < fraction
     for index, number in np.argwhere(chosen):
-        worn[index] = np.clip(_WEAR[number](worn[index], random), 0, 1)
-    return worn
+        corrupted[index] = np.clip(_CORRUPTIONS[number](corrupted[index], random), 0, 1)
+    return corrupted
 
 
 def _light_unevenly(
@@ -139,5 +139,5 @@ def _compress(
     return np.asarray(decoded, np.float32) / np.float32(255)
 
 
-# In the order in which a camera and what follows it do this.
-_WEAR = (_light_unevenly, _blur, _resample, _add_noise, _compress)
+# In the order in which light, lens, sensor and compression do this.
+_CORRUPTIONS = (_light_unevenly, _blur, _resample, _add_noise, _compress)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gudi.constants import EMOTIONS
 from gudi.predictor import Predictor
 from gudi.progress import Progress
-from gudi.training.augment import augment, wear
+from gudi.training.augment import augment, corrupt
 from gudi.training.dataset import Dataset
 from gudi.training.settings import TrainingSettings
 
@@ -36,8 +36,8 @@ def _wanted_copies(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.
     counts = np.bincount(data.labels)
     wanted: npt.NDArray[np.float64] = counts.max() / np.maximum(counts, 1)
     wanted = wanted[data.labels] ** settings.balance
-    if settings.agreement:
-        wanted *= data.targets().max(axis=1) ** settings.agreement
+    if settings.sample_weight:
+        wanted *= data.targets().max(axis=1) ** settings.sample_weight
     return wanted
 
 
@@ -45,14 +45,15 @@ def class_prior(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.flo
     """Return what predictions are multiplied by in training, see `gudi.network.build_trainer`.
 
     It is the frequency of each class among the faces that an epoch shows, to the power of
-    `settings.adjustment`; None if that is 0.
+    `settings.logit_adjustment`; None if that is 0.
     """
-    if not settings.adjustment:
+    if not settings.logit_adjustment:
         return None
     copies = _wanted_copies(data, settings)
     frequencies = copies @ data.targets() / copies.sum()
     # A class without any face must not make the loss infinite.
-    return np.asarray(np.maximum(frequencies, 1e-6) ** settings.adjustment, np.float32)
+    prior = np.maximum(frequencies, 1e-6) ** settings.logit_adjustment
+    return np.asarray(prior, np.float32)
 
 
 def teacher_predictions(
@@ -125,10 +126,10 @@ def batches(
         chosen = order[number * settings.batch_size : (number + 1) * settings.batch_size]
         faces = data.unit(chosen)
         random = np.random.default_rng((settings.seed, epoch, number))
-        if settings.variation:
-            faces = augment(faces, random, settings.variation)
-        if settings.wear:
-            faces = wear(faces, random, settings.wear)
+        if settings.augmentation:
+            faces = augment(faces, random, settings.augmentation)
+        if settings.corruption:
+            faces = corrupt(faces, random, settings.corruption)
         return faces[..., None], targets[chosen]
 
     with ThreadPoolExecutor(1, "batches") as thread:

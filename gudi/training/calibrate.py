@@ -1,4 +1,4 @@
-"""Find the temperature at which a checkpoint's probabilities are right as often as they say."""
+"""Temperature scaling: make the probabilities match the observed accuracy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gudi.errors import DatasetError
 from gudi.predictor import Predictor
 from gudi.training.dataset import Dataset
 
-# A temperature outside of this range would say that the labels have nothing to do with the faces.
+# A temperature outside of this range means that the labels have nothing to do with the faces.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.2, 5.0
 
 # Probabilities are rounded to float32, so the smallest may be 0.
@@ -39,7 +39,7 @@ def find_temperature(
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
-        DatasetError: the labels do not fit what the checkpoint says at all.
+        DatasetError: the labels do not fit the predictions at all.
     """
     weights = load(checkpoint, network=network)
     faces = data.grey(slice(None))

@@ -147,7 +147,7 @@ def npy_paths(prefix: Path) -> tuple[Path, Path]:
 
 
 def _prefix(path: Path) -> Path:
-    """Return the start of the paths of the two files that `path` stands for."""
+    """Return the start of the paths of the two files of the data set at `path`."""
     if path.is_dir():
         return path / _set_in(path)
     if path.name.endswith((IMAGES, LABELS)):

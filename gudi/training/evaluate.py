@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from gudi.checkpoint import load as load_weights
 from gudi.constants import EMOTIONS, SCALE_FACTOR
 from gudi.detection import HAAR
 from gudi.errors import DatasetError
-from gudi.files import atomic_write, write_errors
+from gudi.files import atomic_write, write_errors, write_json
 from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.settings import DetectionOptions
@@ -273,8 +272,7 @@ def write_all(evaluations: Mapping[str, Evaluation], folder: Path) -> None:
     records = {name: as_record(each) for name, each in evaluations.items()}
     with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(folder / "evaluation.json") as file:
-            file.write((json.dumps(records, indent=2) + "\n").encode())
+        write_json(folder / "evaluation.json", records)
         for name, evaluation in evaluations.items():
             with atomic_write(folder / f"confusion-{name}.csv") as file:
                 file.write(_confusion_as_csv(evaluation).encode())

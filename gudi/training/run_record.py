@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from gudi.errors import TrainingError
-from gudi.files import atomic_write, write_errors
+from gudi.files import write_json
 from gudi.training.curve import EpochMetrics
 from gudi.training.settings import TrainingSettings
 from gudi.version import __version__
@@ -51,7 +51,7 @@ class Resumption:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What `run.json` says.
+    """The content of `run.json`.
 
     Attributes:
         settings: how the network is trained.
@@ -84,39 +84,23 @@ class TrainingRecord:
             KeyError, TypeError, ValueError: something that is needed to resume is missing or
                 wrong.
         """
-        settings = TrainingSettings.from_json(values["settings"])
-        epochs_done = values["epochs_done"]
-        if not isinstance(epochs_done, int):
-            raise ValueError(f"epochs_done is {epochs_done!r}")
-        last = values.get("last_epoch")
-        return cls(
-            settings=settings,
+        if not isinstance(values["epochs_done"], int):
+            raise ValueError(f"epochs_done is {values['epochs_done']!r}")
+        last = values["last_epoch"]
+        record = cls(**{each.name: values[each.name] for each in fields(cls)})
+        return replace(
+            record,
+            settings=TrainingSettings(**values["settings"]),
             fingerprints=FaceFingerprints(**values["fingerprints"]),
-            faces=values.get("faces", 0),
-            validation_faces=values.get("validation_faces", 0),
-            # Earlier runs wrote `began`.
-            started=values["started"] if "started" in values else values["began"],
-            resumed=tuple(Resumption(**each) for each in values.get("resumed", ())),
-            state=values.get("state", RUNNING),
-            epochs_done=epochs_done,
+            resumed=tuple(Resumption(**each) for each in values["resumed"]),
             last_epoch=EpochMetrics(**last) if last else None,
-            seconds=values.get("seconds", 0.0),
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `run.json`, including the versions of the software that runs."""
         return {
             "gudi": __version__,
-            "state": self.state,
-            "started": self.started,
-            "settings": self.settings.to_json(),
-            "resumed": [asdict(each) for each in self.resumed],
-            "fingerprints": asdict(self.fingerprints),
-            "faces": self.faces,
-            "validation_faces": self.validation_faces,
-            "epochs_done": self.epochs_done,
-            "last_epoch": asdict(self.last_epoch) if self.last_epoch else None,
-            "seconds": self.seconds,
+            **asdict(self),
             "versions": {"python": platform.python_version()}
             | {name: metadata.version(name) for name in ("tensorflow", "tflearn", "numpy")},
         }
@@ -158,6 +142,4 @@ def write_record(record: TrainingRecord, folder: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    path = folder / RUN
-    with write_errors(path), atomic_write(path) as file:
-        file.write((json.dumps(record.to_json(), indent=2) + "\n").encode())
+    write_json(folder / RUN, record.to_json())

@@ -53,7 +53,7 @@ class TrainingSession:
             self._trainer = build_trainer(
                 len(EMOTIONS),
                 optimizer=settings.optimizer,
-                average=settings.average,
+                ema_decay=settings.ema_decay,
                 histograms=settings.tensorboard_verbose,
                 prior=prior,
                 device=device,

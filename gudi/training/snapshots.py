@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from gudi import checkpoint
@@ -142,12 +141,3 @@ def write_snapshot(out: Path, state: TrainingState, values: Mapping[str, npt.NDA
         ) from error
     for old in snapshot_folders(out)[:-KEPT_SNAPSHOTS]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def first_unusable(values: Mapping[str, npt.NDArray[Any]]) -> str | None:
-    """Return the name of the first variable with a value that is NaN or infinite, if there is one.
-
-    Sums are checked: they take less memory, and weights that add up to 1e38 are unusable, too.
-    """
-    with np.errstate(all="ignore"):
-        return next((name for name, each in values.items() if not np.isfinite(each.sum())), None)

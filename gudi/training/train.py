@@ -1,4 +1,4 @@
-"""Train the network: the original's way, or with a recipe that gets further in less time."""
+"""Train the network, with the original's settings or with those of a recipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,6 @@ from gudi.training.snapshots import (
     SNAPSHOTS,
     TrainingState,
     Variables,
-    first_unusable,
     read_last_snapshot,
     snapshot_folders,
     write_snapshot,
@@ -61,7 +60,7 @@ from gudi.training.tensorboard import LOGS, RUN_ID, TensorBoardLog
 
 LOCK_HOLDER = "another training"
 
-# The time that is left is estimated from this many epochs.
+# The remaining time is estimated from this many epochs.
 TIMED_EPOCHS = 5
 
 
@@ -83,18 +82,6 @@ class _TrainingFaces:
     training: Dataset
     validation: Dataset
     fingerprints: FaceFingerprints
-
-
-@dataclass(frozen=True)
-class _StartingPoint:
-    """Where a call starts: the state, and the variables by name.
-
-    `complete` tells whether these are all variables, as in a snapshot; see `TrainingSession`.
-    """
-
-    state: TrainingState
-    variables: Variables
-    complete: bool
 
 
 def train(
@@ -129,7 +116,7 @@ def train(
     faces = _training_faces(data, validation)
     with folder_lock(out, LOCK_HOLDER):
         _check_unused(out, overwrite=overwrite)
-        start = _StartingPoint(TrainingState(), _initial_weights(settings), complete=False)
+        weights = _initial_weights(settings)
         targets = _targets(faces, settings, progress)
         _clear(out)
         record = TrainingRecord(
@@ -140,7 +127,7 @@ def train(
             started=now(),
         )
         write_record(record, out)
-        return _run(out, record, faces, targets, start, device, progress)
+        return _run(out, record, faces, targets, TrainingState(), weights, device, progress)
 
 
 def resume(
@@ -156,7 +143,7 @@ def resume(
     Args:
         data, validation, progress: as for `train`. The faces must be the same.
         out: the folder of the training.
-        changes: settings by name; None keeps the one that the training was started with.
+        changes: settings by name; the training keeps the others.
 
     Raises:
         TrainingError: there is nothing to resume, or the faces are different.
@@ -177,16 +164,16 @@ def resume(
             )
         with write_errors(out):
             remove_temporary_files(out)
-        start = _last_point(out, earlier, settings, progress)
+        state, variables = _last_point(out, earlier, settings, progress)
         record = replace(earlier, settings=settings)
-        if start.complete:
-            before = earlier.settings.to_json()
-            changed = {k: v for k, v in settings.to_json().items() if before[k] != v}
-            resumption = Resumption(start.state.step, changed)
+        if state.step:
+            before = asdict(earlier.settings)
+            changed = {k: v for k, v in asdict(settings).items() if before[k] != v}
+            resumption = Resumption(state.step, changed)
             record = replace(record, resumed=(*earlier.resumed, resumption))
-        finished = start.state.epoch >= settings.epochs
+        finished = state.epoch >= settings.epochs
         targets = None if finished else _targets(faces, settings, progress)
-        return _run(out, record, faces, targets, start, device, progress)
+        return _run(out, record, faces, targets, state, variables, device, progress)
 
 
 def _device(settings: TrainingSettings) -> str:
@@ -214,7 +201,7 @@ def _targets(
         predictions = teacher_predictions(
             settings.teacher, faces.training, settings.device, progress
         )
-    return face_targets(faces.training, settings.smoothing, predictions)
+    return face_targets(faces.training, settings.label_smoothing, predictions)
 
 
 def _check_unused(out: Path, *, overwrite: bool) -> None:
@@ -251,7 +238,7 @@ def _initial_weights(settings: TrainingSettings) -> Variables:
     used = checkpoint.used_units(values)
     if used > settings.units:
         raise UsageError(
-            f"{file.prefix} uses {used} hidden units, more than the {settings.units} of units"
+            f"{file.prefix} uses {used} hidden units: units = {settings.units} is too low"
         )
     shapes = checkpoint.weight_shapes(units=settings.units)
     return {name: values[name][tuple(map(slice, shape))] for name, shape in shapes.items()}
@@ -267,12 +254,12 @@ def _changed_settings(
     """
     for name, value in changes.items():
         before = getattr(earlier.settings, name)
-        if value not in (None, before) and name not in CHANGEABLE:
+        if value != before and name not in CHANGEABLE:
             raise UsageError(
                 f"{out} was started with {name} {before}, which cannot change to {value}; start "
                 "over with --overwrite"
             )
-    settings = earlier.settings.changed(changes)
+    settings = replace(earlier.settings, **changes)
     if settings.epochs < earlier.epochs_done:
         raise UsageError(
             f"{out} has {earlier.epochs_done} finished epochs, more than {settings.epochs}"
@@ -282,8 +269,8 @@ def _changed_settings(
 
 def _last_point(
     out: Path, earlier: TrainingRecord, settings: TrainingSettings, progress: Progress
-) -> _StartingPoint:
-    """Return the point of the last snapshot; the first one if there is no snapshot yet.
+) -> tuple[TrainingState, Variables]:
+    """Return the state and all variables of the last snapshot, or the start of the training.
 
     Raises:
         TrainingError: all snapshots are damaged or missing.
@@ -296,11 +283,11 @@ def _last_point(
                 "are finished; start over with --overwrite"
             )
         progress.note("there is no snapshot yet: starting from the beginning")
-        return _StartingPoint(TrainingState(), _initial_weights(settings), complete=False)
+        return TrainingState(), _initial_weights(settings)
     state, variables = snapshot
     if state.epoch < settings.epochs:
         progress.note(f"resuming at epoch {state.epoch + 1}, batch {state.batch + 1}")
-    return _StartingPoint(state, variables, complete=True)
+    return state, variables
 
 
 def _run(
@@ -308,20 +295,26 @@ def _run(
     record: TrainingRecord,
     faces: _TrainingFaces,
     targets: npt.NDArray[np.float32] | None,
-    start: _StartingPoint,
+    state: TrainingState,
+    variables: Variables,
     device: str,
     progress: Progress,
 ) -> TrainingResult:
-    """Train from `start` until the end, or until a signal stops it, and write the checkpoint."""
-    prefix, state = out / CHECKPOINT_NAME, start.state
+    """Train until the end, or until a signal stops it, and write the checkpoint.
+
+    Args:
+        targets: of the training faces; None if all epochs are finished.
+        state, variables: what to start with. After the first step, these are all variables.
+    """
+    prefix = out / CHECKPOINT_NAME
     with _failure_recorded(out, record, state):
         with (
             TrainingSession(
                 record.settings,
-                start.variables,
+                variables,
                 device,
                 prior=class_prior(faces.training, record.settings),
-                complete=start.complete,
+                complete=state.step > 0,
             ) as session,
             stop_requested() as stop,
             TensorBoardLog(out / LOGS / RUN_ID) as log,
@@ -460,15 +453,16 @@ class _TrainingLoop:
         )
 
     def _seconds_left(self) -> float:
-        """Return how long the remaining epochs will take, judged by the last ones."""
+        """Return the estimated time for the remaining epochs, from the last ones."""
         seconds = [metrics.seconds for metrics in self._state.history[-TIMED_EPOCHS:]]
         return (self._settings.epochs - self._state.epoch) * sum(seconds) / len(seconds)
 
     def _write_snapshot(self) -> None:
         state = self._state
         values = self._session.variables()
-        if name := first_unusable(values):
-            raise self._diverged(f"{name} has values that are NaN or infinite at step {state.step}")
+        for name, value in values.items():
+            if not checkpoint.is_finite(value):
+                raise self._diverged(f"{name} is NaN or infinite at step {state.step}")
         write_snapshot(self._out, state, values)
 
     def _diverged(self, what: str) -> TrainingDiverged:
@@ -476,6 +470,6 @@ class _TrainingLoop:
         snapshots = self._out / SNAPSHOTS
         kept = f"; the last good snapshot is in {snapshots}" if snapshot_folders(self._out) else ""
         return TrainingDiverged(
-            f"{what}: the learning rate ({rate:g}) is too high; start over with a lower "
-            f"--learning-rate and --overwrite{kept}"
+            f"{what}: the learning rate ({rate:g}) is too high; set a lower "
+            f"learning_rate in the recipe, and start over with --overwrite{kept}"
         )

@@ -97,5 +97,5 @@ def load(path: Path | str | None = None, **options: int | None) -> checkpoints.W
 
 
 def find(path: Path | str | None = None, **options: dict[str, str]) -> Path:
-    """Return the prefix of the checkpoint that `path` stands for."""
+    """Return the prefix of the checkpoint meant by `path`."""
     return checkpoints.find(path, **options).prefix

@@ -28,7 +28,7 @@ from gudi import checkpoint as checkpoints
 from gudi.errors import CheckpointIncomplete
 from gudi.predictor import Predictor
 
-# What became of a set: new suffixes by the regular ones.
+# States of a set: new suffixes by the regular ones.
 STATES = {
     "data moved to the bare name": {".index": ".index", DATA: "", ".meta": ".meta"},
     "data cut to .data": {".index": ".index", DATA: ".data"},

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checkpoint_sets import V1_SET
-from conftest import call_gudi
+from conftest import ROOT, call_gudi
 
 from gudi import checkpoint as checkpoints
 from gudi.predictor import Predictor
@@ -81,9 +81,7 @@ def test_original_loads_what_adopt_writes(predict_with_original, made, unpack, t
 def test_original_loads_what_train_writes(predict_with_original, made, tmp_path, recipe):
     np.save(tmp_path / "x_images.npy", made[1] / 255.0)
     np.save(tmp_path / "x_labels.npy", np.eye(7)[np.arange(len(made[1])) % 7])
-    done = call_gudi(
-        "train", "--recipe", recipe, "--data", "x", "--epochs", "2", "--units", "50", "--out",
-        "data", cwd=tmp_path,
-    )  # fmt: skip
+    options = ("--recipe", ROOT / "recipes" / f"{recipe}.toml", "--epochs", "2", "--out", "data")
+    done = call_gudi("train", "--data", "x", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert_same_predictions(predict_with_original, tmp_path, made[1])

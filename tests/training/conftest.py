@@ -8,7 +8,15 @@ from types import SimpleNamespace
 import pytest
 from conftest import call_gudi
 
-from training.helpers import QUICK, link_training, train_an_epoch, write_data
+from gudi.training.settings import read_recipe
+from training.helpers import (
+    QUICK,
+    RECIPES,
+    link_training,
+    train_an_epoch,
+    write_data,
+    write_recipe,
+)
 
 
 @pytest.fixture
@@ -23,8 +31,9 @@ def finished_training(tensorflow, tmp_path_factory) -> SimpleNamespace:
     """A finished training: its folder, its 60 faces in `data`, and how the command ended."""
     folder = tmp_path_factory.mktemp("finished")
     write_data(folder / "data" / "sf=1.1_data")
-    command = ("train", "--recipe", "augmented", *QUICK, "--epochs", "12")
-    ended = call_gudi(*command, cwd=folder)
+    settings = read_recipe(RECIPES / "augmented.toml") | read_recipe(QUICK[1])
+    recipe = write_recipe(folder / "recipe.toml", **settings)
+    ended = call_gudi("train", "--recipe", recipe, "--epochs", "12", cwd=folder)
     assert ended.returncode == 0, ended.stderr
     return SimpleNamespace(ended=ended, data=folder / "data", out=folder / "checkpoints")
 
@@ -37,7 +46,7 @@ def finished(finished_training, work) -> Path:
 
 @pytest.fixture(scope="session")
 def interrupted_training(tensorflow, tmp_path_factory) -> Path:
-    """A training with the original's recipe that was interrupted after at least an epoch."""
+    """A training with momentum that was interrupted after at least an epoch."""
     folder = tmp_path_factory.mktemp("interrupted")
     write_data(folder / "data" / "sf=1.1_data")
     ended = train_an_epoch(folder, "checkpoints", *QUICK)

@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from conftest import call_gudi, gudi_environment, interruptible
+from conftest import ROOT, call_gudi, gudi_environment, interruptible
 
 from gudi.progress import Progress
 
-# With a narrow hidden layer, a step of 10 faces takes milliseconds.
-QUICK = ("--units", "16", "--batch-size", "10", "--learning-rate", "0.001")
+RECIPES = ROOT / "recipes"
+QUICK = ("--recipe", Path(__file__).with_name("quick.toml"))
 BATCHES = 6  # of the 54 training faces in `write_data`'s data set, 10 per batch
 
 
@@ -34,6 +34,12 @@ def write_data(prefix: Path, count: int = 60) -> None:
     prefix.parent.mkdir(parents=True, exist_ok=True)
     np.save(f"{prefix}_images.npy", images / 255.0)
     np.save(f"{prefix}_labels.npy", np.eye(7)[labels])
+
+
+def write_recipe(path: Path, **settings: object) -> Path:
+    """Write a recipe with `settings`; JSON's strings, numbers and lists are TOML's."""
+    path.write_text("".join(f"{name} = {json.dumps(v)}\n" for name, v in settings.items()))
+    return path
 
 
 def curve(out: Path) -> list[dict[str, str]]:
@@ -61,7 +67,7 @@ def link_training(source: Path, target: Path) -> Path:
 def start_training(folder: Path, *arguments: object) -> subprocess.Popen:
     """Start `gudi train` in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "gudi", "train", *QUICK, *map(str, arguments)],
+        [sys.executable, "-m", "gudi", "train", *map(str, (*QUICK, *arguments))],
         cwd=folder,
         env=gudi_environment(),
         stdout=subprocess.PIPE,

@@ -15,12 +15,12 @@ from gudi.training.batches import (
     teacher_predictions,
 )
 from gudi.training.dataset import Dataset, load
-from gudi.training.settings import settings_for
+from gudi.training.settings import TrainingSettings
 
 
 def test_each_epoch_shows_all_faces_in_another_order():
     data = Dataset(np.zeros((50, 48, 48), np.uint8), np.arange(50) % 7)
-    settings = settings_for("original", {})
+    settings = TrainingSettings()
     first, second = (epoch_order(data, settings, epoch) for epoch in (0, 1))
     assert sorted(first) == sorted(second) == list(range(50))
     assert list(first) != list(second)
@@ -29,7 +29,7 @@ def test_each_epoch_shows_all_faces_in_another_order():
 
 def test_balanced_order_shows_rare_classes_as_often_as_the_most_frequent():
     data = Dataset(np.zeros((50, 48, 48), np.uint8), np.repeat([0, 1], [40, 10]))
-    order = epoch_order(data, settings_for("original", {"balance": 1.0}), 0)
+    order = epoch_order(data, TrainingSettings(balance=1.0), 0)
     np.testing.assert_array_equal(np.bincount(data.labels[order]), [40, 40])
 
 
@@ -37,16 +37,16 @@ def test_faces_on_which_people_disagree_are_shown_less_often():
     soft = np.zeros((400, 7), np.float32)
     soft[:200, 0], soft[200:, 0], soft[200:, 1] = 1, 0.5, 0.5
     data = Dataset(np.zeros((400, 48, 48), np.uint8), np.zeros(400, np.int64), soft)
-    settings = settings_for("original", {"agreement": 2.0})
+    settings = TrainingSettings(sample_weight=2.0)
     orders = [epoch_order(data, settings, epoch) for epoch in range(20)]
     assert all(np.sum(order < 200) == 200 for order in orders)
     assert np.mean([np.sum(order >= 200) for order in orders]) == pytest.approx(50, rel=0.1)
 
 
-@pytest.mark.parametrize("variation", [0.0, 1.0])
-def test_resumed_epoch_continues_with_the_same_batches(work, variation):
+@pytest.mark.parametrize("augmentation", [0.0, 1.0])
+def test_resumed_epoch_continues_with_the_same_batches(work, augmentation):
     data = load(work / "data")
-    settings = settings_for("original", {"batch_size": 8, "variation": variation})
+    settings = TrainingSettings(batch_size=8, augmentation=augmentation)
     order = epoch_order(data, settings, 3)
     targets = face_targets(data, 0.0)
     every = list(batches(data, targets, order, settings, epoch=3))
@@ -79,9 +79,9 @@ def test_teachers_predictions_are_half_of_each_label(work, made):
 
 def test_prior_is_how_often_an_epoch_shows_each_class():
     data = Dataset(np.zeros((50, 48, 48), np.uint8), np.repeat([0, 1], [40, 10]))
-    assert class_prior(data, settings_for("original", {})) is None
-    half = class_prior(data, settings_for("original", {"adjustment": 0.5}))
+    assert class_prior(data, TrainingSettings()) is None
+    half = class_prior(data, TrainingSettings(logit_adjustment=0.5))
     np.testing.assert_allclose(half[:2], np.sqrt([0.8, 0.2]), rtol=1e-6)
     assert 0 < half[2] < 0.01
-    balanced = class_prior(data, settings_for("original", {"adjustment": 1.0, "balance": 1.0}))
+    balanced = class_prior(data, TrainingSettings(logit_adjustment=1.0, balance=1.0))
     np.testing.assert_allclose(balanced[:2], [0.5, 0.5], rtol=1e-6)

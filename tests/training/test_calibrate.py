@@ -1,4 +1,4 @@
-"""Probabilities that are right as often as they say."""
+"""Probabilities that match the observed accuracy."""
 
 from __future__ import annotations
 

@@ -148,9 +148,3 @@ def test_unusable_sources_and_folders_are_errors(made, faces, tmp_path):
     assert (ended.returncode, "file is a file, not a folder" in ended.stderr) == (1, True)
     ended = call_gudi("evaluate", "faces", "--emotions", "a,b", cwd=tmp_path)
     assert "not (50, 2)" in ended.stderr
-
-
-def test_options_for_a_csv_are_refused_for_a_data_set(faces, tmp_path):
-    ended = call_gudi("evaluate", "faces", "--usage", "PublicTest", cwd=tmp_path)
-    assert ended.returncode == 2
-    assert "--usage is for a csv file only" in ended.stderr

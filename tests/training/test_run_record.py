@@ -17,7 +17,7 @@ from gudi.training.run_record import (
     read_record,
     write_record,
 )
-from gudi.training.settings import settings_for
+from gudi.training.settings import TrainingSettings
 
 HISTORY = [EpochMetrics(1, 6, 0.001, 1.9, 0.2, 1.8, 0.3, 2.04)]
 
@@ -25,7 +25,7 @@ HISTORY = [EpochMetrics(1, 6, 0.001, 1.9, 0.2, 1.8, 0.3, 2.04)]
 @pytest.fixture
 def record() -> TrainingRecord:
     return TrainingRecord(
-        settings=settings_for("augmented", {"epochs": 3}),
+        settings=TrainingSettings(optimizer="adam", epochs=3),
         fingerprints=FaceFingerprints("a" * 64, None),
         faces=54,
         validation_faces=6,
@@ -43,11 +43,6 @@ def test_record_survives_a_file(record, tmp_path):
     assert set(content["versions"]) == {"python", "tensorflow", "tflearn", "numpy"}
 
 
-def test_folder_without_record_holds_no_training(tmp_path):
-    with pytest.raises(TrainingError, match="holds no training to resume: it has no run.json"):
-        read_record(tmp_path)
-
-
 @pytest.mark.parametrize("content", ["{}", "no json", '{"settings": {"epochs": "9"}}', "[]", "5"])
 def test_damaged_record_is_refused(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
@@ -60,7 +55,5 @@ def test_record_without_what_resuming_needs_is_refused(record, tmp_path, key):
     content = record.to_json()
     del content[key]
     (tmp_path / "run.json").write_text(json.dumps(content))
-    with pytest.raises(
-        TrainingError, match=f"cannot read .*run.json: .*{key if key != 'started' else 'began'}"
-    ):
+    with pytest.raises(TrainingError, match=f"cannot read .*run.json: .*{key}"):
         read_record(tmp_path)

@@ -11,7 +11,7 @@ from gudi.errors import TrainingError
 from gudi.quiet import quiet
 from gudi.training.dataset import Dataset
 from gudi.training.session import TrainingSession
-from gudi.training.settings import settings_for
+from gudi.training.settings import TrainingSettings
 
 pytestmark = needs_tensorflow
 
@@ -36,7 +36,7 @@ def test_step_is_tflearns(made):
     file = checkpoints.open_checkpoint(made[0])
     start = {name: file.read(name)[0] for name in file.tensors}
     before = start["Conv2D/W"].copy()
-    settings = settings_for("original", {"keep": 1.0})
+    settings = TrainingSettings(keep=1.0)
     with TrainingSession(settings, start, CPU, complete=True) as session:
         session.set_training(True)
         for step in range(3):
@@ -61,7 +61,7 @@ def train_one_batch(session: TrainingSession, faces: Dataset) -> None:
 
 
 def test_original_recipe_uses_the_whole_network(faces):
-    with TrainingSession(settings_for("original", {}), {}, CPU, complete=False) as session:
+    with TrainingSession(TrainingSettings(), {}, CPU, complete=False) as session:
         train_one_batch(session, faces)
         values = session.checkpoint_variables()
     shapes = checkpoints.weight_shapes()
@@ -72,7 +72,7 @@ def test_original_recipe_uses_the_whole_network(faces):
 
 
 def test_units_that_are_not_in_use_are_zero(faces):
-    settings = settings_for("augmented", {"units": 8})
+    settings = TrainingSettings(optimizer="adam", units=8)
     with TrainingSession(settings, {}, CPU, complete=False) as session:
         train_one_batch(session, faces)
         values = session.checkpoint_variables()
@@ -82,7 +82,7 @@ def test_units_that_are_not_in_use_are_zero(faces):
 
 
 def test_validation_is_the_mean_over_all_faces_without_dropout(faces):
-    settings = settings_for("original", {"units": 8, "keep": 0.1})
+    settings = TrainingSettings(units=8, keep=0.1)
     with TrainingSession(settings, {}, CPU, complete=False) as session:
         loss, accuracy = session.validate(faces)
         assert session.validate(faces) == (loss, accuracy)
@@ -96,7 +96,7 @@ def test_validation_is_the_mean_over_all_faces_without_dropout(faces):
 
 def test_averages_are_validated_and_the_weights_stay_as_trained(faces):
     faces = Dataset(faces.faces[:30], faces.labels[:30])
-    settings = settings_for("original", {"units": 8, "average": 0.9, "keep": 1.0})
+    settings = TrainingSettings(units=8, ema_decay=0.9, keep=1.0)
     with TrainingSession(settings, {}, CPU, complete=False) as session:
         for _ in range(3):
             train_one_batch(session, faces)
@@ -112,7 +112,7 @@ def test_averages_are_validated_and_the_weights_stay_as_trained(faces):
 
     weights = {name: before[f"{name}/ExponentialMovingAverage"] for name in saved if name in before
                and f"{name}/ExponentialMovingAverage" in before}  # fmt: skip
-    plain = settings_for("original", {"units": 8, "keep": 1.0})
+    plain = TrainingSettings(units=8, keep=1.0)
     with TrainingSession(plain, weights, CPU, complete=False) as session:
         assert session.validate(faces) == pytest.approx(averaged, rel=1e-5)
 
@@ -124,7 +124,7 @@ def test_bfloat16_trains_as_float32_does(faces):
     losses = {}
     for precision in ("float32", "bfloat16"):
         changes = {"units": 8, "keep": 1.0, "precision": precision, "tensorboard_verbose": 3}
-        settings = settings_for("original", changes)
+        settings = TrainingSettings(**changes)
         with TrainingSession(settings, {}, CPU, complete=False) as session:
             session.set_training(True)
             losses[precision] = [session.train_batch(batch, 0.01, step)[0] for step in range(2)]
@@ -132,7 +132,7 @@ def test_bfloat16_trains_as_float32_does(faces):
 
 
 def test_snapshot_without_a_variable_is_refused(faces):
-    settings = settings_for("original", {"units": 8})
+    settings = TrainingSettings(units=8)
     with TrainingSession(settings, {}, CPU, complete=False) as session:
         values = session.variables()
     del values["Conv2D/b/Momentum"]

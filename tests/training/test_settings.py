@@ -1,30 +1,82 @@
-"""Recipes, learning rates and settings from `run.json`."""
+"""Settings and recipes of a training."""
 
 from __future__ import annotations
 
 import pytest
+from conftest import call_gudi
 
-from gudi.training.settings import TrainingSettings, settings_for
-
-
-def test_original_recipe_has_the_originals_settings():
-    settings = settings_for("original", {}).to_json()
-    expected = {
-        "recipe": "original", "epochs": 100, "batch_size": 50, "optimizer": "momentum",
-        "learning_rate": 0.001, "schedule": "constant", "decay": 1.0, "keep": 0.3,
-        "keep_hidden": 1.0, "smoothing": 0.0, "variation": 0.0, "balance": 0.0, "average": 0.0,
-        "units": 3072, "tensorboard_verbose": 0,
-    }  # fmt: skip
-    assert {name: settings[name] for name in expected} == expected
+from gudi.errors import UsageError
+from gudi.training.settings import SETTINGS, TrainingSettings, read_recipe
+from training.helpers import RECIPES
 
 
-def test_changes_replace_only_what_is_given():
-    settings = settings_for("augmented", {"epochs": 7, "seed": 0, "keep": None})
-    assert (settings.epochs, settings.seed, settings.keep) == (7, 0, 0.4)
+def test_original_recipe_is_the_default():
+    values = read_recipe(RECIPES / "original.toml")
+    assert list(values) == list(SETTINGS)
+    assert TrainingSettings(**values) == TrainingSettings()
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.toml")), ids=lambda path: path.stem)
+def test_recipes_are_sound(path):
+    assert read_recipe(path)["batch_size"] in (50, 128)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("colour = 1", "there is no setting colour; choose from epochs, batch_size"),
+        ('"a\\nb" = 1', r"there is no setting a\nb; choose"),
+        ("[units]\na = 1", "units must be a whole number from 1 to 3072. Received: {'a': 1}"),
+        ('epochs = "9"', "epochs must be a whole number from 1 to 100000. Received: '9'"),
+        ("seed = 1.5", "seed must be a whole number"),
+        ("seed = true", "seed must be a whole number"),
+        ("keep = 0", "keep must be a number above 0, up to 1. Received: 0"),
+        ("ema_decay = 1", "ema_decay must be a number from 0 to below 1. Received: 1"),
+        ("learning_rate = nan", "learning_rate must be a number above 0"),
+        ("learning_rate = inf", "learning_rate must be a number above 0"),
+        (f"learning_rate = 1{'0' * 400}", "learning_rate must be a number above 0"),
+        ('optimizer = "sgd"', "optimizer must be momentum or adam. Received: 'sgd'"),
+        ("optimizer = ['adam']", "optimizer must be momentum or adam"),
+        ('init = "a\\u0000b"', r"init must be a string. Received: 'a\x00b'"),
+        ("teacher = 'a'", "teacher must be a list of strings. Received: 'a'"),
+        ("teacher = [1]", "teacher must be a list of strings. Received: [1]"),
+        ("units", "is not a TOML file: "),
+        ("units = " + "[" * 30_000, "is not a TOML file: "),
+        ("#" * 70_000, "is not a TOML file: it has more than 65,536 bytes"),
+        ("\ud800", "is not a TOML file: "),
+    ],
+)
+def test_recipe_that_is_not_allowed_is_one_line(tmp_path, text, message):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(UsageError) as caught:
+        read_recipe(path)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+def test_recipe_is_refused_before_anything_is_done(tmp_path):
+    (tmp_path / "bad.toml").write_text("units = 0\n")
+    for recipe, message in (
+        ("bad.toml", "bad.toml: units must be a whole number from 1 to 3072. Received: 0"),
+        ("none.toml", "cannot read none.toml: No such file or directory"),
+    ):
+        ended = call_gudi("train", "--recipe", recipe, cwd=tmp_path)
+        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+        assert message in ended.stderr
+
+
+def test_settings_may_be_whole_numbers_and_lists(tmp_path):
+    (tmp_path / "recipe.toml").write_text('balance = 1\nteacher = ["a", "b"]\n')
+    values = read_recipe(tmp_path / "recipe.toml")
+    assert values == {"balance": 1.0, "teacher": ("a", "b")}
+    assert isinstance(values["balance"], float)
 
 
 def test_cosine_learning_rate_rises_and_falls():
-    settings = settings_for("augmented", {"epochs": 40})
+    settings = TrainingSettings(epochs=40, schedule="cosine")
     rates = [settings.learning_rate_at(epoch) for epoch in (0, 1, 2, 20, 39.99)]
     assert rates[0] == 0
     assert rates[1] < rates[2] <= settings.learning_rate
@@ -33,17 +85,4 @@ def test_cosine_learning_rate_rises_and_falls():
 
 
 def test_constant_learning_rate_decays_once_per_epoch():
-    assert settings_for("original", {"decay": 0.5}).learning_rate_at(3.7) == 0.001 / 8
-
-
-def test_settings_survive_json():
-    settings = settings_for("augmented", {"init": "a/b", "units": 8})
-    assert TrainingSettings.from_json(settings.to_json()) == settings
-
-
-@pytest.mark.parametrize(
-    "values", [{"epochs": "9"}, {"seed": 1.5}, {"keep": True}, {"colour": 1}, [1], None]
-)
-def test_settings_of_the_wrong_type_are_refused(values):
-    with pytest.raises((TypeError, ValueError)):
-        TrainingSettings.from_json(values)
+    assert TrainingSettings(learning_rate_decay=0.5).learning_rate_at(3.7) == 0.001 / 8

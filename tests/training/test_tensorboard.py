@@ -6,7 +6,7 @@ import pytest
 from conftest import needs_tensorflow
 
 from gudi.training.dataset import load
-from gudi.training.settings import settings_for
+from gudi.training.settings import TrainingSettings
 from gudi.training.train import train
 from training.helpers import StopAfter, write_data
 
@@ -19,7 +19,7 @@ def test_levels_log_what_tflearns_do(tmp_path, level):
 
     write_data(tmp_path / "data", 20)  # two batches per epoch
     changes = {"units": 8, "batch_size": 10, "tensorboard_verbose": level}
-    settings, progress = settings_for("original", changes), StopAfter(5)
+    settings, progress = TrainingSettings(**changes), StopAfter(5)
     result = train(load(tmp_path / "data"), tmp_path / "out", settings, progress=progress)
     assert result.prefix is None
     (events,) = (tmp_path / "out" / "logs" / "FER").iterdir()

@@ -16,6 +16,7 @@ from gudi import checkpoint as checkpoints
 from gudi.predictor import Predictor
 from gudi.training.dataset import load
 from gudi.training.evaluate import evaluate
+from gudi.training.settings import read_recipe
 from training.helpers import (
     BATCHES,
     QUICK,
@@ -26,6 +27,7 @@ from training.helpers import (
     train_an_epoch,
     wait_until,
     write_data,
+    write_recipe,
 )
 
 pytestmark = needs_tensorflow
@@ -56,7 +58,7 @@ def test_finished_training_leaves_checkpoint_curve_logs_and_record(finished_trai
     record = run_record(out)
     assert (record["state"], record["epochs_done"]) == ("finished", 12)
     assert (record["faces"], record["validation_faces"]) == (54, 6)
-    assert record["settings"]["recipe"] == "augmented"
+    assert (record["settings"]["optimizer"], record["settings"]["seed"]) == ("adam", 42)
     assert len(record["fingerprints"]["data"]) == 64
     assert "epoch 12 of 12: loss " in ended.stderr
     assert "(n=6)" in ended.stderr
@@ -76,12 +78,12 @@ def test_finished_checkpoint_has_learned_and_is_complete(finished_training):
 
 
 def test_overwriting_replaces_training_and_checkpoint(finished):
-    """With the original's recipe, and thus with the momentum that the original saves."""
+    """With the original's optimizer, and thus with the momentum that the original saves."""
     work = finished.parent
     ended = call_gudi("train", *QUICK, "--overwrite", "--epochs", "2", cwd=work)
     assert ended.returncode == 0, ended.stderr
     assert len(curve(finished)) == 2
-    assert run_record(finished)["settings"]["recipe"] == "original"
+    assert run_record(finished)["settings"]["optimizer"] == "momentum"
     file = checkpoints.open_checkpoint(finished)
     assert file.read("Global_Step")[0] == 2 * BATCHES
     assert checkpoints.choose_network(file).optimizer == "momentum"
@@ -98,7 +100,8 @@ def stopped(tmp_path_factory):
     work = tmp_path_factory.mktemp("stopped")
     write_data(work / "data" / "sf=1.1_data")
     write_data(work / "v_data", 21)
-    options = ("--validation", "v_data", "--average", "0.9", "--epochs", "100000")
+    recipe = write_recipe(work / "recipe.toml", ema_decay=0.9, **read_recipe(QUICK[1]))
+    options = ("--validation", "v_data", "--recipe", recipe, "--epochs", "100000")
     process = start_training(work, *options)
     wait_until(lambda: len(snapshots(work / "checkpoints")) == 2, process)
     process.send_signal(signal.SIGINT)
@@ -121,7 +124,7 @@ def resumed(stopped):
     work, _, step = stopped
     assert run_record(work / "checkpoints")["state"] == "interrupted"
     epochs = step // BATCHES + 2
-    options = ("--validation", "v_data", "--average", "0.9", "--epochs", epochs)
+    options = ("--validation", "v_data", "--recipe", "recipe.toml", "--epochs", epochs)
     ended = call_gudi("train", "--resume", *options, cwd=work)
     assert ended.returncode == 0, ended.stderr
     return work, ended.stderr, step, epochs * BATCHES
@@ -202,16 +205,16 @@ def test_killed_training_loses_an_epoch_at_most(work):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [
-        ("--batch-size", "10", "--epochs", "50"),
-        ("--batch-size", "100", "--epochs", "1"),  # the only step is the one that diverges
-    ],
+    ("batch_size", "epochs"),
+    [(10, 50), (100, 1)],  # of one batch, the only step is the one that diverges
 )
-def test_training_that_diverges_is_an_error(work, options):
-    ended = call_gudi("train", "--learning-rate", "1e30", "--units", "16", *options, cwd=work)
+def test_training_that_diverges_is_an_error(work, batch_size, epochs):
+    recipe = write_recipe(
+        work / "recipe.toml", learning_rate=1e30, units=16, batch_size=batch_size, epochs=epochs
+    )
+    ended = call_gudi("train", "--recipe", recipe, cwd=work)
     assert ended.returncode == 1, ended.stderr
-    assert ("the loss became " in ended.stderr) == (options[1] == "10")
+    assert ("the loss became " in ended.stderr) == (batch_size == 10)
     assert "the learning rate (1e+30) is too high" in ended.stderr
     assert run_record(work / "checkpoints")["state"] == "diverged"
     assert not (work / "checkpoints" / f"{NAME}.index").exists()
@@ -219,12 +222,13 @@ def test_training_that_diverges_is_an_error(work, options):
 
 def test_options_that_cannot_work_cost_nothing(finished, made):
     work, before = finished.parent, files_in(finished)
+    taught = write_recipe(work / "recipe.toml", teacher=["nowhere"])
     for options, code, message in (
         (("--device", "gpu:9"), 1, "gpu:9"),
         (("--device", "gpuu"), 2, "gpuu"),
         (("--init", "nowhere"), 1, "nowhere"),
-        (("--init", made[0]), 2, "uses 3072 hidden units, more than --units 16"),
-        (("--teacher", "nowhere"), 1, "nowhere"),
+        (("--init", made[0]), 2, "uses 3072 hidden units: units = 16 is too low"),
+        (("--recipe", taught), 1, "nowhere"),
         (("--resume",), 2, "--resume"),
     ):
         ended = call_gudi("train", *QUICK, "--overwrite", *options, cwd=work)
@@ -268,12 +272,14 @@ def test_training_without_an_epoch_is_resumed_from_the_start(interrupted):
 def test_changes_that_would_make_it_another_training_are_refused(interrupted):
     work, before = interrupted.parent, files_in(interrupted)
     write_data(work / "other_data", 30)
+    faster = write_recipe(work / "recipe.toml", learning_rate=0.5)
     for arguments, code, message in (
-        (("--resume", "--learning-rate", "0.5"), 2,
+        (("--resume", "--recipe", faster), 2,
          "was started with learning_rate 0.001, which cannot change to 0.5"),
         (("--resume", "--data", "other_data"), 1, "was started with other faces"),
         (QUICK, 1, "already holds a training"),
-        (("--resume", "--out", "nowhere"), 1, "nowhere holds no training to resume"),
+        (("--resume", "--out", "nowhere"), 1,
+         "nowhere holds no training to resume: it has no run.json"),
     ):  # fmt: skip
         ended = call_gudi("train", *arguments, cwd=work)
         assert ended.returncode == code
@@ -305,8 +311,9 @@ def test_several_data_sets_are_joined_and_validation_faces_may_be_others(work):
 def test_training_starts_with_the_weights_of_another(finished):
     work = finished.parent
     first = checkpoints.open_checkpoint(finished).read("FullyConnected/W")[0]
-    small = ("--learning-rate", "1e-9", "--batch-size", "10", "--init", "checkpoints")
-    ended = train_an_epoch(work, "second", *small, "--units", "20")
+    still = {"learning_rate": 1e-9, "batch_size": 10, "init": "checkpoints"}
+    recipe = write_recipe(work / "recipe.toml", units=20, **still)
+    ended = train_an_epoch(work, "second", "--recipe", recipe)
     assert ended.returncode == 130, ended.stderr
     variables = checkpoints.open_checkpoint(snapshots(work / "second")[-1] / "variables")
     second = variables.read("FullyConnected/W")[0]
@@ -314,14 +321,18 @@ def test_training_starts_with_the_weights_of_another(finished):
     np.testing.assert_allclose(second[:, :16], first[:, :16], atol=1e-6)
     assert run_record(work / "second")["settings"]["init"] == "checkpoints"
 
-    ended = call_gudi("train", *small, "--units", "8", "--out", "third", cwd=work)
+    narrow = write_recipe(work / "recipe.toml", units=8)
+    command = ("train", "--recipe", narrow, "--init", "checkpoints", "--out", "third")
+    ended = call_gudi(*command, cwd=work)
     assert ended.returncode == 2
-    assert "uses 16 hidden units, more than --units 8" in ended.stderr
+    assert "uses 16 hidden units: units = 8 is too low" in ended.stderr
     assert not list((work / "third").glob("*.json"))
 
 
 def test_teacher_is_recorded(work, made):
-    ended = train_an_epoch(work, "checkpoints", *QUICK, "--teacher", made[0])
+    settings = {"teacher": [str(made[0])], **read_recipe(QUICK[1])}
+    recipe = write_recipe(work / "recipe.toml", **settings)
+    ended = train_an_epoch(work, "checkpoints", "--recipe", recipe)
     assert ended.returncode == 130, ended.stderr
     assert run_record(work / "checkpoints")["settings"]["teacher"] == [str(made[0])]
 

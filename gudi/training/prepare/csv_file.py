@@ -20,8 +20,8 @@ from gudi.media.source import Source
 # that one of them holds.
 NAMES, NESTED = ("fer2013.csv", "icml_face_data.csv"), "fer2013.tar.gz"
 
-# How many of the first bytes tell the encoding and the line ends, and how much text is converted
-# at a time.
+# Bytes at the start that encoding and line ends are recognised by, and characters to convert at a
+# time.
 START, BLOCK = 2**16, 2**16
 
 

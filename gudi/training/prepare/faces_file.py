@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import DatasetError, OutputError
-from gudi.files import NpyWriter, atomic_write, check_writable, write_errors
+from gudi.files import NpyWriter, check_writable, write_errors, write_json
 from gudi.training.dataset import Dataset, npy_paths
 from gudi.training.prepare.rows import LabelledFace, RowCounts
 
@@ -66,8 +65,7 @@ def write_faces(
             "classes": {name: counts.classes[name] for name in EMOTIONS},
             "reasons": counts.reasons,
         }
-        with atomic_write(prefix.with_name(f"{prefix.name}.json")) as file:
-            file.write((json.dumps(summary, indent=2) + "\n").encode())
+        write_json(prefix.with_name(f"{prefix.name}.json"), summary)
 
 
 def _no_faces(source: str, counts: RowCounts) -> DatasetError:

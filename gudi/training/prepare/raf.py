@@ -154,6 +154,6 @@ def _convert_row(settings: DetectionOptions | None, row: DatasetRow) -> Labelled
             resized = cv2.resize(detection.grey(image), size, interpolation=cv2.INTER_CUBIC)
             return LabelledFace(label, resized.astype(np.uint8, copy=False))
         face = largest_face(image, settings)
-    except Exception as error:  # whatever a damaged picture causes
+    except Exception as error:  # damaged pictures cause many types
         raise UnusableRow(one_line(error)) from error
     return None if face is None else LabelledFace(label, face)

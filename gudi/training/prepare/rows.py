@@ -101,7 +101,7 @@ class UnusableRow(Exception):
 # Returns None if a row shows no face, and raises `UnusableRow`.
 RowConverter = Callable[[DatasetRow], LabelledFace | None]
 
-# What a worker returns for a row; a string says why the row is unusable.
+# The result of a row; a string is the reason why the row is unusable.
 _RowResult = LabelledFace | str | None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -183,15 +184,23 @@ def test_interruption_leaves_nothing_behind(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=interruptible,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("data/.gudi-*")) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if any(path.stat().st_size for path in tmp_path.glob("data/.gudi-*")):
+            break
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "gudi: interrupted" in errors
+    assert "Traceback" not in errors
     assert list((tmp_path / "data").iterdir()) == []
+    with pytest.raises(ProcessLookupError):  # no worker is left
+        for _ in range(200):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
 
 
 FERPLUS = (
@@ -216,14 +225,14 @@ def test_votes_of_annotators_make_labels_soft(tmp_path):
         ],
     )
     command = ("prepare", "fer", "fer.csv", "--whole", "--votes", "fer2013new.csv")
-    ended = call_gudi(*command, "--votes-weight", "0.4", cwd=tmp_path)
+    ended = call_gudi(*command, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     labels = np.load(tmp_path / "data" / "whole_data_labels.npy")
-    # sad, as FER2013 says, by 0.6; neutral by 0.4 × 6/8, sad by 0.4 × 2/8
-    np.testing.assert_allclose(labels, [[0, 0, 0, 0, 0.7, 0, 0.3], [0, 0, 0, 0, 1, 0, 0]])
+    # half FER2013's label, sad; half the votes, 6 of 8 neutral and 2 of 8 sad
+    np.testing.assert_allclose(labels, [[0, 0, 0, 0, 0.625, 0, 0.375], [0, 0, 0, 0, 1, 0, 0]])
     summary = json.loads((tmp_path / "data" / "whole_data.json").read_text())
     assert summary["reasons"] == ["row 3: most annotators see none of the seven emotions"]
-    assert (summary["votes"], summary["votes_weight"]) == ("fer2013new.csv", 0.4)
+    assert (summary["votes"], summary["votes_weight"]) == ("fer2013new.csv", 0.5)
 
 
 def test_votes_for_other_rows_are_refused(tmp_path):
