@@ -24,7 +24,9 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     license_files=["LICENSE", "gudi/detection/frontalface.txt"],
-    packages=find_packages(include=["gudi", "gudi.*", "jobs", "jobs.*"]),
+    packages=find_packages(include=["gudi", "gudi.*"]) + find_packages("jobs"),
+    # Not `jobs`: many people have a jobs.py of their own.
+    package_dir={"gudi_jobs": "jobs/gudi_jobs"},
     ext_modules=SEARCH,
     cmdclass={"build_ext": BuildLibrary, "bdist_wheel": Wheel},
     package_data={

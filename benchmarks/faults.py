@@ -45,7 +45,7 @@ from pathlib import Path
 
 import psutil
 
-import jobs
+import gudi_jobs
 from gudi.media.sources import PHOTO_SUFFIXES, VIDEO_SUFFIXES
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
@@ -243,10 +243,10 @@ def poison(options: argparse.Namespace) -> None:
 def measure(work: Callable[[int], int], items: Sequence[int], bad: list[int]) -> tuple:
     """Run `work` on two workers; return seconds of the clock and of the processors."""
     began, spent = time.monotonic(), processor_seconds()
-    with jobs.Workers(2, quiet=True) as workers:
+    with gudi_jobs.Workers(2, quiet=True) as workers:
         outcomes = {outcome.item: outcome for outcome in workers.run(work, items)}
         seconds = time.monotonic() - began, processor_seconds() - spent
-    died = [item for item in items if isinstance(outcomes[item].error, jobs.WorkerDied)]
+    died = [item for item in items if isinstance(outcomes[item].error, gudi_jobs.WorkerDied)]
     values = [outcomes[item].value for item in items if item not in died]
     if died != bad or values != [item * item for item in items if item not in bad]:
         sys.exit("not the items that kill their workers failed, and no others")

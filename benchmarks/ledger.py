@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-import jobs
+import gudi_jobs
 from gudi.constants import EMOTIONS
 from gudi.detection import Box
 from gudi.media import sources
@@ -76,7 +76,7 @@ def register(ledger: Ledger, folder: Path) -> float:
 def process(ledger: Ledger) -> tuple[float, float]:
     """Process all inputs in workers; return CPU and wall-clock time in seconds."""
     cpu_start, start = time.process_time(), time.perf_counter()
-    with jobs.Workers() as workers:
+    with gudi_jobs.Workers() as workers:
         for outcome in workers.run(detect, ledger.sources.pending()):
             result = SourceResult(outcome.item, boxes=[outcome.value], probabilities=PROBABILITIES)
             ledger.faces.add(result)

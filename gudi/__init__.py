@@ -7,6 +7,7 @@ videos. `detect`, `crop` and `Predictor` are its steps. Every error that gudi ra
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from gudi.version import __version__
@@ -42,6 +43,12 @@ _MODULES = {
     "crop": "gudi.detection",
     "detect": "gudi.detection",
 }
+
+
+# ONNX Runtime reads this when it is imported. Without it, 1.29 and later write a device ID and a
+# database of events below the home folder, look up a server to send them to, and a forked process
+# may never exit.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> object:

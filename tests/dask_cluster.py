@@ -76,7 +76,7 @@ def _set_allowed_failures(count: int, dask_scheduler: Any) -> None:
 def _start(*arguments: object) -> subprocess.Popen:
     code = "import sys; from dask.__main__ import main; sys.argv[0] = 'dask'; main()"
     tests = ROOT / "tests"
-    path = os.pathsep.join(map(str, [ROOT, tests, tests / "jobs"]))
+    path = os.pathsep.join(map(str, [ROOT, ROOT / "jobs", tests, tests / "jobs"]))
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         # The workers find what the tests define by its name.

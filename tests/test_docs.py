@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+
 import av
 import pytest
-from conftest import blocks, draw_face, save
+from conftest import ROOT, blocks, call_gudi, draw_face, save
 
 
 def python_blocks(page: str) -> list[str]:
@@ -32,6 +34,7 @@ def examples(tmp_path, monkeypatch):
     save(tmp_path / "photos" / "one.jpg", draw_face())
     save(tmp_path / "photos" / "two.png", draw_face(120, 200, 260, 30, 60))
     write_video(tmp_path / "film.mp4")
+    shutil.copytree(ROOT / "data" / "example", tmp_path / "data" / "example")
     return tmp_path
 
 
@@ -58,6 +61,23 @@ def test_pandas_example_of_the_results_page_runs(finished_run, monkeypatch):
     assert {"width", "picture_width", "kind", "status"} <= set(columns)
     assert not [name for name in columns if name.endswith(("_x", "_y"))]
     assert names["everything"]["source"].nunique() == 4
+
+
+def test_first_screen_of_the_readme_shows_what_is_printed(examples):
+    shown = next(text for language, text in blocks("README.md") if language == "console")
+    command, *printed = shown.splitlines()
+    table = printed.index("$ head -3 results/faces.csv")
+    done = call_gudi(*command.split()[2:])
+    assert done.returncode == 0, done.stderr
+    for line in printed[:table]:
+        assert line.partition(" in ")[0] in done.stderr  # the times differ
+    rows = (examples / "results" / "faces.csv").read_text().splitlines()
+    emotion = rows[0].split(",").index("emotion")
+    # Decoders differ by a grey level, which moves boxes by a pixel and probabilities by a little.
+    exact = [0, 1, 2, 3, 4, emotion]
+    for line, row in zip(printed[table + 1 :], rows):
+        cells, expected = row.split(","), line.split(",")
+        assert [cells[each] for each in exact] == [expected[each] for each in exact]
 
 
 def test_readme_example_for_python_runs(examples, capsys):

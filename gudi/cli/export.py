@@ -50,7 +50,7 @@ def export(out: Path, **options: Any) -> None:
 
     \b
     ONNX needs an extra package:
-      pip install 'gudi[onnx]'
+      pip install onnx
 
     \b
     Input   faces_0_to_255  uint8 (n, 48, 48, 1), grey levels, 0 (black) to 255

@@ -67,8 +67,8 @@ def tensorflow_device(device: str) -> str:
     if not gpus and device.startswith("gpu"):
         raise DeviceError(
             f"{device} was requested, but TensorFlow {tf.__version__} sees no GPU; check the "
-            "driver with nvidia-smi, install the CUDA libraries with pip install 'gudi[gpu]', or "
-            "use --device cpu"
+            "driver with nvidia-smi, install the CUDA libraries with "
+            "pip install 'tensorflow[and-cuda]', or use --device cpu"
         )
     number = int(device.partition(":")[2] or 0)
     if gpus and number >= len(gpus):

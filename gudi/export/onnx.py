@@ -22,7 +22,7 @@ def check_installed() -> None:
         import onnx  # noqa: F401
     except ImportError as error:
         raise GudiError(
-            f"ONNX files need the package onnx ({error}): pip install 'gudi[onnx]', or use "
+            f"ONNX files need the package onnx ({error}): pip install onnx, or use "
             "--format savedmodel"
         ) from error
 

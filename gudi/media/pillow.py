@@ -33,8 +33,8 @@ UPRIGHT = {
     8: lambda image: np.rot90(image, 1),
 }
 
-# The package that reads a format which Pillow does not read by itself, and gudi's extra for it.
-PACKAGES = {"HEIF": ("pillow_heif", ""), "JXL": ("pillow_jxl", "jxl")}
+# The package that reads a format which Pillow does not read by itself, as pip knows it.
+PACKAGES = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}
 
 
 def read_with_pillow(data: bytes, format: str) -> npt.NDArray[np.uint8]:
@@ -121,7 +121,7 @@ def _register(format: str) -> None:
     """
     if format not in PACKAGES:
         return
-    package, extra = PACKAGES[format]
+    package = PACKAGES[format]
     try:
         if format == "HEIF":
             import pillow_heif
@@ -130,7 +130,6 @@ def _register(format: str) -> None:
         else:
             import pillow_jxl  # noqa: F401
     except ImportError:
-        install = f"'gudi[{extra}]'" if extra else package.replace("_", "-")
         raise PhotoError(
-            f"it is a {format} picture, which needs the package {package}: pip install {install}"
+            f"it is a {format} picture, which needs the package {package}: pip install {package}"
         ) from None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import jobs
+import gudi_jobs
 from gudi.drawing.picture_files import writable_name
 from gudi.drawing.text import undrawable
 from gudi.errors import OutputError
@@ -91,7 +91,7 @@ def draw_photos(
     emotions: Sequence[str],
     paths: UniquePaths,
     picture_name: Callable[[str], str],
-    workers: jobs.Workers,
+    workers: gudi_jobs.Workers,
     style: str = AUTO,
 ) -> None:
     """Draw the faces of `results` onto copies of their photos.
@@ -127,7 +127,7 @@ def draw_pictures(
     ledger: Ledger,
     folder: ResultFolder,
     settings: DrawSettings,
-    workers: jobs.Workers,
+    workers: gudi_jobs.Workers,
     finished: Callable[[FinishedItem], None],
     seconds: StageSeconds,
 ) -> None:
@@ -261,7 +261,7 @@ class _VideoProgress:
     failed: str = ""
 
 
-class _DrawQueue(jobs.Supply[Drawing]):
+class _DrawQueue(gudi_jobs.Supply[Drawing]):
     """The items for the workers: source after source, videos in chunks."""
 
     def __init__(
@@ -288,7 +288,7 @@ class _DrawQueue(jobs.Supply[Drawing]):
         path = self._path(record, writable_name(source.name, max(size)))
         return PhotoDrawing(source, size, self._faces(record), path, self._thumbnail(record))
 
-    def receive(self, outcome: jobs.Outcome[Drawing, video.VideoIndex | None]) -> None:
+    def receive(self, outcome: gudi_jobs.Outcome[Drawing, video.VideoIndex | None]) -> None:
         """Receive the outcome of an item, and queue what follows from it."""
         item = outcome.item
         if getattr(outcome.error, "errno", None) in DISK_FULL and outcome.error is not None:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-import jobs
+import gudi_jobs
 from gudi import checkpoint, detection
 from gudi.errors import GudiError, one_line
 from gudi.files import nearest_folder
@@ -260,7 +260,7 @@ def _extrapolate(estimate: Estimate, settings: RunSettings, output: OutputSettin
     count = estimate.photos.count + estimate.videos.count
     if any(kind.sampled for kind in kinds):
         work = sum(kind.all_seconds for kind in kinds) + estimate.faces * PREDICT_SECONDS
-        estimate.seconds = STARTUP_SECONDS + work / (settings.workers or jobs.cpu_count())
+        estimate.seconds = STARTUP_SECONDS + work / (settings.workers or gudi_jobs.cpu_count())
     estimate.disk = round(estimate.faces * BYTES_PER_FACE + count * BYTES_PER_INPUT)
     for kind in kinds:
         with_faces = min(1.0, kind.faces / max(1, kind.sampled))

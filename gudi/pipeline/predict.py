@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-import jobs
+import gudi_jobs
 from gudi import checkpoint
 from gudi.detection import note_slow_search
 from gudi.engines import engine_for
@@ -26,7 +26,7 @@ from gudi.settings import AUTO, RunSettings
 def predict_photos(
     sources: Sequence[Source],
     settings: RunSettings,
-    workers: jobs.Workers,
+    workers: gudi_jobs.Workers,
     out: Path | None,
     progress: Progress | None = None,
     draw: str = AUTO,

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import jobs
+import gudi_jobs
 from gudi.errors import CheckpointError, WorkersError, one_line
 from gudi.media import video
 from gudi.media.archives import shown_path
@@ -59,7 +59,7 @@ def recognize(
     sources: Iterable[Source],
     settings: RunSettings,
     predictor: Future[Predictor] | None,
-    workers: jobs.Workers | jobs.Cluster,
+    workers: gudi_jobs.Workers | gudi_jobs.Cluster,
     sink: Sink,
     seconds: StageSeconds | None = None,
     prediction: WorkerPrediction | None = None,
@@ -93,8 +93,8 @@ def recognize(
                 seconds.add(result.seconds)
                 predictions.add(result)
         predictions.finish()
-    except jobs.WorkersUnavailable as error:
-        resumable = f"; {RESUMABLE}" if isinstance(workers, jobs.Cluster) else ""
+    except gudi_jobs.WorkersUnavailable as error:
+        resumable = f"; {RESUMABLE}" if isinstance(workers, gudi_jobs.Cluster) else ""
         raise WorkersError(f"{error}{resumable}") from error
     except KeyboardInterrupt:
         workers.close()
@@ -160,7 +160,7 @@ class _SegmentCollector:
             self._sink.finish(result.source, unfinished.problem, unfinished.digest)
 
 
-class _WorkQueue(jobs.Supply[WorkItem]):
+class _WorkQueue(gudi_jobs.Supply[WorkItem]):
     """The items for the workers: source after source, videos in segments."""
 
     def __init__(
@@ -177,7 +177,7 @@ class _WorkQueue(jobs.Supply[WorkItem]):
                 yield WorkItem(source)
 
     def results(
-        self, outcome: jobs.Outcome[WorkItem, SourceResult | IndexedVideo]
+        self, outcome: gudi_jobs.Outcome[WorkItem, SourceResult | IndexedVideo]
     ) -> Iterator[SourceResult]:
         """Yield the result of a worker's item if it has one, or queue what follows from it."""
         item, value = outcome.item, outcome.value

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import jobs
+import gudi_jobs
 from gudi import checkpoint
 from gudi.detection import note_slow_search
 from gudi.detection.haar import implementation
@@ -187,7 +187,7 @@ def _start_record(
     weights: checkpoint.Weights,
     shard: Shard | None,
 ) -> RunRecord:
-    workers = {"workers": settings.workers or jobs.cpu_count()}
+    workers = {"workers": settings.workers or gudi_jobs.cpu_count()}
     return RunRecord(
         settings=asdict(settings) | asdict(output) | workers,
         checkpoint=CheckpointRecord(
@@ -266,14 +266,16 @@ class _Batch:
         if sink.answers.warning:
             self.progress.note(sink.answers.warning)
 
-    def _workers(self, pending: int) -> tuple[jobs.Workers | jobs.Cluster, WorkerPrediction | None]:
+    def _workers(
+        self, pending: int
+    ) -> tuple[gudi_jobs.Workers | gudi_jobs.Cluster, WorkerPrediction | None]:
         """Return the workers for this many sources, and how they predict."""
         if self.settings.backend == "dask":
             first = next(self.ledger.sources.pending())
             return start_cluster(self.settings, first, self.weights)
         # A single video keeps all workers busy.
         limit = None if self.ledger.sources.has_videos() else pending
-        count = self.settings.workers or jobs.cpu_count()
+        count = self.settings.workers or gudi_jobs.cpu_count()
         prediction = worker_prediction(self.settings, self.weights, count)
         return start_workers(self.settings, limit, prediction), prediction
 

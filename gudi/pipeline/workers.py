@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import jobs
+import gudi_jobs
 from gudi.errors import CheckpointError, PhotoError, VideoError, WorkersError, one_line
 from gudi.media.archives import file_path
 from gudi.media.sources import Source
@@ -58,7 +58,7 @@ def worker_prediction(
     from gudi.checkpoint.locate import SHIPPED
     from gudi.engines import ONNX
 
-    too_many = settings.engine == ONNX and workers > WORKERS_PER_CPU * jobs.cpu_count()
+    too_many = settings.engine == ONNX and workers > WORKERS_PER_CPU * gudi_jobs.cpu_count()
     if not (settings.predict_in == "workers" or (settings.predict_in == "auto" and too_many)):
         return None
     return WorkerPrediction(
@@ -76,7 +76,7 @@ def worker_prediction(
 
 def start_workers(
     settings: RunSettings, limit: int | None = None, prediction: WorkerPrediction | None = None
-) -> jobs.Workers:
+) -> gudi_jobs.Workers:
     """Return worker processes on this machine.
 
     Args:
@@ -84,8 +84,8 @@ def start_workers(
         limit: the most workers that have something to do; None for no limit.
         prediction: how they predict; None if they do not.
     """
-    count = settings.workers or (1 if limit == 1 else jobs.cpu_count())
-    return jobs.Workers(
+    count = settings.workers or (1 if limit == 1 else gudi_jobs.cpu_count())
+    return gudi_jobs.Workers(
         count if limit is None else min(count, limit),
         timeout=settings.timeout,
         memory=settings.worker_memory,
@@ -97,7 +97,7 @@ def start_workers(
 
 def start_cluster(
     settings: RunSettings, visible: Source, weights: Weights
-) -> tuple[jobs.Cluster, WorkerPrediction | None]:
+) -> tuple[gudi_jobs.Cluster, WorkerPrediction | None]:
     """Return the workers of a Dask cluster, and how they predict; None if the parent does.
 
     Args:
@@ -109,7 +109,7 @@ def start_cluster(
         WorkersError: there is no cluster, or its workers cannot do the work.
     """
     try:
-        cluster = jobs.Cluster(
+        cluster = gudi_jobs.Cluster(
             settings.scheduler,
             settings.workers,
             initializer=_set_up,
@@ -122,14 +122,14 @@ def start_cluster(
         except BaseException:
             cluster.close()
             raise
-    except jobs.WorkersUnavailable as error:
+    except gudi_jobs.WorkersUnavailable as error:
         local = "; --backend local needs no Dask" if settings.scheduler is None else ""
         raise WorkersError(f"{error}{local}") from error
     return cluster, prediction
 
 
 def _check_cluster(
-    cluster: jobs.Cluster, visible: Source, prediction: WorkerPrediction | None
+    cluster: gudi_jobs.Cluster, visible: Source, prediction: WorkerPrediction | None
 ) -> None:
     """Raise `WorkersError` unless all workers can open `visible` and predict."""
     path = file_path(visible.path)
@@ -203,7 +203,7 @@ def _load_predictor(prediction: WorkerPrediction) -> Predictor:
 
 def describe_error(error: BaseException) -> str:
     """Return one line about an error that ended one item."""
-    if isinstance(error, (PhotoError, VideoError, jobs.JobError)):
+    if isinstance(error, (PhotoError, VideoError, gudi_jobs.JobError)):
         return one_line(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

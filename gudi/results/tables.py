@@ -172,7 +172,7 @@ def check_format(format: str) -> None:
             import pyarrow  # noqa: F401
         except ImportError:
             raise UsageError(
-                "--format parquet needs the package pyarrow: pip install 'gudi[parquet]'"
+                "--format parquet needs the package pyarrow: pip install pyarrow"
             ) from None
 
 

@@ -1,4 +1,4 @@
-"""What the tests of `jobs` let workers do. Imports little, so that workers start quickly."""
+"""What the tests of `gudi_jobs` let workers do. Imports little, so that workers start quickly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jobs.Workers`, with real processes that really die."""
+"""`gudi_jobs.Workers`, with real processes that really die."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import pytest
 import tasks
 from conftest import ROOT, interruptible
 
-import jobs
-from jobs.crew import END_INTERVAL
-from jobs.runner import MAX_QUEUE_DEPTH, QUEUE_DEPTH
+import gudi_jobs
+from gudi_jobs.crew import END_INTERVAL
+from gudi_jobs.runner import MAX_QUEUE_DEPTH, QUEUE_DEPTH
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
@@ -29,7 +29,7 @@ needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX si
 @pytest.fixture(scope="module")
 def workers():
     """Two workers for all tests that need nothing special; those that die are replaced."""
-    with jobs.Workers(2, quiet=True) as shared:
+    with gudi_jobs.Workers(2, quiet=True) as shared:
         yield shared
 
 
@@ -69,7 +69,7 @@ def wait_for_end(*pids):
 
 def run(items, **options):
     """Run `tasks.follow` on two workers of its own."""
-    with jobs.Workers(2, quiet=True, **options) as workers:
+    with gudi_jobs.Workers(2, quiet=True, **options) as workers:
         return list(workers.run(tasks.follow, items))
 
 
@@ -79,7 +79,7 @@ def by_item(outcomes):
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_every_item_has_one_outcome(count):
-    with jobs.Workers(count) as workers:
+    with gudi_jobs.Workers(count) as workers:
         outcomes = list(workers.run(tasks.square, range(50)))
     assert sorted((each.item, each.value) for each in outcomes) == [(n, n * n) for n in range(50)]
     assert {each.error for each in outcomes} == {None}
@@ -90,7 +90,7 @@ def test_no_items_give_no_outcomes(workers):
 
 
 def test_successive_runs_use_the_same_processes():
-    with jobs.Workers(2) as workers:
+    with gudi_jobs.Workers(2) as workers:
         first = {outcome.value for outcome in workers.run(tasks.process_id, range(20))}
         second = {outcome.value for outcome in workers.run(tasks.process_id, range(20))}
     assert first == second
@@ -144,10 +144,10 @@ def test_large_items_and_results_arrive_whole(workers):
 )
 @pytest.mark.parametrize("count", [1, 2])
 def test_death_costs_only_the_item_that_caused_it(killer, cause, count):
-    with jobs.Workers(count, quiet=True) as workers:
+    with gudi_jobs.Workers(count, quiet=True) as workers:
         outcomes = by_item(workers.run(tasks.follow, [*range(10), killer, *range(10, 30)]))
     error = outcomes.pop(killer).error
-    assert isinstance(error, jobs.WorkerDied)
+    assert isinstance(error, gudi_jobs.WorkerDied)
     assert str(error) == f"its worker process died ({cause})"
     assert sorted(outcome.value for outcome in outcomes.values()) == list(range(30))
 
@@ -156,7 +156,7 @@ def test_death_among_quick_items_costs_only_the_item_that_caused_it(workers):
     items = ["killed" if number % 100 == 50 else number for number in range(500)]
     items = [(item, number) for number, item in enumerate(items)]
     outcomes = by_item(workers.run(tasks.follow, items))
-    died = {item for item in items if isinstance(outcomes[item].error, jobs.WorkerDied)}
+    died = {item for item in items if isinstance(outcomes[item].error, gudi_jobs.WorkerDied)}
     assert died == {item for item in items if item[0] == "killed"}
     assert all(outcomes[item].value == item for item in items if item not in died)
 
@@ -164,9 +164,9 @@ def test_death_among_quick_items_costs_only_the_item_that_caused_it(workers):
 @pytest.mark.parametrize(
     ("action", "error", "limits"),
     [
-        ("crash", jobs.WorkerDied, {}),
-        ("hang", jobs.TimedOut, {"timeout": 1}),
-        ("grow", jobs.TooMuchMemory, {"memory": 200 * 2**20}),
+        ("crash", gudi_jobs.WorkerDied, {}),
+        ("hang", gudi_jobs.TimedOut, {"timeout": 1}),
+        ("grow", gudi_jobs.TooMuchMemory, {"memory": 200 * 2**20}),
     ],
 )
 def test_all_workers_can_fail_at_once_and_repeatedly(action, error, limits):
@@ -179,7 +179,7 @@ def test_all_workers_can_fail_at_once_and_repeatedly(action, error, limits):
 @needs_posix
 def test_no_item_is_lost_when_all_workers_are_killed_repeatedly(new_processes):
     outcomes, killed, seen, under_way = [], set(), set(), 0
-    with jobs.Workers(3, quiet=True) as workers:
+    with gudi_jobs.Workers(3, quiet=True) as workers:
         for outcome in workers.run(tasks.process_id, range(300)):
             outcomes.append(outcome)
             seen |= {outcome.value} - killed
@@ -199,14 +199,14 @@ def test_no_item_is_lost_when_all_workers_are_killed_repeatedly(new_processes):
 @pytest.mark.parametrize("timeout", [None, 1])
 def test_death_in_the_middle_of_an_answer_is_noticed(timeout):
     outcomes = by_item(run([0, "half", 1, 2], timeout=timeout))
-    assert isinstance(outcomes.pop("half").error, jobs.WorkerDied)
+    assert isinstance(outcomes.pop("half").error, gudi_jobs.WorkerDied)
     assert [outcomes[each].value for each in range(3)] == [0, 1, 2]
 
 
 @needs_posix
 def test_death_is_noticed_although_another_process_holds_the_socket(workers):
     outcomes = by_item(workers.run(tasks.fork_and_die, [1, "fork", 2, 3]))
-    assert isinstance(outcomes.pop("fork").error, jobs.WorkerDied)
+    assert isinstance(outcomes.pop("fork").error, gudi_jobs.WorkerDied)
     assert [outcomes[each].value for each in (1, 2, 3)] == [1, 2, 3]
 
 
@@ -214,7 +214,7 @@ def test_death_is_noticed_although_another_process_holds_the_socket(workers):
 def test_death_that_is_noticed_together_with_an_answer_counts_once():
     """As above, but the caller is slow: the answer to "slow" has arrived when it looks again."""
     outcomes = []
-    with jobs.Workers(1) as workers:
+    with gudi_jobs.Workers(1) as workers:
         for outcome in workers.run(tasks.fork_and_die, [1, "slow", "fork", 3]):
             if not outcomes:
                 time.sleep(2 * END_INTERVAL)
@@ -233,23 +233,23 @@ def test_item_is_retried_after_one_death(workers, tmp_path):
 def test_hanging_item_is_stopped_and_the_others_finish():
     outcomes = by_item(run([*range(5), "hang", *range(5, 20)], timeout=1))
     error = outcomes.pop("hang").error
-    assert isinstance(error, jobs.TimedOut)
+    assert isinstance(error, gudi_jobs.TimedOut)
     assert str(error) == "stopped after 1 s"
     assert sorted(outcome.value for outcome in outcomes.values()) == list(range(20))
 
 
 def test_timeout_also_ends_what_the_worker_has_started(tmp_path):
     pid = tmp_path / "pid"
-    with jobs.Workers(
+    with gudi_jobs.Workers(
         1, timeout=1, initializer=tasks.start_sleeper, initargs=(pid,), quiet=True
     ) as workers:
         (outcome,) = workers.run(tasks.follow, ["hang"])
-    assert isinstance(outcome.error, jobs.TimedOut)
+    assert isinstance(outcome.error, gudi_jobs.TimedOut)
     wait_for_end(int(pid.read_text()))
 
 
 def test_time_of_a_slow_caller_does_not_count_as_the_items():
-    with jobs.Workers(1, timeout=1) as workers:
+    with gudi_jobs.Workers(1, timeout=1) as workers:
         outcomes = workers.run(tasks.square, range(3))
         errors = []
         for _ in range(3):
@@ -262,7 +262,7 @@ def test_time_of_a_slow_caller_does_not_count_as_the_items():
 @pytest.mark.parametrize("parent_too", [False, True])
 def test_time_in_which_nothing_can_run_does_not_count_as_the_items(parent_too):
     """As after Ctrl-Z: the processes stand still for longer than an item may run."""
-    script = [sys.executable, "-c", textwrap.dedent(STOPPABLE.format(root=str(ROOT)))]
+    script = [sys.executable, "-c", textwrap.dedent(STOPPABLE.format(root=str(ROOT / "jobs")))]
     with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as parent:
         worker = psutil.Process(int(parent.stdout.readline()))
         stopped = [worker, *([psutil.Process(parent.pid)] if parent_too else [])]
@@ -277,7 +277,7 @@ def test_time_in_which_nothing_can_run_does_not_count_as_the_items(parent_too):
 STOPPABLE = """
     import os, sys, time
     sys.path.insert(0, {root!r})
-    import jobs
+    import gudi_jobs
 
     def work(item):
         os.write(1, b"%d\\n" % os.getpid())
@@ -286,7 +286,7 @@ STOPPABLE = """
             pass
 
     if __name__ == "__main__":
-        with jobs.Workers(1, timeout=3) as workers:
+        with gudi_jobs.Workers(1, timeout=3) as workers:
             for outcome in workers.run(work, [0]):
                 print(outcome.error)
 """
@@ -294,13 +294,13 @@ STOPPABLE = """
 
 def test_item_that_takes_too_much_memory_is_ended():
     outcomes = by_item(run(["grow", 1, 2, 3, 4], memory=400 * 2**20))
-    assert isinstance(outcomes["grow"].error, jobs.TooMuchMemory)
+    assert isinstance(outcomes["grow"].error, gudi_jobs.TooMuchMemory)
     assert str(outcomes["grow"].error) == "stopped because it took more than 400 MB of memory"
     assert [outcomes[each].value for each in (1, 2, 3, 4)] == [1, 2, 3, 4]
 
 
 def test_worker_that_keeps_much_memory_is_replaced():
-    with jobs.Workers(1) as workers:
+    with gudi_jobs.Workers(1) as workers:
         items = [(1, 1.1), (320, 1.1), (1, 0), (1, 0)]
         outcomes = list(workers.run(tasks.keep_memory, items))
     assert [each.error for each in outcomes] == [None] * 4
@@ -320,7 +320,7 @@ def test_only_a_few_items_per_worker_are_under_way(work, count, per_worker):
             taken.append(number)
             yield number
 
-    with jobs.Workers(2) as workers:
+    with gudi_jobs.Workers(2) as workers:
         outcomes = workers.run(work, items())
         for done in range(1, count):
             next(outcomes)
@@ -329,7 +329,7 @@ def test_only_a_few_items_per_worker_are_under_way(work, count, per_worker):
 
 
 def test_initializer_runs_in_each_process(tmp_path):
-    with jobs.Workers(2, initializer=os.chdir, initargs=(tmp_path,)) as workers:
+    with gudi_jobs.Workers(2, initializer=os.chdir, initargs=(tmp_path,)) as workers:
         folders = {outcome.value for outcome in workers.run(tasks.folder, range(10))}
     assert folders == {str(tmp_path)}
 
@@ -340,8 +340,8 @@ def test_initializer_runs_in_each_process(tmp_path):
 )
 def test_workers_that_do_not_start_are_an_error(initializer, arguments, reason):
     with (
-        pytest.raises(jobs.WorkersUnavailable, match=reason),
-        jobs.Workers(2, initializer=initializer, initargs=arguments, quiet=True) as workers,
+        pytest.raises(gudi_jobs.WorkersUnavailable, match=reason),
+        gudi_jobs.Workers(2, initializer=initializer, initargs=arguments, quiet=True) as workers,
     ):
         list(workers.run(tasks.square, range(10)))
 
@@ -351,23 +351,23 @@ def test_work_that_workers_cannot_import_is_an_error(workers, tmp_path, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     gone = importlib.import_module("gone")
     (tmp_path / "gone.py").unlink()
-    with pytest.raises(jobs.WorkersUnavailable, match="No module named 'gone'"):
+    with pytest.raises(gudi_jobs.WorkersUnavailable, match="No module named 'gone'"):
         list(workers.run(gone.work, [1]))
 
 
 def test_interpreter_that_cannot_be_started_is_an_error(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     with (
-        pytest.raises(jobs.WorkersUnavailable, match="No such file"),
-        jobs.Workers(2) as workers,
+        pytest.raises(gudi_jobs.WorkersUnavailable, match="No such file"),
+        gudi_jobs.Workers(2) as workers,
     ):
         list(workers.run(tasks.square, [1]))
 
 
 def test_worker_imports_only_what_its_work_needs():
-    with jobs.Workers(1) as workers:
+    with gudi_jobs.Workers(1) as workers:
         (outcome,) = workers.run(tasks.describe_process, [1])
-    assert not outcome.value["modules"] & {"jobs", "joblib", "numpy", "psutil", "cloudpickle"}
+    assert not outcome.value["modules"] & {"gudi_jobs", "joblib", "numpy", "psutil", "cloudpickle"}
     assert outcome.value["stdin"] == ""
     assert outcome.value["threads"] == "1"
 
@@ -378,7 +378,7 @@ def test_quiet_workers_print_nothing(workers, capfd):
 
 
 def test_other_workers_print_where_their_parent_does(capfd):
-    with jobs.Workers(1) as workers:
+    with gudi_jobs.Workers(1) as workers:
         list(workers.run(tasks.follow, ["print"]))
     assert capfd.readouterr() == ("to stdout", "to stderr")
 
@@ -388,13 +388,13 @@ def test_error_among_the_items_reaches_the_caller_and_ends_the_workers(new_proce
         yield 1
         raise KeyError("broken list")
 
-    with jobs.Workers(2) as workers, pytest.raises(KeyError, match="broken list"):
+    with gudi_jobs.Workers(2) as workers, pytest.raises(KeyError, match="broken list"):
         list(workers.run(tasks.square, items()))
     assert new_processes() == []
 
 
 def test_closing_a_run_leaves_no_process(new_processes):
-    with jobs.Workers(2) as workers:
+    with gudi_jobs.Workers(2) as workers:
         outcomes = workers.run(partial(tasks.follow), [1, "hang", "hang", "hang"])
         next(outcomes)
         outcomes.close()
@@ -425,7 +425,7 @@ def test_interruption_at_any_moment_leaves_nothing(new_processes, monkeypatch, t
             )
             with pytest.raises(Interruption):
                 timer.start()
-                with jobs.Workers(2, quiet=True, timeout=timeout) as workers:
+                with gudi_jobs.Workers(2, quiet=True, timeout=timeout) as workers:
                     for _ in workers.run(tasks.follow, items):
                         pass
             timer.join()
@@ -438,14 +438,14 @@ def test_interruption_at_any_moment_leaves_nothing(new_processes, monkeypatch, t
 SLEEPERS = """
     import os, sys, time
     sys.path.insert(0, {root!r})
-    import jobs
+    import gudi_jobs
 
     def report(item):
         os.write(1, b"%d\\n" % os.getpid())  # in one piece
         time.sleep(1000)
 
     if __name__ == "__main__":
-        with jobs.Workers(2) as workers:
+        with gudi_jobs.Workers(2) as workers:
             list(workers.run(report, range(4)))
 """
 
@@ -454,7 +454,7 @@ SLEEPERS = """
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_its_parent(tmp_path, how):
     script = tmp_path / "sleepers.py"
-    script.write_text(textwrap.dedent(SLEEPERS.format(root=str(ROOT))))
+    script.write_text(textwrap.dedent(SLEEPERS.format(root=str(ROOT / "jobs"))))
     # A session of its own, so that SIGINT reaches parent and workers as from a terminal.
     parent = subprocess.Popen(
         [sys.executable, script],
@@ -481,14 +481,14 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
 @needs_posix
 def test_workers_start_with_ctrl_c_blocked():
     # Otherwise it could print a traceback in the middle of their imports.
-    with jobs.Workers(3) as workers:
+    with gudi_jobs.Workers(3) as workers:
         blocked = {outcome.value for outcome in workers.run(tasks.is_interrupt_blocked, range(12))}
     assert blocked == {True}
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 UNGUARDED = """
-import jobs
+import gudi_jobs
 print("runs")
 FACTOR = 3
 class Thing:
@@ -497,7 +497,7 @@ class Problem(Exception): pass
 def triple(thing):
     if thing.number == 2: raise Problem("two")
     return Thing(thing.number * FACTOR)
-with jobs.Workers(2) as workers:
+with gudi_jobs.Workers(2) as workers:
     outcomes = list(workers.run(triple, [Thing(1), Thing(2)]))
 outcomes.sort(key=lambda outcome: outcome.item.number)
 print(type(outcomes[0].value) is Thing, outcomes[0].value.number, repr(outcomes[1].error))
@@ -511,7 +511,7 @@ def test_script_without_main_guard_runs_once_and_its_classes_travel(tmp_path, ho
     done = subprocess.run(
         [sys.executable, *arguments],
         input=UNGUARDED if how == "stdin" else "",
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT / "jobs")},
         capture_output=True,
         text=True,
         timeout=60,
@@ -525,6 +525,6 @@ def test_files_in_the_working_folder_are_not_imported_by_starting_workers(
     for name in ("pickle", "socket", "struct", "threading"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(f'{__file__} is imported')")
     monkeypatch.chdir(tmp_path)
-    with jobs.Workers(1) as workers:
+    with gudi_jobs.Workers(1) as workers:
         (outcome,) = workers.run(tasks.square, [3])
     assert outcome.value == 9

@@ -130,7 +130,7 @@ def test_avif_pictures_are_turned_upright(tmp_path, orientation):
     ("package", "start", "message"),
     [
         ("pillow_heif", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "pip install pillow-heif"),
-        ("pillow_jxl", b"\xff\x0a\0\0", r"pip install 'gudi\[jxl\]'"),
+        ("pillow_jxl", b"\xff\x0a\0\0", "pip install pillow-jxl-plugin"),
     ],
 )
 def test_missing_package_is_named(tmp_path, monkeypatch, package, start, message):

@@ -21,7 +21,7 @@ from result_folders import (
     read_rows,
 )
 
-import jobs
+import gudi_jobs
 from gudi.constants import EMOTIONS
 from gudi.detection import Box
 from gudi.errors import OutputError
@@ -130,7 +130,7 @@ def test_full_disk_ends_the_run_and_blames_no_picture(tmp_path):
         queue = annotate._DrawQueue(ledger, ResultFolder(out), settings, print)
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with pytest.raises(OutputError, match="out: No space left on device"):
-            queue.receive(jobs.Outcome(next(queue), error=full))
+            queue.receive(gudi_jobs.Outcome(next(queue), error=full))
         assert ledger.drawings.count_undrawn(PICTURE | THUMBNAIL) == 1
 
 
@@ -153,7 +153,7 @@ def test_finished_chunks_of_a_video_are_kept_after_a_kill(tmp_path, monkeypatch,
         def start():
             settings = annotate.DrawSettings(EMOTIONS, frames, PICTURE)
             queue = annotate._DrawQueue(ledger, out, settings, drawn.append)
-            queue.receive(jobs.Outcome(next(queue), video.read_index(path)))
+            queue.receive(gudi_jobs.Outcome(next(queue), video.read_index(path)))
             return queue
 
         chunks = list(start())
@@ -162,7 +162,7 @@ def test_finished_chunks_of_a_video_are_kept_after_a_kill(tmp_path, monkeypatch,
             draw(EMOTIONS, chunk)
         queue = start()
         for item in queue:
-            queue.receive(jobs.Outcome(item, draw(EMOTIONS, item)))
+            queue.receive(gudi_jobs.Outcome(item, draw(EMOTIONS, item)))
             drawn.append(item.path)
         assert drawn[0] == chunks[2].path
         assert [getattr(each, "status", each) for each in drawn[1:]] == [

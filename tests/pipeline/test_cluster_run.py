@@ -12,7 +12,7 @@ import pytest
 from conftest import call_gudi, draw_face, gudi_environment, run_gudi, save
 from result_folders import read_tables
 
-import jobs
+import gudi_jobs
 from gudi.errors import WorkersError
 from gudi.media import sources
 from gudi.pipeline.recognize import recognize
@@ -67,10 +67,10 @@ class BlindWorkers(list):
             )
             if hide:
                 self.hidden.rename(away)
-            value, error, _ = jobs.worker.call(work, item)
+            value, error, _ = gudi_jobs.worker.call(work, item)
             if hide:
                 away.rename(self.hidden)
-            yield jobs.Outcome(item, value, error)
+            yield gudi_jobs.Outcome(item, value, error)
 
 
 def test_photo_that_one_worker_does_not_see_is_given_to_another(photos):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from clips import scene, write_video
 
-import jobs
+import gudi_jobs
 from gudi.errors import DeviceError
 from gudi.media import video
 from gudi.media.sources import Source
@@ -111,20 +111,20 @@ def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
 
     def processed(item, frames):
         number = item.segment.number
-        return jobs.Outcome(item, SourceResult(item.source, number, frames=frames))
+        return gudi_jobs.Outcome(item, SourceResult(item.source, number, frames=frames))
 
     def script(items):
-        yield jobs.Outcome(next(items), IndexedVideo(video.read_index(path), b""))
+        yield gudi_jobs.Outcome(next(items), IndexedVideo(video.read_index(path), b""))
         segments = list(items)
         assert len(segments) == 4
         yield processed(segments[1], 64)
         for segment in segments[2:]:
-            yield jobs.Outcome(segment, error=late)
+            yield gudi_jobs.Outcome(segment, error=late)
         (whole,) = items
         yield processed(segments[0], 64)
         assert (sink.frames, sink.finished) == ([], [])
         yield processed(whole, 200)
-        yield jobs.Outcome(segments[1], error=late)
+        yield gudi_jobs.Outcome(segments[1], error=late)
         assert not list(items)
 
     recognize([source], RunSettings(), None, ScriptedWorkers(script), sink)

@@ -10,7 +10,7 @@ import pytest
 from conftest import call_gudi
 from result_folders import read_record
 
-import jobs
+import gudi_jobs
 from gudi import checkpoint
 from gudi.media.sources import Source
 from gudi.pipeline import workers
@@ -59,7 +59,7 @@ def test_workers_predict_if_the_parent_could_not_keep_up(
     engine, predict_in, per_cpu, expected, made
 ):
     settings = RunSettings(engine=engine, predict_in=predict_in)
-    count = per_cpu * jobs.cpu_count()
+    count = per_cpu * gudi_jobs.cpu_count()
     prediction = workers.worker_prediction(settings, checkpoint.load(made[0]), count)
     assert (prediction is not None) == expected
 

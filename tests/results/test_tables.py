@@ -158,7 +158,7 @@ def test_parquet_without_rows_has_its_columns(tmp_path):
 
 def test_parquet_without_pyarrow_is_wrong_usage(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(UsageError, match="needs the package pyarrow: pip install"):
+    with pytest.raises(UsageError, match="needs the package pyarrow: pip install pyarrow"):
         check_format("parquet")
     check_format("csv")
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-import jobs
+import gudi_jobs
 from gudi import detection
 from gudi.constants import EMOTIONS
 from gudi.errors import DatasetError, WorkersError, one_line
@@ -127,7 +127,9 @@ def convert(
     progress.start("rows", total)
     finished: dict[int, tuple[list[DatasetRow], list[_RowResult]]] = {}
     following = 0
-    with jobs.Workers(workers, initializer=cv2.setNumThreads, initargs=(1,), quiet=True) as crew:
+    with gudi_jobs.Workers(
+        workers, initializer=cv2.setNumThreads, initargs=(1,), quiet=True
+    ) as crew:
         try:
             for outcome in crew.run(functools.partial(_convert_task, converter), _tasks(rows)):
                 number, task = outcome.item
@@ -139,7 +141,7 @@ def convert(
                         if isinstance(result, LabelledFace):
                             yield result
                     following += 1
-        except jobs.WorkersUnavailable as error:
+        except gudi_jobs.WorkersUnavailable as error:
             raise WorkersError(str(error)) from error
         finally:
             progress.finish()
@@ -155,7 +157,7 @@ def _tasks(rows: Iterable[DatasetRow]) -> Iterator[_Task]:
         yield number, task
 
 
-def _results(outcome: jobs.Outcome[_Task, list[_RowResult]]) -> list[_RowResult]:
+def _results(outcome: gudi_jobs.Outcome[_Task, list[_RowResult]]) -> list[_RowResult]:
     """Return the results of a task. If it failed, none of its rows is usable."""
     if outcome.value is None:
         _, rows = outcome.item

@@ -11,7 +11,7 @@ JobError
 
 
 class JobError(Exception):
-    """Base class of everything that `jobs` reports by itself."""
+    """Base class of everything that `gudi_jobs` reports by itself."""
 
 
 class WorkerDied(JobError):

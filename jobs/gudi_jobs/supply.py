@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Generic
 
-from jobs.outcome import Item
+from gudi_jobs.outcome import Item
 
 
 class Supply(Generic[Item]):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobs.errors import JobError, TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
-from jobs.outcome import Outcome
-from jobs.runner import Workers, cpu_count
-from jobs.supply import Supply
+from gudi_jobs.errors import JobError, TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
+from gudi_jobs.outcome import Outcome
+from gudi_jobs.runner import Workers, cpu_count
+from gudi_jobs.supply import Supply
 
 if TYPE_CHECKING:
-    from jobs.cluster import Cluster
+    from gudi_jobs.cluster import Cluster
 
 __all__ = [
     "Cluster",
@@ -29,7 +29,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import `Cluster` on first use: few programs need it, and asyncio takes long to import."""
     if name != "Cluster":
-        raise AttributeError(f"module 'jobs' has no attribute {name!r}")
-    from jobs.cluster import Cluster
+        raise AttributeError(f"module 'gudi_jobs' has no attribute {name!r}")
+    from gudi_jobs.cluster import Cluster
 
     return Cluster

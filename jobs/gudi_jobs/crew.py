@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.outcome import Outcome
-from jobs.process import WorkerProcess, kill, pack_setup
-from jobs.worker import ITEM, WORK
+from gudi_jobs.outcome import Outcome
+from gudi_jobs.process import WorkerProcess, kill, pack_setup
+from gudi_jobs.worker import ITEM, WORK
 
 # Seconds between two checks for processes that have ended although their socket is still open:
 # something that they had started holds it.

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.crew import END_INTERVAL, Crew, Task, Worker
-from jobs.errors import JobError, TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
-from jobs.outcome import Item, Outcome, Value
-from jobs.pace import Pace
-from jobs.worker import ANSWER_AND_RETIRE, NOT_READY, READY, pack
+from gudi_jobs.crew import END_INTERVAL, Crew, Task, Worker
+from gudi_jobs.errors import JobError, TimedOut, TooMuchMemory, WorkerDied, WorkersUnavailable
+from gudi_jobs.outcome import Item, Outcome, Value
+from gudi_jobs.pace import Pace
+from gudi_jobs.worker import ANSWER_AND_RETIRE, NOT_READY, READY, pack
 
 # One item running and one waiting keep a worker busy while its last outcome is collected. More
 # would only pile up after a slow item at the end of a run, when another worker has nothing to do.

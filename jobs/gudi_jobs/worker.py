@@ -1,7 +1,7 @@
 """The worker process: runs one item after another and sends back how each one ended.
 
-`jobs.process` runs this file as a script, which is why it imports only the standard library: a new
-process is ready in a fraction of the time that NumPy takes to import. What the work needs is
+`gudi_jobs.process` runs this file as a script, which is why it imports only the standard library: a
+new process is ready in a fraction of the time that NumPy takes to import. What the work needs is
 imported when the work arrives.
 
 Messages travel over a socket: a kind, a length, and a pickle of that length.

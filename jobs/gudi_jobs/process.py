@@ -21,8 +21,8 @@ from typing import Any
 
 import psutil
 
-from jobs import worker
-from jobs.worker import HEADER, pack
+from gudi_jobs import worker
+from gudi_jobs.worker import HEADER, pack
 
 # OpenBLAS makes one thread per CPU as soon as NumPy is loaded, and OpenMP does in each library that
 # uses it. There is one worker per CPU already.

@@ -26,7 +26,7 @@ class Outcome(Generic[Item, Value]):
         item: the item as it was given.
         value: what the work returned; None if it failed.
         error: None, or what ended the item: the exception that the work raised, or one of
-            `jobs.errors`.
+            `gudi_jobs.errors`.
         seconds: that the work took in the worker; 0 if it did not finish.
     """
 

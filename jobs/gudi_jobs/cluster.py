@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster, with the interface of `jobs.Workers`.
+"""The workers of a Dask cluster, with the interface of `gudi_jobs.Workers`.
 
 If a worker dies, Dask runs what it was given on another one.
 """
@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any
 
-from jobs.errors import WorkerDied, WorkersUnavailable
-from jobs.outcome import Item, Outcome, Value
-from jobs.pace import Pace
-from jobs.process import terminal_signals_blocked
-from jobs.runner import cpu_count
-from jobs.worker import TERMINAL_SIGNALS, answer, pack
+from gudi_jobs.errors import WorkerDied, WorkersUnavailable
+from gudi_jobs.outcome import Item, Outcome, Value
+from gudi_jobs.pace import Pace
+from gudi_jobs.process import terminal_signals_blocked
+from gudi_jobs.runner import cpu_count
+from gudi_jobs.worker import TERMINAL_SIGNALS, answer, pack
 
 # Tasks under way per thread of the cluster: while some wait at a worker, the network takes no time.
 QUEUE_DEPTH = 3
@@ -140,7 +140,7 @@ class Cluster:
     def run(
         self, work: Callable[[Item], Value], items: Iterable[Item]
     ) -> Iterator[Outcome[Item, Value]]:
-        """Yield an `Outcome` for each of `items`, as `jobs.Workers.run` does.
+        """Yield an `Outcome` for each of `items`, as `gudi_jobs.Workers.run` does.
 
         Raises:
             WorkersUnavailable: there are no workers, or the scheduler has gone.
@@ -295,7 +295,7 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         raise WorkersUnavailable(
-            "Dask's package distributed is not installed: pip install 'gudi[dask]'"
+            "Dask's package distributed is not installed: pip install distributed"
         ) from None
 
 
