@@ -55,6 +55,15 @@ def draw_face(size: int = 200, width: int = 300, height: int = 300, x: int = 50,
     return cv2.GaussianBlur(image, (0, 0), 3 * scale)
 
 
+HAS_CASCADES = hasattr(cv2, "CascadeClassifier")
+needs_opencv_4 = pytest.mark.skipif(not HAS_CASCADES, reason="OpenCV 5 has no CascadeClassifier")
+
+
+def opencv_cascade():
+    """Return OpenCV's classifier with its frontal-face cascade."""
+    return cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+
+
 def save(path: Path, image: np.ndarray) -> Path:
     """Write `image` to `path`, whose name may be anything that the file system takes."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,17 @@ import cv2
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import ROOT, SHARED, UNITS, call_gudi, draw_face, needs_tensorflow, save
+from conftest import (
+    HAS_CASCADES,
+    ROOT,
+    SHARED,
+    UNITS,
+    call_gudi,
+    draw_face,
+    needs_opencv_4,
+    needs_tensorflow,
+    save,
+)
 
 from gudi import checkpoint as checkpoints
 from gudi.constants import EMOTIONS
@@ -102,7 +112,7 @@ def tensorflow_alone(request, exported, made, examples, photo):
         np.save(folder / f"{name}.faces.npy", each)
     (folder / "photo.jpg").symlink_to(photo)
     (folder / "saved_model").symlink_to("uint8")
-    (folder / "example.py").write_text(examples["tensorflow"])
+    (folder / "example.py").write_text(examples["tensorflow"] if HAS_CASCADES else "")
     return run_python(TENSORFLOW_ALONE, *faces, cwd=folder)
 
 
@@ -377,6 +387,7 @@ def test_network_that_predicts_something_else_is_not_written(narrow, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
+@needs_opencv_4
 def test_examples_of_the_docs_predict_the_same_as_gudi(
     exported, tensorflow_alone, examples, photo, narrow, tmp_path
 ):

@@ -29,8 +29,8 @@ WINDOW = 24  # side of the cascade's window, in pixels
 MAX_SCALES = 100_000
 
 HOW_TO_COMPILE = (
-    "install a C compiler, such as gcc, and install gudi again with pip install --force-reinstall "
-    "--no-deps"
+    "install a C compiler, such as gcc, and repeat pip install --force-reinstall --no-deps . in "
+    "gudi's repository"
 )
 SLOW = (
     "gudi was installed without its compiled face search; OpenCV's takes 7 times as long. To get "
@@ -38,7 +38,7 @@ SLOW = (
 )
 NO_SEARCH = (
     "gudi was installed without its compiled face search, and OpenCV 5 has no Haar cascades: "
-    f"{HOW_TO_COMPILE}; or pip install 'opencv-python<5'; or use the detector cnn"
+    f"{HOW_TO_COMPILE}; or pip install 'opencv-python<5'; or use --detector cnn"
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_face
+from conftest import draw_face, needs_opencv_4, opencv_cascade
 
 from gudi import detection
 from gudi.detection import Box
@@ -76,8 +76,7 @@ def one_thread():
 
 def detect_with_opencv(image, scale_factor, min_neighbors):
     """Return the faces that OpenCV finds with its own cascade file, in its own order."""
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
-    found = cascade.detectMultiScale(image, scale_factor, min_neighbors)
+    found = opencv_cascade().detectMultiScale(image, scale_factor, min_neighbors)
     return [tuple(map(int, box)) for box in found]
 
 
@@ -89,6 +88,7 @@ def assert_same_as_opencv(image, scale_factor, min_neighbors):
     assert detection.detect(image, **settings, faces="largest") == largest
 
 
+@needs_opencv_4
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("min_neighbors", [0, 1, 5])
 @pytest.mark.parametrize("scale_factor", [1.05, 1.1, 1.3, 2])
@@ -105,6 +105,7 @@ def test_drawn_faces_are_the_same_as_with_opencv(scale_factor, min_neighbors):
         assert_same_as_opencv(image, scale_factor, min_neighbors)
 
 
+@needs_opencv_4
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("scale_factor", "min_neighbors"), [(1.1, 5), (1.1, 0), (1.3, 3)])
 def test_real_faces_are_the_same_as_with_opencv(shared, scale_factor, min_neighbors):

@@ -126,7 +126,7 @@ def test_window_shows_the_face_until_someone_closes_it(display, start_live, tmp_
         time.sleep(0.5)
     stdout, stderr = process.communicate()
     assert (process.returncode, stdout) == (0, ""), stderr
-    _, summary, saved = stderr.splitlines()
+    *_, summary, saved = stderr.splitlines()
     assert saved == f"video: {out / 'seen.mp4'}"
     _, images = read_as_player(out / "seen.mp4")
     assert 0 < len(images) < 200

@@ -17,6 +17,8 @@ from conftest import (
     fer_row,
     gudi_environment,
     interruptible,
+    needs_opencv_4,
+    opencv_cascade,
     run_gudi,
     small_face,
     write_fer,
@@ -27,6 +29,7 @@ from training.helpers import read_prepared
 BLANK = np.full((48, 48), 128, np.uint8)
 
 
+@needs_opencv_4
 def test_faces_and_labels_are_the_originals_in_the_order_of_the_rows(tmp_path):
     rows = [fer_row(number % 7, small_face(number)) for number in range(70)]
     rows[3] = fer_row(3, BLANK)
@@ -40,8 +43,7 @@ def test_faces_and_labels_are_the_originals_in_the_order_of_the_rows(tmp_path):
     assert labels.tolist() == [number % 7 for number in range(70) if number != 3]
 
     bordered = cv2.copyMakeBorder(small_face(5), *[51] * 4, cv2.BORDER_CONSTANT, value=200)
-    cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
-    ((x, y, width, height),) = cascade.detectMultiScale(bordered, 1.1, 5)
+    ((x, y, width, height),) = opencv_cascade().detectMultiScale(bordered, 1.1, 5)
     face = cv2.resize(
         bordered[y : y + height, x : x + width], (48, 48), interpolation=cv2.INTER_CUBIC
     )
