@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-
 from gudi import plots
 from gudi.errors import InputError
 from gudi.files import atomic_write, check_writable, write_errors
 from gudi.media.sources import VIDEO
 from gudi.pipeline.identity import stored_settings
 from gudi.progress import Progress
+from gudi.quiet import silence_opencv
 from gudi.recognizer import Face
 from gudi.results.folder import LEDGER
 from gudi.results.ledger import Ledger
@@ -46,7 +45,7 @@ def plot(
     """
     progress = progress or Progress()
     check_writable(out)
-    cv2.utils.logging.setLogLevel(0)  # damaged sources are named in a note
+    silence_opencv()  # damaged sources are named in a note
     settings = stored_settings(folder / LEDGER) if (folder / LEDGER).is_file() else {}
     if not settings:
         raise InputError(f"{folder} is not a result folder of gudi, or holds no results yet")
