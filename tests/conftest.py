@@ -190,7 +190,8 @@ def tensorflow():
 def made(tmp_path_factory):
     """A checkpoint that tflearn writes here: its prefix, 20 random faces, tflearn's answers.
 
-    Without TensorFlow it is one that gudi writes, and the answers are ONNX Runtime's.
+    Without TensorFlow it is one that gudi writes, with an empty graph, and the answers are ONNX
+    Runtime's.
     """
     prefix = tmp_path_factory.mktemp("made") / NAME
     faces = np.random.default_rng(7).integers(0, 256, (20, 48, 48), np.uint8)
@@ -222,6 +223,7 @@ def write_random_checkpoint(prefix: Path, scratch: Path) -> None:
     }
     checkpoint.write_v2(scratch / "weights", values)
     checkpoint.adopt(scratch, prefix.parent, prefix.name)
+    prefix.with_name(f"{NAME}.meta").touch()  # which gudi never reads
     shutil.rmtree(scratch)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from gudi.errors import InputError, VideoError, one_line
 from gudi.media import video
 from gudi.media.video import Frame
+from gudi.quiet import silence_opencv
 
 # OpenCV reserves numbers from 100 up for its own drivers.
 CAMERA = re.compile("[0-9]{1,2}")
@@ -58,7 +59,7 @@ def open_frames(source: str, *, debug: bool) -> Iterator[Iterator[Frame]]:
 def _open_camera(source: str, *, debug: bool) -> Iterator[cv2.VideoCapture]:
     if not debug:
         # OpenCV complains about every kind of camera that is not connected.
-        cv2.utils.logging.setLogLevel(0)
+        silence_opencv()
     capture = cv2.VideoCapture(int(source))
     try:
         if not (capture.isOpened() and capture.read()[0]):

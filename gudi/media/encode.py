@@ -32,6 +32,10 @@ OPTIONS = {"preset": "veryfast", "crf": "23", "bf": "0"}
 # 90 kHz, as in MPEG: a multiple of all common frame rates.
 TIME_BASE = Fraction(1, 90_000)
 
+# Seconds for which the last frame is shown. Players skip a frame that is shown for no time. Every
+# other one is shown until the next.
+SHOWN = 0.04
+
 # Audio codecs that MP4 holds and browsers play. Their packets are copied, others encoded as AAC.
 COPIED_CODECS = ("aac", "mp3", "opus", "flac")
 
@@ -151,6 +155,7 @@ def _mux(path: Path, chunks: Sequence[Path], original: Source | None) -> None:
                         container.mux(waiting[1])
                         waiting = next(sound, None)
                     packet.stream = pictures
+                    packet.duration = max(packet.duration or 0, _in_units(SHOWN, packet.time_base))
                     container.mux(packet)
         while waiting is not None:
             container.mux(waiting[1])

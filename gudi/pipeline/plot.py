@@ -6,13 +6,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
-
 from gudi.errors import InputError
 from gudi.files import atomic_write, check_writable, write_errors
 from gudi.media.content import VIDEO
 from gudi.outputs import plots
 from gudi.progress import Progress
+from gudi.quiet import silence_opencv
 from gudi.store import Store
 from gudi.store.inputs import Input
 from gudi.store.paths import UniquePaths
@@ -41,7 +40,7 @@ def plot(
         OutputError: something cannot be written, or the folder is not a result folder.
     """
     progress, writer = progress or Progress(), _Writer(out, formats)
-    cv2.utils.logging.setLogLevel(0)  # damaged sources are named in a note
+    silence_opencv()  # damaged sources are named in a note
     with Store.open_results(folder) as store:
         check_writable(out)
         counts, (_, videos, _) = store.emotion_counts(), store.inputs.totals()

@@ -40,6 +40,8 @@ def test_joined_chunks_have_all_frames_their_times_and_the_sound(tmp_path, suffi
         (stream,) = container.streams.audio
         assert (stream.codec_context.name, stream.codec_context.sample_rate) == ("aac", 16000)
         assert float(stream.duration * stream.time_base) == pytest.approx(2, abs=0.2)
+        (stream,) = container.streams.video
+        assert float(stream.duration * stream.time_base) == pytest.approx(2, abs=2e-3)
 
 
 def test_equal_times_become_ascending_and_odd_sides_even(tmp_path):

