@@ -82,7 +82,7 @@ def without(session: nox.Session, what: str) -> None:
 def package(session: nox.Session) -> None:
     """Build sdist and wheel, install the wheel, and recognise a photo and a video with it."""
     session.install("build", "twine")
-    here, folder = Path.cwd(), Path(session.create_tmp())
+    here, folder = Path.cwd(), Path(session.create_tmp()).resolve()
     shutil.rmtree(folder)
     folder.mkdir()
     session.run("python", "-m", "build", "--outdir", str(folder / "dist"))
