@@ -28,6 +28,7 @@ WITHOUT = {
     "compiler": [],
 }
 
+
 def _add_pyenv() -> None:
     """Put the Pythons of pyenv on the path, where nox and uv look for them."""
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))

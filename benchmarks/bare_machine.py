@@ -54,11 +54,6 @@ def try_release(release: str, folder: Path, expected: list[dict[str, str]]) -> N
     shutil.rmtree(root, ignore_errors=True)
     subprocess.run(["cp", "-a", minimal, root], check=True)
     shutil.copy("/etc/resolv.conf", root / "etc")
-    # A machine behind a mirror of PyPI or an intercepting proxy says so here.
-    for settings in ("etc/pip.conf", "etc/ssl/certs/ca-certificates.crt"):
-        if Path("/", settings).exists():
-            (root / settings).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(Path("/", settings), root / settings)
     clone = root / "root" / "gudi"
     subprocess.run(["git", "clone", "-q", HERE, clone], check=True)
 
@@ -83,10 +78,16 @@ def try_release(release: str, folder: Path, expected: list[dict[str, str]]) -> N
     try:
         before = megabytes(root)
         apt_s = inside(f"apt-get update && {apt}")
+        # A machine behind an intercepting proxy needs its certificate; apt writes this file anew.
+        certificates = Path("/etc/ssl/certs/ca-certificates.crt")
+        if certificates.exists():
+            (root / "etc/ssl/certs").mkdir(parents=True, exist_ok=True)
+            shutil.copy(certificates, root / "etc/ssl/certs")
         apt_mb = megabytes(root) - before
         command_s = inside(command)
         inside(
-            ".venv/bin/python -c 'import sys, cv2, numpy; from gudi.detection import haar;"
+            "cd / && /root/gudi/.venv/bin/python -c 'import sys, cv2, numpy;"
+            "from gudi.detection import haar;"
             'print("python", sys.version.split()[0], "opencv", cv2.__version__,'
             ' "numpy", numpy.__version__, "haar", haar.implementation())'
             "'"

@@ -290,7 +290,7 @@ def test_command_writes_to_a_new_folder_and_a_name_that_is_not_utf8(narrow, tmp_
     assert left_out == "left out: 3,032 hidden units that have no effect"
     assert re.fullmatch(
         rf"checked with onnxruntime {onnxruntime.__version__}: on 16 pictures the probabilities "
-        r"are within \S+ of gudi's own",
+        r"are within \S+ of gudi's own \(engine tensorflow\)",
         checked,
     )
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["n\udcffm.onnx"]

@@ -15,13 +15,16 @@ from gudi.outputs.folder import FILES, ResultFolder
 from gudi.outputs.run_record import RUN_RECORD, is_result_folder
 from gudi.pipeline.shards import describe_shard
 from gudi.settings import BatchOptions
-from gudi.store import STORE, Store
+from gudi.store import STORE, EmptyStore, Store
 
 
 def stored_settings(path: Path) -> dict[str, Any]:
     """Return what the results in the store at `path` depend on; empty if it has none yet."""
-    with Store(path, read_only=True) as store:
-        return store.settings
+    try:
+        with Store(path, read_only=True) as store:
+            return store.settings
+    except EmptyStore:
+        return {}
 
 
 def resolve_defaults(options: BatchOptions, weights: Weights, folder: ResultFolder) -> BatchOptions:

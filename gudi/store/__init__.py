@@ -7,6 +7,7 @@ memory, and locks out a second process. The file may come from a stranger: it ca
 and text, and nothing in it is executed or unpickled.
 """
 
+from gudi.store.database import EmptyStore
 from gudi.store.store import STORE, Store
 
-__all__ = ["STORE", "Store"]
+__all__ = ["STORE", "EmptyStore", "Store"]

@@ -21,6 +21,10 @@ REMEDY = "choose another folder, or replace the results with gudi batch --restar
 COMMIT_INTERVAL = 1.0
 
 
+class EmptyStore(OutputError):
+    """A run left a file without tables: it was ended at once."""
+
+
 class Database:
     """The SQLite file at `path`, which is created if it does not exist.
 
@@ -67,6 +71,8 @@ class Database:
             self.read(f"PRAGMA application_id={APPLICATION_ID}")
             self.read(f"PRAGMA user_version={VERSION}")
             self.read("COMMIT")
+        elif empty:
+            raise EmptyStore(f"{self.path} holds no results yet")
         elif (application, version) != (APPLICATION_ID, VERSION):
             raise OutputError(f"{self.path} was not written by this version of gudi; {REMEDY}")
 

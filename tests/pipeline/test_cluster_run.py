@@ -81,7 +81,13 @@ def test_photo_that_one_worker_does_not_see_is_given_to_another(photos):
 
     def process(blind):
         results = Results()
-        recognize(found, BatchOptions(), None, BlindWorkers(hidden, blind), results)
+        recognize(
+            found,
+            options=BatchOptions(),
+            predictor=None,
+            workers=BlindWorkers(hidden, blind),
+            sink=results,
+        )
         return {Path(each.source.path).name: each.error for each in results}
 
     expected = {"none.jpg": "", "gone.jpg": "no such file"}
@@ -98,6 +104,6 @@ def test_missing_scheduler_is_one_line(photos):
     done = run_gudi(*command, "--backend", "dask", cwd=photos.parent)
     assert done.returncode == 1
     assert "gudi: error: no Dask scheduler answers at tcp://127.0.0.1:9" in done.stderr
-    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] in (["gudi"], ["note", "gudi"])
     done = call_gudi(*command, cwd=photos.parent)
     assert (done.returncode, "scheduler requires the backend dask" in done.stderr) == (2, True)

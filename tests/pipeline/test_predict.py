@@ -30,7 +30,7 @@ def test_results_come_in_the_order_of_the_photos(photos, tmp_path):
         ("one.jpg", "ok"),
     ]  # fmt: skip
     assert [result.error for result in results if result.error] == [VIDEO_PROBLEM]
-    assert results[0].probabilities.shape == (2, 7)
+    assert [face.probabilities.shape for face in results[0].faces] == [(7,), (7,)]
     pictures = [path.name for path in (tmp_path / "drawn").rglob("*.emotions.*")]
     assert sorted(pictures) == ["one.emotions.jpg", "one.emotions.png", "two.emotions.bmp"]
 
