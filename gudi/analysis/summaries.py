@@ -25,12 +25,14 @@ Row = tuple[Any, ...]
 def timed(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
     """Yield the processed frames of a video with the seconds that each counts, and its cuts."""
     before: VideoFrame | None = None
-    seconds: float | None = None
+    last: float | None = None
     for frame, following in _pairs(frames):
+        seconds = last
         if frame.time is None:
             seconds = None
         elif following is not None and following.time is not None:
             seconds = max(0.0, following.time - frame.time)
+            last = seconds or last or 0.0  # two frames may be shown at the same time
         starts_scene = before is not None and is_cut(before.signature, frame.signature)
         yield replace(frame, seconds=seconds, starts_scene=starts_scene)
         before = frame

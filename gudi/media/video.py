@@ -62,6 +62,9 @@ SLACK_SECONDS, SLACK_RATIO = 1.0, 0.1
 MAX_GAP = 10.0
 JUMPING_FORMATS = frozenset({"mpegts", "mpeg"})
 
+# Time stamps that were rounded may be equal, or go back by less than this, in seconds.
+JITTER = 0.1
+
 # How far before a key frame to seek for it, in seconds; the last one is the start of the video.
 SEEK_BACK = (0, 2, 20, 10**6)
 
@@ -476,11 +479,15 @@ def _read_all(
     previous: float | None = None
     shift = -_start_time(container)
     for number, frame in enumerate(container.decode(stream)):
-        shown: float | None = frame.time  # None in streams without times, such as bare H.264
-        time = number * interval if shown is None else float(shown) + shift
-        if previous is not None and not 0 < time - previous <= max_gap:
-            shift += previous + interval - time
-            time = previous + interval
+        stamp: float | None = frame.time  # None in streams without times, such as bare H.264
+        following = 0.0 if previous is None else previous + interval
+        time = following if stamp is None else float(stamp) + shift
+        if previous is not None and stamp is not None:
+            if -JITTER < time - previous <= max_gap:
+                time = max(time, previous)
+            else:
+                shift += following - time
+                time = following
         first = time if first is None else first
         since = None if previous is None else previous - first
         if selection.selects(number, time - first, since):

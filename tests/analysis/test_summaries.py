@@ -100,10 +100,13 @@ def test_cut_ends_a_track_and_untracked_videos_have_none(summarize):
     assert [(track["first_frame"], track["last_frame"]) for track in tracks] == [(0, 1), (2, 3)]
 
 
-@pytest.mark.parametrize(("frames", "duration", "face_time"), [(2, 1.0, 0), (0, None, None)])
-def test_video_without_a_face_has_a_row_and_no_track(summarize, frames, duration, face_time):
-    (video,), tracks = summarize([(number, number / 2) for number in range(frames)])
-    assert (video["frames"], video["faces"], video["duration_s"]) == (frames, 0, duration)
+@pytest.mark.parametrize(
+    ("times", "duration", "face_time"),
+    [([0, 0.5], 1.0, 0), ([], None, None), ([0, 0.5, 1, 1], 1.5, 0), ([0.2, 0.2], 0, 0)],
+)
+def test_video_without_a_face_has_a_row_and_no_track(summarize, times, duration, face_time):
+    (video,), tracks = summarize(list(enumerate(times)))
+    assert (video["frames"], video["faces"], video["duration_s"]) == (len(times), 0, duration)
     assert video["face_time_s"] == face_time
     assert {video[name] for name in ("first_s", "last_s", "emotion", "share_sad")} == {None}
     assert tracks == []

@@ -114,7 +114,7 @@ def test_times_go_on_where_transport_streams_were_joined(tmp_path, joined):
     parts = [write_video(tmp_path / "one.ts", frames, "mpeg2video")]
     parts.append(parts[0] if joined == "again" else tmp_path / "later.ts")
     if joined == "later":
-        _write_later(parts[0], parts[1], seconds=400)
+        remux(*parts, lambda number, pts: (pts + 400 * 90_000,) * 2)
     path = tmp_path / "joined.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     index = video.read_index(path)
@@ -124,17 +124,25 @@ def test_times_go_on_where_transport_streams_were_joined(tmp_path, joined):
     np.testing.assert_allclose(np.diff(times), 1 / 25, atol=1e-3)
 
 
-def _write_later(source, target, seconds):
-    """Copy a video, with all its times later."""
+def remux(source, target, times):
+    """Copy a video; `times` returns the new time stamps for the number and the stamp of a frame."""
     with av.open(str(source)) as before, av.open(str(target), "w") as after:
         pictures = before.streams.video[0]
         stream = after.add_stream_from_template(pictures)
-        for packet in before.demux(pictures):
+        for number, packet in enumerate(before.demux(pictures)):
             if packet.dts is not None:
-                packet.pts += seconds * 90_000
-                packet.dts += seconds * 90_000
+                packet.pts, packet.dts = times(number, packet.pts)
                 packet.stream = stream
                 after.mux(packet)
+
+
+def test_equal_and_rounded_time_stamps_do_not_shift_later_frames(tmp_path):
+    write_video(tmp_path / "even.mkv", [scene(n) for n in range(40)], "mjpeg")
+    stamps = [number * 40 - number % 5 // 4 * 40 - number % 7 // 6 * 90 for number in range(40)]
+    path = tmp_path / "uneven.mkv"
+    remux(tmp_path / "even.mkv", path, lambda number, _: (stamps[number], number - 40))
+    times = [frame.time for frame in video.read_frames(path)]
+    np.testing.assert_allclose(times, np.maximum.accumulate(stamps) / 1000, atol=2e-3)
 
 
 def test_real_videos_that_were_called_incomplete_are_complete(shared):
