@@ -12,7 +12,7 @@ from typing import Any
 
 from gudi.errors import OutputError
 from gudi.locks import has_record_locks
-from gudi.store.schema import APPLICATION_ID, VERSION, listed, statements
+from gudi.store.schema import APPLICATION_ID, VERSION, listed, names_of_tables, statements
 
 REMEDY = "choose another folder, or replace the results with gudi batch --restart"
 
@@ -63,7 +63,8 @@ class Database:
         application, version = (
             self.value(f"PRAGMA {name}") for name in ("application_id", "user_version")
         )
-        empty = application == 0 and not self.value("SELECT count(*) FROM sqlite_master")
+        names = {name for (name,) in self.read("SELECT name FROM sqlite_master")}
+        empty = application == 0 and not names
         if empty and not self._read_only:
             self.read("BEGIN")
             for statement in statements(emotions):
@@ -75,6 +76,8 @@ class Database:
             raise EmptyStore(f"{self.path} holds no results yet")
         elif (application, version) != (APPLICATION_ID, VERSION):
             raise OutputError(f"{self.path} was not written by this version of gudi; {REMEDY}")
+        elif missing := names_of_tables() - names:
+            raise self.damaged(f"without {', '.join(sorted(missing))}")
 
     def read(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Execute a query that changes nothing."""

@@ -222,19 +222,22 @@ class FaceTable:
         classes, values = len(self._emotions), len(self._values)
         probabilities, others = others[:classes], others[classes:]
         track, smoothed, crop = others[values], others[values + 1 : -1], others[-1]
-        return Face(
-            Box(x, y, width, height),
-            score,
-            np.array(probabilities, np.float32),
-            self._emotions,
-            frame=frame if record.source.kind == VIDEO else None,
-            time_s=time,
-            source=record.source.name,
-            track=track,
-            smoothed=None if track is None else np.array(smoothed, np.float32),
-            crop=None if crop is None else _picture(crop),
-            values=dict(zip(self._values, others)),
-        )
+        try:
+            return Face(
+                Box(x, y, width, height),
+                score,
+                np.array(probabilities, np.float32),
+                self._emotions,
+                frame=frame if record.source.kind == VIDEO else None,
+                time_s=time,
+                source=record.source.name,
+                track=track,
+                smoothed=None if track is None else np.array(smoothed, np.float32),
+                crop=None if crop is None else _picture(crop),
+                values=dict(zip(self._values, others)),
+            )
+        except (TypeError, ValueError) as error:
+            raise self._database.damaged(f"a face of {record.source.name}: {error}") from error
 
 
 def _list(values: npt.NDArray[np.float32] | None, count: int) -> list[float] | list[None]:

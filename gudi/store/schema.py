@@ -118,6 +118,11 @@ def statements(emotions: Sequence[str]) -> Iterator[str]:
     yield _view("files", "inputs", "inputs", FILES)
 
 
+def names_of_tables() -> set[str]:
+    """Return the names of all tables, views and indexes."""
+    return {statement.split()[2] for statement in statements(())}
+
+
 def _faces_table(emotions: Sequence[str]) -> str:
     derived = []
     for prefix in ("", SMOOTHED) if emotions else ():
@@ -174,6 +179,3 @@ def _create(name: str, definitions: Iterable[str], *constraints: str) -> str:
 def literal(text: str) -> str:
     """Return text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
-
-
-__all__ = ["APPLICATION_ID", "VERSION", "face_columns", "listed", "names", "quoted", "statements"]

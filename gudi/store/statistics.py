@@ -74,7 +74,10 @@ class Statistics:
             " FROM faces WHERE input = ? AND emotion IS NOT NULL GROUP BY emotion",
             (record.id,),
         )
-        return [EmotionCount(*row) for row in rows]
+        counts = [EmotionCount(*row) for row in rows]
+        if any(isinstance(value, str) for each in counts for value in each[2:]):
+            raise self._database.damaged(f"text in place of a number in {record.source.name}")
+        return counts
 
     def timeline(self, record: Input, width: float, start: float = 0) -> Iterator[TimeBin]:
         """Yield the parts of a video that show a face, in order.

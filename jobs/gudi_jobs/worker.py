@@ -78,6 +78,8 @@ def call_pickled(function: Callable[[Any], Any], item: bytes) -> bytes:
 
 def _picklable(error: BaseException) -> BaseException:
     """Return `error`, or a `RuntimeError` with the same message if `error` cannot be pickled."""
+    # pickle drops these. tblib, which Dask loads, does not, and may be unable to load them again.
+    error.__cause__ = error.__context__ = error.__traceback__ = None
     try:
         pickle.loads(pack(error))
     except Exception:

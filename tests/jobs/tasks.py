@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -38,6 +39,8 @@ def follow(what):
         raise ValueError("no good")
     elif action == "strange":
         raise StrangeError("one", two="two")
+    elif action == "full disk":
+        raise OSError(errno.ENOSPC, "no space") from StrangeError("one", two="two")
     elif action == "return lock":
         return threading.Lock()
     elif action == "return unreadable":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 
 import pytest
@@ -42,6 +43,13 @@ def test_only_the_item_that_kills_its_workers_fails(cluster):
             cluster.fill()
     assert [item for item in items if results[item].error is not None] == [items[150]]
     assert isinstance(results[items[150]].error, gudi_jobs.WorkerDied)
+
+
+def test_error_with_a_cause_that_cannot_be_pickled_keeps_its_type(cluster):
+    with gudi_jobs.ClusterPool(cluster.address) as pool:
+        (result,) = pool.map_unordered(tasks.follow, ["full disk"])
+    assert isinstance(result.error, OSError)
+    assert result.error.errno == errno.ENOSPC
 
 
 def test_cluster_on_this_machine_has_as_many_workers_as_asked_for():

@@ -19,8 +19,10 @@ from result_folders import (
     rows_by_name,
 )
 
+from gudi.errors import OutputError
 from gudi.pipeline.dry_run import dry_run
 from gudi.settings import BatchOptions
+from gudi.store import Store
 
 TABLES_ONLY = ("--no-annotate", "--no-report")
 
@@ -120,6 +122,7 @@ def overwrite(name, start, content):
         overwrite("results.sqlite", 5000, b"\xff" * 20_000),
         change("PRAGMA user_version = 99"),
         change("DROP TABLE faces"),
+        change("DROP TABLE segments"),
         change("UPDATE meta SET value = 'no JSON'"),
         change("UPDATE inputs SET faces = 'many'"),
     ],
@@ -142,10 +145,10 @@ def test_damaged_folder_is_refused_and_replaced_by_restart(resumable, tmp_path, 
 
 def test_faces_that_cannot_be_summarised_do_not_affect_the_others(photos, tmp_path):
     write_video(photos / "film.mp4", [draw_face(100, 200, 180, 30, 30)] * 100)
-    command = ("batch", "photos", "--out", "out", "--track", "--no-report")
+    command = ("batch", "photos", "--out", "out", "--track")
     assert call_gudi(*command, cwd=tmp_path).returncode == 0
     tables = read_tables(tmp_path / "out")
-    change("UPDATE faces SET happy = 'very' WHERE frame = 64")(tmp_path / "out")
+    change("UPDATE frames SET signature = x'000102' WHERE frame = 64")(tmp_path / "out")
     change("DELETE FROM videos")(tmp_path / "out")
 
     done = call_gudi(*command, cwd=tmp_path)
@@ -157,6 +160,19 @@ def test_faces_that_cannot_be_summarised_do_not_affect_the_others(photos, tmp_pa
     assert {row["status"] for name, row in files.items() if name != "film.mp4"} == {"ok", "no_face"}
     assert call_gudi(*command, "--retry-failed", cwd=tmp_path).returncode == 0
     assert read_tables(tmp_path / "out") == tables
+
+
+def test_text_in_place_of_a_probability_is_refused(resumable, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(resumable.out, out)
+    change("UPDATE faces SET happy = 'very'")(out)
+    refused = call_gudi("batch", resumable.photos, "--out", out)
+    assert refused.returncode == 1
+    assert "results.sqlite is damaged" in refused.stderr.splitlines()[-1]
+    assert "--restart" in refused.stderr
+    with pytest.raises(OutputError, match="is damaged"), Store.open_results(out) as store:
+        for record in store.inputs.finished():
+            list(store.faces.of_input(record))
 
 
 def test_restart_spares_a_folder_that_is_not_recognisably_a_result_folder(photos, tmp_path):
