@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +21,7 @@ from gudi.media.content import (
     may_be_animation,
 )
 from gudi.media.inputs import expand
+from gudi.media.lists import InputPath
 from gudi.media.source import Source, describe_irregular
 
 # In folders, photos and videos are selected by suffix. A file that is named directly is processed
@@ -82,16 +83,25 @@ def find_sources(
     """
     search = _Search(exclude, Counter() if skipped is None else skipped, is_output)
     found: set[bytes] = set()
-    for path, listed, extra in expand(inputs, stdin):
-        for source in search.named(path, listed=listed):
+    values: dict[bytes, Mapping[str, str]] = {}
+    for given in expand(inputs, stdin):
+        for source in search.named(given):
             if is_new is None:
                 before = len(found)
                 found.add(source.canonical)
                 new = len(found) > before
             else:
                 new = is_new(source)
+            if given.extra:
+                key = source.canonical
+                if values.get(key, given.extra if new else None) != given.extra:
+                    raise InputError(
+                        f"{given.where}: {source.name} was among the inputs before, with other "
+                        "values or none; name it once"
+                    )
+                values[key] = given.extra
             if new:
-                yield replace(source, extra=extra) if extra else source
+                yield replace(source, extra=given.extra) if given.extra else source
 
 
 class _Search:
@@ -108,13 +118,12 @@ class _Search:
         if exclude is not None and exclude.exists():
             self._visited.add(_identity(os.stat(exclude)))
 
-    def named(self, path: str, *, listed: bool) -> Iterator[Source]:
+    def named(self, given: InputPath) -> Iterator[Source]:
         """Yield what a path among the inputs stands for: the file itself, or what is in the folder.
 
-        Args:
-            path: a file or folder.
-            listed: whether a missing file is a problem of its source rather than an error.
+        A missing file is an error or, if it was listed, a problem of its source.
         """
+        path, listed = given.path, given.listed
         try:
             os.stat(path)
         except OSError as error:
@@ -130,7 +139,8 @@ class _Search:
         elif _is_archive(source):
             yield from self._in_archive(source)
         else:
-            yield replace(source, kind=_kind_by_content(source), problem=_file_problem(path))
+            problem = _file_problem(path, given.missing)
+            yield replace(source, kind=_kind_by_content(source), problem=problem)
 
     def _in_archive(
         self, archive: Source, chosen: str = "", *, listed: bool = False
@@ -225,14 +235,14 @@ def _suffix(path: str) -> str:
     return os.path.splitext(path)[1].lower()
 
 
-def _file_problem(path: str) -> str:
+def _file_problem(path: str, missing: str = "no such file") -> str:
     """Return "", or what is wrong with a path that is not that of a regular file."""
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         if os.path.islink(path):
             return f"it is a link to {one_line(os.readlink(path))}, which does not exist"
-        return "no such file"
+        return missing
     except OSError as error:
         return f"it cannot be reached: {error.strerror}"
     return "" if stat.S_ISREG(mode) else describe_irregular(mode)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import codecs
 import contextlib
 import gzip
 import io
@@ -14,6 +13,7 @@ from typing import IO
 
 from gudi.errors import DatasetError, one_line
 from gudi.media.archives import DAMAGE
+from gudi.media.lists import unicode_encoding
 from gudi.media.source import Source
 
 # What the csv file is called in the archives that Kaggle hands out, the best first; and an archive
@@ -79,19 +79,10 @@ def _unpacked(file: IO[bytes]) -> IO[bytes]:
 def _as_utf_8(file: io.BufferedReader) -> io.BufferedReader:
     r"""Return `file` as UTF-8 with lines that end with `\n`; `file` itself if it is so."""
     start = file.peek(START)[:START]
-    encoding = _encoding(start)
+    encoding = unicode_encoding(start)
     if encoding == "utf-8" and not (b"\r" in start and b"\n" not in start):
         return file
     return io.BufferedReader(_Converted(io.TextIOWrapper(file, encoding, "replace")))
-
-
-def _encoding(start: bytes) -> str:
-    """Return the encoding of a text of Latin letters and numbers, UTF-16 or UTF-8."""
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if len(start) > 1 and b"\0" in start[:2]:
-        return "utf-16-be" if start[0] == 0 else "utf-16-le"
-    return "utf-8"
 
 
 class _Converted(io.RawIOBase):
