@@ -44,7 +44,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.fsync(descriptor)
         os.close(descriptor)
         # mkstemp creates files that only their owner can read.
-        os.chmod(temporary, 0o666 & ~_umask())
+        with contextlib.suppress(PermissionError):  # FAT has no modes
+            os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -31,7 +32,7 @@ from gudi.outputs.tables import text_file
 from gudi.settings import FORMATS
 from gudi.store import STORE
 from gudi.store.inputs import Input
-from gudi.store.paths import path_of
+from gudi.store.paths import NameRules, path_of
 from gudi.store.schema import APPLICATION_ID
 
 FACES, VIDEOS, TRACKS = "faces", "videos", "tracks"
@@ -79,6 +80,11 @@ class ResultFolder:
                 f"--out {path} is not empty (it holds {names[0]}) and is not a result folder of "
                 "gudi; choose a new or an empty folder"
             )
+
+    @functools.cached_property
+    def name_rules(self) -> NameRules:
+        """Which names the disk accepts; the folder must exist by now."""
+        return NameRules.of(self.path)
 
     @property
     def store(self) -> Path:
@@ -205,8 +211,8 @@ def _first_bytes(path: Path) -> bytes:
 
 
 def subtitles_path(picture: Path) -> Path:
-    """Return the path of the subtitles of an annotated video."""
-    return picture.with_name(f"{picture.name}.vtt")
+    """Return the path of the subtitles of an annotated video: where players look for them."""
+    return picture.with_suffix(".vtt")
 
 
 def thumbnail_path(record: Input, rank: int = 0) -> str:

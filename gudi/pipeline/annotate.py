@@ -383,7 +383,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
         if progress.failed or not progress.chunks:
             self._finish(source, progress.failed)
             return
-        suffix = "" if source.name.lower().endswith((".mp4", ".m4v")) else ".mp4"
+        suffix = "" if source.name.lower().endswith(".mp4") else ".mp4"
         path = self._path(progress.record, f"{source.name}{suffix}")
         if path is not None:
             self.add([ChunkJoin(source, tuple(progress.chunks), path)])
@@ -412,7 +412,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
         """Return the path of the annotated picture; None if it is not wanted."""
         if not self._lacks(record, PICTURE):
             return None
-        path = self._store.drawings.assign_path(record, safe_paths(name))
+        path = self._store.drawings.assign_path(record, safe_paths(name, self._folder.name_rules))
         return path_of(self._folder.annotated, path)
 
     def _thumbnail(self, record: Input) -> Path | None:

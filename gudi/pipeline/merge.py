@@ -207,7 +207,7 @@ def _copy_pictures(
     """Copy the wanted pictures of `record` in `folder`, which is `copied` in `target`."""
     pictures, drawings = record.drawn & wanted, store.drawings
     if pictures & PICTURE and record.annotated is not None:
-        path = drawings.assign_path(copied, safe_paths(record.annotated))
+        path = drawings.assign_path(copied, safe_paths(record.annotated, target.name_rules))
         picture, new = (
             path_of(folder / ANNOTATED, record.annotated),
             path_of(target.annotated, path),

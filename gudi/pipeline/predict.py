@@ -22,7 +22,7 @@ from gudi.predictor import Predictor, describe_run
 from gudi.progress import Progress
 from gudi.records import Result
 from gudi.settings import BatchOptions
-from gudi.store.paths import MAX_NAME, UniquePaths
+from gudi.store.paths import UniquePaths
 
 
 def predict_photos(
@@ -106,5 +106,4 @@ def picture_name(name: str) -> str:
     No photo that gudi did not draw has such a name: `--out` may be the folder of the photos.
     """
     path = PurePosixPath(name)
-    stem = path.stem.encode()[: MAX_NAME - len(f"{ANNOTATED}{path.suffix}".encode()) - 4]
-    return f"{stem.decode(errors='ignore')}{ANNOTATED}{path.suffix}"
+    return f"{path.stem}{ANNOTATED}{path.suffix}"

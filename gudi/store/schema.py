@@ -52,7 +52,7 @@ CREATE TABLE inputs (
     faces INTEGER, frames INTEGER, duration_s REAL, width INTEGER, height INTEGER,
     error TEXT NOT NULL DEFAULT '',
     extra TEXT NOT NULL DEFAULT '{}',  -- JSON: columns from a list of inputs
-    annotated TEXT UNIQUE,       -- path below `annotated/`
+    annotated TEXT COLLATE NOCASE UNIQUE,  -- path below `annotated/`
     drawn INTEGER NOT NULL DEFAULT 0,  -- 1: annotated copy, 2: thumbnails, 3: both
     draw_error TEXT NOT NULL DEFAULT '',
     path BLOB NOT NULL,          -- to open it

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from clips import write_video
-from conftest import call_gudi, draw_face, save
+from clips import write_moving_face, write_video
+from conftest import call_gudi, draw_face, run_gudi, save
 from result_folders import (
     fill_store,
     make_result_folder,
@@ -51,6 +52,23 @@ def test_annotated_pictures_are_the_photos_with_boxes(finished_run):
             x, y, width = int(row["x"]), int(row["y"]), int(row["width"])
             assert (after[y + 40, x] == (255, 0, 0)).all()
             assert (after[y + 40, x + width] == (255, 0, 0)).all()
+
+
+def test_names_that_a_disk_refuses_are_made_safe(photos, shared, tmp_path):
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc to build what refuses names")
+    source, shim, out = shared / "reports" / "fat_shim.c", tmp_path / "shim.so", tmp_path / "fat"
+    subprocess.run(["gcc", "-shared", "-fPIC", source, "-o", shim, "-ldl"], check=True)
+    for name in ("a?.jpg", "a*.jpg"):
+        shutil.copy(photos / "one.jpg", tmp_path / name)
+    write_moving_face(tmp_path / '"film|".mp4')
+    names = [path.name for path in tmp_path.iterdir() if path.is_file() and path != shim]
+    out.mkdir()
+    command = ("batch", *names, "--out", out / "results", "--subtitles")
+    run = run_gudi(*command, cwd=tmp_path, env={"LD_PRELOAD": str(shim)})
+    assert run.returncode == 0, run.stderr
+    found = sorted(path.name for path in (out / "results" / "annotated").iterdir())
+    assert found == ["2-a_.jpg", "_film__.mp4", "_film__.vtt", "a_.jpg"]
 
 
 def test_equal_names_get_pictures_of_their_own_inside_the_result_folder(photos, tmp_path):

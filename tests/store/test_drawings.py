@@ -40,7 +40,7 @@ def test_inputs_with_faces_are_drawn_once_for_each_kind_of_picture(make_files, s
 def test_no_two_pictures_share_a_path(make_files, store):
     one, two, three = fill_store(store, map(photo_result, make_files(3)))
     assert store.drawings.assign_path(one, ["a.jpg", "2-a.jpg"]) == "a.jpg"
-    assert store.drawings.assign_path(two, ["a.jpg", "2-a.jpg"]) == "2-a.jpg"
+    assert store.drawings.assign_path(two, ["A.jpg", "2-a.jpg"]) == "2-a.jpg"
     store.drawings.mark_removed(one)
     assert store.drawings.assign_path(three, ["a.jpg", "2-a.jpg"]) == "a.jpg"
     assert store.drawings.assign_path(store.inputs.by_id(two.id), ["b.jpg"]) == "2-a.jpg"

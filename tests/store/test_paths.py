@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from gudi.store.paths import UniquePaths, safe_paths
+from gudi.store.paths import NameRules, UniquePaths, safe_paths
 
 
 @pytest.mark.parametrize("trick", [":..", "..:", "..\\"])
@@ -37,6 +37,26 @@ def test_long_names_are_shortened_before_their_suffix(tmp_path):
     for path in found:
         assert path.suffix == ".png"
         path.touch()
+
+
+def test_names_follow_the_rules_of_the_disk():
+    fat = NameRules(longest_name=143, longest_path=500, refuses=True)
+    for name, safe in {
+        'who?/<a> "b"*|.jpg': "who_/_a_ _b___.jpg",
+        "ends with a dot./and a blank /a.jpg": "ends with a dot_/and a blank_/a.jpg",
+        "aux/con.jpg": "_/_.jpg",
+        "console.jpg": "console.jpg",
+        "n" * 200 + ".jpg": "n" * 139 + ".jpg",
+        "/".join(["n" * 100] * 10): "/".join(["n" * 100] * 4),
+    }.items():
+        assert next(safe_paths(name, fat)) == safe
+        assert next(safe_paths(safe)) == safe
+    assert next(safe_paths('who?/"b".jpg')) == 'who?/"b".jpg'
+
+
+def test_names_that_differ_in_case_alone_get_paths_of_their_own(tmp_path):
+    paths = UniquePaths(tmp_path)
+    assert [paths.assign(name).name for name in ("Ä.jpg", "ä.JPG")] == ["Ä.jpg", "2-ä.JPG"]
 
 
 def test_temporary_files_beside_the_pictures_are_removed(tmp_path):

@@ -391,7 +391,7 @@ def test_clicks_and_peaks_seek_in_the_annotated_video_with_its_subtitles(show, t
     save_clip(tmp_path / "annotated" / "a # video.webm", 100)
     cues = "00:00:00.500 --> 00:00:01.000\ntrack 0: happy 80%\ntrack 1: a &lt;b&gt; 70%\n"
     more = "01:01:02.000 --> 01:01:03.500\ntrack 0: sad 60%\n"
-    (tmp_path / "annotated" / "a # video.webm.vtt").write_text(f"WEBVTT\n\n{cues}\n{more}")
+    (tmp_path / "annotated" / "a # video.vtt").write_text(f"WEBVTT\n\n{cues}\n{more}")
     tops = [("happy", 0.9), ("happy", 0.5), ("sad", 0.8), ("angry", 0.7)]
     seen = [frame(n, 0.4 + 2 * n, [(HERE, *top)]) for n, top in enumerate(tops)]
     pictures = [draw_face()] * 2  # the third peak's does not exist
