@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -402,6 +403,42 @@ def test_too_little_memory_is_an_ordinary_error():
     assert done.stdout == "MemoryError\n"
 
 
+def run_hostile(library: Path, **env: str) -> dict[str, str]:
+    """Return the digests of what each variant of `library` finds in hostile pictures."""
+    done = subprocess.run(
+        [sys.executable, Path(hostile.__file__), library],
+        env=gudi_environment(env),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def variants_of_this_cpu() -> set[str]:
+    cpu = Path("/proc/cpuinfo").read_text().split()
+    names = {"AVX2": {"avx2"}, "AVX-512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}}
+    return {"baseline", *(name for name, flags in names.items() if flags <= set(cpu))}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc/cpuinfo")
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "zig"])
+def test_every_compiler_uses_what_the_cpu_has(tmp_path, compiler):
+    pytest.importorskip("setuptools")
+    if not (find_spec("ziglang") if compiler == "zig" else shutil.which(compiler)):
+        pytest.skip(f"no {compiler}")
+    zig = f"{sys.executable} -m ziglang cc -mcpu=baseline"
+    library = tmp_path / "libhaar.so"
+    subprocess.run(
+        [sys.executable, ROOT / "build_backend.py", library],
+        env={**os.environ, "CC": zig if compiler == "zig" else compiler},
+        check=True,
+    )
+    found = run_hostile(library)
+    assert set(found) == variants_of_this_cpu()
+    assert len({*found.values(), *run_hostile(compiled.LIBRARY).values()}) == 1
+
+
 def test_hostile_input_passes_the_sanitizers(tmp_path):
     gcc = shutil.which("gcc")
     if not gcc or sys.platform != "linux":
@@ -423,10 +460,5 @@ def test_hostile_input_passes_the_sanitizers(tmp_path):
     ]  # fmt: skip
     built = subprocess.run(build, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    done = subprocess.run(
-        [sys.executable, Path(hostile.__file__), library],
-        env=gudi_environment({"LD_PRELOAD": " ".join(libraries), "ASAN_OPTIONS": "detect_leaks=0"}),
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout) == (0, "survived\n"), done.stderr[-4000:]
+    found = run_hostile(library, LD_PRELOAD=" ".join(libraries), ASAN_OPTIONS="detect_leaks=0")
+    assert set(found) == variants_of_this_cpu()

@@ -15,11 +15,6 @@
 #pragma clang attribute pop
 #endif
 
-static int supported(void)
-{
-    return __builtin_cpu_supports("avx2");
-}
-
-const struct variant haar_avx2 = {"AVX2", LANES, supported, search_scale};
+const struct variant haar_avx2 = {"AVX2", LANES, cpu_has_avx2, search_scale};
 
 #endif

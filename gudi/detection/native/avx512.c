@@ -15,12 +15,6 @@
 #pragma clang attribute pop
 #endif
 
-static int supported(void)
-{
-    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
-}
-
-const struct variant haar_avx512 = {"AVX-512", LANES, supported, search_scale};
+const struct variant haar_avx512 = {"AVX-512", LANES, cpu_has_avx512, search_scale};
 
 #endif

@@ -137,6 +137,10 @@ struct variant {
 extern const struct variant haar_baseline;
 #ifdef __x86_64__
 extern const struct variant haar_avx2, haar_avx512;
+
+/* cpu.c */
+int cpu_has_avx2(void);
+int cpu_has_avx512(void);
 #endif
 
 /* cascade.c */
