@@ -26,6 +26,7 @@ def write_video(
     rate=25,
     stamps=None,
     sound=None,
+    sound_rate=16000,
     muxer=None,
     format=None,
     title="",
@@ -39,6 +40,7 @@ def write_video(
         rate: frames per second.
         stamps: the times of the frames in thousandths of a second; by default as `rate` says.
         sound: an audio codec for a hum as long as the pictures; None for no sound.
+        sound_rate: its samples per second.
         muxer: options of the container.
         format: FFmpeg's name of the container, if the suffix does not decide it.
         title: a tag of the container.
@@ -51,7 +53,7 @@ def write_video(
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if stamps:
             stream.codec_context.time_base = Fraction(1, 1000)
-        hum = container.add_stream(sound, rate=16000, layout="mono") if sound else None
+        hum = container.add_stream(sound, rate=sound_rate, layout="mono") if sound else None
         for number, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
             if stamps:
@@ -59,18 +61,19 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if hum:
-            _write_hum(container, hum, len(frames) * 16000 // rate)
+            write_hum(container, hum, len(frames) * sound_rate // rate)
     return path
 
 
-def _write_hum(container, stream, samples):
+def write_hum(container, stream, samples):
+    """Encode a mono hum of so many samples."""
     wave = np.sin(np.arange(samples) / 10).astype(np.float32)[None]
     format = stream.codec_context.format.name
     for start in range(0, samples, 1024):
         part = wave[:, start : start + 1024]
         part = part if format == "fltp" else (part * 9000).astype(np.int16)
         frame = av.AudioFrame.from_ndarray(part, format=format, layout="mono")
-        frame.sample_rate, frame.pts = 16000, start
+        frame.sample_rate, frame.pts = stream.rate, start
         container.mux(stream.encode(frame))
     container.mux(stream.encode())
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import SupportsFloat, TypeAlias
+from typing import Any, SupportsFloat, TypeAlias
 
 import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.stream import Stream
 from av.video.reformatter import ColorRange, Colorspace
 
-from gudi.errors import VideoError
+from gudi.errors import VideoError, one_line
 from gudi.files import atomic_path
 from gudi.media.animation import is_animation
 from gudi.media.content import VIDEO
@@ -38,6 +41,11 @@ SHOWN = 0.04
 
 # Audio codecs that MP4 holds and browsers play. Their packets are copied, others encoded as AAC.
 COPIED_CODECS = ("aac", "mp3", "opus", "flac")
+
+# Sampling rates of AAC in Hz. Sound of another rate is resampled to the next higher one.
+AAC_RATES = (
+    7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000,
+)  # fmt: skip
 
 # Put the table of contents first, so that the video can be played while it loads.
 MP4_OPTIONS = {"movflags": "faststart"}
@@ -120,27 +128,32 @@ def encode_chunk(
         encoder.finish()
 
 
-def join_chunks(chunks: Sequence[Path], original: SourceLike, path: Path) -> None:
-    """Join `chunks` in `path`, an MP4 file, with the sound of the video `original`.
+def join_chunks(chunks: Sequence[Path], original: SourceLike, path: Path) -> str:
+    """Join `chunks` in `path`, an MP4 file, with all sound tracks of the video `original`.
 
-    If the sound cannot be used, the video has none.
+    Returns:
+        "" or why the file lacks sound of the video.
 
     Raises:
         VideoError: the chunks cannot be joined.
     """
     with _encoding_errors(), atomic_path(path) as temporary:
         try:
-            _mux(temporary, chunks, Source.of(original))
-        except (FFmpegError, ValueError, VideoError):
+            return _mux(temporary, chunks, Source.of(original))
+        except (FFmpegError, ValueError, VideoError) as error:
             _mux(temporary, chunks, None)
+            reason = getattr(error, "strerror", None) or one_line(str(error).strip())
+            return f"the annotated video has no sound, which cannot be converted: {reason}"
 
 
-def _mux(path: Path, chunks: Sequence[Path], original: Source | None) -> None:
+def _mux(path: Path, chunks: Sequence[Path], original: Source | None) -> str:
+    """Write the joined video; return "" or which sound it lacks."""
     with contextlib.ExitStack() as stack:
         container = stack.enter_context(av.open(str(path), "w", "mp4", options=MP4_OPTIONS))
         first = stack.enter_context(av.open(str(chunks[0]), "r")).streams.video[0]
         pictures = container.add_stream_from_template(first)
-        sound = stack.enter_context(_open_sound(container, original)) if original else iter(())
+        source = stack.enter_context(_open_sound(original)) if original else None
+        sound, problem = _converted_sound(container, source) if source else (iter(()), "")
         waiting = next(sound, None)
         for chunk in chunks:
             with av.open(str(chunk), "r") as part:
@@ -160,57 +173,123 @@ def _mux(path: Path, chunks: Sequence[Path], original: Source | None) -> None:
         while waiting is not None:
             container.mux(waiting[1])
             waiting = next(sound, None)
+        return problem
 
 
 @contextlib.contextmanager
-def _open_sound(container: OutputContainer, original: Source) -> Iterator[Iterator[Sound]]:
-    """Yield the sound of `original`, ready for `container`."""
+def _open_sound(original: Source) -> Iterator[InputContainer | None]:
+    """Open a video for its sound; None if it is an animation, which has none."""
     with open_media(original, VIDEO, FFmpegError) as file:
         if is_animation(file):
-            yield iter(())
+            yield None
             return
         with open_container(original, file) as (source, _):
-            yield _converted_sound(container, source)
+            yield source
 
 
-def _converted_sound(container: OutputContainer, source: InputContainer) -> Iterator[Sound]:
+def _converted_sound(
+    container: OutputContainer, source: InputContainer
+) -> tuple[Iterator[Sound], str]:
+    """Add the sound tracks of `source` to `container`.
+
+    Returns:
+        Their packets, and "" or which tracks are left out.
+    """
     # FFmpeg may know that there is sound, but not its codec.
     streams = [each for each in source.streams.audio if each.codec_context is not None]
-    if not streams:
+    start_time = (source.start_time or 0) / 1e6
+    tracks = {each.index: _track(container, each, start_time) for each in streams}
+    missing = len(source.streams.audio) - len(streams)
+    problem = "the annotated video lacks sound whose codec is not supported" if missing else ""
+    return _converted(source, tracks) if tracks else iter(()), problem
+
+
+def _converted(source: InputContainer, tracks: Mapping[int, _Track]) -> Iterator[Sound]:
+    for packet in _packets(source, [source.streams[index] for index in tracks]):
+        yield from tracks[packet.stream.index].convert(packet)
+    for track in tracks.values():
+        yield from track.finish()
+
+
+def _packets(source: InputContainer, streams: list[Stream]) -> Iterator[Packet[Any]]:
+    with contextlib.suppress(FFmpegError):  # a video that ends unexpectedly has sound up to there
+        yield from source.demux(streams)
+
+
+def _track(container: OutputContainer, stream: AudioStream, start_time: float) -> _Track:
+    copied = stream.codec_context.name in COPIED_CODECS
+    track = (_CopiedTrack if copied else _EncodedTrack)(container, stream, start_time)
+    track.target.metadata.update(stream.metadata)
+    track.target.disposition = stream.disposition
+    return track
+
+
+class _CopiedTrack:
+    """A sound track whose packets are copied."""
+
+    def __init__(self, container: OutputContainer, stream: AudioStream, start_time: float) -> None:
+        self.target = container.add_stream_from_template(stream)
+        self._shift = _in_units(start_time, stream.time_base)
+
+    def convert(self, packet: Packet[Any]) -> Iterator[Sound]:
+        """Yield what becomes of a packet."""
+        if packet.pts is not None and packet.dts is not None:  # else it is the end of the stream
+            packet.pts -= self._shift
+            packet.dts -= self._shift
+            packet.stream = self.target
+            yield float(packet.pts * packet.time_base), packet
+
+    def finish(self) -> Iterator[Sound]:
+        """Yield what is left at the end."""
         return iter(())
-    stream, start_time = streams[0], (source.start_time or 0) / 1e6
-    if stream.codec_context.name in COPIED_CODECS:
-        return _copied(source, stream, container.add_stream_from_template(stream), start_time)
-    target = container.add_stream("aac", rate=stream.codec_context.sample_rate)
-    channels = stream.codec_context.layout.nb_channels
-    target.codec_context.layout = "mono" if channels == 1 else "stereo"
-    return _encoded(source, stream, target, start_time)
 
 
-def _copied(
-    source: InputContainer, stream: AudioStream, target: AudioStream, start_time: float
-) -> Iterator[Sound]:
-    shift = _in_units(start_time, stream.time_base)
-    for packet in source.demux(stream):
-        if packet.pts is None or packet.dts is None:
-            continue  # the end of the stream
-        packet.pts -= shift
-        packet.dts -= shift
-        time = float(packet.pts * packet.time_base)
-        packet.stream = target
-        yield time, packet
+class _EncodedTrack:
+    """A sound track that is encoded as AAC."""
+
+    def __init__(self, container: OutputContainer, stream: AudioStream, start_time: float) -> None:
+        context = stream.codec_context
+        rate = min(
+            (each for each in AAC_RATES if each >= context.sample_rate), default=AAC_RATES[-1]
+        )
+        self.target = container.add_stream("aac", rate=rate)
+        layout = "mono" if context.layout.nb_channels == 1 else "stereo"
+        self.target.codec_context.layout = layout
+        self._new_resampler = functools.partial(av.AudioResampler, "fltp", layout, rate)
+        self._resampler = self._new_resampler()
+        self._setup: tuple[str, str, int] | None = None
+        self._start_time = start_time
+        self._error: FFmpegError | None = None
+
+    def convert(self, packet: Packet[Any]) -> Iterator[Sound]:
+        """Yield what becomes of a packet."""
+        frames: list[Any] = []
+        try:
+            frames = packet.decode()
+        except FFmpegError as error:  # as in players, damaged sound is left out
+            self._error = error
+        for frame in frames:
+            if frame.pts is not None:
+                frame.pts -= _in_units(self._start_time, frame.time_base)
+            setup = frame.format.name, frame.layout.name, frame.sample_rate
+            if setup != self._setup:  # joined recordings may change it
+                self._resampler, self._setup = self._new_resampler(), setup
+            yield from self._encode(frame)
+
+    def finish(self) -> Iterator[Sound]:
+        """Yield what is left at the end; raise if nothing could be decoded."""
+        if self._setup:
+            yield from self._encode(None)
+        elif self._error is not None:
+            raise self._error
+        yield from _timed(self.target.encode())
+
+    def _encode(self, frame: AudioFrame | None) -> Iterator[Sound]:
+        for resampled in self._resampler.resample(frame):
+            yield from _timed(self.target.encode(resampled))
 
 
-def _encoded(
-    source: InputContainer, stream: AudioStream, target: AudioStream, start_time: float
-) -> Iterator[Sound]:
-    resampler = av.AudioResampler("fltp", target.codec_context.layout, target.rate)
-    for frame in source.decode(stream):
-        if frame.pts is not None:
-            frame.pts -= _in_units(start_time, frame.time_base)
-        for resampled in resampler.resample(frame):
-            yield from _timed(target.encode(resampled))
-    yield from _timed(target.encode())
+_Track: TypeAlias = "_CopiedTrack | _EncodedTrack"
 
 
 def _timed(packets: Iterable[Packet[AudioStream]]) -> Iterator[Sound]:

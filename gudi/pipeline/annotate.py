@@ -102,7 +102,7 @@ def draw_pictures(
     *,
     options: BatchOptions,
     workers: gudi_jobs.WorkerPool,
-    finished: Callable[[FinishedItem], None],
+    progress: Progress,
     seconds: StageSeconds,
 ) -> None:
     """Draw the pictures that a result folder still lacks.
@@ -112,10 +112,10 @@ def draw_pictures(
         folder: receives the pictures.
         options: what to draw.
         workers: the processes to draw in.
-        finished: called when all pictures of an input exist, or cannot be drawn.
+        progress: advances when all pictures of an input exist, or cannot be drawn; receives notes.
         seconds: receives the time of all workers together, as `draw`.
     """
-    queue = _DrawQueue(store, folder, options, finished)
+    queue = _DrawQueue(store, folder, options, progress)
     try:
         work = functools.partial(draw, style=options.draw)
         for outcome in workers.map_unordered(work, queue):
@@ -243,11 +243,11 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
         store: Store,
         folder: ResultFolder,
         options: BatchOptions,
-        finished: Callable[[FinishedItem], None],
+        progress: Progress,
     ) -> None:
         super().__init__(self._first_items(store.drawings.undrawn(options.pictures)))
         self._store, self._folder, self._options = store, folder, options
-        self._finished = finished
+        self._progress = progress
         self._records: dict[Source, Input] = {}
         self._videos: dict[Source, _VideoProgress] = {}
 
@@ -266,12 +266,14 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
                 faces = list(self._store.faces.of_input(record))
                 yield PhotoDrawing(source, size, faces, path, self._thumbnail(record))
 
-    def receive(self, outcome: gudi_jobs.Result[Drawing, None]) -> None:
+    def receive(self, outcome: gudi_jobs.Result[Drawing, str]) -> None:
         """Receive the outcome of an item, and queue what follows from it."""
         item = outcome.item
         if getattr(outcome.error, "errno", None) in DISK_FULL and outcome.error is not None:
             raise OutputError(f"{self._folder.path}: {describe_error(outcome.error)}")
         error = _draw_error(outcome.error) if outcome.error is not None else ""
+        if outcome.value:
+            self._progress.note(f"{item.source.name}: {outcome.value}")
         if isinstance(item, (PhotoDrawing, ChunkJoin)):
             self._finish(item.source, error)
             return
@@ -402,7 +404,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
             if record.annotated is not None:  # subtitles of what the video was before
                 self._folder.subtitles(record.annotated).unlink(missing_ok=True)
         self._store.drawings.mark_drawn(record, self._options.pictures, error)
-        self._finished(FinishedItem(source.name, "failed" if error else "ok", error))
+        self._progress.advance(FinishedItem(source.name, "failed" if error else "ok", error))
 
     def _lacks(self, record: Input, picture: int) -> bool:
         """Tell whether a picture of an input is wanted and does not exist."""

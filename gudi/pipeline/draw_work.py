@@ -97,12 +97,15 @@ class ChunkJoin:
 Drawing = PhotoDrawing | VideoThumbnail | VideoChunk | ChunkJoin
 
 
-def draw(item: Drawing, style: str = AUTO) -> None:
+def draw(item: Drawing, style: str = AUTO) -> str:
     """Draw an item.
 
     Args:
         item: what to draw on.
         style: what to draw, see `gudi.settings.drawn_parts`.
+
+    Returns:
+        "" or what a video lacks.
 
     Raises:
         PhotoError, VideoError, OSError: it cannot be drawn.
@@ -117,7 +120,8 @@ def draw(item: Drawing, style: str = AUTO) -> None:
         encode.encode_chunk(item.path, _drawn_frames(parts, item), item.rate)
     else:
         item.path.parent.mkdir(parents=True, exist_ok=True)
-        encode.join_chunks(item.chunks, item.source, item.path)
+        return encode.join_chunks(item.chunks, item.source, item.path)
+    return ""
 
 
 def _draw_photo(parts: frozenset[str], item: PhotoDrawing) -> None:

@@ -209,7 +209,7 @@ def _draw_pictures(batch: _Batch) -> None:
                 folder,
                 options=options,
                 workers=workers,
-                finished=batch.progress.advance,
+                progress=batch.progress,
                 seconds=batch.report.process_seconds,
             )
     if options.subtitles:

@@ -33,6 +33,7 @@ from gudi.outputs.folder import ResultFolder
 from gudi.pipeline import annotate
 from gudi.pipeline.draw_work import draw
 from gudi.pipeline.workers import start_workers
+from gudi.progress import Progress
 from gudi.records import Box, Face, Result, VideoFrame
 from gudi.settings import ALL_FRAMES, PICTURE, THUMBNAIL, BatchOptions, FrameOptions
 from gudi.store import Store
@@ -144,7 +145,7 @@ def test_full_disk_ends_the_run_and_blames_no_picture(tmp_path):
     path.write_bytes(b"a photo")
     out = make_result_folder(tmp_path / "out", [photo_result(path)])
     with Store(out / "results.sqlite") as store:
-        queue = annotate._DrawQueue(store, ResultFolder(out), BatchOptions(), print)
+        queue = annotate._DrawQueue(store, ResultFolder(out), BatchOptions(), Progress())
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with pytest.raises(OutputError, match="out: No space left on device"):
             queue.receive(gudi_jobs.Result(next(queue), error=full))
@@ -165,7 +166,8 @@ def test_finished_chunks_of_a_video_are_kept_after_a_kill(tmp_path, monkeypatch,
         Source("film.mp4", str(path), VIDEO), segment=0, width=200, height=180, faces=faces,
         frames=processed,
     )  # fmt: skip
-    out, drawn = ResultFolder(tmp_path / "out"), []
+    out, progress, drawn = ResultFolder(tmp_path / "out"), Progress(), []
+    progress.advance = drawn.append
     out.path.mkdir()
     with Store(out.store) as store:
         fill_store(store, [result])
@@ -174,7 +176,7 @@ def test_finished_chunks_of_a_video_are_kept_after_a_kill(tmp_path, monkeypatch,
 
         def start():
             options = BatchOptions(every=frames.every, report=False)
-            return annotate._DrawQueue(store, out, options, drawn.append)
+            return annotate._DrawQueue(store, out, options, progress)
 
         chunks = list(start())
         assert [chunk.path.name for chunk in chunks] == [f"{n:012}.nut" for n in (0, 8, 16)]
