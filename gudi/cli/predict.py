@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,8 @@ LIVE_DETECTION = tuple(name for name in declared(DetectionOptions) if name != "f
 def predict(inputs: tuple[str, ...], out: Path, as_json: bool, **values: Any) -> None:
     """Recognise expressions in a few photos and print them.
 
-    PHOTO is a photo or a folder, archive, pattern or list of photos, as for gudi batch.
+    PHOTO is a photo or a folder, archive, pattern or list of photos, as for gudi batch. - reads a
+    photo, or a list of photos, from standard input.
 
     Prints one line per face, separated by tabs: photo, x, y, width, height, emotion, probability.
     A photo without a face has no line (with --json, an empty list of faces).
@@ -66,13 +68,15 @@ def predict(inputs: tuple[str, ...], out: Path, as_json: bool, **values: Any) ->
     Examples:
       gudi predict photo.jpg
       gudi predict photo.jpg --json --no-annotate
+      curl -s https://example.org/photo.jpg | gudi predict -
     """
     from gudi.pipeline.listing import list_photos
     from gudi.pipeline.workers import start_workers
 
     options = checked(BatchOptions, values | {"batch_size": PREDICT_BATCH_SIZE})
-    photos = list_photos(inputs)
-    with start_workers(options, len(photos)) as workers:
+    with contextlib.ExitStack() as stack:
+        photos = list_photos(inputs, stack)
+        workers = stack.enter_context(start_workers(options, len(photos)))
         # NumPy and OpenCV are imported here and in the workers at the same time.
         from gudi.pipeline.predict import predict_photos
 

@@ -184,6 +184,12 @@ def identify(start: bytes) -> Content | None:
     return _TRANSPORT_STREAM if _PACKETS.search(start[:_PACKETS_START]) else None
 
 
+def is_media(start: bytes) -> bool:
+    """Tell whether a file that begins with `start` is a picture, video or archive."""
+    content = identify(start[:START])
+    return content is not None and (bool(content.kind) or content.frames is not None)
+
+
 def identify_source(source: SourceLike) -> Content | None:
     """Return what a file is; None if that is unknown or it cannot be read."""
     try:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gudi.errors import InputError, one_line
-from gudi.media.content import START, identify
+from gudi.media.content import START, identify, is_media
 
 # The column of a table that has the paths is called like one of these, the first ones before the
 # others. All other columns are extra columns.
@@ -29,6 +29,9 @@ CODE_PAGES = (
     "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
     "cp874", "cp932", "gbk", "cp949", "cp950", "cp437", "cp850", "cp852", "cp866", "mac_roman",
 )  # fmt: skip
+
+# What text has none of, and names of files hardly ever.
+_CONTROL = re.compile(rb"[\1-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
@@ -74,12 +77,16 @@ def read_list(data: bytes, name: str, folder: str = "") -> Iterator[InputPath]:
         InputError: it is no list, its encoding is unknown, or a line of a table is ambiguous.
     """
     content = identify(data[:START])
-    if content is not None and (content.kind or content.frames is not None):
+    if content is not None and is_media(data):
         raise InputError(
-            f"{name} is not a list but {content.what}; save a spreadsheet as CSV UTF-8, and give "
-            "the paths of photos and videos without @"
+            f"{name} is not a list but {content.what}; save a spreadsheet as CSV UTF-8, give the "
+            "paths of photos and videos without @, and a photo on standard input to gudi predict -"
         )
     encoding = unicode_encoding(data)
+    if encoding == "utf-8" and _CONTROL.search(data[:START]):
+        first = os.fsdecode(re.split(b"[\r\n\0]", data, maxsplit=1)[0])
+        if not any(map(_exists, _candidates(first, folder))):
+            raise InputError(f"{name} is not a list: it is not text")
     are_raw = encoding == "utf-8" and b"\0" in data
     try:
         text = data.decode(encoding, "surrogateescape" if are_raw else "strict")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import stat
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from gudi.columns import reserved_names
 from gudi.errors import InputError, one_line
-from gudi.media.content import VIDEO
+from gudi.media.content import VIDEO, is_media
 from gudi.media.find import FOLDER, OUTPUT, PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_sources
 from gudi.media.names import printable_path
 from gudi.media.source import Source
@@ -22,6 +28,7 @@ ANNOTATED = ".emotions"
 
 MAX_SUFFIXES = 5  # that a note about skipped files names
 MAX_RECORDED = 100  # that the run record has
+MAX_PIPED = 2**28  # bytes of a photo or list that comes through a pipe
 
 
 def list_sources(
@@ -30,18 +37,24 @@ def list_sources(
     exclude: Path | None = None,
     is_new: Callable[[Source], bool] | None = None,
     skipped: Counter[str] | None = None,
+    stdin: BinaryIO | None = None,
 ) -> Iterator[Source]:
     """Yield the photos and videos that `inputs` lead to.
 
     Args:
-        inputs, exclude, is_new, skipped: see `gudi.media.find`.
+        inputs, exclude, is_new, skipped, stdin: see `gudi.media.find`.
 
     Raises:
         InputError: there are none.
     """
     source = None
     for source in find_sources(
-        inputs, exclude=exclude, is_new=is_new, skipped=skipped, is_output=_is_output
+        inputs,
+        exclude=exclude,
+        is_new=is_new,
+        stdin=stdin,
+        skipped=skipped,
+        is_output=_is_output,
     ):
         yield source
     if source is not None:
@@ -70,23 +83,72 @@ def _is_output(source: Source) -> bool:
     return os.path.exists(os.path.join(source.path, STORE)) or is_result_folder(Path(source.path))
 
 
-def list_photos(inputs: Sequence[str]) -> list[Source]:
+def list_photos(inputs: Sequence[str], temporary: contextlib.ExitStack) -> list[Source]:
     """Return the photos that `inputs` lead to; videos fail.
 
     Pictures that an earlier `gudi predict` drew are left out unless they are named.
 
     Args:
-        inputs: see `gudi.media.find`.
+        inputs: see `gudi.media.find`. Standard input may also be a photo, and so may a pipe.
+        temporary: keeps photos from pipes on disk until it is closed.
 
     Raises:
         InputError: there are none.
     """
-    return [
-        replace(source, problem=source.problem or VIDEO_PROBLEM) if source.kind == VIDEO else source
-        for source in list_sources(inputs)
-        if (source.path in inputs and not source.member)
-        or not PurePosixPath(source.name).stem.endswith(ANNOTATED)
-    ]
+    names, stdin, given = {}, None, list(inputs)
+    for index, each in enumerate(given):
+        if not _is_pipe(each):
+            continue
+        data = _read_pipe(each)
+        if each == "-" and not is_media(data):
+            stdin = io.BytesIO(data)
+            continue
+        folder = temporary.enter_context(tempfile.TemporaryDirectory(prefix="gudi-"))
+        path = os.path.join(folder, "photo")
+        Path(path).write_bytes(data)
+        given[index], names[path] = path, "stdin" if each == "-" else each
+    found = []
+    for source in list_sources(given, stdin=stdin):
+        is_named = source.path in given and not source.member
+        if not is_named and PurePosixPath(source.name).stem.endswith(ANNOTATED):
+            continue
+        source = replace(source, name=names.get(source.path, source.name))
+        if source.kind == VIDEO:
+            source = replace(source, problem=source.problem or VIDEO_PROBLEM)
+        found.append(source)
+    return found
+
+
+def _is_pipe(path: str) -> bool:
+    """Tell whether a path can be read only once, or only in this process."""
+    if path == "-" or path.startswith(("/dev/stdin", "/dev/fd/", "/proc/self/fd/")):
+        return True
+    with contextlib.suppress(OSError):
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    return False
+
+
+def _read_pipe(path: str) -> bytes:
+    """Return what comes through a pipe.
+
+    Raises:
+        InputError: it cannot be read, or is too large.
+    """
+    try:
+        if path != "-":
+            with open(path, "rb") as file:
+                data = file.read(MAX_PIPED + 1)
+        elif sys.stdin is None:
+            raise InputError("standard input is closed, so nothing can be read from it")
+        else:
+            data = sys.stdin.buffer.read(MAX_PIPED + 1)
+    except OSError as error:
+        raise InputError(f"{one_line(path)} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_PIPED:
+        raise InputError(
+            f"{one_line(path)} gives more than {MAX_PIPED // 2**20} MB; save it as a file"
+        )
+    return data
 
 
 def check_outside(source: Source, out: Path) -> None:

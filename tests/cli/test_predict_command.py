@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import cv2
 import pytest
-from conftest import call_gudi
+from conftest import call_gudi, gudi_environment
 from result_folders import read_rows
 
 
@@ -94,3 +97,25 @@ def test_the_largest_face_is_that_of_batch(photos, tmp_path):
     (row,) = read_rows(tmp_path / "out" / "faces.csv")
     columns = ("x", "y", "width", "height", "emotion")
     assert line.split("\t")[1:6] == [row[name] for name in columns]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pipes with names")
+def test_photo_or_list_may_come_through_a_pipe(photos, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    listed = tmp_path / "list.txt"
+    listed.write_text("photos/two.bmp\n")
+    for given, sent, name in (
+        ("-", photos / "one.jpg", "stdin"),
+        ("/dev/stdin", photos / "one.jpg", "/dev/stdin"),
+        ("-", listed, "photos/two.bmp"),
+        ("pipe", photos / "one.jpg", "pipe"),
+    ):
+        command = f"cat {sent} > pipe & " if given == "pipe" else f"cat {sent} | "
+        done = subprocess.run(
+            ["sh", "-c", f"{command} {sys.executable} -m gudi predict {given}"],
+            cwd=tmp_path, env=gudi_environment(), capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert {line.split("\t")[0] for line in done.stdout.splitlines()} == {name}
+    copies = {path.name for path in (tmp_path / "predicted").rglob("*.*")}
+    assert copies == {"stdin.emotions.png", "two.emotions.bmp", "pipe.emotions.png"}

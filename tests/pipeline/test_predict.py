@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 
@@ -23,8 +24,10 @@ def test_results_come_in_the_order_of_the_photos(photos, tmp_path):
     save(photos / "old.emotions.jpg", scene(0))
     inputs = [str(photos / name) for name in ("two.bmp", "none.jpg")] + [str(photos)]
     options = BatchOptions(device="cpu")
-    with start_workers(options, 2) as workers:
-        results = predict_photos(list_photos(inputs), tmp_path / "drawn", options, workers)
+    with contextlib.ExitStack() as stack:
+        photos = list_photos(inputs, stack)
+        workers = stack.enter_context(start_workers(options, 2))
+        results = predict_photos(photos, tmp_path / "drawn", options, workers)
     found = [(os.path.basename(result.source.path), result.status) for result in results]
     assert found == [
         ("two.bmp", "ok"), ("none.jpg", "no_face"), ("one.png", "ok"), ("film.mp4", "failed"),
