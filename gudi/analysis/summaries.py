@@ -33,7 +33,9 @@ def timed(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         elif following is not None and following.time is not None:
             seconds = max(0.0, following.time - frame.time)
             last = seconds or last or 0.0  # two frames may be shown at the same time
-        starts_scene = before is not None and is_cut(before.signature, frame.signature)
+        starts_scene = before is not None and is_cut(
+            before.signature, frame.signature, (frame.time or 0.0) - (before.time or 0.0)
+        )
         yield replace(frame, seconds=seconds, starts_scene=starts_scene)
         before = frame
 

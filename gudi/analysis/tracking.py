@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gudi.records import Box, Face, VideoFrame
 
-# A track ends when its face has not been seen for this long, in seconds.
+# A track ends when its face has not been seen for this long, in seconds, nor in the last frame.
 PATIENCE = 1.0
 
 # Time constant of the smoothing in seconds: a face seen this long ago weighs 1/e.
@@ -88,6 +88,7 @@ class Tracker:
 
     def __init__(self) -> None:
         self._count = 0
+        self._time = 0.0  # of the last frame
         self._tracks: list[_Track] = []
 
     @property
@@ -109,7 +110,9 @@ class Tracker:
             time: of the frame, in seconds; frames come in order.
             faces: all faces in the frame, with their probabilities.
         """
-        self._tracks = [track for track in self._tracks if time - track.time <= PATIENCE]
+        patience = max(PATIENCE, time - self._time)
+        self._time = time
+        self._tracks = [track for track in self._tracks if time - track.time <= patience]
         places = [_place(face.box) for face in faces]
         matches = self._match(time, places)
         for number, (place, face) in enumerate(zip(places, faces)):

@@ -100,6 +100,14 @@ def test_cut_ends_a_track_and_untracked_videos_have_none(summarize):
     assert [(track["first_frame"], track["last_frame"]) for track in tracks] == [(0, 1), (2, 3)]
 
 
+@pytest.mark.parametrize(("seconds", "starts"), [(0.04, [0, 1]), (2, [0])])
+def test_people_who_move_between_distant_frames_are_not_cut_off(summarize, seconds, starts):
+    picture = np.full((48, 64), 20, np.uint8)
+    picture[:, 50:] = 220
+    frames = [(0, 0.0, [(HERE, "sad")], DARK), (1, seconds, [(HERE, "sad")], signature(picture))]
+    assert [track["first_frame"] for track in summarize(frames)[1]] == starts
+
+
 @pytest.mark.parametrize(
     ("times", "duration", "face_time"),
     [([0, 0.5], 1.0, 0), ([], None, None), ([0, 0.5, 1, 1], 1.5, 0), ([0.2, 0.2], 0, 0)],

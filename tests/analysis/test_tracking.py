@@ -49,6 +49,12 @@ def test_faces_that_stay_keep_their_tracks_although_they_are_often_missed():
     assert follow(still(100, 2), still(220, 3), still(340, 5)) == [[0], [1], [2]]
 
 
+@pytest.mark.parametrize("seconds", [2, 3.4, 10])
+def test_faces_that_stay_keep_their_tracks_whatever_the_interval(seconds):
+    places = [lambda time, x=x: (x, 100, 90) for x in (100, 300)]
+    assert follow(*places, every=round(seconds * RATE), seconds=60) == [[0], [1]]
+
+
 @pytest.mark.parametrize("every", [1, 3])
 def test_faces_that_pass_each_other_keep_their_tracks(every):
     def left(time):
