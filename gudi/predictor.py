@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.checkpoint import Weights, load
-from gudi.checkpoint.locate import SHIPPED
 from gudi.constants import EMOTIONS, FACE_SIZE
-from gudi.engines import ONNX, Engine, engine_for, open_engine
-from gudi.errors import CheckpointCorrupt, ClosedError, UsageError, one_line
+from gudi.engines import Engine, engine_for, open_engine
+from gudi.errors import CheckpointCorrupt, ClosedError, UsageError
 from gudi.records import Face
 from gudi.settings import PredictionOptions, check_emotions
 
@@ -189,18 +188,6 @@ class Predictor:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def describe_run(weights: Weights, options: PredictionOptions, detector: str) -> str:
-    """Return what a run recognises faces with, as a line for people."""
-    source = f"checkpoint {one_line(weights.source)}"
-    if weights.source == SHIPPED:
-        source = "the checkpoint that comes with gudi"
-    if weights.mirror if options.mirror is None else options.mirror:
-        source += ", mirrored"
-    engine = engine_for(options.engine, options.device)
-    device = "cpu" if engine == ONNX else options.device
-    return f"{source}; engine {engine} on {device}; detector {detector}"
 
 
 def _predict_batch(

@@ -13,13 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi import detection
+from gudi.checkpoint import load
 from gudi.declarations import declared, with_options
+from gudi.engines import engine_for
 from gudi.errors import InputError, PhotoError, VideoError, one_line
 from gudi.media import video
 from gudi.media.content import VIDEO, identify_source
 from gudi.media.photo import SeveralFrames, read_photo
 from gudi.predictor import Predictor
 from gudi.records import Face
+from gudi.run_setup import choose_detector
 from gudi.settings import FrameOptions, RecognizerOptions
 
 # Few pictures have more faces. A larger size would take more memory and more time to load.
@@ -43,6 +46,7 @@ class Recognizer:
     Attributes:
         emotions: names of the classes, in the order of a face's probabilities.
         checkpoint: path of the checkpoint in use.
+        detector: what finds the faces, `haar` or `cnn`.
         device: TensorFlow's name of the device that predicts.
     """
 
@@ -55,8 +59,11 @@ class Recognizer:
             DeviceError: the device does not exist.
             UsageError: a value is not allowed.
         """
-        self._options = options
-        self._predictor = Predictor.from_options(options.checkpoint, options, batch_size=BATCH_SIZE)
+        engine_for(options.engine, options.device)  # raises before the checkpoint is read
+        weights = load(options.checkpoint, options.emotions, options.network)
+        self._options = choose_detector(options, weights)
+        self.detector = self._options.detector
+        self._predictor = Predictor.from_options(weights, options, batch_size=BATCH_SIZE)
         self.emotions = self._predictor.emotions
         self.checkpoint = self._predictor.checkpoint
         self.device: str = self._predictor.device

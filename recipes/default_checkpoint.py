@@ -92,7 +92,7 @@ def blend(out: Path) -> None:
     }
     values["FullyConnected_1/b"] = values["FullyConnected_1/b"] + np.array(LOGITS)
     values = {name: value.astype(np.float32) for name, value in values.items()}
-    checkpoint.pack(values, out / "blended.gudi", mirror=True)
+    checkpoint.pack(values, out / "blended.gudi", mirror=True, detector="cnn")
 
 
 @click.command()

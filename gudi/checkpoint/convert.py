@@ -101,6 +101,7 @@ def pack_checkpoint(
     number: int | None = None,
     *,
     mirror: bool | None = None,
+    detector: str | None = None,
     temperature: float = 1.0,
 ) -> int:
     """Write the weights of the checkpoint at `path` to one small file; return its size in bytes.
@@ -109,8 +110,9 @@ def pack_checkpoint(
         path: as `gudi.checkpoint.find` takes it. Its files are not changed.
         packed: the file to write; its name must end in `.gudi`.
         number: which network if there are several, see `choose_network`.
-        mirror: whether to predict each face and its mirror image by default; None keeps what the
-            flag of the checkpoint at `path`.
+        mirror: whether to predict each face and its mirror image by default; None for what the
+            checkpoint at `path` says.
+        detector: the one to find faces with by default; None as for `mirror`.
         temperature: what the logits are divided by, see `gudi.training.calibrate`.
 
     Raises:
@@ -130,7 +132,12 @@ def pack_checkpoint(
         values = dict(weights.values)
         for name in LAST_LAYER if temperature != 1 else ():
             values[name] = (values[name] / temperature).astype(np.float32)
-        pack(values, packed, mirror=weights.mirror if mirror is None else mirror)
+        pack(
+            values,
+            packed,
+            mirror=weights.mirror if mirror is None else mirror,
+            detector=detector or weights.detector,
+        )
     try:
         written = open_checkpoint(packed)
         read_weights(written, choose_network(written, classes=None))

@@ -25,6 +25,7 @@ from gudi.checkpoint.tensors import Array, Tensor, aligned, as_bytes, padded, si
 from gudi.constants import HIDDEN_UNITS
 from gudi.errors import CheckpointCorrupt, one_line
 from gudi.files import atomic_write
+from gudi.settings import CNN, HAAR
 
 SCALES, ABOUT = "scales", "about"
 
@@ -43,11 +44,13 @@ class PackedFile:
     Attributes:
         used: the network's variables, without the hidden units that were cut off.
         mirror: whether to predict each face and its mirror image, see `gudi.predictor.Predictor`.
+        detector: the one whose faces it was trained for, `haar` or `cnn`.
     """
 
     prefix: Path
     used: dict[str, Array]
     mirror: bool
+    detector: str
     recovered: str = ""
     format: str = PACKED
 
@@ -90,7 +93,8 @@ def open_packed(path: Path) -> PackedFile:
         about = json.loads(arrays.pop(ABOUT).tobytes())
         codes, scales = arrays[MATRIX], arrays.pop(SCALES)
         arrays[MATRIX] = np.multiply(codes, scales, aligned(codes.shape, "float32"))
-        return PackedFile(path, arrays, about.get("mirror") is True)
+        detector = CNN if about.get("detector") == CNN else HAAR
+        return PackedFile(path, arrays, about.get("mirror") is True, detector)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # zipfile, zlib, NumPy and json raise many types
@@ -100,13 +104,16 @@ def open_packed(path: Path) -> PackedFile:
         ) from error
 
 
-def pack(values: Mapping[str, Array], path: Path, *, mirror: bool = False) -> None:
+def pack(
+    values: Mapping[str, Array], path: Path, *, mirror: bool = False, detector: str = HAAR
+) -> None:
     """Write weights as a packed checkpoint. Only the largest matrix is rounded.
 
     Args:
         values: float32 by the network's names.
         path: the file to write.
         mirror: whether to predict each face and its mirror image by default.
+        detector: the one to find faces with by default, `haar` or `cnn`.
     """
     shapes = weight_shapes(len(values["FullyConnected_1/b"]), used_units(values))
     arrays: dict[str, Any] = {n: values[n][tuple(map(slice, s))] for n, s in shapes.items()}
@@ -114,7 +121,8 @@ def pack(values: Mapping[str, Array], path: Path, *, mirror: bool = False) -> No
     scales = np.maximum(matrix.std(axis=0) / STEPS, np.abs(matrix).max(axis=0) / LARGEST_CODE)
     arrays[SCALES] = np.where(scales == 0, 1, scales).astype("<f4")
     arrays[MATRIX] = np.rint(matrix / arrays[SCALES]).astype(np.int8)
-    arrays[ABOUT] = np.frombuffer(json.dumps({"mirror": mirror}).encode(), np.uint8)
+    about = json.dumps({"mirror": mirror, "detector": detector})
+    arrays[ABOUT] = np.frombuffer(about.encode(), np.uint8)
     with atomic_write(path) as file:
         np.savez_compressed(file, **arrays)
 

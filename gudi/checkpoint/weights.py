@@ -15,6 +15,7 @@ from gudi.checkpoint.packed import PackedFile
 from gudi.checkpoint.tensors import Array, Tensor, TensorFile, is_finite
 from gudi.constants import EMOTIONS
 from gudi.errors import CheckpointCorrupt, CheckpointForeign
+from gudi.settings import HAAR
 
 if TYPE_CHECKING:
     from gudi.progress import Progress
@@ -33,6 +34,8 @@ class Weights:
         recovered: "", or how an incomplete checkpoint was made usable.
         mirror: whether the network should predict each face and its mirror image; only packed
             checkpoints have this flag.
+        detector: the one whose faces the network was trained for, `haar` or `cnn`; only packed
+            checkpoints tell.
     """
 
     source: Path
@@ -40,6 +43,7 @@ class Weights:
     values: dict[str, Array]
     recovered: str = ""
     mirror: bool = False
+    detector: str = HAAR
 
     def note_recovery(self, progress: Progress | None) -> None:
         """Tell the user if an incomplete checkpoint was made usable, and how."""
@@ -126,8 +130,8 @@ def read_weights(file: TensorFile, network: StoredNetwork, *, used_units: bool =
             )
         digest.update(f"{name} {file.tensors[stored].shape} {crc:08x}\n".encode())
         values[name] = tensor
-    mirror = isinstance(file, PackedFile) and file.mirror
-    return Weights(file.prefix, digest.hexdigest(), values, file.recovered, mirror)
+    how = (file.mirror, file.detector) if isinstance(file, PackedFile) else ()
+    return Weights(file.prefix, digest.hexdigest(), values, file.recovered, *how)
 
 
 def _mismatch(tensors: Mapping[str, Tensor]) -> str:

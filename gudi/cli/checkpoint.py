@@ -12,7 +12,7 @@ from gudi.cli.messages import describe_checkpoint
 from gudi.cli.options import NonEmptyPath, declared_options, option
 from gudi.constants import CHECKPOINT_NAME
 from gudi.errors import ExitCode
-from gudi.settings import PredictionOptions
+from gudi.settings import DetectionOptions, PredictionOptions
 
 
 @click.group(cls=OrderedGroup, epilog=exit_codes(finished="finished"))
@@ -104,6 +104,13 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
     show_default="as the source",
     help="Whether gudi should predict each face and its mirror image with this checkpoint.",
 )
+@declared_options(
+    DetectionOptions,
+    "detector",
+    default=None,
+    show_default="as the source",
+    help="How gudi should detect faces for this checkpoint, see gudi batch --help.",
+)
 @option(
     "--calibrate",
     type=NonEmptyPath(),
@@ -112,7 +119,12 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
     "probabilities match the accuracy on these faces. The predicted emotions stay the same.",
 )
 def pack(
-    path: str, packed: Path, network: int | None, mirror: bool | None, calibrate: Path | None
+    path: str,
+    packed: Path,
+    network: int | None,
+    mirror: bool | None,
+    detector: str | None,
+    calibrate: Path | None,
 ) -> None:
     """Pack the weights into one small file.
 
@@ -137,6 +149,8 @@ def pack(
 
         temperature = find_temperature(path, load(calibrate), network=network, mirror=mirror)
         print_message(f"temperature: {temperature:.3f}")
-    size = pack_checkpoint(path, packed, network, mirror=mirror, temperature=temperature)
+    size = pack_checkpoint(
+        path, packed, network, mirror=mirror, detector=detector, temperature=temperature
+    )
     print_message(f"{size:,} bytes")
     click.echo(packed)

