@@ -97,6 +97,8 @@ SECTIONS = {
     "faces_tracked": lambda: column_table(each for each in columns.FACES if each.tracked),
     "videos": lambda: column_table(columns.VIDEOS),
     "tracks": lambda: column_table(columns.TRACKS),
+    "frames": lambda: column_table(columns.FRAMES[:6]),
+    "summary": lambda: column_table((*columns.SUMMARY, *columns.CHANGES)),
     "files": lambda: column_table(columns.FILES),
     "training_settings": training_settings,
 }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gudi.columns import FACES, FILES, TRACKS, VIDEOS, Column, expand, extra_columns
+from gudi.columns import FACES, FILES, FRAMES, TRACKS, VIDEOS, Column, expand, extra_columns
 from gudi.errors import ExitCode, InputError
+from gudi.outputs.data_frames import data_frame
 from gudi.outputs.run_record import RunCounts
 from gudi.records import Face
 from gudi.store import STORE, Store
@@ -17,9 +17,6 @@ from gudi.store import STORE, Store
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
-
-# Rows of a DataFrame that are Python objects at the same time.
-CHUNK = 50_000
 
 
 @dataclass(frozen=True)
@@ -79,6 +76,48 @@ class BatchResult:
         with self._open() as store:
             return self._frame(store, TRACKS, store.track_rows() if self.tracked else ())
 
+    def frames(self) -> pandas.DataFrame:
+        """Return the table of frames: one row per processed frame of a video, with its main face.
+
+        Values are missing where the main face is not seen. The columns are those of `frames.csv`,
+        see docs/results.md.
+
+        Raises:
+            OutputError: as for `faces`.
+        """
+        with self._open() as store:
+            return self._frame(store, FRAMES, store.frame_rows(tracked=self.tracked))
+
+    def summary(
+        self,
+        by: str | Sequence[str] = "source",
+        *,
+        participant: str = "participant",
+        baseline: tuple[float, float] | None = None,
+        intervals: bool = False,
+    ) -> pandas.DataFrame:
+        """Return one row per group of videos: times, and the emotions weighted by time.
+
+        It is what `gudi summarize` writes; docs/results.md explains the columns.
+
+        Args:
+            by: one or several extra columns of a list in csv, or `source`.
+            participant: the extra column that tells persons apart. Without it, each video is of
+                another person.
+            baseline: start and end in seconds of the part of each video that shows its person at
+                rest. The other values leave it out.
+            intervals: add 95% confidence intervals, by resampling the participants.
+
+        Raises:
+            InputError: there is no such column, or no video.
+            OutputError: as for `faces`.
+        """
+        from gudi.outputs.summary import Grouping, summarize
+
+        columns = (by,) if isinstance(by, str) else tuple(by)
+        with self._open() as store:
+            return summarize(store, Grouping(columns, participant, baseline, intervals))
+
     def files(self) -> pandas.DataFrame:
         """Return the table of inputs, `files.csv`: one row per input.
 
@@ -115,12 +154,15 @@ class BatchResult:
         plots.plot_distribution(counts, self.emotions, axes)
         return axes
 
-    def plot_timeline(self, source: str, axes: Axes | None = None) -> Axes:
+    def plot_timeline(
+        self, source: str, axes: Axes | None = None, *, track: int | None = None
+    ) -> Axes:
         """Draw the emotions in a video over time; return what it is drawn on.
 
         Args:
             source: the video, as the tables call it.
             axes: of matplotlib; None for new ones.
+            track: draw this track alone, by its smoothed probabilities; None for all faces.
 
         Raises:
             InputError: the results hold no face of this video.
@@ -132,7 +174,7 @@ class BatchResult:
             record = store.inputs.named(source)
             if record is None:
                 raise InputError(f"{self.out} holds no results of {source!r}")
-            bins = plots.timeline(store, record)
+            bins = plots.timeline(store, record, track)
         axes = _new_axes() if axes is None else axes
         plots.plot_timeline(bins, self.emotions, axes)
         axes.set_title(source, fontsize=9)
@@ -145,28 +187,8 @@ class BatchResult:
         self, store: Store, table: Sequence[Column], rows: Iterable[Sequence[Any]]
     ) -> pandas.DataFrame:
         """Return rows as a DataFrame with the types of the table's columns."""
-        import pandas
-
         expanded = expand(table, self.emotions, tracked=self.tracked)
-        columns, chunks = [*expanded, *extra_columns(store.extra)], []
-        rows = iter(rows)
-        while chunk := list(islice(rows, CHUNK)):
-            chunks.append(_data_frame(columns, zip(*chunk)))
-        if not chunks:
-            return _data_frame(columns, repeat(()))
-        return pandas.concat(chunks, ignore_index=True)
-
-
-def _data_frame(columns: Sequence[Column], values: Iterable[Sequence[Any]]) -> pandas.DataFrame:
-    """Return a DataFrame of the values of each column."""
-    import pandas
-
-    return pandas.DataFrame(
-        {
-            column.name: pandas.Series(each, dtype=column.pandas_type)
-            for column, each in zip(columns, values)
-        }
-    )
+        return data_frame([*expanded, *extra_columns(store.extra)], rows)
 
 
 def _new_axes() -> Axes:

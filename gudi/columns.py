@@ -161,6 +161,8 @@ VIDEOS = (
 TRACKS = (
     replace(_SOURCE, about="the video, as in the faces table"),
     Column("track", INT64, "number, from 0", "as in the faces table"),
+    Column("main", INT32, "0 or 1",
+           "1 for the main face, see below"),
     _count("faces", "rows in the faces table"),
     Column("first_frame", INT64, "number, from 0", "frame in which it starts"),
     Column("last_frame", INT64, "number, from 0", "frame in which it ends"),
@@ -178,6 +180,33 @@ TRACKS = (
     Column("peak_emotion", TEXT, "text", "that emotion"),
     _probability("peak_confidence", "its smoothed probability"),
     *_OF_EMOTIONS,
+)  # fmt: skip
+
+FRAMES = (
+    replace(_SOURCE, about="the video, as in the faces table"),
+    Column("frame", INT64, "number, from 0", "of the processed frame, as in the faces table"),
+    _seconds("time_s", "when it is shown, as in the faces table"),
+    _seconds("shown_s", "for how long it counts; empty for pages of TIFF files"),
+    _count("faces", "all faces in the frame"),
+    replace(FACES[4], about="number of the main face, as in the faces table"),
+    *FACES[5:],
+)  # fmt: skip
+
+SUMMARY = (
+    _count("participants", "persons behind the row, or videos if no column tells persons apart"),
+    _count("videos", "number of videos behind the row"),
+    _seconds("duration_s", "of these videos together, as far as they were processed"),
+    _seconds("face_time_s", "time with the main face"),
+    Column("valid_share", FLOAT32, "0 to 1", "part of the time in which the main face is seen"),
+    Column("emotion", TEXT, "text", "the top emotion for the longest time"),
+    *_OF_EMOTIONS,
+    Column("max_", FLOAT32, "0 to 1", "highest smoothed probability, in results with `--track`",
+           per_emotion=True, tracked=True),
+)  # fmt: skip
+
+CHANGES = (
+    Column("change_", FLOAT32, "-1 to 1",
+           "with `--baseline`: mean probability minus that of the baseline", per_emotion=True),
 )  # fmt: skip
 
 
@@ -214,6 +243,6 @@ def names(columns: Iterable[Column]) -> list[str]:
 
 def reserved_names(emotions: Sequence[str] = ()) -> frozenset[str]:
     """Return the names of the columns of all tables, which no extra column can have."""
-    tables = (FACES, FILES, VIDEOS, TRACKS)
+    tables = (FACES, FILES, VIDEOS, TRACKS, FRAMES, SUMMARY, CHANGES)
     found = {column.name for table in tables for column in expand(table, emotions)}
     return frozenset(found)

@@ -344,6 +344,12 @@ class OutputOptions(Options):
         "Follow each face of a video from frame to frame. This adds columns for the number of its "
         "track and for probabilities smoothed along the track.",
     )
+    frames: bool = option(
+        False,
+        "Also write the table frames: one row per processed frame of a video, with the values of "
+        "its main face, or empty cells if it shows none.",
+        action=True,
+    )
     csv_bom: bool = option(
         False, "Start csv files with a byte order mark, so that Excel shows all letters."
     )

@@ -63,9 +63,10 @@ def test_interview_videos(workplace):
     (workplace / "interviews.csv").write_text(table)
     names = follow("interview-videos.md", workplace)
     assert list(names["videos"]["participant"]) == ["P01", "P02"]
-    assert sorted(names["seconds"].index) == ["P01", "P02"]
+    assert list(names["conditions"]["valid_share"]) == [1, 1]
     assert len(list((workplace / "study" / "annotated").rglob("*.vtt"))) == 2
-    assert len(list((workplace / "figures" / "timelines").rglob("*.svg"))) == 2
+    assert len(list((workplace / "figures" / "timelines").rglob("*.pdf"))) == 2
+    assert (workplace / "figures" / "groups.pdf").is_file()
 
 
 def test_old_project(workplace):

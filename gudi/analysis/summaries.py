@@ -182,13 +182,13 @@ class TrackSummary:
 
     @property
     def row(self) -> Row:
-        """The values of `gudi.columns.TRACKS`, without the source."""
+        """The values of `gudi.columns.TRACKS`, without the source; `main` is 0."""
         first, last, peak = self._first, self._last, self._peak
         if first is None or last is None or peak is None:
             raise ValueError("a track without faces has no summary")
         width, height = (self._sizes / self._faces).tolist()
         return (
-            self._number, self._faces, first.number, last.number, first.time, last.time,
+            self._number, 0, self._faces, first.number, last.number, first.time, last.time,
             self._emotions.total if self._timed else None, width, height,
             self._scores / self._faces, self._emotions.top, self._emotions.changes,
             peak[2].number, peak[2].time, peak[1], peak[0], *self._emotions.row,

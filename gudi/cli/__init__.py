@@ -12,7 +12,7 @@ import sys
 
 import click
 
-from gudi.cli import batch, checkpoint, export, plot, predict, prepare, train
+from gudi.cli import batch, checkpoint, export, predict, prepare, results, train
 from gudi.cli.group import CommandGroup, exit_codes
 from gudi.settings import DEBUG_VARIABLE
 from gudi.version import __version__
@@ -49,7 +49,8 @@ def main(debug: bool) -> None:
 for command in (
     batch.batch,
     batch.merge,
-    plot.plot,
+    results.plot,
+    results.summarize,
     predict.predict,
     predict.live,
     prepare.prepare,

@@ -35,7 +35,7 @@ from gudi.store.inputs import Input
 from gudi.store.paths import NameRules, path_of
 from gudi.store.schema import APPLICATION_ID
 
-FACES, VIDEOS, TRACKS = "faces", "videos", "tracks"
+TABLES = FACES, VIDEOS, TRACKS, FRAMES = "faces", "videos", "tracks", "frames"
 FILES, ANNOTATED, THUMBNAILS = "files.csv", "annotated", "thumbnails"
 CROPS, REPORT = "crops.npy", "report.html"
 
@@ -107,7 +107,7 @@ class ResultFolder:
         return ["csv"] if _is_table(self.path / f"{FACES}.csv", columns.FACES) else []
 
     def remove_tables(self, formats: Iterable[str]) -> None:
-        """Remove the tables of faces, videos and tracks in these formats."""
+        """Remove the `TABLES` in these formats."""
         for name in _tables(formats):
             (self.path / name).unlink(missing_ok=True)
 
@@ -232,9 +232,7 @@ def thumbnail_paths(record: Input) -> list[str]:
 
 def _tables(formats: Iterable[str]) -> list[str]:
     """Return the names of the tables that there may be in these formats."""
-    return [
-        f"{name}.{each}" for each in FORMATS if each in formats for name in (FACES, VIDEOS, TRACKS)
-    ]
+    return [f"{name}.{each}" for each in FORMATS if each in formats for name in TABLES]
 
 
 def _remove_folders(folders: Iterable[Path]) -> None:

@@ -19,6 +19,7 @@ from gudi.store.inputs import Input
 from gudi.store.statistics import TimeBin
 
 if TYPE_CHECKING:
+    import pandas
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -58,8 +59,38 @@ def plot_distribution(counts: Mapping[str, int], emotions: Sequence[str], axes: 
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def timeline(store: Store, record: Input) -> list[TimeBin]:
+def plot_groups(
+    table: pandas.DataFrame, by: Sequence[str], emotions: Sequence[str], figure: Figure
+) -> None:
+    """Draw for how much of the time each group showed each emotion, with confidence intervals.
+
+    Args:
+        table: see `gudi.outputs.summary.summarize`, with intervals.
+        by: the columns that name a group.
+        emotions: names of the classes.
+        figure: what to draw on: a panel per emotion, with a line per group.
+    """
+    labels = [", ".join(map(str, key)) for key in table[list(by)].itertuples(index=False)]
+    panels = figure.subplots(1, len(emotions), sharey=True, sharex=True)
+    for axes, emotion, colour in zip(panels, emotions, colours(len(emotions))):
+        share, low, high = (table[f"share_{emotion}{bound}"] for bound in ("", "_low", "_high"))
+        axes.hlines(labels, low, high, color=colour, alpha=0.4, linewidth=4)
+        axes.plot(share, labels, "o", color=colour, markersize=5)
+        axes.set_title(emotion, fontsize=10)
+        axes.tick_params(left=False)
+        axes.set(xlim=(-0.03, 1.03), ylim=(len(labels) - 0.5, -0.5))
+        axes.grid(axis="x", alpha=0.25)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.supxlabel("part of the time with a face; the bar is a 95% confidence interval", size=9)
+
+
+def timeline(store: Store, record: Input, track: int | None = None) -> list[TimeBin]:
     """Return the parts of a video that `plot_timeline` draws: those that show a face.
+
+    Args:
+        store: holds the results.
+        record: the video.
+        track: show this face alone, by its smoothed probabilities; None for all faces.
 
     Raises:
         InputError: there are no faces, or they have no times.
@@ -68,7 +99,8 @@ def timeline(store: Store, record: Input) -> list[TimeBin]:
     if summary.get("first_s") is None:
         raise InputError("there are no faces with times to draw a timeline of")
     start, end = summary["first_s"], summary["last_s"]
-    return list(store.statistics.timeline(record, max((end - start) / BINS, FINEST), start))
+    width = max((end - start) / BINS, FINEST)
+    return list(store.statistics.timeline(record, width, start, track))
 
 
 def plot_timeline(bins: Sequence[TimeBin], emotions: Sequence[str], axes: Axes) -> None:

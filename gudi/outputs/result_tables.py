@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from gudi import columns
-from gudi.outputs.folder import FACES, FILES, TRACKS, VIDEOS, ResultFolder
+from gudi.outputs.folder import FACES, FILES, FRAMES, TRACKS, VIDEOS, ResultFolder
 from gudi.outputs.tables import write_table
 from gudi.settings import OutputOptions
 from gudi.store import Store
 
 
 def write_tables(store: Store, folder: ResultFolder, output: OutputOptions) -> None:
-    """Write the tables of faces, videos, tracks and files, and the crops if they were kept."""
+    """Write all tables that are wanted, and the crops if they were kept."""
     earlier, format = store.formats, output.format
     # Noted before it is written, so that --restart also removes the table of a killed run.
     store.formats = [*earlier, format]
@@ -20,6 +20,7 @@ def write_tables(store: Store, folder: ResultFolder, output: OutputOptions) -> N
         (FACES, columns.FACES, store.face_rows(tracked=tracked), True),
         (VIDEOS, columns.VIDEOS, store.video_rows(), has_videos),
         (TRACKS, columns.TRACKS, store.track_rows(), has_videos and tracked),
+        (FRAMES, columns.FRAMES, store.frame_rows(tracked=tracked), has_videos and output.frames),
     ):
         path = folder.path / f"{name}.{format}"
         if wanted:

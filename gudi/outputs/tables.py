@@ -55,10 +55,11 @@ def write_table(
             _write_jsonl(file, rows, columns)
         else:
             file.write("\ufeff" if bom else "")
-            _write_csv(file, rows, columns)
+            write_csv(file, rows, columns)
 
 
-def _write_csv(file: IO[str], rows: Iterable[Row], columns: Sequence[Column]) -> None:
+def write_csv(file: IO[str], rows: Iterable[Row], columns: Sequence[Column]) -> None:
+    """Write the rows of a table to an open file; None for a missing value."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(names(columns))
     formats = [f".{column.decimals}f" for column in columns]

@@ -10,6 +10,7 @@ from gudi.errors import InputError
 from gudi.files import atomic_write, check_writable, write_errors
 from gudi.media.content import VIDEO
 from gudi.outputs import plots
+from gudi.outputs.summary import Grouping, summarize
 from gudi.progress import Progress
 from gudi.quiet import silence_opencv
 from gudi.store import Store
@@ -19,12 +20,20 @@ from gudi.store.paths import UniquePaths
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = ("png", "svg")
+FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 150
+
+# Tracks in the timeline of a video: those with the most faces.
+MAX_TRACKS = 6
 
 
 def plot(
-    folder: Path, out: Path, formats: tuple[str, ...] = FORMATS, progress: Progress | None = None
+    folder: Path,
+    out: Path,
+    formats: tuple[str, ...] = FORMATS[:2],
+    progress: Progress | None = None,
+    *,
+    grouping: Grouping | None = None,
 ) -> list[Path]:
     """Write the pictures of the result folder `folder` to `out`; return their paths.
 
@@ -34,9 +43,10 @@ def plot(
             `timelines/`. Pictures of these names are replaced.
         formats: some of `FORMATS`.
         progress: receives the progress and notes.
+        grouping: also draw `groups`, of these groups of videos.
 
     Raises:
-        InputError: the folder holds no faces.
+        InputError: the folder holds no faces, or cannot be grouped like this.
         OutputError: something cannot be written, or the folder is not a result folder.
     """
     progress, writer = progress or Progress(), _Writer(out, formats)
@@ -46,6 +56,11 @@ def plot(
         counts, (_, videos, _) = store.emotion_counts(), store.inputs.totals()
         if not counts:
             raise InputError(f"{folder} holds no faces")
+        if grouping is not None:
+            table = summarize(store, grouping)
+            figure = writer.figure(11, 1.3 + 0.25 * len(table))
+            plots.plot_groups(table, grouping.by, store.emotions, figure)
+            writer.write(figure, "groups")
         progress.start("videos", videos)
         for record in store.inputs.finished():
             if record.source.kind == VIDEO:
@@ -64,14 +79,23 @@ def plot(
 
 
 def _write_timeline(store: Store, record: Input, writer: _Writer, progress: Progress) -> None:
+    longest = store.videos.longest_tracks(record, MAX_TRACKS)
+    tracks = [None] if not longest else sorted(track for track, _ in longest)
     try:
-        bins = plots.timeline(store, record)
+        bins = [plots.timeline(store, record, track) for track in tracks]
     except InputError as error:  # pages of a TIFF file, or no face
         if record.faces:
             progress.note(f"{record.source.name}: {error}")
         return
-    figure = writer.figure(9, 3.6)
-    plots.plot_timeline(bins, store.emotions, figure.subplots())
+    figure = writer.figure(9, 1.2 + 2.4 * len(tracks))
+    panels = figure.subplots(len(tracks), sharex=True, squeeze=False).flat
+    for axes, track, each in zip(panels, tracks, bins):
+        plots.plot_timeline(each, store.emotions, axes)
+        axes.label_outer()
+        if track is not None:
+            axes.set_title(f"track {track}", loc="left", fontsize=9)
+        if track != tracks[-1]:
+            axes.get_legend().remove()
     figure.suptitle(record.source.name, fontsize=9)
     writer.write(figure, f"timelines/{record.source.name}")
 

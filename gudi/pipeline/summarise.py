@@ -48,4 +48,5 @@ def _summarise(store: Store, record: Input, *, tracked: bool) -> None:
                 store.videos.add_track(record, tracks.pop(number).row)
     for number in sorted(tracks):
         store.videos.add_track(record, tracks[number].row)
+    store.videos.mark_main_tracks(record)
     store.videos.add_summary(record, video.row, peaks.strongest(), tracked=tracked)

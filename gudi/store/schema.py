@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from gudi.columns import (
     FACES,
     FILES,
+    FRAMES,
     OF_INPUT,
     SMOOTHED,
     TOP_EMOTION,
@@ -20,14 +21,33 @@ from gudi.columns import (
 # In the header of the SQLite file: "gudi", where `file` and similar programs look, and the version
 # of the schema.
 APPLICATION_ID = int.from_bytes(b"gudi", "big")
-VERSION = 1
+VERSION = 2
 
 # Columns of `faces` that follow from others in the same row.
 DERIVED = (*TOP_EMOTION, *(f"{SMOOTHED}{name}" for name in TOP_EMOTION))
 
+_IN_VIDEO = "OVER (PARTITION BY frames.input ORDER BY frames.frame)"
+_SAME_FRAME = "other.input = frames.input AND other.frame = frames.frame"
+
+# Joins to each processed frame its main face, if it shows that.
+FRAMES_WITH_FACES = (
+    "frames USING (input) LEFT JOIN faces ON faces.input = frames.input"
+    " AND faces.frame = frames.frame AND faces.face = ("
+    "SELECT face FROM faces AS other LEFT JOIN tracks USING (input, track)"
+    f" WHERE {_SAME_FRAME} AND (other.track IS NULL OR main)"
+    " ORDER BY width * height DESC, face LIMIT 1)"
+)
+
 # What the tables of a run hold instead of the stored value.
 SPECIAL = {
     "faces": {"frame": "CASE inputs.kind WHEN 'video' THEN faces.frame END"},
+    "frames": {
+        "frame": "frames.frame",
+        "time_s": "frames.time_s",
+        "shown_s": f"coalesce(max(0, lead(frames.time_s) {_IN_VIDEO} - frames.time_s),"
+        f" max(0, frames.time_s - lag(frames.time_s) {_IN_VIDEO}))",
+        "faces": f"(SELECT count(*) FROM faces AS other WHERE {_SAME_FRAME})",
+    },
     "files": {
         "status": "CASE draw_error WHEN '' THEN status ELSE 'failed' END",
         "error": "error || CASE WHEN error <> '' AND draw_error <> '' THEN '; ' ELSE '' END"
@@ -115,6 +135,7 @@ def statements(emotions: Sequence[str]) -> Iterator[str]:
     yield _table("tracks", TRACKS, emotions, "input INTEGER NOT NULL", "PRIMARY KEY (input, track)")
     for name, columns in (("faces", FACES), ("videos", VIDEOS), ("tracks", TRACKS)):
         yield _view(name, name, f"inputs JOIN {name} USING (input)", expand(columns, emotions))
+    yield _view("frames", "faces", f"inputs JOIN {FRAMES_WITH_FACES}", expand(FRAMES, emotions))
     yield _view("files", "inputs", "inputs", FILES)
 
 

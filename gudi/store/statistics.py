@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gudi.columns import SMOOTHED
 from gudi.store.database import Database
 from gudi.store.inputs import Input
 from gudi.store.schema import quoted
@@ -60,12 +61,6 @@ class Statistics:
 
     def __init__(self, database: Database, emotions: Sequence[str]) -> None:
         self._database, self._emotions = database, emotions
-        columns = [quoted(name) for name in emotions]
-        sums = [f"sum({each})" for each in columns] + [f"sum({each} * {each})" for each in columns]
-        self._bins = (
-            f"SELECT {_BIN}, min(max(time_s, 0.0)), count(*), {', '.join(sums)}"
-            " FROM faces WHERE input = ? AND time_s IS NOT NULL GROUP BY 1 ORDER BY 1"
-        )
 
     def emotions_of(self, record: Input) -> list[EmotionCount]:
         """Count the faces of an input by their top emotion."""
@@ -79,16 +74,26 @@ class Statistics:
             raise self._database.damaged(f"text in place of a number in {record.source.name}")
         return counts
 
-    def timeline(self, record: Input, width: float, start: float = 0) -> Iterator[TimeBin]:
+    def timeline(
+        self, record: Input, width: float, start: float = 0, track: int | None = None
+    ) -> Iterator[TimeBin]:
         """Yield the parts of a video that show a face, in order.
 
         Args:
             record: the video.
             width: length of a part, in seconds.
             start: start of the first one, in seconds.
+            track: the faces of this track alone, by their smoothed probabilities; None for all.
         """
+        prefix = "" if track is None else SMOOTHED
+        columns = [quoted(f"{prefix}{name}") for name in self._emotions]
+        values = [f"sum({each})" for each in columns]
+        values += [f"sum({each} * {each})" for each in columns]
         for number, first, faces, *sums in self._database.rows(
-            self._bins, (start, width, record.id)
+            f"SELECT {_BIN}, min(max(time_s, 0.0)), count(*), {', '.join(values)} FROM faces"
+            " WHERE input = ? AND time_s IS NOT NULL AND track IS coalesce(?, track)"
+            " GROUP BY 1 ORDER BY 1",
+            (start, width, record.id, track),
         ):
             means, squares = np.array(sums, np.float64).reshape(2, -1) / faces
             deviations = np.sqrt(np.maximum(0, squares - means**2))

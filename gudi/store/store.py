@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from gudi.columns import FACES, TRACKS, VIDEOS, expand, names
+from gudi.columns import FACES, FRAMES, TRACKS, VIDEOS, expand, names
 from gudi.constants import EMOTIONS
 from gudi.errors import OutputError
 from gudi.media.names import as_cell
@@ -22,7 +22,7 @@ from gudi.store.database import Database
 from gudi.store.drawings import DrawingTable
 from gudi.store.faces import FaceTable
 from gudi.store.inputs import RESULT_TABLES, Input, InputTable
-from gudi.store.schema import SPECIAL, listed, quoted
+from gudi.store.schema import FRAMES_WITH_FACES, SPECIAL, listed, quoted
 from gudi.store.statistics import Statistics
 from gudi.store.videos import VideoTable
 from gudi.version import __version__
@@ -30,6 +30,11 @@ from gudi.version import __version__
 STORE = "results.sqlite"
 
 Row = tuple[Any, ...]
+
+# Whole numbers without a point.
+_SCORE = {
+    "score": "CASE WHEN score = CAST(score AS INTEGER) THEN CAST(score AS INTEGER) ELSE score END"
+}
 
 
 class Store:
@@ -163,16 +168,15 @@ class Store:
 
     def face_rows(self, *, tracked: bool) -> Iterator[Row]:
         """Yield the rows of the faces table: those of `FACES` and of the extra columns."""
-        special = {
-            "source": "inputs.source",
-            "kind": "inputs.kind",
-            **SPECIAL["faces"],
-            # Whole numbers without a point.
-            "score": "CASE WHEN score = CAST(score AS INTEGER) THEN CAST(score AS INTEGER)"
-            " ELSE score END",
-        }
+        special = {"kind": "inputs.kind", **SPECIAL["faces"], **_SCORE}
         columns = names(expand(FACES, self.emotions, tracked=tracked))
         return self._rows("faces", columns, special, "frame, face")
+
+    def frame_rows(self, *, tracked: bool) -> Iterator[Row]:
+        """Yield the rows of the table of frames: those of `FRAMES` and of the extra columns."""
+        columns = names(expand(FRAMES, self.emotions, tracked=tracked))
+        special = {**SPECIAL["frames"], **_SCORE}
+        return self._rows("faces", columns, special, "frames.frame", tables=FRAMES_WITH_FACES)
 
     def video_rows(self) -> Iterator[Row]:
         """Yield the rows of the table of videos: those of `VIDEOS` and of the extra columns."""
@@ -183,17 +187,23 @@ class Store:
         return self._rows("tracks", names(expand(TRACKS, self.emotions)), {}, "track")
 
     def _rows(
-        self, table: str, columns: Sequence[str], special: Mapping[str, str], order: str
+        self,
+        table: str,
+        columns: Sequence[str],
+        special: Mapping[str, str],
+        order: str,
+        tables: str = "",
     ) -> Iterator[Row]:
         """Yield rows of a table for all finished inputs of this run, sorted by source."""
+        tables = tables or f"{table} USING (input)"
         special = {"source": "inputs.source", **special}
         values = [special.get(name, f"{table}.{quoted(name)}") for name in columns]
         extra = self.extra
         if extra:
             values.append("inputs.extra")
         rows = self._database.rows(
-            f"SELECT {', '.join(values)} FROM inputs CROSS JOIN {table} USING (input)"
-            f" WHERE inputs.run = ? AND status IS NOT NULL ORDER BY source, input, {order}",
+            f"SELECT {', '.join(values)} FROM inputs CROSS JOIN {tables}"
+            f" WHERE inputs.run = ? AND status IS NOT NULL ORDER BY source, inputs.input, {order}",
             (self._database.run,),
         )
         if not extra:

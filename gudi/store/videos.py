@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gudi.analysis.main_faces import TrackExtent, main_tracks
 from gudi.analysis.peaks import Peak
 from gudi.columns import TRACKS, VIDEOS, expand, names
 from gudi.media.content import VIDEO
@@ -54,6 +55,18 @@ class VideoTable:
         """Store the summary of a track: the values of `gudi.columns.TRACKS` without the source."""
         self._add("tracks", (record.id, *row))
 
+    def mark_main_tracks(self, record: Input) -> None:
+        """Note which tracks of a video show its main face."""
+        rows = self._database.rows(
+            "SELECT track, mean_height, time_s, first_s, last_s FROM tracks WHERE input = ?",
+            (record.id,),
+        )
+        chosen = main_tracks(TrackExtent(*row) for row in rows)
+        self._database.write_all(
+            "UPDATE tracks SET main = 1 WHERE input = ? AND track = ?",
+            ((record.id, track) for track in chosen),
+        )
+
     def add_summary(self, record: Input, row: Row, peaks: Iterable[Peak], *, tracked: bool) -> None:
         """Store the summary of a video, and its peaks.
 
@@ -95,6 +108,11 @@ class VideoTable:
             (record.id, count),
         )
         return [(track, faces) for track, faces in rows]
+
+    def are_tracked(self) -> bool:
+        """Return whether the faces of all videos of this run have tracks."""
+        query = "SELECT min(tracked) FROM inputs JOIN videos USING (input) WHERE run = ?"
+        return bool(self._database.value(query, (self._database.run,)))
 
     def count_tracks(self, record: Input) -> int:
         """Return the number of a video's tracks."""

@@ -61,7 +61,7 @@ def test_one_face_with_a_gap_at_an_uneven_rate(summarize):
     shares = {name: value for name, value in video.items() if name.startswith(("share_", "mean_"))}
     del shares["mean_faces"]
     assert track == pytest.approx({
-        "source": "film.mp4", "track": 0, "faces": 4, "first_frame": 0, "last_frame": 4,
+        "source": "film.mp4", "track": 0, "main": 1, "faces": 4, "first_frame": 0, "last_frame": 4,
         "first_s": 0.0, "last_s": 0.9, "time_s": 0.9, "mean_width": 100.0, "mean_height": 100.0,
         "mean_score": 20.0, "emotion": "sad", "peak_emotion": "happy",
         "changes": 0,  # half a second of sadness does not turn the smoothed probabilities

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from result_folders import SETTINGS, add_results, random_probabilities, read_rows
 
-from gudi.columns import FACES, FILES, TRACKS, VIDEOS, Column, expand, names
+from gudi.columns import FACES, FILES, FRAMES, TRACKS, VIDEOS, Column, expand, names
 from gudi.constants import EMOTIONS
 from gudi.errors import OutputError, UsageError
 from gudi.media.source import Source
@@ -50,7 +50,7 @@ def write(tmp_path):
             records = add_results(store, results, tracked=tracked)
             for record, error in zip(records, draw_errors):
                 store.drawings.mark_drawn(record, 1, error)
-            output = OutputOptions(format=format, track=tracked)
+            output = OutputOptions(format=format, track=tracked, frames=True)
             write_tables(store, folder, output)
         return tmp_path
 
@@ -94,7 +94,8 @@ def test_json_lines_hold_numbers_and_nulls(write):
 def test_parquet_holds_types_and_unrounded_probabilities(write):
     parquet = pytest.importorskip("pyarrow.parquet", reason="no pyarrow")
     folder = write("parquet", tracked=True)
-    for name, columns in (("faces", FACES), ("videos", VIDEOS), ("tracks", TRACKS)):
+    tables = {"faces": FACES, "videos": VIDEOS, "tracks": TRACKS, "frames": FRAMES}
+    for name, columns in tables.items():
         schema = parquet.read_schema(folder / f"{name}.parquet")
         types = {"string": "text", "float": "float32", "double": "float64"}
         found = [(field.name, types.get(str(field.type), str(field.type))) for field in schema]
@@ -109,7 +110,8 @@ def test_parquet_holds_types_and_unrounded_probabilities(write):
 def test_tables_of_videos_exist_if_there_are_videos(write, format):
     pytest.importorskip("pyarrow", reason="no pyarrow")
     folder = write(format, tracked=True)
-    assert (folder / f"tracks.{format}").exists()
+    for name in ("videos", "tracks", "frames"):
+        assert (folder / f"{name}.{format}").exists()
     write(format, results=[PHOTO], tracked=True)  # which leaves the video out
     kept = {path.name for path in folder.glob(f"*.{format}")} - {"files.csv"}
     assert kept == {f"faces.{format}"}

@@ -10,6 +10,7 @@ from string import Template
 
 from gudi.errors import one_line
 from gudi.files import atomic_write, write_errors
+from gudi.outputs import folder
 from gudi.outputs.report.rows import Rows, to_json
 from gudi.outputs.report.summary import as_text, describe_run, list_inputs
 from gudi.outputs.run_record import RunRecord
@@ -17,7 +18,7 @@ from gudi.settings import FORMATS
 from gudi.store import Store
 
 TABLES = (
-    *(f"{name}.{format}" for name in ("faces", "videos", "tracks") for format in FORMATS),
+    *(f"{name}.{format}" for name in folder.TABLES for format in FORMATS),
     "files.csv",
     "run.json",
 )

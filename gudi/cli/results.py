@@ -1,0 +1,172 @@
+"""`gudi plot` and `gudi summarize`."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gudi.cli.group import exit_codes, print_results
+from gudi.cli.options import NonEmptyPath, option, split_names
+from gudi.progress import terminal_progress
+
+results_argument = click.argument("results", type=NonEmptyPath(file_okay=False, exists=True))
+
+participant_option = option(
+    "--participant",
+    metavar="COLUMN",
+    default="participant",
+    help="Extra column of the list of inputs that tells persons apart. Without it, each video is "
+    "of another person.",
+)
+
+
+class Seconds(click.ParamType[tuple[float, float]]):
+    """A part of a video: START:END in seconds."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return start and end."""
+        try:
+            start, end = map(float, value.split(":"))
+        except ValueError:
+            start = end = 0
+        if not 0 <= start < end:
+            self.fail(
+                f"must be START:END in seconds, such as 0:10. Received: {value!r}", param, ctx
+            )
+        return start, end
+
+
+@click.command(epilog=exit_codes(finished="written"))
+@results_argument
+@option(
+    "--by",
+    metavar="COLUMN,COLUMN…",
+    default="source",
+    callback=split_names,
+    help="Columns whose values make a group: extra columns of the list of inputs, or source.",
+)
+@participant_option
+@option(
+    "--baseline",
+    type=Seconds(),
+    metavar="START:END",
+    show_default="none",
+    help="Seconds of each video that show its person at rest. The columns change_… are differences "
+    "from their means; all other values leave them out.",
+)
+@option(
+    "--intervals",
+    is_flag=True,
+    help="Add 95% confidence intervals, by resampling the participants (bootstrap).",
+)
+@option(
+    "--out",
+    type=NonEmptyPath(dir_okay=False),
+    metavar="FILE",
+    show_default="standard output",
+    help="File for the table.",
+)
+def summarize(
+    results: Path,
+    by: tuple[str, ...],
+    participant: str,
+    baseline: tuple[float, float] | None,
+    intervals: bool,
+    out: Path | None,
+) -> None:
+    """Summarise videos by groups: which expressions, for how long.
+
+    RESULTS is a result folder of gudi batch, which is only read. The table is csv and has one row
+    per group: the part of the time in which the main face was seen, and the emotions that it
+    showed, weighted by time. docs/results.md explains the columns.
+
+    \b
+    Examples:
+      gudi summarize results/
+      gudi summarize results/ --by participant,condition --baseline 0:10
+      gudi summarize results/ --by condition --intervals --out conditions.csv
+    """
+    from gudi.outputs import tables
+    from gudi.outputs.summary import Grouping, summarize, summary_columns
+    from gudi.store import Store
+
+    grouping = Grouping(by, participant, baseline, intervals)
+    with Store.open_results(results) as store:
+        columns, found = summary_columns(store, grouping), summarize(store, grouping)
+    rows = found.astype(object).where(found.notna(), None).itertuples(index=False)
+    if out is not None:
+        tables.write_table(out, rows, columns, "csv")
+        return
+    text = io.StringIO()
+    tables.write_csv(text, rows, columns)
+    print_results(text.getvalue(), nl=False)
+
+
+@click.command(epilog=exit_codes(finished="written"))
+@results_argument
+@option(
+    "--out",
+    type=NonEmptyPath(file_okay=False),
+    metavar="DIR",
+    show_default="plots/ in RESULTS",
+    help="Folder for the pictures.",
+)
+@option(
+    "--format",
+    "formats",
+    type=click.Choice(["png", "svg", "pdf"]),
+    multiple=True,
+    default=["png", "svg"],
+    help="Format of the pictures. Repeat the option for several.",
+)
+@option(
+    "--by",
+    metavar="COLUMN,COLUMN…",
+    callback=split_names,
+    show_default="no groups",
+    help="Also draw groups of videos that have the same values in these columns: extra columns of "
+    "the list of inputs, or source.",
+)
+@participant_option
+def plot(
+    results: Path,
+    out: Path | None,
+    formats: tuple[str, ...],
+    by: tuple[str, ...],
+    participant: str,
+) -> None:
+    """Draw pictures of a result folder for papers and slides.
+
+    RESULTS is a result folder of gudi batch, which is only read. For the contact sheet, the photos
+    and videos must be where they were, as seen from the current folder.
+
+    \b
+    The folder of --out receives
+      distribution    how many faces have which emotion
+      timelines/      for each video, the probability of each emotion over time;
+                      with tracks, smoothed and for each of them
+      contact_sheet   the strongest faces of each emotion
+      groups          with --by, for how much of the time which emotion was shown,
+                      with 95% confidence intervals over participants
+
+    \b
+    Examples:
+      gudi plot results/
+      gudi plot results/ --out figures/ --format pdf --by condition
+    """
+    from gudi.outputs.summary import Grouping
+    from gudi.pipeline.plot import plot as write_plots
+
+    for path in write_plots(
+        results,
+        out or results / "plots",
+        tuple(dict.fromkeys(formats)),
+        terminal_progress(),
+        grouping=Grouping(by, participant, intervals=True) if by else None,
+    ):
+        click.echo(path)
