@@ -32,7 +32,7 @@ def finished_training(tensorflow, tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("finished")
     write_data(folder / "data" / "sf=1.1_data")
     settings = read_recipe(RECIPES / "augmented.toml") | read_recipe(QUICK[1])
-    recipe = write_recipe(folder / "recipe.toml", **settings)
+    recipe = write_recipe(folder / "recipe.toml", **settings | {"learning_rate": 0.001})
     ended = call_gudi("train", "--recipe", recipe, "--epochs", "12", cwd=folder)
     assert ended.returncode == 0, ended.stderr
     return SimpleNamespace(ended=ended, data=folder / "data", out=folder / "checkpoints")
