@@ -1,4 +1,4 @@
-"""Read what a batch wrote: DataFrames, faces one by one, figures."""
+"""Read the results of a batch: DataFrames, faces one by one, figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """A finished batch. Its tables are read from the store, whatever format they were written in.
+    """A finished batch. Its tables are read from the store, so their file format does not matter.
 
     Attributes:
         out: the result folder.

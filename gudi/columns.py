@@ -21,7 +21,7 @@ OF_INPUT = ("source", "kind")
 TOP_EMOTION = ("emotion", "confidence")
 
 
-# Columns that the tables of the store have besides, so that no emotion can have their names.
+# Further columns of the tables of the store: no emotion can have their names.
 STORED = ("input", "crop", "tracked")
 
 
@@ -30,12 +30,12 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: its header; of a column per emotion, what stands before the emotion's name.
+        name: its header; for a column per emotion, the prefix of the emotion's name.
         type: `text`, `int32`, `int64`, `float32` or `float64`, as in parquet.
         unit: unit or range, for people.
         about: what it holds, for people.
-        per_emotion: whether it stands for one column per emotion.
-        tracked: whether it is there with `--track` only.
+        per_emotion: whether there is one such column per emotion.
+        tracked: whether it exists with `--track` only.
         decimals: that text formats show.
     """
 
@@ -213,7 +213,7 @@ CHANGES = (
 def expand(
     columns: Iterable[Column], emotions: Sequence[str], *, tracked: bool = True
 ) -> list[Column]:
-    """Return the columns of a table as they stand in it: those per emotion by their full names.
+    """Return the actual columns of a table: those per emotion by their full names.
 
     Args:
         columns: one of the tables of this module.

@@ -30,8 +30,8 @@ class Option:
     Attributes:
         name, kind, optional: from the field: its name, its type, and whether it may be None.
         default: the value if it is not given.
-        help: whole sentences. What stands in brackets concerns only `gudi batch`, see `long_help`.
-        metavar: stands for the value on help pages.
+        help: whole sentences. Text in brackets concerns only `gudi batch`, see `long_help`.
+        metavar: the placeholder of the value on help pages.
         choices: the values that it can have.
         packages: the package that a choice needs.
         least, above, most: limits of a number; `above` is not allowed itself.
@@ -145,7 +145,7 @@ class Options:
     """The values of options, which subclasses declare by `option`.
 
     Attributes:
-        long_help: whether help texts keep what stands in brackets.
+        long_help: whether help texts keep the text in brackets.
 
     Raises:
         UsageError: a value is not allowed.

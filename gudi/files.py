@@ -72,11 +72,7 @@ def write_errors(path: os.PathLike[str] | str, *encoder: type[Exception]) -> Ite
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write `values` as a JSON file, as a whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Write `values` as a JSON file, as a whole or not at all."""
     with write_errors(path), atomic_write(path) as file:
         file.write((json.dumps(values, indent=2) + "\n").encode())
 

@@ -1,4 +1,4 @@
-"""The limits of the system on memory, files and processes, and what to do about them."""
+"""The system's limits on memory, files and processes, and what to do about them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 from gudi.errors import ResourceError
 
-# Bytes of address space below which libraries crash as they are loaded, instead of failing.
-# Measured on two CPUs; on more they take more.
+# Bytes of address space below which libraries crash while they load, instead of failing.
+# Measured on two CPUs; more CPUs need more.
 NEEDED, NEEDED_BY_TENSORFLOW = 900 * 2**20, 3500 * 2**20
 
 _OUT_OF_MEMORY = re.compile(

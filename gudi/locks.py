@@ -1,4 +1,4 @@
-"""Keep other processes out of a folder, on disks with and without locks."""
+"""Lock a folder against other processes, also on file systems without flock."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def folder_lock(folder: Path, who: str) -> Iterator[None]:
 
 
 def has_record_locks(folder: Path) -> bool:
-    """Tell whether files in `folder` can be locked as SQLite locks them."""
+    """Return whether files in `folder` can be locked as SQLite locks them."""
     if sys.platform == "win32":
         return True
     import fcntl
@@ -71,8 +71,8 @@ def has_record_locks(folder: Path) -> bool:
 def _lock_for(path: Path) -> BaseFileLock:
     """Return a lock that the disk of `path` supports.
 
-    Network disks may have no locks. There the existence of the file is the lock; filelock finds out
-    when its process has ended, if that was on this machine.
+    Network disks may have no locks. There the existence of the file is the lock; filelock detects a
+    stale one if its process ran on this machine.
     """
     import filelock
 
@@ -90,7 +90,7 @@ def _lock_for(path: Path) -> BaseFileLock:
 
 
 def _works(folder: Path, lock: Callable[[int], object]) -> bool:
-    """Tell whether `lock` succeeds with the descriptor of a new file in `folder`."""
+    """Return whether `lock` succeeds with the descriptor of a new file in `folder`."""
     with tempfile.NamedTemporaryFile(prefix=TEMPORARY_PREFIX, dir=folder) as file:
         try:
             lock(file.fileno())
@@ -113,7 +113,7 @@ def _write_holder(path: Path, holder: str, lock: BaseFileLock) -> None:
 
 
 def _describe_holder(path: Path, who: str) -> str:
-    """Return who holds the lock at `path`, and what to do if that is not true."""
+    """Return who holds the lock at `path`, and what to do if it is stale."""
     try:
         process, host, *_ = path.read_text(errors="replace").splitlines()
     except (OSError, ValueError):

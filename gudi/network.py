@@ -56,9 +56,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 def _without_keras() -> Iterator[None]:
     """Keep TensorFlow from importing Keras, which gudi does not use, and from configuring it.
 
-    Asked for the old Keras 2, which is not installed, TensorFlow imports none. Keras 3 would import
+    If told to use Keras 2, which is not installed, TensorFlow imports none. Keras 3 would import
     SciPy, scikit-learn and matplotlib and take more than a third of the time. The copy of Keras
-    inside TensorFlow writes a file below the home folder, unless `KERAS_HOME` is no folder.
+    inside TensorFlow writes a file below the home folder, unless `KERAS_HOME` is not a folder.
     """
     during = {"TF_USE_LEGACY_KERAS": "1", "KERAS_HOME": os.devnull}
     before = {name: os.environ.pop(name) for name in during if name in os.environ}
@@ -106,21 +106,21 @@ class Network:
 
 @dataclass(frozen=True)
 class Trainer:
-    """A network and what is needed to train it.
+    """A network and its training.
 
     Attributes:
         network: the network.
         labels: placeholder, float32 of shape (n, classes), rows sum to 1.
         learning_rate: placeholder, a float32.
         step: the operation that learns from one batch.
-        loss: what is minimised: mean cross-entropy of the batch, float32.
+        loss: the minimised value: mean cross-entropy of the batch, float32.
         validation_loss: the same without `prior`, see `build_trainer`.
         accuracy: fraction of the batch whose most probable class is the label's, float32.
         state: all variables that a training needs to continue, by name: the weights, the
             optimizer's slots and the moving averages, under the names that TensorFlow gives them.
         averages: the moving averages by the name of the weight; empty if there are none.
-        steps: placeholder, a float32: the number of finished steps. At the start of a training it
-            shortens the memory of the averages.
+        steps: placeholder, a float32: the number of finished steps, by which the averages decay
+            faster at the start of a training.
         summaries: serialized histograms for TensorBoard; None if there are none.
     """
 
@@ -201,7 +201,7 @@ def build_trainer(
     prior: npt.NDArray[np.float32] | None = None,
     **options: Any,
 ) -> Trainer:
-    """Build the network and what trains it, as TFLearn's `DNN.fit` does.
+    """Build the network, its loss and its optimizer, as TFLearn's `DNN.fit` does.
 
     Args:
         classes: number of outputs.
@@ -209,9 +209,9 @@ def build_trainer(
         ema_decay: decay of the weights' moving averages per step; 0 for no averages.
         histograms: what to summarise at each step, TFLearn's `tensorboard_verbose`: 1 for
             gradients, 2 also for weights, 3 also for activations.
-        prior: float32 of shape (classes,), positive. While training, what the network predicts is
-            multiplied by it, so that the network learns to predict without it (logit adjustment,
-            Menon et al. 2021). None for no such factor.
+        prior: float32 of shape (classes,), positive: factors of the predicted probabilities while
+            training, so that the network learns to predict without them (logit adjustment, Menon
+            et al. 2021). None for no factors.
         options: passed to `build`.
     """
     network = build(classes, **options)

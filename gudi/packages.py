@@ -1,4 +1,4 @@
-"""Packages that gudi may lack, and what to do then."""
+"""Optional packages, and errors if they are missing."""
 
 from __future__ import annotations
 

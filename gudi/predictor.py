@@ -38,16 +38,15 @@ class Predictor:
         network: which network to use if the checkpoint holds several, from 1, in the order in
             which they were built; None for the trained one.
         mirror: predict each face and its mirror image, and return the mean: more accurate, but
-            takes twice as long. None does what the checkpoint says: the one that comes with gudi
-            is mirrored, all others are not unless they were packed like that.
+            takes twice as long. None follows the checkpoint: True for the one that comes with gudi,
+            False for others unless they were packed with `--mirror`.
         engine: `tensorflow` (the reference, and for GPUs), `onnx` (ONNX Runtime, faster on CPUs;
             probabilities differ by less than 1e-6), or `auto`: `onnx` on CPUs.
         threads: CPU threads to use; None for one per CPU.
-        fixed_batches: make the probabilities of a face the same, bit for bit, whatever faces it is
-            predicted with; otherwise they may differ by less than 1e-6. With ONNX and a
-            `batch_size` of 64 or more they always are. In other cases every pass is padded to
-            `batch_size` faces, so that one face takes as long as that many; for TensorFlow,
-            `batch_size` has to be 256.
+        fixed_batches: make the probabilities of a face the same, bit for bit, in every batch;
+            otherwise they may differ by less than 1e-6. With ONNX and a `batch_size` of 64 or more
+            they always are. In other cases every pass is padded to `batch_size` faces, so that one
+            face takes as long as that many; for TensorFlow, `batch_size` has to be 256.
 
     Attributes:
         checkpoint: the checkpoint's prefix.
@@ -78,7 +77,7 @@ class Predictor:
         threads: int | None = None,
         fixed_batches: bool = False,
     ) -> None:
-        # Errors must not wait for the seconds that TensorFlow takes to load.
+        # Report errors before the seconds that TensorFlow takes to load.
         self.engine = engine_for(engine, device)
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1. Received: {batch_size}")
@@ -102,7 +101,7 @@ class Predictor:
         options: PredictionOptions,
         **more: Any,
     ) -> Predictor:
-        """Return a predictor with these options, whatever checkpoint they name.
+        """Return a predictor with these options for the given checkpoint, not the one they name.
 
         Args:
             checkpoint: as above.

@@ -1,7 +1,8 @@
 """The wire format of protocol buffers: the part that checkpoints and ONNX models use.
 
 See https://protobuf.dev/programming-guides/encoding/. Parsing copies nothing: strings and messages
-are returned as views of the data, which may be a quarter of a gigabyte long.
+are returned as views of the data, which may be a quarter of a gigabyte long. Malformed messages
+raise a `ValueError`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,7 @@ VARINT, FIXED_64, LENGTH_DELIMITED, FIXED_32 = 0, 1, 2, 5
 
 
 def varint(data: Bytes, position: int) -> tuple[int, int]:
-    """Return the base-128 number at `position`, and the position after it.
-
-    Raises:
-        ValueError: it does not end within the data or within 64 bits.
-    """
+    """Return the base-128 number at `position`, and the position after it."""
     number = 0
     for count in range(10):
         if position + count >= len(data):
@@ -31,11 +28,7 @@ def varint(data: Bytes, position: int) -> tuple[int, int]:
 
 
 def integer(message: Bytes, wanted: int) -> int:
-    """Return the number in field `wanted`: the last one if it is repeated, 0 if it is missing.
-
-    Raises:
-        ValueError: the message is malformed, or the field is not a number.
-    """
+    """Return the number in field `wanted`: the last one if it is repeated, 0 if it is missing."""
     found = 0
     for number, value in _fields(message):
         if number == wanted:
@@ -46,11 +39,7 @@ def integer(message: Bytes, wanted: int) -> int:
 
 
 def chunks(message: Bytes, wanted: int) -> list[memoryview]:
-    """Return all values of field `wanted`: strings, messages or packed numbers.
-
-    Raises:
-        ValueError: the message is malformed, or the field is a number.
-    """
+    """Return all values of field `wanted`: strings, messages or packed numbers."""
     found = []
     for number, value in _fields(message):
         if number == wanted:
@@ -61,11 +50,7 @@ def chunks(message: Bytes, wanted: int) -> list[memoryview]:
 
 
 def tensor_shape(message: Bytes) -> tuple[int, ...]:
-    """Return the TensorShapeProto in field 2 of a message.
-
-    Raises:
-        ValueError: the message is malformed.
-    """
+    """Return the TensorShapeProto in field 2 of a message."""
     return tuple(integer(side, 1) for shape in chunks(message, 2) for side in chunks(shape, 2))
 
 

@@ -50,7 +50,7 @@ def silence_opencv() -> None:
 
 
 class _Stderr:
-    """Redirects file descriptor 2 to a temporary file while at least one thread wants that."""
+    """Redirects file descriptor 2 to a temporary file while at least one thread needs it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -43,7 +43,7 @@ _UNKNOWN = np.empty(0, np.float32)
 class Face:
     """One face: a row of the faces table.
 
-    Detection makes it, prediction adds the probabilities, and tracking the track. `face["happy"]`
+    Detection creates it, prediction adds the probabilities, and tracking the track. `face["happy"]`
     is the probability of an emotion.
 
     Attributes:
@@ -58,7 +58,7 @@ class Face:
         track: number of the face's track; None unless faces are tracked.
         smoothed: float32 of shape (classes,), the probabilities smoothed along the track; None
             unless faces are tracked.
-        crop: uint8 of shape (48, 48), grey, as the network takes it; None where it is not needed.
+        crop: uint8 of shape (48, 48), grey, the network's input; None where it is not needed.
         values: further columns of the faces table, by name.
     """
 
@@ -128,7 +128,7 @@ class VideoFrame:
 
 @dataclass
 class Result:
-    """What was found in a photo, or in a segment of a video.
+    """The result of a photo, or of a segment of a video.
 
     Attributes:
         source: the photo or video.

@@ -27,7 +27,8 @@ FORMATS = ("csv", "jsonl", "parquet")
 # Detectors, see `gudi.detection.DETECTORS`.
 HAAR, CNN = "haar", "cnn"
 
-# What can be drawn for each face; `AUTO` depends on what is drawn on, and `NOTHING` stands alone.
+# What can be drawn for each face; `AUTO` depends on the kind of input, and `NOTHING` excludes
+# others.
 BOX, BARS, EMOJI = "box", "bars", "emoji"
 AUTO, NOTHING = "auto", "none"
 PARTS = (BOX, BARS, EMOJI)
@@ -76,7 +77,7 @@ def drawn_parts(draw: str, default: Sequence[str]) -> frozenset[str]:
 
     Args:
         draw: `AUTO`, `NOTHING`, or `PARTS` separated by commas.
-        default: what `AUTO` stands for.
+        default: the meaning of `AUTO`.
 
     Raises:
         UsageError: `draw` is something else.
@@ -446,7 +447,7 @@ class ScalingOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeOptions(Options):
-    """What becomes of the results of earlier runs."""
+    """How a run treats the results of earlier runs."""
 
     restart: bool = option(
         False, "Start over: replace the results of earlier runs in the result folder.", action=True

@@ -1,4 +1,4 @@
-"""End long-running work on a signal, at a point where nothing is lost."""
+"""End long-running work on a signal, without losing anything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-# What asks a process to end, as far as the system has it: Ctrl-C; `kill`; a closed terminal or
+# Requests to end a process, where the system has them: Ctrl-C; `kill`; a closed terminal or
 # connection; Ctrl-\; a limit of CPU time; what batch systems send before they kill a job.
 STOP_SIGNALS = tuple(
     signal.Signals[name]
@@ -24,12 +24,12 @@ REPEAT_SECONDS = 1.0
 
 
 def handle_signals() -> list[int]:
-    """Raise KeyboardInterrupt when a stop signal comes.
+    """Raise KeyboardInterrupt on a stop signal.
 
     Signals that the caller ignores stay ignored, as SIGHUP under `nohup`.
 
     Returns:
-        A list that receives the signals that have come.
+        A list that receives the signals that have arrived.
     """
     received: list[int] = []
 
@@ -42,7 +42,7 @@ def handle_signals() -> list[int]:
 
 
 def ignore_signals() -> None:
-    """Let no stop signal but SIGTERM disturb the exit of this process."""
+    """Ignore stop signals except SIGTERM while the interpreter exits."""
     for number in STOP_SIGNALS:
         if number != signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)
@@ -97,7 +97,7 @@ class _Handler:
 
 
 def _set_handlers(handler: _Handler) -> dict[signal.Signals, signal._HANDLER]:
-    """Handle the stop signals that are free to be handled; return their handlers until now."""
+    """Handle the stop signals that are free to be handled; return their earlier handlers."""
     found = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     previous = {number: before for number, before in found.items() if _is_free(number, before)}
     for number in previous:
@@ -106,7 +106,7 @@ def _set_handlers(handler: _Handler) -> dict[signal.Signals, signal._HANDLER]:
 
 
 def _is_free(number: signal.Signals, before: signal._HANDLER) -> bool:
-    """Tell whether a stop signal may be handled instead of by `before`."""
+    """Return whether a stop signal may be handled instead of by `before`."""
     if before in (signal.SIG_IGN, None):  # None: not set by Python, and could not be restored
         return False
     if number in (signal.SIGINT, signal.SIGTERM):

@@ -20,11 +20,7 @@ class StageSeconds(dict[str, float]):
 
 
 class StageClock:
-    """Divides the time that passes among stages.
-
-    Args:
-        seconds: receives the time.
-    """
+    """Divides the elapsed time among stages, and adds it to `seconds`."""
 
     def __init__(self, seconds: StageSeconds) -> None:
         self._seconds = seconds

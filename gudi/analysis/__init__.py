@@ -1,1 +1,1 @@
-"""What follows from the faces of a video: tracks, summaries, peaks, subtitles."""
+"""Facts derived from the faces of a video: tracks, summaries, peaks, cuts."""

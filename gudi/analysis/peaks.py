@@ -33,7 +33,7 @@ class Peaks:
         self._best: dict[str, Peak] = {}
 
     def add(self, face: Face) -> None:
-        """Take a face of the video into account."""
+        """Compare a face with the strongest so far."""
         best, probability = self._best.get(face.emotion), face.confidence
         if best is None or probability > best.probability:
             self._best[face.emotion] = Peak(face.emotion, probability, face.frame or 0, face.time_s)

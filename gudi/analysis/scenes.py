@@ -23,10 +23,10 @@ LONG, LONG_CUT = 0.5, 0.25
 
 
 def signature(image: npt.NDArray[np.uint8]) -> bytes:
-    """Return the signature of a frame, `SIZE` bytes.
+    """Return the signature of an image, uint8 of shape (h, w, 3), BGR, or (h, w), grey.
 
-    Args:
-        image: uint8 of shape (h, w, 3), BGR, or (h, w), grey.
+    Returns:
+        `SIZE` bytes.
     """
     small = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
     if small.ndim == 3:
@@ -38,6 +38,6 @@ def signature(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 def is_cut(before: bytes, after: bytes, seconds: float = 0.0) -> bool:
-    """Tell whether there is a cut between two frames with these signatures, `seconds` apart."""
+    """Return whether there is a cut between two frames with these signatures, `seconds` apart."""
     one, other = (np.frombuffer(each, np.uint8).astype(int) for each in (before, after))
     return bool(np.abs(one - other).sum() / (2 * 4 * 255) > (LONG_CUT if seconds > LONG else CUT))

@@ -1,6 +1,6 @@
 """Summaries per video and per track: how long each emotion was shown, and when.
 
-A frame counts for the time until the next processed frame, the last one for as long as the one
+A frame counts for the time until the next processed frame; the last one, for as long as the one
 before it. If a frame shows several faces, they share its time equally, so that the seconds of all
 emotions add up to the time with a face.
 """
@@ -41,7 +41,7 @@ def timed(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
 
 
 def _pairs(frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, VideoFrame | None]]:
-    """Yield each frame with the one that follows it."""
+    """Yield each frame with the next one."""
     previous = None
     for frame in frames:
         if previous is not None:
@@ -53,9 +53,6 @@ def _pairs(frames: Iterable[VideoFrame]) -> Iterator[tuple[VideoFrame, VideoFram
 
 class EmotionTimes:
     """How long each emotion was shown, and the mean of the probabilities over that time.
-
-    Args:
-        names: of the emotions.
 
     Attributes:
         seconds: for how long each emotion was the most probable one.
@@ -69,7 +66,7 @@ class EmotionTimes:
         self.seconds, self.sums, self.total = np.zeros(len(names)), np.zeros(len(names)), 0.0
 
     def add(self, seconds: float, probabilities: npt.NDArray[np.floating[Any]]) -> None:
-        """Take a face into account that was shown for `seconds`."""
+        """Add a face that was shown for `seconds`."""
         self.seconds[int(probabilities.argmax())] += seconds
         self.sums += seconds * probabilities.astype(np.float64)
         self.total += seconds
@@ -99,11 +96,7 @@ class EmotionTimes:
 
 
 class VideoSummary:
-    """Summary of one video.
-
-    Args:
-        emotions: names of the classes.
-    """
+    """Summary of one video."""
 
     def __init__(self, emotions: Sequence[str]) -> None:
         self._emotions = EmotionTimes(emotions)
@@ -113,7 +106,7 @@ class VideoSummary:
         self._duration, self._timed = 0.0, True
 
     def add(self, frame: VideoFrame) -> None:
-        """Take a processed frame into account."""
+        """Add a processed frame."""
         self._frames += 1
         if frame.seconds is None:
             self._timed = False
@@ -145,12 +138,7 @@ class VideoSummary:
 
 
 class TrackSummary:
-    """Summary of one track.
-
-    Args:
-        number: of the track.
-        emotions: names of the classes.
-    """
+    """Summary of one track."""
 
     def __init__(self, number: int, emotions: Sequence[str]) -> None:
         self._number, self._emotions = number, EmotionTimes(emotions)
@@ -163,7 +151,7 @@ class TrackSummary:
         self._peak: tuple[float, str, VideoFrame] | None = None
 
     def add(self, frame: VideoFrame, face: Face) -> None:
-        """Take a face of the track into account."""
+        """Add a face of the track."""
         if face.smoothed is None:
             raise ValueError("a face without a track has no place in the summary of one")
         # The faces of the frames are not needed.

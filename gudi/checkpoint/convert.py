@@ -33,7 +33,7 @@ SCALARS = (
     "val_loss",
 )
 
-# What makes the logits.
+# The layer that computes the logits.
 LAST_LAYER = ("FullyConnected_1/W", "FullyConnected_1/b")
 
 # Names that Windows and Linux allow, that need no escape in a `checkpoint` file, and that leave

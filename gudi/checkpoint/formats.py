@@ -18,7 +18,7 @@ from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
 def open_checkpoint(path: str | os.PathLike[str] | None = None) -> TensorFile:
     """Open the checkpoint at `path`, which may be anything that `gudi.checkpoint.find` accepts.
 
-    Renamed or missing files are made up for if possible. Nothing is written.
+    It may have renamed files, or lack some. Nothing is written.
 
     Raises:
         CheckpointError: there is no checkpoint, it is damaged, or a file is missing.
@@ -71,7 +71,7 @@ def _open_without_index(files: CheckpointFiles) -> TensorFile:
 
 
 def _open_despite_index(error: CheckpointError, files: CheckpointFiles, why: str) -> TensorFile:
-    """Open a checkpoint without its index, which is unusable; if that fails, raise `error`."""
+    """Open a checkpoint without its unusable index; if that fails, raise `error`."""
     try:
         file = _open_without_index(files)
     except CheckpointError:
@@ -83,12 +83,7 @@ def _open_despite_index(error: CheckpointError, files: CheckpointFiles, why: str
 
 
 def _open_v2(files: CheckpointFiles, *, allow_longer: bool = False) -> V2File:
-    """Open a V2 checkpoint by its index.
-
-    Args:
-        files: the checkpoint's files, one of which is the index.
-        allow_longer: accept data files that are longer than the index says.
-    """
+    """Open a V2 checkpoint by its index, even with longer data files if `allow_longer`."""
     index = files.parts["index"]
     count, locations = parse_index(index)
     shards, note = [], ""
@@ -104,11 +99,7 @@ def _open_v2(files: CheckpointFiles, *, allow_longer: bool = False) -> V2File:
 
 
 def _copies(candidates: Sequence[Path], wanted: int, *, allow_longer: bool) -> tuple[Path, ...]:
-    """Return those of `candidates` that exist and have the `wanted` size in bytes.
-
-    Raises:
-        CheckpointIncomplete: there are none.
-    """
+    """Return the existing `candidates` of the `wanted` size in bytes; at least one, or raise."""
     sizes = {path: path.stat().st_size for path in candidates if path.is_file()}
     copies = tuple(
         path

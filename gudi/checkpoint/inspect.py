@@ -1,4 +1,4 @@
-"""Say what a checkpoint is, what is wrong with it, and whether gudi can use it."""
+"""Describe a checkpoint: its contents, its problems, and whether gudi can use it."""
 
 from __future__ import annotations
 

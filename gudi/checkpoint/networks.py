@@ -27,7 +27,7 @@ LAYER = re.compile(r"(?P<kind>Conv2D|FullyConnected)(?:_(?P<number>\d{1,6}))?/(?
 # An optimizer slot of a weight; the first part of the name is from before TensorFlow 1.0.
 SLOT = re.compile(rf"(?:[^/]+/)?(?P<weight>{LAYER.pattern})/(?P<slot>[^/]+)")
 
-# Nobody builds the network dozens of times in one process, but a stranger's file may claim so.
+# A process that built dozens of networks is implausible, but a malicious file may claim it.
 MAX_LAYERS = 60
 
 # Optimizers by TensorFlow's names of their slots.

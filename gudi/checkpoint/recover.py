@@ -1,10 +1,9 @@
 """Recover a V2 checkpoint of which only the data file is left.
 
-A data file is nothing but the bytes of the variables, in the order of their sorted names, without
-padding (`tensorflow/core/util/tensor_bundle/tensor_bundle.cc`). It is known which variables TFLearn
-saved for the Gudi network under which version of TensorFlow. So the size of the file leaves only a
-few possible layouts, and the values that counters, averages and flags may have leave only one. A
-layout whose values are implausible is rejected.
+A data file is the bytes of all variables in the order of their names, without padding
+(`tensorflow/core/util/tensor_bundle/tensor_bundle.cc`). Which variables TFLearn saved for the Gudi
+network under each version of TensorFlow is known, so the file's size leaves a few possible layouts.
+All but one are rejected because values of counters, averages, flags or weights are implausible.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ POWERS = (("Adam/beta1_power", "Adam/beta2_power"), ("beta1_power", "beta2_power
 LARGEST_WEIGHT = 100.0
 LARGEST_COUNT = 2**24  # counters are float32, which cannot count further
 
-# A sample is as long as a row of the big matrix: no row of a trained one is all zeros.
+# A sample is as long as a row of the large matrix: no row of a trained one is all zeros.
 SAMPLES, SAMPLE_SIZE = 256, 4 * 3072
 
 

@@ -3,8 +3,8 @@
 The format is LevelDB's (see `doc/table_format.md` there, and `tensorflow/core/lib/io/table.cc`):
 blocks of prefix-compressed key/value pairs, each followed by a type byte and a masked CRC-32C; an
 index block that lists the others; and a footer of 48 bytes. The index of a V2 checkpoint is one of
-these tables, and so is a whole V1 checkpoint. The files may come from strangers: every length is
-checked against the available bytes before it is used.
+these tables, and so is a whole V1 checkpoint. The files are untrusted: every length is checked
+against the available bytes before it is used.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 BLOCK_TRAILER_SIZE = 5  # type byte, CRC-32C
 UNCOMPRESSED = 0
 
-# Entries of a block from one whole key to the next. The keys between leave out what they share with
-# the key before.
+# Every how many entries a block repeats a key in full. The keys between leave out the prefix that
+# they share with the key before.
 RESTART_INTERVAL = 16
 
 CRC_CHUNK = 2**20
@@ -60,7 +60,7 @@ class Table:
         blocks: the blocks, in the order of their keys.
 
     Raises:
-        ValueError: the file is damaged, or is not a table.
+        ValueError: the file is damaged, or is not a table. Methods raise it, too.
     """
 
     def __init__(self, file: BufferedReader) -> None:
@@ -82,11 +82,7 @@ class Table:
             self.blocks.append(Block(key, offset, size))
 
     def entries(self, block: Block) -> Iterator[tuple[bytes, memoryview]]:
-        """Yield the keys and values of `block`, in order.
-
-        Raises:
-            ValueError: the block is damaged.
-        """
+        """Yield the keys and values of `block`, in order."""
         data = self._read(block)
         size = len(data)
         if size < 4:
@@ -117,9 +113,6 @@ class Table:
         """Return `size` bytes of `block` from `offset`.
 
         They start on a multiple of `ALIGNMENT` in memory, so TensorFlow can use them in place.
-
-        Raises:
-            ValueError: the block is damaged.
         """
         return self._read(block, offset)[offset : offset + size]
 
@@ -145,11 +138,7 @@ class Table:
 
 
 def table(entries: dict[bytes, bytes]) -> bytes:
-    """Return a table with a single block, as TensorFlow writes it.
-
-    Args:
-        entries: values by key, in the order of the keys.
-    """
+    """Return a table with a single block, as TensorFlow writes it, of values by sorted key."""
     blocks = (_block(entries), _block({}))
     index = _block({_successor(max(entries)): _place(0, blocks[0])})
     start = len(blocks[0]) + len(blocks[1])
@@ -176,7 +165,7 @@ def _block(entries: dict[bytes, bytes]) -> bytes:
 
 
 def _shared(one: bytes, other: bytes) -> int:
-    """Return the number of bytes with which both start."""
+    """Return the length of the common prefix."""
     pairs = enumerate(zip(one, other))
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
@@ -187,7 +176,7 @@ def _place(offset: int, block: bytes) -> bytes:
 
 
 def _successor(key: bytes) -> bytes:
-    """Return the shortest key that is not before `key`, made as LevelDB makes it."""
+    """Return the shortest key that is not before `key`, as LevelDB computes it."""
     for position, byte in enumerate(key):
         if byte != 0xFF:
             return key[:position] + bytes([byte + 1])

@@ -1,4 +1,4 @@
-"""The common denominator of all checkpoint formats: named tensors that can be read one by one."""
+"""Named tensors that can be read one by one: the interface of all checkpoint formats."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class TensorFile(Protocol):
 
 @contextlib.contextmanager
 def read_errors(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while the checkpoint file `path` is read into a `CheckpointError`."""
+    """Turn errors while the checkpoint file `path` is read into a `CheckpointError`."""
     try:
         yield
     except OSError as error:
@@ -100,9 +100,9 @@ def as_bytes(values: Array) -> memoryview:
 
 
 def is_finite(values: Array) -> bool:
-    """Return whether no value is NaN or infinite, and they do not add up to 1e38 as no weights do.
+    """Return whether no value is NaN or infinite.
 
-    Checking the sum takes no memory.
+    Checks the sum, which takes no memory, so it is also False for values that add up to 1e38.
     """
     with np.errstate(all="ignore"):
         return bool(np.isfinite(values.sum()))

@@ -42,14 +42,7 @@ class V1File:
     format: str = "V1"
 
     def read(self, name: str) -> tuple[Array, int]:
-        """Return the float32 variable `name` and its CRC-32C.
-
-        The checksum of the block that contains it is verified.
-
-        Raises:
-            CheckpointCorrupt: the file is damaged.
-            CheckpointForeign: the variable is not float32.
-        """
+        """Return the float32 variable `name`, its block's checksum verified, and its CRC-32C."""
         tensor = self.tensors[name]
         if tensor.dtype != "float32":
             raise CheckpointForeign(f"{self.prefix}: {name} is {tensor.dtype}, not float32")
@@ -67,11 +60,7 @@ class V1File:
 
 
 def open_v1(prefix: Path, path: Path) -> V1File:
-    """Open the V1 checkpoint `prefix`, which is the file at `path`.
-
-    Raises:
-        CheckpointCorrupt: the file is damaged.
-    """
+    """Open the V1 checkpoint `prefix`, which is the file at `path`."""
     with read_errors(path), path.open("rb") as file:
         table = sstable.Table(file)
         if not table.blocks or table.blocks[0].size > MAX_LIST_BLOCK:
@@ -133,7 +122,7 @@ def _packed_values(table: sstable.Table, name: str) -> memoryview:
 
 
 def _locate(head: memoryview, key: bytes) -> tuple[int, int] | None:
-    """Return the location of the packed values of `key` in a block that starts with `head`.
+    """Find the packed values of `key` in a block that starts with `head`.
 
     Returns:
         Offset and size, not verified; None if the block does not start with these values.

@@ -86,11 +86,7 @@ class V2File:
         return self._read_sound_copy(name, read_at)
 
     def verify(self, name: str) -> None:
-        """Verify `name` as `read` does, in chunks, because an untrusted file may claim any size.
-
-        Raises:
-            CheckpointCorrupt: the bytes are not those that were written.
-        """
+        """Verify `name` as `read` does, in chunks, because an untrusted file may claim any size."""
         location = self.tensors[name]
         if location.crc32c is None or location.dtype not in DTYPES.values():
             return  # a string, for example, whose checksum does not cover its bytes
@@ -118,7 +114,7 @@ class V2File:
         )
 
     def _prefer(self, shard: int, copy: Path) -> None:
-        """Read the data file `shard` from `copy` from now on, and take a note of that."""
+        """Read the data file `shard` from `copy` in future, and add a note."""
         copies = self.shards[shard]
         others = tuple(each for each in copies if each != copy)
         self.shards = (*self.shards[:shard], (copy, *others), *self.shards[shard + 1 :])

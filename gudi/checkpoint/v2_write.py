@@ -29,9 +29,6 @@ def write_v2(prefix: Path, values: Mapping[str, Array]) -> None:
     Args:
         prefix: the path of both files without these suffixes.
         values: arrays of the types in `DTYPES` by variable name.
-
-    Raises:
-        OSError: they cannot be written.
     """
     entries = {b"": HEADER}
     offset = 0

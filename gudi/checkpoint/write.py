@@ -35,9 +35,9 @@ SPARE = 2**20  # bytes for the small files of a set
 def save(prefix: Path, values: Mapping[str, Array], *, replace: bool = False) -> TensorFile:
     """Write `values` as the checkpoint `prefix`, read them back and compare them.
 
-    All files are written to a temporary folder and moved once they have proved right. The index,
-    without which no reader recognises the rest as a checkpoint, comes last. An existing
-    `checkpoint` file is not changed.
+    All files are written to a temporary folder, verified, and moved. The index, without which no
+    reader recognises the rest as a checkpoint, comes last. An existing `checkpoint` file is not
+    changed.
 
     Args:
         prefix: where to; its folder is created if it is missing.
@@ -108,11 +108,7 @@ def _write_set(prefix: Path, values: Mapping[str, Array]) -> None:
 
 
 def _write_graph(path: Path, classes: int) -> None:
-    """Write the network's graph as TensorFlow's Saver does. gudi itself never reads it.
-
-    Raises:
-        UnicodeError: the path is not UTF-8.
-    """
+    """Write the network's graph as TensorFlow's Saver does. gudi itself never reads it."""
     from gudi.network import build, tf
 
     str(path).encode()  # TensorFlow's own error takes many lines

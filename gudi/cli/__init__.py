@@ -1,7 +1,7 @@
 """The command line: options, help, progress, output and exit codes.
 
-What the commands do lives in other packages. These are imported inside the commands, so that
-`--help` answers at once.
+The work is done by other packages. These are imported inside the commands, so that `--help` is
+quick.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ def batch(
     The folder of --out receives:
       faces.csv      one row per face (for videos, one per face and frame): its
                      box, its top emotion and the probability of each emotion
-      videos.csv     one row per video: how long which emotion was seen
-      tracks.csv     with --track: the same for each face that was followed
+      videos.csv     one row per video: how long each emotion was shown
+      tracks.csv     with --track: the same for each tracked face
       files.csv      one row per input: ok, no_face or failed, and the reason
       run.json       settings, checkpoint, versions, counts and times
       annotated/     the photos and videos with boxes and emotions drawn on

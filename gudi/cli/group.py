@@ -77,7 +77,7 @@ class CommandGroup(OrderedGroup):
             ctx.exit(error.exit_code)
         except (Exception, KeyboardInterrupt) as error:
             if interrupts and isinstance(error, ImportError):
-                # NumPy makes an ImportError of an interrupt that comes while it is imported.
+                # NumPy turns an interrupt during its import into an ImportError.
                 error = KeyboardInterrupt()
             if debugging() or ctx.params.get("debug"):
                 print_message(traceback.format_exc().rstrip())
@@ -93,25 +93,21 @@ class CommandGroup(OrderedGroup):
 
 
 def print_results(text: str, *, nl: bool = True) -> None:
-    """Print on stdout what the user has asked for.
-
-    Raises:
-        OutputError: the caller has closed stdout.
-    """
+    """Print the results of a command on stdout; raise `OutputError` if the caller has closed it."""
     if click.get_current_context().meta[STDOUT_CLOSED]:
         raise OutputError("standard output is closed: there is nowhere to print the results")
     click.echo(text, nl=nl)
 
 
 def _stdout_error(error: OSError) -> Exception | None:
-    """Return `error` as the user should see it, and discard what stdout holds, if it is to blame.
+    """Return `error` as shown to the user; if stdout caused it, discard what stdout still holds.
 
-    Messages on stderr are lost silently, and files are written with errors of their own.
+    Messages on stderr are lost silently, and writing files has errors of its own.
     """
     frames = traceback.walk_tb(error.__traceback__)
     if not any(frame.f_code is click.echo.__code__ for frame, _ in frames):
         return None
-    # Otherwise the interpreter complains as it ends.
+    # Otherwise the interpreter prints an error at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return error
@@ -121,8 +117,8 @@ def _stdout_error(error: OSError) -> Exception | None:
 def _open_standard_streams() -> bool:
     """Open the null device in place of each standard stream that the caller has closed.
 
-    Otherwise the next files to be opened get the descriptors 0 to 2, and with them whatever is
-    written to stdout and stderr.
+    Otherwise the next files to be opened would get the descriptors 0 to 2, and with them all output
+    to stdout and stderr.
 
     Returns:
         Whether stdout was closed.
@@ -149,7 +145,7 @@ def _exit_code(error: BaseException) -> ExitCode:
 def _describe(error: BaseException) -> str:
     advice = remedy(f"{type(error).__name__}: {error}")
     if advice and not isinstance(error, ResourceError):
-        # NumPy puts a page of advice of its own around the cause.
+        # NumPy wraps the cause in a page of advice.
         lines = [line for line in str(error).splitlines() if remedy(line)]
         return f"{lines[0] if lines else type(error).__name__}; {advice}"
     if isinstance(error, GudiError):
@@ -166,6 +162,6 @@ def print_error(message: str) -> None:
 
 
 def print_message(text: str) -> None:
-    """Print text for people on stderr. If its reader is gone, that is no error of the command."""
+    """Print text for people on stderr. A closed stderr is not an error."""
     with contextlib.suppress(OSError):
         click.echo(text, err=True)

@@ -1,4 +1,4 @@
-"""What the commands print: summaries, tables and JSON."""
+"""The output of the commands: summaries, tables and JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MANY_WITHOUT_FACE = 10
 
 
 def describe_run(report: RunReport, out: Path) -> str:
-    """Return the summary of a run, with what to do about inputs that failed or are missing."""
+    """Return the summary of a run, with advice about inputs that failed or are missing."""
     statuses, inputs = report.statuses, report.statuses.total()
     # All inputs are photos unless there are videos, folders or inputs without results.
     noun = "photo" if report.photos == inputs else "input"
@@ -100,12 +100,7 @@ def _describe_speed(report: RunReport) -> str:
 
 
 def describe_merge(report: MergeReport, out: Path) -> str:
-    """Return the summary of a merge.
-
-    Args:
-        report: how the merge went.
-        out: the result folder.
-    """
+    """Return the summary of a merge into the result folder `out`."""
     inputs, faces = report.statuses.total(), report.emotions.total()
     lines = [f"{count(inputs, 'input')}, {count(faces, 'face')}"]
     if failed := report.statuses["failed"]:
@@ -114,7 +109,7 @@ def describe_merge(report: MergeReport, out: Path) -> str:
 
 
 def describe_dry_run(found: Estimate, out: Path) -> str:
-    """Return what a run would have to do, one aligned line per item."""
+    """Return the estimate of a run, one aligned line per item."""
     photos, videos = found.photos, found.videos
     lines = [("photos", f"{photos.count:,}, {_size(photos.size)}")]
     if videos.count:
@@ -196,12 +191,7 @@ def describe_live(report: live.LiveReport, save: Path | None) -> str:
 
 
 def describe_prepared(prefix: Path, found: RowCounts) -> str:
-    """Return what became of the rows of a data set.
-
-    Args:
-        prefix: what the names of the files start with.
-        found: the numbers of rows and faces.
-    """
+    """Return the counts of the rows of a data set; `prefix` is the start of its files' paths."""
     lines = [
         f"{count(found.faces, 'face')} from {count(found.rows, 'row')}",
         "  " + ", ".join(f"{name} {found.classes[name]:,}" for name in EMOTIONS),
@@ -231,12 +221,7 @@ def describe_export(exported: Exported) -> str:
 
 
 def describe_checkpoint(found: Inspection, *, verified: bool) -> str:
-    """Return what `gudi.checkpoint.inspect` found, one aligned line per item.
-
-    Args:
-        found: what it returned.
-        verified: whether it has read all data.
-    """
+    """Return an inspection, one aligned line per item; `verified` if it has read all data."""
     lines = [
         ("checkpoint", found.prefix),
         *(("file", f"{name}  {size:,} bytes") for name, size in found.files.items()),

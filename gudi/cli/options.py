@@ -157,11 +157,7 @@ def usage_option(text: str, names: str) -> Decorator[Any]:
 
 
 def refuse_given(*names: str, why: str) -> None:
-    """Refuse options that were given but have no effect.
-
-    Raises:
-        click.UsageError: one of the options was given; its message ends with `why`.
-    """
+    """Refuse options that were given but have no effect, with a message that ends with `why`."""
     context = click.get_current_context()
     for name in names:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:

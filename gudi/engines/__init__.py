@@ -1,4 +1,4 @@
-"""Engines: what computes the network's probabilities."""
+"""Engines: the software that computes the network's probabilities."""
 
 from gudi.engines.engine import ENGINES, ONNX, Engine, engine_for, open_engine
 

@@ -30,8 +30,7 @@ class Engine(Protocol):
     Attributes:
         name: `tensorflow` or `onnx`.
         device: TensorFlow's name of the device, such as `/CPU:0`.
-        same_bits: whether a face has the same probabilities, bit for bit, whatever faces it is
-            predicted with.
+        same_bits: whether a face has the same probabilities, bit for bit, in every batch.
     """
 
     name: str

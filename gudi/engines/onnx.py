@@ -26,8 +26,8 @@ MATRIX = "FullyConnected/W"
 class OnnxEngine:
     """The network in ONNX Runtime.
 
-    If `batch_size` is 64 or more, it computes each face alone: the probabilities of a face are the
-    same, to the last bit, whatever faces it is predicted with (measured on x86-64).
+    If `batch_size` is 64 or more, each face is computed alone: its probabilities are the same, bit
+    for bit, in every batch (measured on x86-64).
 
     Args:
         weights: by their names in the network.

@@ -1,8 +1,8 @@
 """Build the network as an ONNX model, without TensorFlow and without the package onnx.
 
 An ONNX model is a protocol buffer (`onnx/onnx.proto`). This module encodes the few messages that
-the network needs. The network stands in `gudi.network`, line by line as the original builds it; a
-test compares the probabilities of both.
+the network needs. A test compares its probabilities with those of `gudi.network`, which builds the
+network as the original does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EXTERNAL = 1  # TensorProto.DataLocation
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 
-# What a mirrored model needs to know: which way to read columns, and how to take the output apart.
+# Constants of a mirrored model: the order of columns, and how to split the output.
 MIRROR = {
     "columns": np.array([2], np.int64),
     "last": np.array([-1], np.int64),
@@ -73,14 +73,14 @@ def build_model(
     of the hidden layer are the checkpoint's.
 
     Args:
-        tensors: what `network_tensors` returns.
+        tensors: the result of `network_tensors`.
         classes: number of probabilities.
         dtype: of the input, `float32` (0 to 1) or `uint8` (grey levels, 0 to 255).
         unit: float32 of shape (256,), the value of each grey level; for uint8.
-        metadata: properties of the model: what a person who finds the file wants to know. Those
-            called `input` and `output` also describe input and output.
+        metadata: properties of the model, for people who find the file. `input` and `output` also
+            describe input and output.
         mirror: return the mean for each face and its mirror image.
-        external: leave the values of the constants out; the session gets them separately.
+        external: omit the values of the constants; the session gets them separately.
         fed: constants that are inputs instead; each pass gets them.
     """
     constants, about = dict(tensors), metadata or {}

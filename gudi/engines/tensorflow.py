@@ -16,8 +16,8 @@ from gudi.quiet import quiet
 class TensorFlowEngine:
     """The original's network.
 
-    On a GPU it takes memory as it needs it, and pads the number of faces to the next power of two,
-    because TensorFlow chooses its kernels anew for every new shape.
+    On a GPU it allocates memory as needed, and pads the number of faces to the next power of two,
+    because TensorFlow chooses its kernels again for every new shape.
 
     Args:
         weights: by their names in the network.

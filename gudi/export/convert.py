@@ -116,11 +116,7 @@ def export(
 
 
 def _form_by_suffix(out: Path) -> str:
-    """Return the form that the suffix of `out` stands for.
-
-    Raises:
-        UsageError: it stands for neither.
-    """
+    """Return the form that the suffix of `out` stands for."""
     forms = {".onnx": ONNX, "": SAVED_MODEL}
     if out.suffix.lower() not in forms:
         raise UsageError(
@@ -131,7 +127,7 @@ def _form_by_suffix(out: Path) -> str:
 
 
 def _check_replaceable(out: Path, form: str, overwrite: bool) -> None:
-    """Raise `OutputError` unless `out` is free, or is of the same form and may be replaced."""
+    """Raise `OutputError` unless `out` is free, or has the same form and may be replaced."""
     if not os.path.lexists(out) or (form == SAVED_MODEL and _is_empty_folder(out)):
         return
     if not overwrite:

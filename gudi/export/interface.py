@@ -1,4 +1,4 @@
-"""What an exported network takes and returns, and what its files say about that."""
+"""Input and output of an exported network, and the metadata in its files."""
 
 from __future__ import annotations
 

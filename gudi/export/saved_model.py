@@ -20,7 +20,7 @@ from gudi.packages import check_tensorflow
 from gudi.predictor import UNIT
 from gudi.quiet import quiet
 
-# The file that makes a folder a SavedModel, and everything that the folder may contain.
+# The file that identifies a SavedModel, and everything that its folder may contain.
 MODEL_FILE = "saved_model.pb"
 PARTS = {
     MODEL_FILE, "variables", "assets", "assets.extra", "fingerprint.pb", "keras_metadata.pb",

@@ -21,7 +21,7 @@ CAMERA = re.compile("[0-9]{1,2}")
 
 
 def is_camera(source: str) -> bool:
-    """Tell whether `source` is the number of a camera, not the path of a file."""
+    """Return whether `source` is the number of a camera, not the path of a file."""
     return CAMERA.fullmatch(source) is not None
 
 
@@ -58,7 +58,7 @@ def open_frames(source: str, *, debug: bool) -> Iterator[Iterator[Frame]]:
 @contextlib.contextmanager
 def _open_camera(source: str, *, debug: bool) -> Iterator[cv2.VideoCapture]:
     if not debug:
-        # OpenCV complains about every kind of camera that is not connected.
+        # OpenCV prints an error for every kind of camera that is not connected.
         silence_opencv()
     capture = cv2.VideoCapture(int(source))
     try:

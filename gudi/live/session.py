@@ -66,7 +66,7 @@ def run(
     on_face: OnFace | None = None,
     progress: Progress | None = None,
 ) -> LiveReport:
-    """Process the frames of `source` until it ends or someone ends the run.
+    """Process the frames of `source` until it ends or the user ends the run.
 
     Args:
         source: the number of a camera, from 0, or the path of a video.
@@ -132,7 +132,7 @@ def run(
 
 @dataclass(kw_only=True)
 class _Session:
-    """What happens to each frame of a run."""
+    """The processing of each frame of a run."""
 
     options: RecognizerOptions
     predictor: Predictor

@@ -32,13 +32,10 @@ ADVICE = "use --no-window to run without one"
 
 
 def check_display() -> None:
-    """Check that a window can be opened.
+    """Raise `DisplayError` unless a window can be opened.
 
     Qt and GTK end the whole process if there is no display, or if the one that `$DISPLAY` names
     does not answer. So a separate process tries first.
-
-    Raises:
-        DisplayError: it cannot.
     """
     framework = cv2.currentUIFramework()
     if not framework:
@@ -66,7 +63,7 @@ def check_display() -> None:
 
 
 class Window:
-    """A window that shows frames until someone closes it.
+    """A window that shows frames until it is closed.
 
     Args:
         stop: becomes non-empty when the run is to end.

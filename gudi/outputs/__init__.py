@@ -1,1 +1,1 @@
-"""What a result folder holds besides the store: tables, subtitles, plots, pictures, the report."""
+"""The outputs of a run besides the store: tables, subtitles, plots, pictures, the report."""

@@ -1,4 +1,4 @@
-"""The result folder: which files it holds, and how they are replaced and removed."""
+"""The result folder: its files, and how they are replaced and removed."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class ResultFolder:
                 file.append(crop)
 
     def recognised_formats(self) -> list[str]:
-        """Return the formats of the faces table that is there, as far as it is clearly gudi's."""
+        """Return the formats of the existing faces table, if it is clearly gudi's."""
         return ["csv"] if _is_table(self.path / f"{FACES}.csv", columns.FACES) else []
 
     def remove_tables(self, formats: Iterable[str]) -> None:
@@ -194,7 +194,7 @@ def _holds_results(path: Path) -> bool:
 
 
 def _is_table(path: Path, table: Sequence[columns.Column]) -> bool:
-    """Tell whether a file is a csv that begins with the first columns of `table`."""
+    """Return whether a file is a csv that begins with the first columns of `table`."""
     header = ",".join(columns.names(table[:4])).encode()
     return _first_bytes(path).removeprefix(BOM_UTF8).startswith(header)
 

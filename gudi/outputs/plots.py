@@ -128,7 +128,7 @@ def plot_timeline(bins: Sequence[TimeBin], emotions: Sequence[str], axes: Axes) 
 
 
 def _without_neighbours(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Tell which points no line leads to."""
+    """Return which points have no line to a neighbour."""
     gaps = np.concatenate([[True], np.isnan(values), [True]])
     alone: npt.NDArray[np.bool_] = ~gaps[1:-1] & gaps[:-2] & gaps[2:]
     return alone

@@ -1,4 +1,4 @@
-"""The run record, `run.json`: what made a result folder, from what, and how it ended."""
+"""The run record, `run.json`: settings, inputs and outcome of a result folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ MAX_INPUTS = 100
 # Room for a hundred of the longest paths, and everything else.
 MAX_SIZE = 2**22
 
-# The name of `counts.processed` in the run records of earlier versions.
 EARLIER_PROCESSED = "looked"
 
 # Packages whose versions the results depend on.
@@ -141,7 +140,7 @@ class RunRecord:
         return content
 
     def keep_last_work(self, earlier: RunRecord) -> None:
-        """Keep what did the work of an earlier run, and its times, until this one does some."""
+        """Keep device and times of an earlier run until this one processes something."""
         self.device, self.face_search = earlier.device, earlier.face_search
         self.seconds, self.processor_seconds = earlier.seconds, earlier.processor_seconds
 
@@ -167,7 +166,7 @@ def is_result_folder(folder: Path) -> bool:
 def read_run_record(folder: Path) -> RunRecord | None:
     """Return the run record of `folder`, or None if it has none that gudi wrote.
 
-    The file may be a stranger's: values of unexpected types count as missing.
+    The file is untrusted: values of unexpected types count as missing.
     """
     try:
         with (folder / RUN_RECORD).open("rb") as file:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gudi.records import VideoFrame
 
-# A subtitle stays at least this long, in seconds, or nobody could read it.
+# A subtitle stays at least this long, in seconds, so that people can read it.
 SHORTEST = 0.5
 
 # The time between frames if a video has one frame only.
@@ -19,7 +19,7 @@ USUAL_INTERVAL = 0.04
 
 @dataclass
 class _Cue:
-    """A subtitle: what is seen from `start` on.
+    """A subtitle.
 
     Attributes:
         start: in seconds.
@@ -34,7 +34,7 @@ class _Cue:
     counts: dict[int, int] = field(default_factory=dict)
 
     def add(self, number: int, smoothed: npt.NDArray[np.float32]) -> None:
-        """Take a face into account that is seen meanwhile."""
+        """Add a face that is seen during the subtitle."""
         self.sums[number] = self.sums.get(number, 0) + smoothed.astype(np.float64)
         self.counts[number] = self.counts.get(number, 0) + 1
 

@@ -25,7 +25,7 @@ class ProbabilityRange:
         self._highest: npt.NDArray[np.float32] | None = None
 
     def add(self, result: Result) -> None:
-        """Take the faces of a photo or of a segment of a video into account."""
+        """Add the faces of a photo or of a segment of a video."""
         if not result.faces:
             return
         probabilities = np.array([face.probabilities for face in result.faces])
@@ -39,7 +39,7 @@ class ProbabilityRange:
 
     @property
     def warning(self) -> str:
-        """What to tell the user if all faces got nearly the same answer; else ""."""
+        """A warning if all faces got nearly the same probabilities; else ""."""
         if self._lowest is None or self._highest is None or len(self._boxes) < MIN_FACES:
             return ""
         if float((self._highest - self._lowest).max()) >= MIN_DIFFERENCE:

@@ -77,13 +77,13 @@ class KindEstimate:
 
 @dataclass
 class Estimate:
-    """What a run would have to do.
+    """The work of a run.
 
     Attributes:
-        photos, videos: what there is to process.
+        photos, videos: the inputs to process.
         video_seconds: length of all videos.
         finished: number of inputs that an earlier run has finished.
-        unreadable: number of inputs that cannot be read, as far as names and sample show.
+        unreadable: number of inputs that names or sample show to be unreadable.
         problems: the first of these inputs, with the reasons.
         skipped: "", or a sentence about files in folders that have other suffixes.
         seconds: running time; None if nothing could be sampled.
@@ -195,7 +195,7 @@ class _Sample:
         self._sizes = {IMAGE: SAMPLED_PHOTOS, VIDEO: SAMPLED_VIDEOS}
 
     def offer(self, source: Source) -> None:
-        """Take `source` into the sample, or not."""
+        """Add `source` to the sample, or not."""
         if source.problem:
             return
         kind = source.kind

@@ -1,4 +1,4 @@
-"""What results depend on, and whether a run may add to the results of an earlier one."""
+"""The settings that results depend on, and whether a run may add to earlier results."""
 
 from __future__ import annotations
 
@@ -36,10 +36,9 @@ def resolve_defaults(
     folder: ResultFolder,
     progress: Progress | None = None,
 ) -> BatchOptions:
-    """Return the options with what `auto` and `mirror=None` stand for.
+    """Return the options with actual values for `auto` and `mirror=None`.
 
-    A run that resumes another one does as that one did, and tells `progress` where a new one would
-    find more faces.
+    A resumed run keeps those of the first run, with a note where others would find more faces.
 
     Raises:
         UsageError: the engine, the device or the detector is not available.

@@ -52,7 +52,7 @@ MIXED = "mixed"
 
 @dataclass(frozen=True)
 class MergeReport:
-    """What a merge came to.
+    """The outcome of a merge.
 
     Attributes:
         statuses: number of sources by status.
@@ -167,7 +167,7 @@ def _copy_folder(
     prefix: str,
     progress: Progress,
 ) -> dict[int, str]:
-    """Copy the results and pictures of one folder.
+    """Copy the results and pictures of one folder; return the style of each kind of picture.
 
     Args:
         folder: the result folder.
@@ -176,9 +176,6 @@ def _copy_folder(
         wanted: which pictures to copy: the sum of `PICTURE` and `THUMBNAIL`.
         prefix: put before the name of each source.
         progress: receives the progress.
-
-    Returns:
-        The style of each kind of picture.
     """
     with Store(folder / STORE) as other:
         counts = other.inputs.status_counts()

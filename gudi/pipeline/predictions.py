@@ -15,7 +15,7 @@ from gudi.timing import StageClock, StageSeconds
 # Faces wait at most this many seconds for a full batch: a killed run loses faces that wait.
 MAX_WAIT = 10.0
 
-# Batches that may queue for the predictor; beyond that, the results of workers wait instead.
+# Batches that may queue for the predictor; beyond that, workers wait.
 BATCHES_AHEAD = 2
 
 
@@ -68,8 +68,8 @@ class PredictionQueue:
     def add(self, result: Result) -> None:
         """Queue the faces of `result`, and complete the results that are predicted by now.
 
-        Raises:
-            GudiError: the predictor could not be opened, or cannot predict.
+        Raises `GudiError` if the predictor could not be opened, or cannot predict; so does
+        `finish`.
         """
         size = self._current_batch_size()
         if not result.faces or result.faces[0].is_predicted:
@@ -88,11 +88,7 @@ class PredictionQueue:
             self._collect()
 
     def finish(self) -> None:
-        """Predict the remaining faces and wait for them.
-
-        Raises:
-            GudiError: the predictor could not be opened, or cannot predict.
-        """
+        """Predict the remaining faces and wait for them."""
         if self._predictor is not None:
             self._predictor.result()  # raises even if there was no face
         if self._unsubmitted:
@@ -101,10 +97,10 @@ class PredictionQueue:
             self._collect()
 
     def rescue(self) -> None:
-        """Predict what the waiting results lack after an interrupt.
+        """Predict the faces of waiting results after an interrupt.
 
-        The interrupt may have come between two lines that belong together, so of the work in
-        progress only the results themselves are reliable.
+        The interrupt may have left other data of the work in progress inconsistent, so only the
+        results themselves are used.
         """
         self.close()
         faces = (face for result in self._waiting for face in result.faces)

@@ -42,7 +42,7 @@ class Sink(Protocol):
     """Receives the results of `recognize`, in any order, in the thread that called it."""
 
     def start_video(self, source: Source, index: video.VideoIndex) -> Container[int]:
-        """Take note of a video's index; return which of its segments need no processing."""
+        """Receive a video's index; return which of its segments need no processing."""
 
     def forget(self, source: Source) -> None:
         """Drop the added segments of a video, which will be cut differently."""
@@ -104,7 +104,7 @@ def recognize(
 
 @dataclass
 class _UnfinishedVideo:
-    """The segments of a video that are still to come, and how it will be finished."""
+    """The missing segments of a video, and how it will be finished."""
 
     missing: set[int]
     problem: str
@@ -112,7 +112,7 @@ class _UnfinishedVideo:
 
 
 class _SegmentCollector:
-    """Hands results to a sink, and finishes a video when all its segments have come."""
+    """Passes results to a sink, and finishes a video when all its segments have arrived."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink

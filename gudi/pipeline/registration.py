@@ -36,7 +36,7 @@ class Registered:
     Attributes:
         store: holds them.
         unusable: number of inputs whose problem is known before they are opened.
-        skipped: number of files in folders that are no inputs, by suffix.
+        skipped: number of files in folders that are not inputs, by suffix.
     """
 
     store: Store

@@ -128,7 +128,7 @@ class _Batch:
 
 
 def _recognize_faces(batch: _Batch, unusable: int) -> None:
-    """Process all unfinished inputs; `unusable` ones are finished anew in each run."""
+    """Process all unfinished inputs; `unusable` ones are finished again in each run."""
     report, store = batch.report, batch.store
     counts = store.inputs.status_counts()
     pending = counts.pop(None, 0)
@@ -227,7 +227,7 @@ def _outcome_written(batch: _Batch) -> Iterator[None]:
         batch.report.interrupted = True
         raise
     except BaseException as error:
-        # Finished inputs are worth as much as in an interrupted run.
+        # What is finished stays usable, as after an interrupt.
         batch.report.failure = one_line(f"{type(error).__name__}: {error}")
         raise
     finally:

@@ -1,4 +1,4 @@
-"""How a run went: its counts, its times, and the exit code."""
+"""The outcome of a run: its counts, its times, and the exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gudi.timing import StageSeconds
 
 @dataclass
 class RunReport:
-    """How a run went; decides the exit code.
+    """The outcome of a run; decides the exit code.
 
     Attributes:
         statuses: number of finished inputs by status, of earlier runs too.
@@ -28,7 +28,7 @@ class RunReport:
         earlier: number of inputs that earlier runs had finished.
         processed: number of photos and video frames that this run processed.
         photos, videos, frames: number of finished photos and videos, and of processed frames.
-        skipped: number of files in folders that are no inputs, by suffix.
+        skipped: number of files in folders that are not inputs, by suffix.
         extra: names of the columns that lists in csv give to the tables.
         detector: what found the faces, or "".
     """

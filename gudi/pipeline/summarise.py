@@ -1,4 +1,4 @@
-"""Derive what follows from the faces of each video: tracks, summaries and peaks."""
+"""Derive the facts of each video from its faces: tracks, summaries and peaks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ def summarise(store: Store, *, tracked: bool) -> None:
     """Store the summaries of all finished videos that have none yet.
 
     A video whose faces cannot be summarised is marked as failed, and does not affect the others.
-
-    Args:
-        store: holds the faces.
-        tracked: also follow the faces from frame to frame.
+    With `tracked`, faces are also followed from frame to frame.
     """
     for record in store.videos.unsummarised(tracked=tracked):
         try:

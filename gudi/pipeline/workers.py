@@ -132,7 +132,7 @@ def _check_cluster(
 
 
 def _set_up(detector: str, prediction: WorkerPrediction | None) -> None:
-    """Set up a worker, unless it is; runs in the worker."""
+    """Set up a worker, unless it is already; runs in the worker."""
     import cv2
 
     from gudi.detection import DETECTORS

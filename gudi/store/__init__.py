@@ -3,8 +3,8 @@
 Tables, subtitles, plots, the report and `gudi merge` are queries of it, and anybody can open it
 with sqlite3, pandas, DuckDB or Datasette; docs/results.md describes its tables. SQLite loses no
 committed row when the process is killed or the power fails, sorts without holding a table in
-memory, and locks out a second process. The file may come from a stranger: it can hold only numbers
-and text, and nothing in it is executed or unpickled.
+memory, and locks out a second process. The file may be untrusted: nothing in it is executed or
+unpickled.
 """
 
 from gudi.store.database import EmptyStore

@@ -16,13 +16,13 @@ from gudi.store.schema import APPLICATION_ID, VERSION, listed, names_of_tables, 
 
 REMEDY = "choose another folder, or replace the results with gudi batch --restart"
 
-# Seconds between commits, so the most that a killed process loses. A machine that loses power may
-# also lose what its disk held back.
+# Seconds between commits: how much a killed process loses at most. A power failure may also lose
+# what the disk had in its cache.
 COMMIT_INTERVAL = 1.0
 
 
 class EmptyStore(OutputError):
-    """A run left a file without tables: it was ended at once."""
+    """A run that ended immediately left a file without tables."""
 
 
 class Database:
@@ -155,8 +155,8 @@ class Database:
         with self.errors():
             self.commit()
             if not self._read_only:
-                # A file without a write-ahead log can be read where nobody may write. It is kept
-                # if somebody still iterates over rows.
+                # A file without a write-ahead log can be read where nobody may write. The log is
+                # kept if somebody still iterates over rows.
                 with contextlib.suppress(sqlite3.OperationalError):
                     self._connection.execute("PRAGMA journal_mode=DELETE")
             self._connection.close()
@@ -185,7 +185,7 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            # SQLite has this class for what is malformed or is no database.
+            # SQLite's class for files that are malformed or not a database.
             if type(error) is sqlite3.DatabaseError or "no such" in str(error):
                 raise self.damaged(error) from error
             if isinstance(error, sqlite3.OperationalError) and _lacks_locks(self.path.parent):
@@ -202,7 +202,7 @@ class Database:
 
 
 def _lacks_locks(folder: Path) -> bool:
-    """Tell whether the disk of `folder` cannot lock files, as some network disks."""
+    """Return whether the disk of `folder` cannot lock files, as some network disks."""
     try:
         return not has_record_locks(folder)
     except OSError:  # it cannot be written to, or is full

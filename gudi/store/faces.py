@@ -36,14 +36,7 @@ _TRACK = "track"
 
 
 class FaceTable:
-    """The faces of a store.
-
-    Args:
-        database: the file.
-        inputs: its inputs.
-        emotions: names of the classes.
-        crops: whether faces are kept as pictures, 2304 bytes each.
-    """
+    """The faces of a store; `crops` says whether to keep their pictures, 2304 bytes each."""
 
     def __init__(
         self, database: Database, inputs: InputTable, emotions: tuple[str, ...], *, crops: bool
@@ -114,15 +107,12 @@ class FaceTable:
         )
 
     def finish(self, source: Source, problem: str, digest: bytes | None) -> tuple[str, str]:
-        """Finish a video whose segments have all been added.
+        """Finish a video whose segments have all been added; return its status and its error.
 
         Args:
             source: the video.
             problem: "", or what is wrong with the video as a whole.
             digest: hash of its content.
-
-        Returns:
-            Its status and its error.
         """
         number = self._inputs.id_of(source)
         counts = self._database.read(
@@ -149,7 +139,7 @@ class FaceTable:
             (status, *counts, error, digest, number),
         )
         if error and not source.problem and not os.path.lexists(source.path):
-            # It may come back: a drive that disconnects for a while takes all its files along.
+            # Try it again in the next run: a drive may be disconnected, with all its files.
             self._database.write(
                 "UPDATE inputs SET size = NULL, mtime = NULL WHERE input = ?", (number,)
             )

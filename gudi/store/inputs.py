@@ -92,12 +92,7 @@ class InputTable:
         return bool(run != self._database.run)
 
     def is_finished(self, source: Source, *, or_failed: bool = True) -> bool:
-        """Return whether `source` is finished and unchanged.
-
-        Args:
-            source: what to look up.
-            or_failed: whether a failed input counts as finished.
-        """
+        """Return whether `source` is finished and unchanged; a failed one counts if `or_failed`."""
         if source.problem:
             return False  # processed in each run
         known = self._database.read(
@@ -163,13 +158,13 @@ class InputTable:
                 self._database.write(f"DELETE FROM {table} WHERE input = ?", (number,))
 
     def mark_failed(self, record: Input, error: str) -> None:
-        """Note why the results of a finished input cannot be used."""
+        """Mark a finished input as failed, because its results cannot be used."""
         self._database.write(
             "UPDATE inputs SET status = 'failed', error = ? WHERE input = ?", (error, record.id)
         )
 
     def retry_failed(self) -> None:
-        """Have failed inputs of this run processed again, and failed drawings drawn again."""
+        """Reset the failed inputs of this run, and mark failed drawings as undrawn."""
         run = self._database.run
         for record in self.pages("run = ? AND status = 'failed'", (run,)):
             self.reset(record.id)

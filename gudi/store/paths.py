@@ -1,4 +1,4 @@
-"""Safe paths for pictures below a result folder, whatever the sources are called."""
+"""Safe paths for pictures below a result folder, for any names of sources."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from gudi.files import TEMPORARY_PREFIX, remove_temporary_files, write_errors
 
-# What exFAT, NTFS and SMB refuse in a name, besides what no safe path contains: characters, a dot
-# or blank at the end, and the names of devices.
+# What exFAT, NTFS and SMB refuse in a name: characters, a dot or blank at the end, and the names of
+# devices.
 REFUSED = re.compile(r'[?*"<>|]|[. ]$|^(?:con|prn|aux|nul|com\d|lpt\d)(?=\.|$)', re.IGNORECASE)
 
 # The end of a name that is kept if the name is shortened: its extension, and what comes before.
@@ -26,7 +26,7 @@ class NameRules:
     Attributes:
         longest_name: of a file or folder.
         longest_path: of a path below the folder in question.
-        refuses: whether names must do without what is `REFUSED`.
+        refuses: whether names must not contain what is in `REFUSED`.
     """
 
     longest_name: int = 255
@@ -109,7 +109,7 @@ def safe_paths(name: str, rules: NameRules = ANY_DISK) -> Iterator[str]:
 
 
 def _safe_part(part: str, rules: NameRules) -> str:
-    """Return one part of a path such that it leads nowhere but down, and the disk accepts it."""
+    """Return one part of a path that cannot lead upwards, and that the disk accepts."""
     # Drives contain colons, and on Windows a colon also separates a stream from its file.
     part = part.replace(":", "").replace("\\", "")
     if part in ("", ".", ".."):

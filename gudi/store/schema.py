@@ -38,7 +38,7 @@ FRAMES_WITH_FACES = (
     " ORDER BY width * height DESC, face LIMIT 1)"
 )
 
-# What the tables of a run hold instead of the stored value.
+# Columns of a run's tables that differ from the stored value.
 SPECIAL = {
     "faces": {"frame": "CASE inputs.kind WHEN 'video' THEN faces.frame END"},
     "frames": {
@@ -124,11 +124,7 @@ def face_columns(emotions: Sequence[str]) -> list[Column]:
 
 
 def statements(emotions: Sequence[str]) -> Iterator[str]:
-    """Yield the statements that create all tables.
-
-    Args:
-        emotions: names of the classes; without any, the tables have no columns for them.
-    """
+    """Yield the statements that create all tables; without `emotions`, they lack those columns."""
     yield from filter(str.strip, _FIXED.split(";\n"))
     yield _faces_table(emotions)
     yield _table("videos", VIDEOS, emotions, "input INTEGER PRIMARY KEY, tracked INTEGER NOT NULL")

@@ -52,12 +52,7 @@ class TimeBin(NamedTuple):
 
 
 class Statistics:
-    """Queries over the faces of a store.
-
-    Args:
-        database: the file.
-        emotions: names of the classes.
-    """
+    """Queries over the faces of a store."""
 
     def __init__(self, database: Database, emotions: Sequence[str]) -> None:
         self._database, self._emotions = database, emotions

@@ -42,9 +42,9 @@ class Store:
 
     Attributes:
         emotions: names of the classes.
-        inputs: what the runs found, and what of it is finished.
+        inputs: the inputs of all runs, and which are finished.
         faces: the faces, and the frames in which they were searched.
-        videos: what follows from the faces of videos: tracks, summaries, peaks.
+        videos: derived facts of videos: tracks, summaries, peaks.
         drawings: the pictures.
         statistics: how often, how strongly and when emotions were shown.
 

@@ -1,4 +1,4 @@
-"""What follows from the faces of videos: tracks, summaries, peaks; and the videos' indexes."""
+"""Derived facts of videos: tracks, summaries, peaks; and the videos' indexes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,7 @@ _STAMPS = np.dtype("<i8")
 
 
 class VideoTable:
-    """The derived facts of a store's videos.
-
-    Args:
-        database: the file.
-        inputs: its inputs.
-        emotions: names of the classes.
-    """
+    """The derived facts of a store's videos."""
 
     def __init__(self, database: Database, inputs: InputTable, emotions: Sequence[str]) -> None:
         self._database, self._inputs = database, inputs

@@ -139,5 +139,5 @@ def _compress(
     return np.asarray(decoded, np.float32) / np.float32(255)
 
 
-# In the order in which light, lens, sensor and compression do this.
+# In the order of their causes: light, lens, sensor, compression.
 _CORRUPTIONS = (_light_unevenly, _blur, _resample, _add_noise, _compress)

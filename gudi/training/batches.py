@@ -17,7 +17,7 @@ from gudi.training.augment import augment, corrupt
 from gudi.training.dataset import Dataset
 from gudi.training.settings import TrainingSettings
 
-# Batches that are prepared while the network works on another one.
+# Batches that are prepared while the network trains on another one.
 BATCHES_AHEAD = 4
 
 Batch = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
@@ -42,9 +42,9 @@ def _wanted_copies(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.
 
 
 def class_prior(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.float32] | None:
-    """Return what predictions are multiplied by in training, see `gudi.network.build_trainer`.
+    """Return the factors of predictions in training, see `gudi.network.build_trainer`.
 
-    It is the frequency of each class among the faces that an epoch shows, to the power of
+    They are the frequency of each class among the faces that an epoch shows, to the power of
     `settings.logit_adjustment`; None if that is 0.
     """
     if not settings.logit_adjustment:
@@ -59,11 +59,10 @@ def class_prior(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.flo
 def teacher_predictions(
     teachers: Sequence[str], data: Dataset, device: str, progress: Progress
 ) -> npt.NDArray[np.float32]:
-    """Return what the checkpoints `teachers` predict for each face.
+    """Return the mean prediction of the checkpoints `teachers` for each face and its mirror image.
 
     Returns:
-        Probabilities, float32 of shape (n, classes): the mean of all predictions for the face and
-        for its mirror image.
+        Probabilities, float32 of shape (n, classes).
     """
     sums = np.zeros((len(data.labels), len(EMOTIONS)), np.float32)
     for teacher in teachers:
@@ -83,7 +82,7 @@ def face_targets(
     smoothing: float,
     predictions: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Return what the network should predict for each face.
+    """Return the target probabilities of each face.
 
     Args:
         data: faces with labels.

@@ -26,16 +26,14 @@ def find_temperature(
     network: int | None = None,
     mirror: bool | None = None,
 ) -> float:
-    """Return the temperature by which the logits are to be divided (Guo et al. 2017).
+    """Return the temperature by which to divide the logits (Guo et al. 2017).
 
-    It is the one at which the mean cross-entropy with the labels is lowest. It changes no decision,
-    except that the mean for a face and its mirror image may change if the two disagree.
+    It minimises the mean cross-entropy with the labels. It changes no decision, except that the
+    mean for a face and its mirror image may change if the two disagree.
 
     Args:
-        checkpoint, network: as `gudi.Predictor` takes them.
+        checkpoint, network, mirror: as `gudi.Predictor` takes them.
         data: labelled faces that the checkpoint was not trained with.
-        mirror: whether the mean for a face and its mirror image is predicted; None for what the
-            checkpoint asks for.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.

@@ -13,7 +13,7 @@ from gudi.files import atomic_write, write_errors
 CURVE = "learning_curve.csv"
 CURVE_PICTURE = "learning_curve.png"
 
-# A curve with fewer epochs has a mark for each, because one epoch alone draws no line.
+# Curves with fewer epochs have a mark for each: a line needs two.
 MARKED_EPOCHS = 20
 
 
@@ -25,7 +25,7 @@ class EpochMetrics:
         epoch: its number, from 1.
         step: batches trained so far.
         learning_rate: at its end.
-        loss, accuracy: means over its batches, with dropout and variations.
+        loss, accuracy: means over its batches, with dropout and augmentation.
         validation_loss, validation_accuracy: over all validation faces, without either.
         seconds: how long it took, including validation.
     """
@@ -41,11 +41,7 @@ class EpochMetrics:
 
 
 def write_curve(history: Sequence[EpochMetrics], path: Path) -> None:
-    """Write the learning curve as a table.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Write the learning curve as a table."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(EpochMetrics))
@@ -56,11 +52,7 @@ def write_curve(history: Sequence[EpochMetrics], path: Path) -> None:
 
 
 def draw_curve(history: Sequence[EpochMetrics], path: Path) -> None:
-    """Write the learning curve as a picture.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Write the learning curve as a picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

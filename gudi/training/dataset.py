@@ -127,11 +127,7 @@ def join(sets: Sequence[Dataset]) -> Dataset:
 
 
 def split(data: Dataset) -> tuple[Dataset, Dataset]:
-    """Return training and validation faces: nine tenths and one tenth, split as the original does.
-
-    Raises:
-        DatasetError: there are fewer than 10 faces.
-    """
+    """Return training and validation faces, nine tenths and one tenth, as the original does."""
     from sklearn.model_selection import train_test_split
 
     count = len(data.labels)
@@ -147,7 +143,7 @@ def npy_paths(prefix: Path) -> tuple[Path, Path]:
 
 
 def _prefix(path: Path) -> Path:
-    """Return the start of the paths of the two files of the data set at `path`."""
+    """Return the common prefix of the two files of the data set at `path`."""
     if path.is_dir():
         return path / _set_in(path)
     if path.name.endswith((IMAGES, LABELS)):
@@ -156,7 +152,7 @@ def _prefix(path: Path) -> Path:
 
 
 def _set_in(folder: Path) -> str:
-    """Return the start of the file names of the data set in `folder`."""
+    """Return the common prefix of the names of the data set's files in `folder`."""
     usual = f"sf={SCALE_FACTOR}_data"
     names = sorted(path.name[: -len(IMAGES)] for path in folder.glob(f"*{IMAGES}"))
     if usual in names or not names:
@@ -170,7 +166,7 @@ def _set_in(folder: Path) -> str:
 
 
 def _map(path: Path) -> npt.NDArray[Any]:
-    """Map the npy file at `path`. Objects in it, which would have to be unpickled, are refused."""
+    """Map the npy file at `path`. Pickled objects are refused."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray):

@@ -23,7 +23,7 @@ from gudi.settings import DetectionOptions
 from gudi.training.dataset import Dataset, load
 from gudi.training.prepare import RowCounts, collect, fer_faces
 
-# Probabilities below this count as this much, as in TFLearn's cross-entropy.
+# Probabilities are at least this, as in TFLearn's cross-entropy.
 MIN_PROBABILITY = 1e-10
 
 BATCHES_PER_STEP = 4  # a step advances the progress by one
@@ -264,11 +264,7 @@ def _read_csv(
 
 
 def write_all(evaluations: Mapping[str, Evaluation], folder: Path) -> None:
-    """Write `evaluation.json`, and for each evaluation `confusion-NAME.csv` and `.png`.
-
-    Raises:
-        OutputError: they cannot be written.
-    """
+    """Write `evaluation.json`, and for each evaluation `confusion-NAME.csv` and `.png`."""
     records = {name: as_record(each) for name, each in evaluations.items()}
     with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`run.json`: what a training does, on what, and how far it is."""
+"""`run.json`: settings, faces and progress of a training."""
 
 from __future__ import annotations
 
@@ -81,8 +81,7 @@ class TrainingRecord:
         """Return the record that `to_json` described.
 
         Raises:
-            KeyError, TypeError, ValueError: something that is needed to resume is missing or
-                wrong.
+            KeyError, TypeError, ValueError: a value that is needed to resume is missing or wrong.
         """
         if not isinstance(values["epochs_done"], int):
             raise ValueError(f"epochs_done is {values['epochs_done']!r}")
@@ -137,9 +136,5 @@ def read_record(folder: Path) -> TrainingRecord:
 
 
 def write_record(record: TrainingRecord, folder: Path) -> None:
-    """Write `record` to `folder`.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Write `record` to `folder`."""
     write_json(folder / RUN, record.to_json())

@@ -23,12 +23,12 @@ VALIDATION_BATCH = 256
 
 
 class TrainingSession:
-    """The network in a TensorFlow session with everything that trains it; a context manager.
+    """A TensorFlow session with the network, its loss and its optimizer; a context manager.
 
     Args:
         settings: how the network is trained.
         values: first values of variables, by name. The dictionary is emptied, so that the values
-            do not stay in memory twice.
+            are not in memory twice.
         device: TensorFlow's name of the device, see `gudi.engines.tensorflow`.
         prior: see `gudi.network.build_trainer`.
         complete: `values` must hold all variables. Otherwise the missing ones get random values,
@@ -126,10 +126,7 @@ class TrainingSession:
         return float(loss), float(accuracy), summaries
 
     def validate(self, data: Dataset) -> tuple[float, float]:
-        """Return mean loss and accuracy over `data`, without dropout.
-
-        If averages of the weights are kept, they are what is measured.
-        """
+        """Return mean loss and accuracy over `data`, without dropout; of the averages, if kept."""
         self.set_training(False)
         trainer, count = self._trainer, len(data.labels)
         loss = accuracy = 0.0
@@ -147,7 +144,7 @@ class TrainingSession:
 
     @contextlib.contextmanager
     def _averages_in_use(self) -> Iterator[None]:
-        """Give the weights the values of their averages for a while, if averages are kept."""
+        """Use the averages of the weights, if kept, in place of the weights."""
         from gudi.network import start
 
         trainer, session = self._trainer, self._session

@@ -25,7 +25,7 @@ SNAPSHOTS = "snapshots"
 STATE = "state.json"
 VARIABLES = "variables"
 
-# If the last snapshot turns out to be damaged, the one before it is used.
+# If the last snapshot is damaged, the one before it is used.
 KEPT_SNAPSHOTS = 2
 
 Variables = dict[str, npt.NDArray[Any]]
@@ -33,7 +33,7 @@ Variables = dict[str, npt.NDArray[Any]]
 
 @dataclass
 class TrainingState:
-    """How far a training is.
+    """The progress of a training.
 
     Attributes:
         epoch: complete epochs.
@@ -57,11 +57,7 @@ class TrainingState:
 
     @classmethod
     def from_json(cls, values: Any) -> TrainingState:
-        """Return the state that `asdict` described.
-
-        Raises:
-            TypeError: it has other keys.
-        """
+        """Return the state that `asdict` described; raise `TypeError` if it has other keys."""
         state = cls(**values)
         state.history = [EpochMetrics(**row) for row in values["history"]]
         return state
@@ -105,9 +101,7 @@ def read_last_snapshot(
 ) -> tuple[TrainingState, Variables] | None:
     """Return the last intact snapshot of the training in `out`; None if there is none.
 
-    Args:
-        out: the folder of the training.
-        note: called with a message about each damaged snapshot.
+    `note` is called with a message about each damaged snapshot.
     """
     for folder in reversed(snapshot_folders(out)):
         try:
@@ -118,11 +112,7 @@ def read_last_snapshot(
 
 
 def write_snapshot(out: Path, state: TrainingState, values: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write a snapshot and remove all but the last `KEPT_SNAPSHOTS`.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Write a snapshot and remove all but the last `KEPT_SNAPSHOTS`."""
     folder = out / SNAPSHOTS / f"step-{state.step:09d}"
     try:
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one

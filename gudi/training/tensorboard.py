@@ -11,11 +11,7 @@ RUN_ID = "FER"  # the original's
 
 
 class TensorBoardLog:
-    """Writes one event file; a context manager.
-
-    Args:
-        folder: where the file is created.
-    """
+    """Writes one event file into `folder`; a context manager."""
 
     def __init__(self, folder: Path) -> None:
         from gudi.network import tf

@@ -195,7 +195,7 @@ def _training_faces(data: Dataset, validation: Dataset | None) -> _TrainingFaces
 def _targets(
     faces: _TrainingFaces, settings: TrainingSettings, progress: Progress
 ) -> npt.NDArray[np.float32]:
-    """Return what the network should predict for the training faces."""
+    """Return the target probabilities of the training faces."""
     predictions = None
     if settings.teacher:
         predictions = teacher_predictions(
@@ -225,12 +225,7 @@ def _clear(out: Path) -> None:
 
 
 def _initial_weights(settings: TrainingSettings) -> Variables:
-    """Return the weights of `settings.init`, cut to `settings.units`; none for random weights.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be used.
-        UsageError: it uses more hidden units.
-    """
+    """Return the weights of `settings.init`, cut to `settings.units`; none for random weights."""
     if not settings.init:
         return {}
     file = checkpoint.open_checkpoint(settings.init)
@@ -247,11 +242,7 @@ def _initial_weights(settings: TrainingSettings) -> Variables:
 def _changed_settings(
     out: Path, earlier: TrainingRecord, changes: Mapping[str, Any]
 ) -> TrainingSettings:
-    """Return the settings to resume with.
-
-    Raises:
-        UsageError: a setting must not change, or there are more epochs already.
-    """
+    """Return the settings to resume with."""
     for name, value in changes.items():
         before = getattr(earlier.settings, name)
         if value != before and name not in CHANGEABLE:
@@ -270,11 +261,7 @@ def _changed_settings(
 def _last_point(
     out: Path, earlier: TrainingRecord, settings: TrainingSettings, progress: Progress
 ) -> tuple[TrainingState, Variables]:
-    """Return the state and all variables of the last snapshot, or the start of the training.
-
-    Raises:
-        TrainingError: all snapshots are damaged or missing.
-    """
+    """Return the state and all variables of the last snapshot, or the start of the training."""
     snapshot = read_last_snapshot(out, progress.note)
     if snapshot is None:
         if earlier.epochs_done or snapshot_folders(out):

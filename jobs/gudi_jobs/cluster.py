@@ -28,8 +28,7 @@ from gudi_jobs.process import terminal_signals_blocked
 from gudi_jobs.result import Item, Result, Value
 from gudi_jobs.worker import TERMINAL_SIGNALS, call_pickled, pack
 
-# Tasks in progress per thread of the cluster: while some wait at a worker, it never waits for the
-# network.
+# Tasks in progress per thread of the cluster. Queued tasks hide the latency of the network.
 QUEUE_DEPTH = 3
 
 # Dask spends some milliseconds on each task, so quick items share one: as many as take this many
@@ -98,8 +97,8 @@ class ClusterPool:
             problem = _reason(error)
         if self._local is not None:
             self._local.close()
-        # Outside the handler, whose error would keep the incomplete client until the interpreter
-        # exits, when it can only complain.
+        # Outside the handler: its error would keep the incomplete client until the interpreter
+        # exits, where the client prints an error.
         raise WorkersUnavailable(f"no Dask scheduler answers at {address}: {problem}")
 
     def _start_local(self, count: int, level: int) -> Any:
@@ -151,7 +150,7 @@ class ClusterPool:
         """Yield a `Result` for each of `items`, as `gudi_jobs.WorkerPool.map_unordered` does.
 
         Raises:
-            WorkersUnavailable: there are no workers, or the scheduler has gone.
+            WorkersUnavailable: there are no workers, or the scheduler is gone.
         """
         call = _Map(self, self._client, self._dask, pack((self._setup, function)), iter(items))
         try:
@@ -176,7 +175,7 @@ class _Map:
         running: the tasks in progress, by their futures.
         finished: futures that are done.
         suspects: items of tasks that Dask has given up because several workers died with them. It
-            blames everything that a worker had waiting, so each of them runs again alone.
+            blames every task that was queued at such a worker, so each item runs again alone.
         average: of the seconds per item.
         threads: how many the cluster had when they were last counted.
         counted: when that was, in seconds of `time.monotonic`.
@@ -207,11 +206,7 @@ class _Map:
                 return
 
     def _submit_items(self) -> Iterator[Result[Any, Any]]:
-        """Submit items as long as the cluster has room for them.
-
-        Yields:
-            Results of items that do not pickle.
-        """
+        """Submit items while the cluster has room; yield results of items that do not pickle."""
         room = QUEUE_DEPTH * self._count_threads()
         while len(self.running) < room:
             count = self.average.items_within(TASK_SECONDS, 1, MAX_TASK_ITEMS)

@@ -1,4 +1,4 @@
-"""How long an item may run, and how much memory its process may take."""
+"""Limits on the time of an item and the memory of its process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Limits:
         if now - self._last_check >= self.interval:
             self._last_check = now
             for worker in workers:
-                # A result that waits to be received is in time, however long it waits.
+                # A result that waits to be received is in time.
                 if worker.is_running and not worker.has_unread() and (error := self._error(worker)):
                     found[worker] = error
         return found

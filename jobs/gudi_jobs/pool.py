@@ -23,12 +23,12 @@ from gudi_jobs.result import Item, Result, Value
 from gudi_jobs.worker import NOT_READY, READY, RESULT_AND_RETIRE, pack
 from gudi_jobs.workers import EXIT_INTERVAL, Task, Worker, Workers
 
-# One running item and one waiting keep a worker busy while its last result is collected. More would
-# only queue up behind a slow item at the end, while another worker has nothing to do.
+# One running and one queued item keep a worker busy while its last result is collected. More would
+# only wait behind a slow item at the end, while another worker is idle.
 QUEUE_DEPTH = 2
 
-# Of quick items, a worker is sent as many as keep it busy for this many seconds, up to a limit:
-# several at a time cost less than one by one.
+# A worker's queue of quick items holds enough for this many seconds, up to a limit: sending several
+# at a time is cheaper.
 QUEUE_SECONDS, MAX_QUEUE_DEPTH = 0.05, 16
 
 # A worker can die because of others (the system is out of memory) or of damage by an earlier item.
@@ -159,8 +159,7 @@ class _Map:
     def _submit(self) -> Iterator[Result[Any, Any]]:
         """Submit items to the workers with the fewest tasks until all have enough.
 
-        Yields:
-            Results of items that do not pickle.
+        Yields results of items that do not pickle.
         """
         depth = self._queue_depth()
         while self._has_room(depth) and (task := self._next_task()):
@@ -192,7 +191,7 @@ class _Map:
             time.sleep(self.average.seconds * depth / 4)
 
     def _has_room(self, depth: int) -> bool:
-        """Tell whether a worker can take another task."""
+        """Return whether a worker can take another task."""
         running = self.workers.running
         return len(running) < self.workers.count or any(
             len(worker.tasks) < depth for worker in running if worker.is_available

@@ -1,6 +1,6 @@
 """A worker process, seen from the parent.
 
-One socket, open in these two processes only, ties them together. The process ends when the parent
+One socket, open in these two processes only, connects them. The process ends when the parent
 closes the socket, and the parent notices the end of the process as the end of the socket, so no
 interruption leaves a process behind. There are no threads, semaphores or blocking calls.
 """
@@ -37,7 +37,7 @@ class WorkerProcess:
     """A worker process, started when this is created, and the messages to and from it.
 
     Args:
-        setup: what `pack_setup` returns.
+        setup: the result of `pack_setup`.
         quiet: discard what the process prints.
 
     Attributes:
@@ -99,7 +99,7 @@ class WorkerProcess:
             yield kind, content
 
     def has_unread(self) -> bool:
-        """Tell whether `receive` would return something, or report the end."""
+        """Return whether `receive` would return something, or report the end."""
         try:
             self.socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -109,11 +109,11 @@ class WorkerProcess:
         return True
 
     def has_exited(self) -> bool:
-        """Tell whether the process has ended, even if another process keeps the socket open."""
+        """Return whether the process has ended, even if another process keeps the socket open."""
         return self._process.poll() is not None
 
     def is_suspended(self) -> bool:
-        """Tell whether the process is stopped by Ctrl-Z or SIGSTOP."""
+        """Return whether the process is stopped by Ctrl-Z or SIGSTOP."""
         with contextlib.suppress(psutil.Error):
             return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED)
         return False
@@ -174,7 +174,7 @@ def _start(channel: socket.socket, output: int | None) -> subprocess.Popen[bytes
 
 @contextlib.contextmanager
 def terminal_signals_blocked() -> Iterator[None]:
-    """Block the signals of the terminal in processes that are started meanwhile.
+    """Block the signals of the terminal in processes that are started in the block.
 
     They inherit the blocked signals, so Ctrl-C prints no traceback while they import.
     """

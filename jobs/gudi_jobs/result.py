@@ -16,7 +16,7 @@ class Result(Generic[Item, Value]):
 
     Attributes:
         item: the item as it was given.
-        value: what the function returned; None if it failed.
+        value: the return value of the function; None if it failed.
         error: None, or why there is no value: the exception that the function raised, or one of
             `gudi_jobs.errors`.
         seconds: how long the function ran in the worker; 0 if it did not finish.

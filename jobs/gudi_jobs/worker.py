@@ -58,7 +58,7 @@ def pack(value: object) -> bytes:
 
 
 def call(function: Callable[[Any], Any], item: object) -> tuple[Any, BaseException | None, float]:
-    """Return what `function(item)` returns, what it raises, and the seconds that it takes."""
+    """Return the value of `function(item)`, the exception that it raises, and its seconds."""
     start, value, error = time.perf_counter(), None, None
     try:
         value = function(item)
@@ -68,7 +68,7 @@ def call(function: Callable[[Any], Any], item: object) -> tuple[Any, BaseExcepti
 
 
 def call_pickled(function: Callable[[Any], Any], item: bytes) -> bytes:
-    """Return what `call` returns for a pickled item, pickled."""
+    """Return the result of `call` for a pickled item, pickled."""
     value, error, seconds = call(lambda packed: function(pickle.loads(packed)), item)
     try:
         return pack((value, error, seconds))
@@ -110,11 +110,7 @@ def _open_channel() -> socket.socket:
 
 
 def _serve(channel: socket.socket) -> None:
-    """Handle every message, in order.
-
-    Raises:
-        EOFError, ConnectionError: the parent has ended, or has closed the socket.
-    """
+    """Handle every message, in order; raise EOFError or ConnectionError if the parent is gone."""
 
     def read(count: int) -> bytes:
         content = stream.read(count)
@@ -146,7 +142,7 @@ def _serve(channel: socket.socket) -> None:
 
 
 def _set_up(path: list[str], argv: list[str], parent: int, initializer: bytes) -> None:
-    """Take over the parent's search path and arguments, and call the initializer."""
+    """Set the parent's search path and arguments, and call the initializer."""
     sys.path[:], sys.argv[:] = path, argv
     threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
     function, arguments = pickle.loads(initializer)
@@ -162,7 +158,7 @@ class _Growth:
         self._next_check = time.monotonic() + GROWTH_INTERVAL
 
     def is_excessive(self) -> bool:
-        """Tell whether this process has kept more memory than `MAX_GROWTH`."""
+        """Return whether this process has kept more memory than `MAX_GROWTH`."""
         if time.monotonic() < self._next_check:
             return False
         self._next_check = time.monotonic() + GROWTH_INTERVAL
@@ -183,7 +179,7 @@ def _resident_memory() -> int:
 def _exit_with(parent: int) -> None:
     """End this process when the process `parent` has ended, even by SIGKILL.
 
-    The socket tells that as well, but only between two items.
+    The end of the socket is only noticed between two items.
     """
     if sys.platform == "win32":
         import psutil

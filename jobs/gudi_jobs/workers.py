@@ -14,8 +14,8 @@ from typing import Any
 from gudi_jobs.process import WorkerProcess, kill
 from gudi_jobs.worker import FUNCTION, ITEM
 
-# Seconds between two checks for processes that have ended although their socket is still open,
-# because a process that they have started holds it.
+# Seconds between two checks for processes that have ended while another process that they have
+# started keeps their socket open.
 EXIT_INTERVAL = 1.0
 
 
@@ -34,7 +34,7 @@ class Worker(WorkerProcess):
         tasks: submitted and without a result, in this order. The process runs the first one.
         ready: it has loaded the function.
         problem: why it cannot be set up or load the function, or "".
-        retiring: it takes no more tasks, and is to be replaced after those it has.
+        retiring: it takes no more tasks, and is replaced once it has finished those it has.
         ended: its process has ended.
         run_time: seconds that the first task has run, until `clock`.
         clock: when they were last counted, in seconds of `time.monotonic`.
@@ -90,11 +90,10 @@ class Workers:
 
     Args:
         count: how many there should be.
-        setup: what `pack_setup` returns.
+        setup: the result of `pack_setup`.
         quiet: discard what the processes print.
 
     Attributes:
-        count: as given.
         running: those that have been started and not been stopped.
     """
 
@@ -108,11 +107,7 @@ class Workers:
         return selectors.DefaultSelector()
 
     def start(self) -> Worker:
-        """Start one more worker, without waiting for it.
-
-        Raises:
-            OSError: the system cannot start it.
-        """
+        """Start one more worker, without waiting for it; raise `OSError` if the system cannot."""
         selector = self._selector
         worker = Worker(self._setup, quiet=self._quiet)
         self.running.append(worker)
@@ -130,7 +125,7 @@ class Workers:
         self.running = [worker for worker in self.running if worker not in workers]
 
     def flush(self) -> None:
-        """Send what has been submitted as far as the sockets take it; `wait` sends the rest."""
+        """Send submitted tasks until the sockets are full; `wait` sends the rest."""
         for worker in self.running:
             if worker.unsent:
                 self._flush(worker)
@@ -143,8 +138,7 @@ class Workers:
     def wait(self, timeout: float) -> list[Worker]:
         """Send and receive; return the workers that have sent something or have ended, each once.
 
-        Args:
-            timeout: seconds to wait for one of them.
+        Waits up to `timeout` seconds for one of them.
         """
         found = []
         for key, events in self._selector.select(timeout):

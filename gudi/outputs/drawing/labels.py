@@ -1,4 +1,4 @@
-"""Labels of faces: how large they are, and where they go."""
+"""Labels of faces: their sizes and positions."""
 
 from __future__ import annotations
 
@@ -139,19 +139,19 @@ class LabelMaker:
 
 
 def place_label(maker: LabelMaker, layout: Layout, face: int, gap: int) -> tuple[Label, Box, float]:
-    """Return the largest label of a face that covers nothing, and where it goes.
+    """Return the largest label of a face that covers nothing, and its position.
 
     If there is none, that is the largest one that covers nothing but its own face, or the one that
     covers the least. Legible ones come first.
 
     Args:
         maker: makes the labels.
-        layout: what is in the picture.
+        layout: the contents of the picture.
         face: number of the face in `layout`.
         gap: pixels between the face and its label.
 
     Returns:
-        The label, its place, and how bad that is, see `Layout.place`.
+        The label, its position, and the penalty, see `Layout.place`.
     """
     box, labels = layout.taken[face], maker.labels()
     first, legible = next(labels)

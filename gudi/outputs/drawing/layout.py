@@ -1,4 +1,4 @@
-"""Where labels and bars go: beside the face they belong to, and not onto others."""
+"""Positions of labels and bars: next to the face they belong to, and not onto others."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gudi.detection import Box
 
 Size = tuple[int, int]  # width, height
 
-# How bad it is to cover another face, something drawn, and the own face. A single pixel of the
-# former is worse than all of the latter.
+# Penalty per covered pixel: other faces, existing labels, the labelled face itself. A single pixel
+# of another face costs more than all of the labelled face.
 OTHER_FACE, DRAWN, OWN_FACE = 1e12, 1e10, 1.0
 
 # For a few boxes, plain Python is faster than NumPy.
@@ -20,7 +20,7 @@ FEW = 20
 
 
 class Layout:
-    """What has been drawn in a picture, and where there is room.
+    """The occupied and the free parts of a picture.
 
     Attributes:
         taken: the boxes of all faces, and of all that was drawn.
@@ -38,7 +38,7 @@ class Layout:
         self._costs = np.full(len(faces), OTHER_FACE)
 
     def add(self, box: Box) -> None:
-        """Take note that something was drawn."""
+        """Mark a box as drawn on."""
         count = len(self.taken)
         if count == len(self._edges):
             self._edges = np.concatenate([self._edges, np.zeros((count + 8, 4), np.int64)])
@@ -47,14 +47,14 @@ class Layout:
         self.taken.append(box)
 
     def place(self, candidates: Iterable[Box], own: int) -> tuple[Box, float]:
-        """Return the first of `candidates` that covers the least, moved into the picture.
+        """Return the first of `candidates` with the lowest penalty, moved into the picture.
 
         Args:
-            candidates: where something could go, the best place first.
+            candidates: possible boxes, the best first.
             own: number of the face that it belongs to.
 
         Returns:
-            The place, and how bad it is: 0 if it covers nothing, at most `OWN_FACE` if it covers
+            The box, and its penalty: 0 if it covers nothing, at most `OWN_FACE` if it covers
             nothing but its own face.
         """
         boxes = list(candidates)
@@ -81,7 +81,7 @@ class Layout:
     def _near(
         self, places: npt.NDArray[np.int64], own: int
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Return the edges of what some of `places` could cover, and how bad that would be."""
+        """Return the edges of all boxes that some of `places` could cover, and their penalties."""
         count = len(self.taken)
         edges = self._edges[:count]
         left, top = places[:, :2].min(axis=0)

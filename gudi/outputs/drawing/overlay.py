@@ -160,7 +160,7 @@ def _area(box: Box) -> int:
 def _bars_with_room(
     image: Image, layout: Layout, face: int, emotions: tuple[str, ...], *, or_corner: bool
 ) -> tuple[_Bars, Box] | None:
-    """Return the largest bars of a face that there is room for, and where they go."""
+    """Return the largest bars of a face for which there is room, and their box."""
     size, box = (image.shape[1], image.shape[0]), layout.taken[face]
     least, most = (
         max(MIN_BAR_TEXT_HEIGHT, round(max(size) * ratio)) for ratio in FACE_BAR_TEXT_RATIOS
@@ -206,10 +206,10 @@ class _Bars:
 
     @functools.cached_property
     def _background(self) -> tuple[npt.NDArray[np.float32], Image]:
-        """What the panel does to the picture, which is then the same for each frame of a video.
+        """Return how the panel changes a picture; it is the same for each frame of a video.
 
         Returns:
-            What the picture is multiplied by, and the names that are added to it.
+            The factor of the picture, and the names that are added to it.
         """
         width, height = self.size
         cover = np.zeros((height, width), np.uint8)

@@ -51,7 +51,7 @@ OTHER_FONTS = (
     "Arial Unicode.ttf",
 )
 
-# No font has a glyph for this code point, so it looks as every letter that a font lacks.
+# No font has a glyph for this code point, so it is drawn as every missing letter.
 NO_CHARACTER = "\U0010ffff"
 
 # How many masks are kept of fonts up to these sizes. Each takes about 5 bytes × size², so none of
@@ -171,7 +171,7 @@ def _font_file(text: str) -> str:
 
 def _has(font: ImageFont.FreeTypeFont, text: str) -> bool:
     missing = bytes(font.getmask(NO_CHARACTER))
-    # Marks and formatting characters change what stands before them.
+    # Marks and formatting characters change the letter before them.
     letters = {each for each in text if unicodedata.category(each)[0] not in "MCZ"}
     return all(each.isascii() or bytes(font.getmask(each)) != missing for each in letters)
 

@@ -16,11 +16,10 @@ from gudi.media.archives import DAMAGE
 from gudi.media.lists import unicode_encoding
 from gudi.media.source import Source
 
-# What the csv file is called in the archives that Kaggle hands out, the best first; and an archive
-# that one of them holds.
+# Names of the csv file in Kaggle's archives, the best first; and an archive inside one of them.
 NAMES, NESTED = ("fer2013.csv", "icml_face_data.csv"), "fer2013.tar.gz"
 
-# Bytes at the start that encoding and line ends are recognised by, and characters to convert at a
+# Bytes at the start by which encoding and line ends are recognised, and characters to convert at a
 # time.
 START, BLOCK = 2**16, 2**16
 
@@ -77,7 +76,7 @@ def _unpacked(file: IO[bytes]) -> IO[bytes]:
 
 
 def _as_utf_8(file: io.BufferedReader) -> io.BufferedReader:
-    r"""Return `file` as UTF-8 with lines that end with `\n`; `file` itself if it is so."""
+    r"""Return `file` as UTF-8 with lines that end with `\n`, without a copy if it has these."""
     start = file.peek(START)[:START]
     encoding = unicode_encoding(start)
     if encoding == "utf-8" and not (b"\r" in start and b"\n" not in start):

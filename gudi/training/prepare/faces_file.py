@@ -24,7 +24,7 @@ def write_faces(
     *,
     overwrite: bool,
 ) -> None:
-    """Write `faces` as they come to npy files, and a summary to a JSON file.
+    """Write `faces` to npy files as they are generated, and a summary to a JSON file.
 
     All three files appear complete, or none of them.
 
@@ -32,7 +32,7 @@ def write_faces(
         prefix: start of the files' paths.
         faces: the faces.
         counts: filled while `faces` is consumed.
-        settings: what the summary starts with; `source` names the data set.
+        settings: the first entries of the summary; `source` names the data set.
         overwrite: replace files of these names.
 
     Raises:

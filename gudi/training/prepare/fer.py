@@ -129,9 +129,6 @@ def fer_faces(
         counts: counts the results.
         settings: how the largest face is detected; None takes the pictures as they are.
         usage, votes, votes_weight, workers, progress: as for `prepare_fer`.
-
-    Raises:
-        DatasetError: the file is not FER2013's.
     """
     progress = progress or Progress()
     if settings:
@@ -229,11 +226,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _read_votes(path: Path, count: int) -> list[tuple[float, ...]]:
-    """Return FER+'s votes for each emotion, and for none of them, row by row.
-
-    Raises:
-        DatasetError: the file is not FER+'s, or does not have `count` rows.
-    """
+    """Return FER+'s votes for each emotion, and for none of them, row by row, of `count` rows."""
     try:
         with open_csv(path) as file:
             rows = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
@@ -300,11 +293,7 @@ def _parse_pixels(text: str) -> npt.NDArray[np.uint8]:
 
 
 def _parse_numbers(text: str) -> npt.NDArray[np.int64] | npt.NDArray[np.float64]:
-    """Return the numbers in `text`: int64 if all consist of digits only, else float64.
-
-    Raises:
-        ValueError: something in it is not a number.
-    """
+    """Return the numbers in `text`: int64 if all consist of digits only, else float64."""
     if text.isascii() and text.replace(" ", "").isdigit():
         return np.fromstring(text, np.int64, sep=" ")  # ten times as fast as splitting
     return np.array(text.split(), np.float64)

@@ -61,7 +61,7 @@ class RowCounts:
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One picture and its label, as a data set has them.
+    """One picture and its label in a data set.
 
     Attributes:
         where: the name of the row in messages, such as "row 17".
@@ -228,13 +228,7 @@ def describe_detection(settings: DetectionOptions | None) -> dict[str, Any]:
 
 
 def check_usage(source: Path, usage: Sequence[str], counts: Counter[str]) -> None:
-    """Raise `DatasetError` unless `source` has rows of each `usage`.
-
-    Args:
-        source: the data set.
-        usage: the parts of it that were asked for.
-        counts: rows by usage.
-    """
+    """Raise `DatasetError` unless `source` has rows of each `usage`; `counts` are rows by usage."""
     if missing := [name for name in usage if not counts[name]]:
         known = ", ".join(one_line(name) for name, rows in list(counts.items())[:5] if rows)
         raise DatasetError(f"{source} has no rows of {', '.join(missing)}, only of {known}")

@@ -17,7 +17,7 @@ def load_emoji(emotion: str, size: int) -> npt.NDArray[np.uint8] | None:
     """Return the emoji for `emotion`, or None if it is not one of `gudi.constants.EMOTIONS`.
 
     Args:
-        emotion: an output of the network. Other networks than the original's have other emotions.
+        emotion: a class of the network.
         size: the width and height of the picture in pixels, at least 1.
 
     Returns:
