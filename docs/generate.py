@@ -19,7 +19,7 @@ from gudi.columns import Column
 from gudi.constants import EMOTIONS
 from gudi.declarations import Option, declared
 from gudi.settings import BatchOptions
-from gudi.training.settings import SETTINGS, describe_allowed
+from gudi.training.settings import TrainingSettings
 
 DOCS = Path(__file__).parent
 SECTION = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -78,10 +78,10 @@ def training_settings() -> str:
             (
                 f"`{name}`",
                 _setting_default(each.default),
-                describe_allowed(each),
-                each.metadata["text"],
+                each.metavar or each.requirement,
+                each.help,
             )
-            for name, each in SETTINGS.items()
+            for name, each in declared(TrainingSettings).items()
         ],
     )
 

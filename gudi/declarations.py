@@ -34,7 +34,8 @@ class Option:
         metavar: the placeholder of the value on help pages.
         choices: the values that it can have.
         packages: the package that a choice needs.
-        least, above, most: limits of a number; `above` is not allowed itself.
+        least, above, most, below: limits of a number; `above` and `below` are not allowed
+            themselves.
         shown_default: describes the default, where the value says too little.
         changes_results: whether a result folder holds results of one value only.
         action: whether the command has no `--no-…` for it.
@@ -53,6 +54,7 @@ class Option:
     least: int | None = None
     above: int | None = None
     most: int | None = None
+    below: int | None = None
     shown_default: str | None = None
     changes_results: bool = False
     action: bool = False
@@ -70,7 +72,7 @@ class Option:
         if self.check is not None:
             return self.check(value)
         if not self._allows(value):
-            raise UsageError(f"{self.name} must be {self._requirement}. Received: {value!r}")
+            raise UsageError(f"{self.name} must be {self.requirement}. Received: {value!r:.60}")
         package = self.packages.get(value) if self.packages else None
         if package and importlib.util.find_spec(package) is None:
             raise UsageError(
@@ -80,7 +82,11 @@ class Option:
 
     def _allows(self, value: Any) -> bool:
         if self.kind not in (int, float):
-            return isinstance(value, self.kind) and (not self.choices or value in self.choices)
+            return (
+                isinstance(value, self.kind)
+                and (not self.choices or value in self.choices)
+                and "\0" not in str(value)
+            )
         number = numbers.Integral if self.kind is int else numbers.Real
         is_number = isinstance(value, number) and not isinstance(value, bool)
         return is_number and self._within_limits(value)
@@ -91,21 +97,22 @@ class Option:
             (self.least is None or value >= self.least)
             and (self.above is None or value > self.above)
             and (self.most is None or value <= self.most)
+            and (self.below is None or value < self.below)
         )
 
     @property
-    def _requirement(self) -> str:
+    def requirement(self) -> str:
+        """The allowed values, in words."""
         if self.kind is bool:
             return "True or False"
         if self.kind is str:
             *first, last = map(repr, self.choices) if self.choices else ["a text"]
             return f"{', '.join(first)} or {last}" if first else last
-        limits = [
-            f"{word} {limit:,}"
-            for word, limit in (("above", self.above), ("from", self.least), ("up to", self.most))
-            if limit is not None
-        ]
-        return " ".join(["a whole number" if self.kind is int else "a number", *limits])
+        limits = {
+            "above": self.above, "from": self.least, "up to": self.most, "below": self.below
+        }  # fmt: skip
+        found = [f"{word} {limit:,}" for word, limit in limits.items() if limit is not None]
+        return " ".join(["a whole number" if self.kind is int else "a number", *found])
 
     def documented(self) -> str:
         """Return the help text with the default, if that is described by words."""

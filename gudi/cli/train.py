@@ -11,8 +11,6 @@ import click
 
 from gudi.cli.group import exit_codes, print_message, print_results
 from gudi.cli.options import (
-    Decorator,
-    Integer,
     NonEmptyPath,
     declared_options,
     option,
@@ -24,21 +22,10 @@ from gudi.limits import check_memory
 from gudi.packages import check_tensorflow
 from gudi.progress import terminal_progress
 from gudi.settings import DetectionOptions, PredictionOptions, WorkerOptions
-from gudi.training.settings import SETTINGS, TrainingSettings, bounds, read_recipe
+from gudi.training.settings import TrainingSettings, read_recipe
 
-
-def _setting_option(name: str) -> Decorator[Any]:
-    """Return the option for a number that is a setting of `gudi.training.settings`."""
-    declared = SETTINGS[name]
-    low, high = bounds(declared)
-    return option(
-        f"--{name}",
-        type=Integer(int(low), int(high)),
-        metavar="N",
-        default=None,  # not given: the recipe or the resumed training has it
-        show_default=f"set by the recipe, or {declared.default}",
-        help=declared.metadata["text"],
-    )
+# Not given: the recipe or the resumed training has it.
+SET_BY_RECIPE = {"metavar": "N", "default": None}
 
 
 @click.command(
@@ -81,14 +68,18 @@ def _setting_option(name: str) -> Decorator[Any]:
     help="Settings in TOML, such as recipes/augmented.toml; docs/training.md lists them. Options "
     "override the file.",
 )
-@_setting_option("epochs")
+@declared_options(
+    TrainingSettings, "epochs", show_default="set by the recipe, or 100", **SET_BY_RECIPE
+)
 @option(
     "--init",
     metavar="PATH",
     show_default="random weights",
     help="Checkpoint whose weights to start with: its prefix, folder or any file.",
 )
-@_setting_option("seed")
+@declared_options(
+    TrainingSettings, "seed", show_default="set by the recipe, or 42", **SET_BY_RECIPE
+)
 @declared_options(
     PredictionOptions,
     "device",
