@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from types import TracebackType
 
 import cv2
 
@@ -87,12 +86,7 @@ class Window:
             raise DisplayError(f"no window can be opened ({one_line(error)}); {ADVICE}") from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(cv2.error):  # it may be closed already
             cv2.destroyWindow(TITLE)
 

