@@ -19,6 +19,7 @@ from clips import read_as_player, write_moving_face
 from conftest import draw_face, fer_row, needs_tensorflow, run_gudi, small_face, write_fer
 
 import gudi
+from gudi.detection import haar
 
 pytestmark = pytest.mark.compat
 
@@ -172,6 +173,12 @@ def test_network_is_exported_as_onnx(tmp_path):
     pytest.importorskip("onnx", reason="onnx is not installed")
     ran(tmp_path, "export", "model.onnx")
     assert (tmp_path / "model.onnx").is_file()
+
+
+@pytest.mark.skipif(bool(haar.VARIANTS), reason="the face search was compiled")
+def test_without_the_compiled_search_a_line_says_what_it_costs(inputs, tmp_path):
+    done = run_gudi("predict", inputs / "in" / "jpg.jpg", cwd=tmp_path)
+    assert "without its compiled face search; OpenCV's takes 7 times as long" in done.stderr
 
 
 @needs_tensorflow
