@@ -40,6 +40,7 @@ class Option:
         changes_results: whether a result folder holds results of one value only.
         action: whether the command has no `--no-…` for it.
         parse: returns the value of a text on the command line.
+        multiple: whether the command takes it several times; the value is a tuple.
         check: returns the value to use, or raises `UsageError`; in place of the other checks.
     """
 
@@ -58,6 +59,7 @@ class Option:
     shown_default: str | None = None
     changes_results: bool = False
     action: bool = False
+    multiple: bool = False
     parse: Callable[[str], Any] | None = None
     check: Callable[[Any], Any] | None = None
 

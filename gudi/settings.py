@@ -108,6 +108,14 @@ def _check_draw(draw: str) -> str:
     return draw
 
 
+def _check_patterns(patterns: Any) -> tuple[str, ...]:
+    if isinstance(patterns, (list, tuple)) and all(
+        isinstance(each, str) and each for each in patterns
+    ):
+        return tuple(patterns)
+    raise UsageError(f"exclude must be a list of patterns. Received: {patterns!r}")
+
+
 def _split_shard(text: str) -> Any:
     numbers = text.split("/")
     return tuple(map(int, numbers)) if all(map(str.isdecimal, numbers)) else text
@@ -446,6 +454,21 @@ class ScalingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class InputOptions(Options):
+    """Which of the files that the inputs name are processed."""
+
+    exclude: Sequence[str] = option(
+        (),
+        "Skip files and folders with a name, or last parts of the path, that match this pattern, "
+        "such as '*_edited*' or 'raw/*.jpg'. Repeat the option for several patterns.",
+        metavar="PATTERN",
+        shown_default="nothing",
+        multiple=True,
+        check=_check_patterns,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResumeOptions(Options):
     """How a run treats the results of earlier runs."""
 
@@ -465,6 +488,7 @@ class BatchOptions(
     PredictionOptions,
     OutputOptions,
     ResumeOptions,
+    InputOptions,
 ):
     """How a run is done: the options of `gudi batch`."""
 

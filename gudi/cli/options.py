@@ -126,7 +126,8 @@ def _click_option(declaration: Option, **changes: Any) -> Decorator[Any]:
         "help": declaration.help,
     }
     if declaration.kind is not bool:
-        attributes["type"] = _click_type(declaration)
+        attributes["type"] = str if declaration.multiple else _click_type(declaration)
+        attributes["multiple"] = declaration.multiple
     elif declaration.action:
         attributes["is_flag"] = True
     else:

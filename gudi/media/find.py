@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
+import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -48,13 +50,23 @@ AMBIGUOUS_SUFFIXES = (".ts", ".mts", ".mod", ".tod")
 # Counts what gudi wrote among the skipped suffixes, which start with a dot.
 OUTPUT = "gudi's own"
 
+# The same for folders and files that are skipped by their names.
+SYSTEM, EXCLUDED = "of the system", "excluded"
+
+# Folders in which NAS boxes and operating systems keep thumbnails and deleted files, in lower case.
+SYSTEM_FOLDERS = frozenset({
+    "@eadir", "@recently-snapshot", "@recycle", "@tmp", "#recycle", "#snapshot", "$recycle.bin",
+    ".@__thumb", ".thumbnails", ".trashes", "lost+found", "system volume information",
+})  # fmt: skip
+
 FOLDER = "folder"
 
 
 def find_sources(
     inputs: Iterable[str],
     *,
-    exclude: Path | None = None,
+    out: Path | None = None,
+    exclude: Sequence[str] = (),
     is_new: Callable[[Source], bool] | None = None,
     stdin: BinaryIO | None = None,
     skipped: Counter[str] | None = None,
@@ -63,17 +75,19 @@ def find_sources(
     """Yield the photos and videos that `inputs` stand for, each path once.
 
     Folders are searched recursively, in the order of their names. Hidden files and folders are
-    skipped. Links are followed, and each folder is visited once.
+    skipped, and so are `SYSTEM_FOLDERS`. Links are followed, and each folder is visited once.
 
     Args:
         inputs: files, archives, folders, glob patterns, `@FILE` for a list of paths, `-` for a list
             on standard input. A list has one path per line, or is separated by NUL characters.
-        exclude: a folder to skip: the one that results go to.
+        out: a folder to skip: the one that results go to.
+        exclude: patterns of files and folders to skip: of names, or of the last parts of paths.
         is_new: tells whether a source has not been found before. By default, what has been found is
             remembered in memory.
         stdin: what `-` reads; standard input by default.
         skipped: receives the number of files in folders without the suffix of a photo or video,
-            by suffix, and as `OUTPUT` that of files and folders for which `is_output` holds.
+            by suffix; as `OUTPUT` that of files and folders for which `is_output` holds; and those
+            that are skipped as `SYSTEM` and `EXCLUDED`.
         is_output: tells whether a file or folder in a folder or archive is something that gudi
             wrote, which is skipped.
 
@@ -81,7 +95,7 @@ def find_sources(
         InputError: an input does not exist, or a pattern matches nothing. A missing path from a
             list, or a link that leads nowhere, is yielded with its problem instead.
     """
-    search = _Search(exclude, Counter() if skipped is None else skipped, is_output)
+    search = _Search(out, exclude, Counter() if skipped is None else skipped, is_output)
     found: set[bytes] = set()
     values: dict[bytes, Mapping[str, str]] = {}
     for given in expand(inputs, stdin):
@@ -109,14 +123,16 @@ class _Search:
 
     def __init__(
         self,
-        exclude: Path | None,
+        out: Path | None,
+        exclude: Sequence[str],
         skipped: Counter[str],
         is_output: Callable[[Source], bool] | None,
     ) -> None:
         self._skipped, self._is_output = skipped, is_output
+        self._exclude = [f"*/{os.path.normpath(each)}" for each in exclude]
         self._visited: set[tuple[int, int]] = set()
-        if exclude is not None and exclude.exists():
-            self._visited.add(_identity(os.stat(exclude)))
+        if out is not None and out.exists():
+            self._visited.add(_identity(os.stat(out)))
 
     def named(self, given: InputPath) -> Iterator[Source]:
         """Yield what a path among the inputs stands for: the file itself, or what is in the folder.
@@ -124,6 +140,8 @@ class _Search:
         A missing file is an error or, if it was listed, a problem of its source.
         """
         path, listed = given.path, given.listed
+        if self._is_passed_over(path, given.matched_names):
+            return
         try:
             os.stat(path)
         except OSError as error:
@@ -162,6 +180,8 @@ class _Search:
                 if chosen and not f"{member.name}/".startswith(f"{chosen}/"):
                     continue
                 found = True
+                if self._is_passed_over(f"{archive.path}/{member.name}", member.name.split("/")):
+                    continue
                 kind = _kind(_suffix(member.name))
                 source = archive.with_member(member.name, kind, member.problem)
                 if member.name == chosen:
@@ -198,12 +218,14 @@ class _Search:
             if identity in self._visited:
                 return
             self._visited.add(identity)
-            names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+            names = sorted(os.listdir(folder))
         except OSError as error:
             yield Source.of(folder, kind=FOLDER, problem=f"it cannot be opened: {error.strerror}")
             return
         for name in names:
             path = os.path.join(folder, name)
+            if self._is_passed_over(path, [name]) or name.startswith("."):
+                continue
             if os.path.isdir(path):
                 source = Source.of(path, kind=FOLDER)
                 if self._is_wanted(source):
@@ -212,6 +234,21 @@ class _Search:
                 source = Source.of(path, kind=_kind(_suffix(name)), problem=_file_problem(path))
                 if self._is_wanted(source):
                     yield _with_frames(source)
+
+    def _is_passed_over(self, path: str, names: Iterable[str] = ()) -> bool:
+        """Tell whether a path is to be skipped by its name, and count it if so.
+
+        Args:
+            path: of a file or folder.
+            names: those of its parts that the user has not named.
+        """
+        if any(map(_is_system_folder, names)):
+            self._skipped[SYSTEM] += 1
+        elif any(fnmatch.fnmatch(f"/{os.path.normpath(path)}", each) for each in self._exclude):
+            self._skipped[EXCLUDED] += 1
+        else:
+            return False
+        return True
 
     def _is_candidate(self, name: str) -> bool:
         """Tell whether a file is named like a photo or video, and count it if not."""
@@ -229,6 +266,11 @@ class _Search:
         else:
             return True
         return False
+
+
+def _is_system_folder(name: str) -> bool:
+    name = name.lower()
+    return name in SYSTEM_FOLDERS or re.match(r"\.trash(-|$)", name) is not None
 
 
 def _suffix(path: str) -> str:

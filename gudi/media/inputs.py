@@ -34,7 +34,7 @@ def expand(inputs: Iterable[str], stdin: BinaryIO | None = None) -> Iterator[Inp
             matches = sorted(glob.glob(each, recursive=True))
             if not matches:
                 raise InputError(f"nothing matches {one_line(each)}")
-            yield from (InputPath(match, listed=True) for match in matches)
+            yield from (InputPath(match, listed=True, pattern=each) for match in matches)
         else:
             yield InputPath(each)
 

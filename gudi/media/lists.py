@@ -45,6 +45,7 @@ class InputPath(NamedTuple):
         extra: values in the extra columns of the list, by their names.
         where: the list and the line, for errors; "" without a list.
         missing: what is wrong with it if there is no such file.
+        pattern: the one that it matches; "" if it was named.
     """
 
     path: str
@@ -52,6 +53,14 @@ class InputPath(NamedTuple):
     extra: Mapping[str, str] = {}
     where: str = ""
     missing: str = "no such file"
+    pattern: str = ""
+
+    @property
+    def matched_names(self) -> set[str]:
+        """The parts of the path that the pattern does not name."""
+        if not self.pattern:
+            return set()
+        return set(self.path.split(os.sep)) - set(self.pattern.split(os.sep))
 
 
 class _Entry(NamedTuple):
@@ -96,8 +105,9 @@ def read_list(data: bytes, name: str, folder: str = "") -> Iterator[InputPath]:
     for line, path, extra in entries:
         where, path = f"{name}, line {line}", _native(path)
         found, missing = ([path], "no such file") if are_raw else _resolve(path, folder)
+        pattern = "" if path in found else path
         for each in found:
-            yield InputPath(each, listed=True, extra=extra, where=where, missing=missing)
+            yield InputPath(each, True, extra, where, missing, pattern)
 
 
 def unicode_encoding(text: bytes) -> str:

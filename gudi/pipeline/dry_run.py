@@ -141,7 +141,11 @@ def dry_run(inputs: Sequence[str], out: Path, options: BatchOptions) -> Estimate
         if resumes and folder.store.exists():
             earlier = stores.enter_context(Store(folder.store, read_only=True))
         for source in list_sources(
-            inputs, exclude=out, is_new=listed.inputs.is_new, skipped=skipped
+            inputs,
+            out=out,
+            exclude=options.exclude,
+            is_new=listed.inputs.is_new,
+            skipped=skipped,
         ):
             if not in_shard(source, options.shard):
                 continue

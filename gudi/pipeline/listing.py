@@ -17,7 +17,13 @@ from typing import BinaryIO
 from gudi.columns import reserved_names
 from gudi.errors import InputError, one_line
 from gudi.media.content import VIDEO, is_media
-from gudi.media.find import FOLDER, OUTPUT, PHOTO_SUFFIXES, VIDEO_SUFFIXES, find_sources
+from gudi.media.find import (
+    EXCLUDED,
+    FOLDER,
+    OUTPUT,
+    SYSTEM,
+    find_sources,
+)
 from gudi.media.names import printable_path
 from gudi.media.source import Source
 
@@ -34,7 +40,8 @@ MAX_PIPED = 2**28  # bytes of a photo or list that comes through a pipe
 def list_sources(
     inputs: Sequence[str],
     *,
-    exclude: Path | None = None,
+    out: Path | None = None,
+    exclude: Sequence[str] = (),
     is_new: Callable[[Source], bool] | None = None,
     skipped: Counter[str] | None = None,
     stdin: BinaryIO | None = None,
@@ -42,14 +49,15 @@ def list_sources(
     """Yield the photos and videos that `inputs` lead to.
 
     Args:
-        inputs, exclude, is_new, skipped, stdin: see `gudi.media.find`.
+        inputs, out, exclude, is_new, skipped, stdin: see `gudi.media.find`.
 
     Raises:
         InputError: there are none.
     """
-    source = None
+    source, skipped = None, Counter() if skipped is None else skipped
     for source in find_sources(
         inputs,
+        out=out,
         exclude=exclude,
         is_new=is_new,
         stdin=stdin,
@@ -64,12 +72,11 @@ def list_sources(
     if all(each.startswith("@") for each in inputs):
         lists = one_line(", ".join(each[1:] for each in inputs))
         raise InputError(f"no photos or videos: {lists} is empty" if inputs else "no inputs")
-    suffixes = " ".join(sorted(PHOTO_SUFFIXES | VIDEO_SUFFIXES))
     where = one_line(" ".join(inputs)) or "an empty list"
-    raise InputError(
-        f"no photos or videos in {where}: searched archives, and all folders that are not hidden, "
-        f"for files that end in {suffixes}"
+    described = (
+        f"skipped {describe_skipped(skipped)}" if skipped else "hidden ones are not searched"
     )
+    raise InputError(f"no photos or videos in {where}: {described}")
 
 
 def _is_output(source: Source) -> bool:
@@ -174,6 +181,10 @@ def check_extra(names: Iterable[str], emotions: Sequence[str]) -> None:
 def describe_skipped(files: Counter[str]) -> str:
     """Return a sentence about the files that were skipped in folders, counted by suffix."""
     others, notes = Counter(files), []
+    if system := others.pop(SYSTEM, 0):
+        notes.append(f"{system:,} of the system's own, such as @eaDir or a recycle bin")
+    if excluded := others.pop(EXCLUDED, 0):
+        notes.append(f"{excluded:,} by --exclude")
     if written := others.pop(OUTPUT, 0):
         number = "1 result" if written == 1 else f"{written:,} results"
         notes.append(
@@ -210,7 +221,6 @@ def _suffix(suffix: str) -> str:
 def _describe_suffixes(files: Counter[str]) -> str:
     number = "1 file" if files.total() == 1 else f"{files.total():,} files"
     return (
-        f"{number} in folders or archives, not named like a photo or video "
-        f"({list_skipped(files)}); "
-        "to process such a file, name it, or give a pattern such as 'photos/*'"
+        f"{number} not named like a photo or video ({list_skipped(files)}); to process such a "
+        "file, name it, or give a pattern such as 'photos/*'"
     )

@@ -135,7 +135,11 @@ def _enter_inputs(
     store.start_run(identity)
     known: set[str] = set()
     for source in list_sources(
-        inputs, exclude=out, is_new=store.inputs.is_new, skipped=registered.skipped
+        inputs,
+        out=out,
+        exclude=options.exclude,
+        is_new=store.inputs.is_new,
+        skipped=registered.skipped,
     ):
         check_outside(source, out)
         if not in_shard(source, options.shard):

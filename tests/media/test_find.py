@@ -6,13 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 
 import pytest
 from conftest import ROOT, draw_face, save
 
 from gudi.errors import InputError
-from gudi.media.find import find_sources
+from gudi.media.find import EXCLUDED, SYSTEM, find_sources
 
 
 def names(*inputs, **options):
@@ -79,6 +80,40 @@ def test_hidden_files_and_folders_are_skipped_unless_named(here):
     assert names("p/.hidden", "p/.a.jpg") == ["p/.hidden/b.jpg", "p/.a.jpg"]
 
 
+def test_folders_of_systems_are_skipped_unless_named(here):
+    folders = (
+        "@eaDir", "#recycle", "$RECYCLE.BIN", ".Trash", ".Trash-1000", ".thumbnails", "lost+found",
+    )  # fmt: skip
+    touch(here, "p/a.jpg", *(f"p/{folder}/b.jpg" for folder in folders))
+    with zipfile.ZipFile("p.zip", "w") as archive:
+        archive.write("p/a.jpg", "a.jpg")
+        archive.write("p/a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg")
+    skipped = Counter()
+    assert names("p", skipped=skipped) == ["p/a.jpg"]
+    assert skipped == {SYSTEM: len(folders)}
+    assert names("p.zip", "p/**/*.jpg", skipped=skipped) == ["p.zip/a.jpg", "p/a.jpg"]
+    assert skipped == {SYSTEM: len(folders) + 1 + 4}  # patterns match no hidden folders
+    assert names("p/@eaDir", "p/#recycle/*.jpg") == ["p/@eaDir/b.jpg", "p/#recycle/b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*.PNG", ["p/a.jpg", "p/raw/b.jpg", "q.jpg"]),
+        ("raw", ["p/a.jpg", "p/c.PNG", "q.jpg"]),
+        ("p/raw/", ["p/a.jpg", "p/c.PNG", "q.jpg"]),
+        ("./p", ["q.jpg"]),
+        ("raw/*.jpg", ["p/a.jpg", "p/c.PNG", "q.jpg"]),
+        ("[aq].jpg", ["p/c.PNG", "p/raw/b.jpg"]),
+    ],
+)
+def test_files_and_folders_are_excluded_by_patterns(here, pattern, found):
+    touch(here, "p/a.jpg", "p/c.PNG", "p/raw/b.jpg", "q.jpg")
+    skipped = Counter()
+    assert names("p", "q.jpg", exclude=[pattern], skipped=skipped) == found
+    assert skipped[EXCLUDED] == (2 if pattern == "[aq].jpg" else 1)
+
+
 def test_each_path_is_found_once(here):
     touch(here, "p/a.jpg", "p/b.jpg")
     assert names("p/b.jpg", "p", "./p/a.jpg", here / "p") == ["p/b.jpg", "p/a.jpg"]
@@ -92,9 +127,9 @@ def test_links_are_followed_without_loops(here):
     assert names("p") == ["p/a.jpg", "p/other/b.jpg", "p/z.jpg"]
 
 
-def test_excluded_folder_is_skipped(here):
+def test_folder_of_the_results_is_skipped(here):
     touch(here, "a.jpg", "results/annotated/a.jpg")
-    assert names(".", exclude=here / "results") == ["a.jpg"]
+    assert names(".", out=here / "results") == ["a.jpg"]
 
 
 def test_path_through_a_link_and_back_is_another_file(here):

@@ -43,7 +43,7 @@ def test_inputs_without_photos_are_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").touch()
     with pytest.raises(
-        InputError, match=r"no photos or videos in .*: searched archives, and all folders .*\.avi"
+        InputError, match=r"no photos or videos in .*: skipped 1 file not named .* \(1 \.txt\); to"
     ):
         list(list_sources([str(tmp_path)]))
     with pytest.raises(InputError, match="no inputs"):
@@ -99,5 +99,10 @@ def test_skipped_files_are_counted_in_the_run_record_and_in_the_summary(photos, 
         summary = next(line for line in lines if line.startswith("  skipped: "))
         assert "2 .txt" in summary
         assert "1 gudi's own" in summary
-    call_gudi("batch", photos / "one.jpg", "--out", tmp_path / "out2", *tables_only)
-    assert read_record(tmp_path / "out2")["skipped"] == {}
+    more = ("--exclude", "below", "--exclude", "two.*", "--out", tmp_path / "out2", *tables_only)
+    call_gudi("batch", photos / "one.jpg", photos / "two.bmp", photos / "below", *more)
+    record = read_record(tmp_path / "out2")
+    assert (record["skipped"], record["settings"]["exclude"]) == (
+        {"excluded": 2},
+        ["below", "two.*"],
+    )

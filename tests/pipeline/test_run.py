@@ -239,7 +239,7 @@ def test_run_finishes_without_one_of_the_standard_streams(photos, tmp_path, clos
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["empty", "--out", "out"], 1, "no photos or videos in empty: searched archives, and all"),
+        (["empty", "--out", "out"], 1, "no photos or videos in empty: hidden ones are not"),
         (["fotos", "--out", "out"], 1, "no such file or folder: fotos"),
         (["photos/*.gif", "--out", "out"], 1, "nothing matches photos/*.gif"),
         (["photos", "--out", "photos"], 1, "is not empty"),
@@ -323,10 +323,7 @@ def test_json_log_has_the_stages_and_the_outcome_of_each_photo(photos, tmp_path)
     (photos / "IMG_1").write_bytes(b"without a suffix")
     done = call_gudi("batch", "photos", "--out", "out", "--log-json", "log", cwd=tmp_path)
     assert done.returncode == 3
-    skipped = (
-        "note: skipped 1 file in folders or archives, not named like a photo or video "
-        "(1 without a suffix)"
-    )
+    skipped = "note: skipped 1 file not named like a photo or video (1 without a suffix)"
     assert skipped in done.stderr
     events = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     items = [each for each in events if (each["stage"], each["event"]) == ("inputs", "item")]
