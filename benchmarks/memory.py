@@ -28,7 +28,7 @@ def measure(photos: list[Path], checkpoint: str, count: int) -> None:
     """Run one batch and print its memory."""
     import onnxruntime  # noqa: F401
 
-    from gudi.pipeline.run import run
+    from gudi.pipeline.run import run_batch
     from gudi.settings import BatchOptions
 
     imports = peak_memory()
@@ -37,7 +37,7 @@ def measure(photos: list[Path], checkpoint: str, count: int) -> None:
         inputs = Path(folder, "photos")
         copy(photos, count, inputs)
         settings = BatchOptions(checkpoint=checkpoint, device="cpu")
-        report = run([str(inputs)], Path(folder, "out"), settings)
+        report = run_batch([str(inputs)], Path(folder, "out"), settings)
     print(
         f"{count} photos, {report.emotions.total()} faces: import {imports:.0f} MB, "
         f"peak {peak_memory():.0f} MB, above {peak_memory() - imports:.0f} MB",

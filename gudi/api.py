@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gudi.batch_result import BatchResult
 from gudi.declarations import with_options
-from gudi.pipeline.run import run
+from gudi.pipeline.run import run_batch
 from gudi.progress import ProgressCounts, progress_for
 from gudi.settings import BatchOptions
 
@@ -44,7 +44,7 @@ def batch(inputs: StrPath | Iterable[StrPath], options: _BatchOptions) -> BatchR
         KeyboardInterrupt: the run was interrupted.
     """
     out, emotions = Path(options.out), tuple(options.emotions)
-    done = run(
+    done = run_batch(
         _paths(inputs),
         out,
         options.select(BatchOptions),

@@ -7,9 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -130,50 +129,37 @@ def _umask() -> int:
     return umask
 
 
-class NpyWriter:
-    """An npy file that grows row by row and appears complete or not at all.
+@contextlib.contextmanager
+def npy_file(
+    path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float64
+) -> Iterator[Callable[[npt.NDArray[np.generic]], None]]:
+    """Write an npy file row by row, which appears complete or not at all.
 
     Args:
         path: the file to write.
         shape: the shape of one row.
         dtype: the type that rows are converted to.
+
+    Yields:
+        A function that appends a row.
     """
+    kind, count = np.dtype(dtype), 0
+    with atomic_write(path) as file:
 
-    def __init__(
-        self, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float64
-    ) -> None:
-        self._path, self._shape, self._dtype, self._count = path, shape, np.dtype(dtype), 0
+        def append(row: npt.NDArray[np.generic]) -> None:
+            nonlocal count
+            file.write(row.astype(kind).tobytes())
+            count += 1
 
-    def __enter__(self) -> NpyWriter:
-        self._writing = self._write()
-        return self._writing.__enter__()
+        def write_header() -> None:  # NumPy pads it so that the count can grow in place
+            header = {
+                "descr": np.lib.format.dtype_to_descr(kind),
+                "fortran_order": False,
+                "shape": (count, *shape),
+            }
+            np.lib.format.write_array_header_1_0(file, header)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._writing.__exit__(kind, error, traceback)
-
-    def append(self, row: npt.NDArray[np.generic]) -> None:
-        """Add one row."""
-        self._file.write(row.astype(self._dtype).tobytes())
-        self._count += 1
-
-    @contextlib.contextmanager
-    def _write(self) -> Iterator[NpyWriter]:
-        with atomic_write(self._path) as self._file:
-            self._write_header(0)
-            yield self
-            self._file.seek(0)
-            self._write_header(self._count)
-
-    def _write_header(self, count: int) -> None:
-        """Write the header. NumPy pads it so that the first dimension can grow in place."""
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": (count, *self._shape),
-        }
-        np.lib.format.write_array_header_1_0(self._file, header)
+        write_header()
+        yield append
+        file.seek(0)
+        write_header()

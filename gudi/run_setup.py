@@ -44,7 +44,7 @@ def choose_detector(options: Chosen, weights: Weights, progress: Progress | None
     return replace(options, detector=wanted)
 
 
-def describe_run(weights: Weights, options: PredictionOptions, detector: str) -> str:
+def describe_setup(weights: Weights, options: PredictionOptions, detector: str) -> str:
     """Return what finds faces and what reads them, as a line for people."""
     reader = f"checkpoint {one_line(weights.source)}"
     if weights.source == SHIPPED:

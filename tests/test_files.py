@@ -94,12 +94,12 @@ def test_unwritable_folder_is_an_error(tmp_path):
 
 def test_npy_file_grows_row_by_row_and_appears_complete_or_not_at_all(tmp_path):
     path, rows = tmp_path / "a.npy", np.arange(36, dtype=np.uint8).reshape(4, 3, 3)
-    with pytest.raises(ZeroDivisionError), files.NpyWriter(path, (3, 3), np.uint8) as writer:
-        writer.append(rows[0])
+    with pytest.raises(ZeroDivisionError), files.npy_file(path, (3, 3), np.uint8) as append:
+        append(rows[0])
         1 / 0  # noqa: B018
     assert not list(tmp_path.iterdir())
-    with files.NpyWriter(path, (3, 3), np.uint8) as writer:
+    with files.npy_file(path, (3, 3), np.uint8) as append:
         for row in rows:
-            writer.append(row)
+            append(row)
     np.testing.assert_array_equal(np.load(path), rows)
     assert list(tmp_path.iterdir()) == [path]

@@ -79,9 +79,9 @@ def batch(
 
         print_results(describe_dry_run(estimate.dry_run(inputs, out, options), out))
         return
-    from gudi.pipeline.run import run
+    from gudi.pipeline.run import run_batch
 
-    report = run(inputs, out, options, progress=terminal_progress(log_json))
+    report = run_batch(inputs, out, options, progress=terminal_progress(log_json))
     print_message(describe_run(report, out))
     sys.exit(report.exit_code)
 

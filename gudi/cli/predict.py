@@ -140,9 +140,9 @@ def live(
     def print_line(frame: Frame, face: Face) -> None:
         print_results(live_line(frame, face))
 
-    from gudi.live import run
+    from gudi.live import run_live
 
-    report = run(
+    report = run_live(
         source,
         options,
         save=save,

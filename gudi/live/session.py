@@ -8,11 +8,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gudi import checkpoint
+import numpy as np
+import numpy.typing as npt
+
+from gudi import checkpoint, detection
 from gudi.detection import note_slow_search, opencv
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, VideoError
-from gudi.live.faces import recognize_largest
 from gudi.live.frames import is_camera, open_frames, source_name
 from gudi.live.overlay import draw_face
 from gudi.live.window import Window, check_display
@@ -22,7 +24,7 @@ from gudi.outputs.drawing.text import undrawable
 from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.records import Face
-from gudi.run_setup import choose_detector, describe_run
+from gudi.run_setup import choose_detector, describe_setup
 from gudi.settings import AUTO, BARS, EMOJI, NOTHING, RecognizerOptions, debugging, drawn_parts
 from gudi.signals import stop_requested
 
@@ -55,7 +57,7 @@ class LiveReport:
         return ExitCode.SOME_INPUTS_FAILED if self.problem else ExitCode.FINISHED
 
 
-def run(
+def run_live(
     source: str,
     options: RecognizerOptions,
     *,
@@ -112,7 +114,7 @@ def run(
                 outputs.enter_context(Window(stop, paced=not is_camera(source))) if window else None
             ),
         )
-        progress.note(describe_run(weights, options, options.detector))
+        progress.note(describe_setup(weights, options, options.detector))
         note_slow_search(options.detector, progress)
         if draw != NOTHING and (note := undrawable(options.emotions)):
             progress.note(note)
@@ -144,7 +146,7 @@ class _Session:
 
     def process(self, frame: Frame) -> bool:
         """Recognise the face of `frame` and pass both on. Return whether to continue."""
-        face = recognize_largest(frame.image, self.options, self.predictor)
+        face = self._largest_face(frame.image)
         self.report.frames += 1
         if face is not None:
             self.report.faces += 1
@@ -155,3 +157,11 @@ class _Session:
         if self.recording is not None:
             self.recording.add(frame.image, frame.seconds)
         return self.window is None or self.window.show(frame)
+
+    def _largest_face(self, image: npt.NDArray[np.uint8]) -> Face | None:
+        found = detection.find_faces(image, self.options)
+        if not found:
+            return None
+        box, score = found[0]
+        (probabilities,) = self.predictor.predict(detection.crop(image, box)[np.newaxis])
+        return Face(box, score, probabilities, self.predictor.emotions)

@@ -20,8 +20,8 @@ from gudi.constants import FACE_SIZE
 from gudi.errors import OutputError
 from gudi.files import (
     TEMPORARY_PREFIX,
-    NpyWriter,
     check_writable,
+    npy_file,
     remove_temporary_files,
     write_errors,
 )
@@ -98,9 +98,9 @@ class ResultFolder:
     def write_crops(self, crops: Iterable[npt.NDArray[np.uint8]]) -> None:
         """Write `crops.npy`: uint8 of shape (faces, 48, 48), in the order of the faces table."""
         path = self.path / CROPS
-        with write_errors(path), NpyWriter(path, (FACE_SIZE, FACE_SIZE), np.uint8) as file:
+        with write_errors(path), npy_file(path, (FACE_SIZE, FACE_SIZE), np.uint8) as append:
             for crop in crops:
-                file.append(crop)
+                append(crop)
 
     def recognised_formats(self) -> list[str]:
         """Return the formats of the existing faces table, if it is clearly gudi's."""

@@ -119,7 +119,7 @@ class Estimate:
 
 
 def dry_run(inputs: Sequence[str], out: Path, options: BatchOptions) -> Estimate:
-    """Return what `gudi.pipeline.run.run` would have to do with these arguments; write nothing.
+    """Estimate what `gudi.pipeline.run.run_batch` would do with these arguments; write nothing.
 
     Raises:
         GudiError: there is nothing to process, or the run would refuse the checkpoint or `out`.

@@ -21,7 +21,7 @@ from gudi.pipeline.recognize import recognize
 from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.records import Result
-from gudi.run_setup import choose_detector, describe_run
+from gudi.run_setup import choose_detector, describe_setup
 from gudi.settings import BatchOptions
 from gudi.store.paths import UniquePaths
 
@@ -58,7 +58,7 @@ def predict_photos(
     progress = progress or Progress()
     weights.note_recovery(progress)
     options = choose_detector(options, weights, progress)
-    progress.note(describe_run(weights, options, options.detector))
+    progress.note(describe_setup(weights, options, options.detector))
     note_slow_search(options.detector, progress)
     open_predictor = functools.partial(
         Predictor.from_options, weights, options, batch_size=options.batch_size

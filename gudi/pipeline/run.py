@@ -43,13 +43,13 @@ from gudi.pipeline.workers import (
 from gudi.predictor import Predictor
 from gudi.progress import FinishedItem, Progress
 from gudi.records import Result
-from gudi.run_setup import describe_run
+from gudi.run_setup import describe_setup
 from gudi.settings import BatchOptions
 from gudi.store import Store
 from gudi.timing import StageClock
 
 
-def run(
+def run_batch(
     inputs: Sequence[str], out: Path, options: BatchOptions, progress: Progress | None = None
 ) -> RunReport:
     """Recognise all faces of `inputs` and write the result folder `out`.
@@ -138,7 +138,7 @@ def _recognize_faces(batch: _Batch, unusable: int) -> None:
     batch.record.device = None  # was that of an earlier run
     batch.record.face_search = DETECTORS[batch.options.detector].implementation()
     batch.weights.note_recovery(batch.progress)
-    batch.progress.note(describe_run(batch.weights, batch.options, batch.options.detector))
+    batch.progress.note(describe_setup(batch.weights, batch.options, batch.options.detector))
     note_slow_search(batch.options.detector, batch.progress)
     workers, prediction = _start_workers(batch, pending)
     predicting = contextlib.nullcontext() if prediction else opening(lambda: _predictor(batch))

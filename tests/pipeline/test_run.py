@@ -21,7 +21,7 @@ from gudi.checkpoint.locate import SHIPPED
 from gudi.constants import EMOTIONS
 from gudi.locks import folder_lock
 from gudi.media.names import printable_path
-from gudi.pipeline.run import run
+from gudi.pipeline.run import run_batch
 from gudi.predictor import Predictor
 from gudi.settings import BatchOptions
 
@@ -208,7 +208,7 @@ def test_error_during_a_run_keeps_finished_faces(photos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Predictor, "predict", predict)
     with pytest.raises(RuntimeError, match="out of memory"):
-        run([str(photos)], tmp_path / "out", BatchOptions(device="cpu", batch_size=4))
+        run_batch([str(photos)], tmp_path / "out", BatchOptions(device="cpu", batch_size=4))
     record = read_record(tmp_path / "out")
     assert (record["state"], record["failure"]) == ("failed", "RuntimeError: out of memory")
     assert 4 <= len(read_rows(tmp_path / "out" / "faces.csv")) <= 8

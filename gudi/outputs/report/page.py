@@ -12,7 +12,7 @@ from gudi.errors import one_line
 from gudi.files import atomic_write, write_errors
 from gudi.outputs import folder
 from gudi.outputs.report.rows import Rows, to_json
-from gudi.outputs.report.summary import as_text, describe_run, list_inputs
+from gudi.outputs.report.summary import as_text, list_inputs, run_parts
 from gudi.outputs.run_record import RunRecord
 from gudi.settings import FORMATS
 from gudi.store import Store
@@ -52,7 +52,7 @@ def write(path: Path, run: RunRecord, store: Store, *, tracked: bool = False) ->
             "extra": [one_line(name) for name in store.extra],
             "thumbnails": rows.thumbnails(),
         }
-        parts = {**describe_run(run, store, rows), "tables": _tables(path.parent)}
+        parts = {**run_parts(run, store, rows), "tables": _tables(path.parent)}
         file.write(tail.substitute(parts, about=to_json(about), script=script).encode())
 
 

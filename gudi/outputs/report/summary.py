@@ -21,7 +21,7 @@ MAX_INPUTS_SHOWN = 10
 COLOURS = 7
 
 
-def describe_run(run: RunRecord, store: Store, shown: Rows) -> dict[str, str]:
+def run_parts(run: RunRecord, store: Store, shown: Rows) -> dict[str, str]:
     """Return the HTML of the page's parts by name.
 
     Args:

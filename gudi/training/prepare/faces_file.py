@@ -11,7 +11,7 @@ import numpy as np
 
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import DatasetError, OutputError
-from gudi.files import NpyWriter, check_writable, write_errors, write_json
+from gudi.files import check_writable, npy_file, write_errors, write_json
 from gudi.training.dataset import Dataset, npy_paths
 from gudi.training.prepare.rows import LabelledFace, RowCounts
 
@@ -48,13 +48,13 @@ def write_faces(
     with write_errors(prefix):
         prefix.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            images, labels = (
-                stack.enter_context(NpyWriter(path, shape))
+            add_image, add_label = (
+                stack.enter_context(npy_file(path, shape))
                 for path, shape in zip(paths, ((FACE_SIZE, FACE_SIZE), (len(EMOTIONS),)))
             )
             for label, face, soft_label in faces:
-                images.append(face / 255.0)
-                labels.append(one_hot[label] if soft_label is None else np.array(soft_label))
+                add_image(face / 255.0)
+                add_label(one_hot[label] if soft_label is None else np.array(soft_label))
             if not counts.faces:
                 raise _no_faces(settings["source"], counts)
         summary = settings | {
