@@ -311,7 +311,22 @@ def test_missing_onnx_is_an_error_that_says_what_to_install(narrow, tmp_path, mo
     assert done.stderr.endswith("): pip install onnx, or use --format savedmodel\n")
 
 
-@pytest.mark.parametrize("name", ["a.h5", "a.pb", "v1.0"])
+def test_page_about_phones_runs_without_gudi(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export(tmp_path / "face.onnx")
+    face = crop(draw_face(), (80, 50, 160, 160))
+    face.tofile("face.grey")
+    text = (ROOT / "docs" / "phone.md").read_text(encoding="utf-8")
+    shrink, run = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    alone = "import sys\nassert not {'gudi', 'tensorflow', 'cv2'} & set(sys.modules)\n"
+    emotion, probability = run_python(shrink + run + alone, cwd=tmp_path)[-1].split()
+    with Predictor() as predictor:
+        (expected,) = predictor.predict(face[None])
+    assert emotion == EMOTIONS[expected.argmax()]
+    assert float(probability) == pytest.approx(expected.max(), abs=0.09)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.pb", "a.tflite", "v1.0"])
 def test_unknown_suffix_is_refused(name, tmp_path):
     with pytest.raises(UsageError, match=r"the suffix \.\w+ stands for no format; .*--format"):
         export(tmp_path / name)

@@ -120,8 +120,9 @@ def _form_by_suffix(out: Path) -> str:
     forms = {".onnx": ONNX, "": SAVED_MODEL}
     if out.suffix.lower() not in forms:
         raise UsageError(
-            f"{out}: the suffix {out.suffix} stands for no format; use .onnx, or no suffix for a "
-            f"SavedModel, or choose with --format {ONNX} or --format {SAVED_MODEL}"
+            f"{out}: the suffix {out.suffix} stands for no format; use .onnx (for phones, too: see "
+            "docs/phone.md), or no suffix for a SavedModel, or choose with "
+            f"--format {ONNX} or --format {SAVED_MODEL}"
         )
     return forms[out.suffix.lower()]
 
