@@ -93,7 +93,9 @@ def package(session: nox.Session) -> None:
     shutil.rmtree(folder)
     folder.mkdir()
     # With no compiler on the path, the build asks for the package ziglang.
-    session.run("python", "-m", "build", "--outdir", str(folder / "dist"), env={"PATH": session.bin})
+    session.run(
+        "python", "-m", "build", "--outdir", str(folder / "dist"), env={"PATH": session.bin}
+    )
     built = sorted(map(str, (folder / "dist").iterdir()))
     session.run("python", "-m", "twine", "check", "--strict", *built)
     (wheel,) = (folder / "dist").glob("*.whl")
