@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from sides import photos_in
 
-from gudi.detection import DETECTORS, crop, find_faces, searched
+from gudi.detection import DETECTORS, crop, find_faces
 from gudi.media.photo import read_photo
 from gudi.predictor import Predictor
 from gudi.settings import DetectionOptions
@@ -34,7 +34,7 @@ def seconds(images: list[np.ndarray], detector: str) -> float:
     how = DetectionOptions(detector=detector)
     start = time.process_time()
     for image in images:
-        find_faces(searched(image, how), how)
+        find_faces(image, how)
     return time.process_time() - start
 
 

@@ -19,6 +19,7 @@ from gudi.errors import InputError, PhotoError, VideoError, one_line
 from gudi.media import video
 from gudi.media.content import VIDEO, identify_source
 from gudi.media.photo import SeveralFrames, read_photo
+from gudi.picture import Picture
 from gudi.predictor import Predictor
 from gudi.records import Face
 from gudi.run_setup import choose_detector
@@ -28,7 +29,7 @@ from gudi.settings import FrameOptions, RecognizerOptions
 BATCH_SIZE = 32
 
 # What a caller may pass as a picture: a path, or pixels.
-Picture = str | os.PathLike[str] | npt.NDArray[np.uint8]
+PictureLike = str | os.PathLike[str] | npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Recognizer:
         self.checkpoint = self._predictor.checkpoint
         self.device: str = self._predictor.device
 
-    def __call__(self, picture: Picture, *, color: str | None = None) -> list[Face]:
+    def __call__(self, picture: PictureLike, *, color: str | None = None) -> list[Face]:
         """Return the faces of a picture, ordered by x, then y.
 
         Args:
@@ -83,11 +84,11 @@ class Recognizer:
         color = declared(RecognizerOptions)["color"].checked(color or self._options.color)
         if isinstance(picture, (str, os.PathLike)):
             source = os.fspath(picture)
-            return self._recognize(_read_photo(source), source=source)
+            return self._recognize(Picture(_read_photo(source)), source=source)
         detection.check_image(picture)
         if color == "rgb" and picture.ndim == 3:
             picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
-        return self._recognize(picture)
+        return self._recognize(Picture(picture))
 
     @with_options(_VideoOptions)
     def video(self, options: _VideoOptions) -> Iterator[Face]:
@@ -110,7 +111,7 @@ class Recognizer:
         try:
             for frame in video.read_whole(source, options):
                 yield from self._recognize(
-                    frame.image, frame=frame.number, time_s=frame.time, source=source
+                    frame.picture, frame=frame.number, time_s=frame.time, source=source
                 )
         except VideoError as error:
             raise VideoError(f"{one_line(source)}: {error}") from error
@@ -125,12 +126,12 @@ class Recognizer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _recognize(self, image: npt.NDArray[np.uint8], **fields: Any) -> list[Face]:
-        """Return the faces of an image, uint8 of shape (h, w, 3), BGR, or (h, w)."""
-        found = detection.find_faces(image, self._options)
+    def _recognize(self, picture: Picture, **fields: Any) -> list[Face]:
+        """Return the faces of a picture."""
+        found = detection.find_faces(picture, self._options)
         if not found:
             return []
-        crops = np.stack([detection.crop(image, box) for box, _ in found])
+        crops = np.stack([detection.crop(picture.image, box) for box, _ in found])
         return [
             Face(box, score, row, self.emotions, **fields)
             for (box, score), row in zip(found, self._predictor.predict(crops))

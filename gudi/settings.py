@@ -339,6 +339,13 @@ class OutputOptions(Options):
         shown_default="box, in videos bars",
         check=_check_draw,
     )
+    annotated_size: int = option(
+        1280,
+        "Longer side of annotated videos, at most; 0 for the size of the original.",
+        metavar="PIXELS",
+        least=0,
+        most=100_000,
+    )
     report: bool = option(True, "Write report.html, a page to browse the results.")
     subtitles: bool = option(
         False,

@@ -7,7 +7,6 @@ from gudi.detection.detector import (
     detect,
     find_faces,
     note_slow_search,
-    searched,
 )
 from gudi.detection.eyes import detect_eyes
 from gudi.records import Box, Detection
@@ -27,5 +26,4 @@ __all__ = [
     "find_faces",
     "grey",
     "note_slow_search",
-    "searched",
 ]

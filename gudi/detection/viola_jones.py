@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.detection import haar
+from gudi.detection.crops import grey
 from gudi.errors import PhotoError
+from gudi.picture import Picture
 from gudi.records import Box, Detection
 from gudi.settings import DetectionOptions
 
@@ -20,14 +22,15 @@ MAX_SEARCHED_PIXELS = 120_000_000
 class ViolaJones:
     """OpenCV's frontal-face Haar cascade (Viola and Jones 2001, as trained by Lienhart)."""
 
-    needs_colours = False
-
-    def detect(self, image: npt.NDArray[np.uint8], options: DetectionOptions) -> list[Detection]:
+    def detect(self, picture: Picture, options: DetectionOptions) -> list[Detection]:
         """Return the faces in the order in which OpenCV returns them.
+
+        The colours of `picture` do not stay in memory.
 
         Raises:
             PhotoError: there are more than `MAX_SEARCHED_PIXELS` to search.
         """
+        image = picture.image = grey(picture.image)
         searched, ratio = _shrunk(image, options.max_side)
         if searched.size > MAX_SEARCHED_PIXELS:
             raise PhotoError(

@@ -14,6 +14,7 @@ import numpy as np
 from gudi.errors import InputError, VideoError, one_line
 from gudi.media import video
 from gudi.media.video import Frame
+from gudi.picture import Picture
 from gudi.quiet import silence_opencv
 
 # OpenCV reserves numbers from 100 up for its own drivers.
@@ -80,4 +81,4 @@ def _camera_frames(capture: cv2.VideoCapture) -> Iterator[Frame]:
         success, image = capture.read()
         if not success:
             raise VideoError(f"no more pictures after frame {number - 1}; is it still connected?")
-        yield Frame(number, time.monotonic() - started, np.asarray(image, np.uint8))
+        yield Frame(number, time.monotonic() - started, Picture(np.asarray(image, np.uint8)))

@@ -30,6 +30,7 @@ from gudi.media.cropping import container_edges
 from gudi.media.decoding import EMPTY, media_errors, open_media
 from gudi.media.shown import Presentation
 from gudi.media.source import Source, SourceLike
+from gudi.picture import Picture
 from gudi.settings import ALL_FRAMES, FrameOptions
 
 # The formats that FFmpeg may use. Its others include playlists and scripts, which name further
@@ -73,7 +74,7 @@ ANIMATION_RATE = Fraction(10)
 
 NO_STAMPS = np.empty(0, np.int64)
 
-Show: TypeAlias = Callable[[VideoFrame], npt.NDArray[np.uint8]]
+Show: TypeAlias = Callable[[VideoFrame], Picture]
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,17 @@ class Frame:
     Attributes:
         number: from 0, in the order in which frames are shown.
         time: when it is shown, in seconds from the start; None for a page of a TIFF file.
-        image: uint8 of shape (h, w, 3), BGR, as a player shows it, see `gudi.media.shown`.
+        picture: as a player shows it, see `gudi.media.shown`.
     """
 
     number: int
     time: float | None
-    image: npt.NDArray[np.uint8]
+    picture: Picture
+
+    @property
+    def image(self) -> npt.NDArray[np.uint8]:
+        """The whole picture, uint8 of shape (h, w, 3), BGR."""
+        return self.picture.image
 
     @property
     def seconds(self) -> float:
@@ -384,7 +390,7 @@ def _read_animation(file: IO[bytes], selection: FrameOptions) -> Iterator[Frame]
         for number, (time, image) in enumerate(read_animation(file)):
             # Pages have no time, so they are selected by number alone.
             if selection.selects(number, time or 0, previous):
-                yield Frame(number, time, image)
+                yield Frame(number, time, Picture(image))
             previous = time
 
 

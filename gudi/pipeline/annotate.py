@@ -117,7 +117,7 @@ def draw_pictures(
     """
     queue = _DrawQueue(store, folder, options, progress)
     try:
-        work = functools.partial(draw, style=options.draw)
+        work = functools.partial(draw, style=options.draw, side=options.annotated_size)
         for outcome in workers.map_unordered(work, queue):
             queue.receive(outcome)
             seconds.count("draw", outcome.seconds)
@@ -152,10 +152,14 @@ def note_undrawable(emotions: Sequence[str], style: str, progress: Progress) -> 
 def _mark_changed_style(
     store: Store, folder: ResultFolder, options: BatchOptions, progress: Progress
 ) -> None:
-    style, changed = describe_parts(options.draw), 0
-    for picture in (PICTURE, THUMBNAIL):
-        if options.pictures & picture and store.drawings.style(picture) != style:
-            changed |= picture
+    parts = describe_parts(options.draw)
+    sized = f"{parts} --annotated-size {options.annotated_size}"
+    styles = {
+        picture: style
+        for picture, style in {PICTURE: sized, THUMBNAIL: parts}.items()
+        if options.pictures & picture and store.drawings.style(picture) != style
+    }
+    changed = sum(styles)
     if not changed:
         return
     drawn = False
@@ -163,10 +167,11 @@ def _mark_changed_style(
         drawn = drawn or bool(record.drawn & changed)
         store.drawings.mark_missing(record, changed)
     folder.remove_chunks()
-    store.drawings.store_style(changed, style)
+    for picture, style in styles.items():
+        store.drawings.store_style(picture, style)
     store.commit()  # before anything is drawn in the new style
     if drawn:
-        progress.note(f"pictures of earlier runs are drawn again, with --draw {style}")
+        progress.note(f"pictures of earlier runs are drawn again, with --draw {sized}")
 
 
 def _mark_missing_pictures(store: Store, folder: ResultFolder) -> None:

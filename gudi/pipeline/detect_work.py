@@ -9,9 +9,6 @@ import os
 import platform
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from gudi import detection
 from gudi.analysis.scenes import signature
 from gudi.errors import PhotoError, VideoError
@@ -19,6 +16,7 @@ from gudi.media import video
 from gudi.media.content import VIDEO
 from gudi.media.photo import decode_photo, read_content
 from gudi.media.source import Source, content_digest
+from gudi.picture import Picture
 from gudi.pipeline.workers import WorkerPrediction, describe_error, loaded_predictor
 from gudi.records import Face, Result, VideoFrame
 from gudi.settings import BatchOptions
@@ -116,12 +114,11 @@ def _process_photo(settings: ProcessSettings, source: Source) -> Result:
     result = Result(source)
     clock = StageClock(result.seconds)
     content = read_content(source)
-    # The colours need not stay in memory if the detector does without them.
-    image = detection.searched(decode_photo(content), settings.options)
-    result.height, result.width = image.shape[:2]
+    picture = Picture(decode_photo(content))
+    result.width, result.height = picture.size
     result.digest = content_digest([content])
     clock.stop("decode")
-    result.faces = _faces(settings, image)
+    result.faces = _faces(settings, picture)
     clock.stop("detect")
     return result
 
@@ -133,11 +130,10 @@ def _process_segment(settings: ProcessSettings, source: Source, segment: video.S
     frames = result.frames = []
     try:
         for frame in video.read_frames(source, segment, settings.options):
-            image = detection.searched(frame.image, settings.options)
-            result.height, result.width = image.shape[:2]
+            result.width, result.height = frame.picture.size
             clock.stop("decode")
-            result.faces += _faces(settings, image, frame)
-            frames.append(VideoFrame(frame.number, frame.time, signature(image)))
+            result.faces += _faces(settings, frame.picture, frame)
+            frames.append(VideoFrame(frame.number, frame.time, signature(frame.image)))
             clock.stop("detect")
     except VideoError as error:
         if not frames:
@@ -147,7 +143,7 @@ def _process_segment(settings: ProcessSettings, source: Source, segment: video.S
 
 
 def _faces(
-    settings: ProcessSettings, image: npt.NDArray[np.uint8], frame: video.Frame | None = None
+    settings: ProcessSettings, picture: Picture, frame: video.Frame | None = None
 ) -> list[Face]:
     """Return the faces of a photo, or of a frame of a video, with their crops."""
     return [
@@ -156,9 +152,9 @@ def _faces(
             score,
             frame=None if frame is None else frame.number,
             time_s=None if frame is None else frame.time,
-            crop=detection.crop(image, box),
+            crop=detection.crop(picture.image, box),
         )
-        for box, score in detection.find_faces(image, settings.options)
+        for box, score in detection.find_faces(picture, settings.options)
     ]
 
 

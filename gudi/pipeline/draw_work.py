@@ -17,6 +17,7 @@ from gudi.media import encode, video
 from gudi.media.photo import read_photo
 from gudi.media.source import Source
 from gudi.outputs.drawing import overlay, picture_files
+from gudi.picture import Picture
 from gudi.records import Box, Face
 from gudi.settings import AUTO, BARS, BOX, EMOJI, drawn_parts
 
@@ -97,12 +98,13 @@ class ChunkJoin:
 Drawing = PhotoDrawing | VideoThumbnail | VideoChunk | ChunkJoin
 
 
-def draw(item: Drawing, style: str = AUTO) -> str:
+def draw(item: Drawing, style: str = AUTO, side: int = 0) -> str:
     """Draw an item.
 
     Args:
         item: what to draw on.
         style: what to draw, see `gudi.settings.drawn_parts`.
+        side: longer side of annotated videos, at most; 0 for the size of the original.
 
     Returns:
         "" or what a video lacks.
@@ -117,7 +119,7 @@ def draw(item: Drawing, style: str = AUTO) -> str:
         _draw_video_thumbnail(parts, item)
     elif isinstance(item, VideoChunk):
         item.path.parent.mkdir(exist_ok=True)
-        encode.encode_chunk(item.path, _drawn_frames(parts, item), item.rate)
+        encode.encode_chunk(item.path, _drawn_frames(parts, item, side), item.rate)
     else:
         item.path.parent.mkdir(parents=True, exist_ok=True)
         return encode.join_chunks(item.chunks, item.source, item.path)
@@ -129,7 +131,7 @@ def _draw_photo(parts: frozenset[str], item: PhotoDrawing) -> None:
     if image.shape[1::-1] != item.size:
         raise PhotoError("the photo has changed since its faces were detected")
     if item.thumbnail is not None:
-        _draw_thumbnail((item.thumbnail,), image, item.faces, parts)
+        _draw_thumbnail((item.thumbnail,), Picture(image), item.faces, parts)
     if item.path is not None:
         taken = _annotate(image, item.faces, parts)
         if BARS in parts:
@@ -151,33 +153,36 @@ def _annotate(
 
 
 def _draw_thumbnail(
-    paths: Sequence[Path],
-    image: npt.NDArray[np.uint8],
-    faces: Sequence[Face],
-    parts: frozenset[str],
+    paths: Sequence[Path], picture: Picture, faces: Sequence[Face], parts: frozenset[str]
 ) -> None:
-    """Write a small copy of `image` with its faces drawn on to each of `paths`.
+    """Write a small copy of `picture` with its faces drawn on to each of `paths`.
 
     They are drawn in the small size, so that their labels can be read. Bars would not fit.
     """
-    small = picture_files.reduced(image, THUMBNAIL_SIDE)
-    ratio = max(small.shape[:2]) / max(image.shape[:2])
-    scaled = [replace(face, box=Box(*(round(each * ratio) for each in face.box))) for face in faces]
-    _annotate(small, scaled, parts, crowded=False)
+    small = picture.drawable(THUMBNAIL_SIDE)
+    _annotate(small, _scaled(faces, picture.size, small), parts, crowded=False)
     content = picture_files.encode(small, ".jpg")
     for path in paths:
         _write(path, content)
 
 
+def _scaled(
+    faces: Sequence[Face], size: tuple[int, int], copy: npt.NDArray[np.uint8]
+) -> list[Face]:
+    """Return the faces of a picture of this size as they are in a smaller copy of it."""
+    ratio = max(copy.shape[:2]) / max(size)
+    return [replace(face, box=Box(*(round(each * ratio) for each in face.box))) for face in faces]
+
+
 def _draw_video_thumbnail(parts: frozenset[str], item: VideoThumbnail) -> None:
     for frame in video.read_frames(item.source, item.segment):
         if frame.number == item.frame:
-            _draw_thumbnail(item.paths, frame.image, item.faces, parts)
+            _draw_thumbnail(item.paths, frame.picture, item.faces, parts)
             return
 
 
 def _drawn_frames(
-    parts: frozenset[str], item: VideoChunk
+    parts: frozenset[str], item: VideoChunk, side: int
 ) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
     """Yield time and picture of a chunk's frames, as far as they can be decoded."""
     started = False
@@ -186,12 +191,14 @@ def _drawn_frames(
             started = True
             faces = item.faces.get(_shown_frame(item, frame.number), [])
             if paths := item.thumbnails.get(frame.number):
-                _draw_thumbnail(paths, frame.image, faces, parts)
-            taken = _annotate(frame.image, faces, parts)
+                _draw_thumbnail(paths, frame.picture, faces, parts)
+            image = frame.picture.drawable(side or max(frame.picture.size))
+            faces = _scaled(faces, frame.picture.size, image)
+            taken = _annotate(image, faces, parts)
             if faces and BARS in parts:
                 largest = max(faces, key=lambda face: face.box.width * face.box.height)
-                overlay.draw_bars(frame.image, largest, taken)
-            yield frame.seconds, frame.image
+                overlay.draw_bars(image, largest, taken)
+            yield frame.seconds, image
     except VideoError:
         if not started:
             raise

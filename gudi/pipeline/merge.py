@@ -274,7 +274,7 @@ def _merged_record(
     fingerprint = settings["checkpoint"]
     # Pictures are as they were drawn, and crops as they were kept.
     written = output.values()
-    del written["draw"], written["crops"]
+    del written["draw"], written["annotated_size"], written["crops"]
     return RunRecord(
         settings=agreed["settings"] | written,
         checkpoint=replace(

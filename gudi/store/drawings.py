@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gudi.settings import AUTO, PICTURE, THUMBNAIL
+from gudi.settings import AUTO
 from gudi.store.database import Database
 from gudi.store.inputs import Input, InputTable
 
@@ -57,11 +57,10 @@ class DrawingTable:
         styles: dict[str, str] = self._database.setting("styles", {})
         return str(styles.get(str(picture), AUTO))
 
-    def store_style(self, pictures: int, style: str) -> None:
-        """Note in which style `pictures` are drawn from now on."""
-        kinds = [each for each in (PICTURE, THUMBNAIL) if each & pictures]
+    def store_style(self, picture: int, style: str) -> None:
+        """Note in which style `picture`, one kind, is drawn from now on."""
         styles: dict[str, str] = self._database.setting("styles", {})
-        self._database.store_setting("styles", styles | {str(each): style for each in kinds})
+        self._database.store_setting("styles", styles | {str(picture): style})
 
     def mark_drawn(self, record: Input, pictures: int, error: str = "") -> None:
         """Note that `pictures` of an input exist, or why they cannot be drawn."""

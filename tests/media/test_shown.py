@@ -34,7 +34,15 @@ def write_scenes(path, **options):
 
 
 def images(path):
-    return [frame.image for frame in video.read_frames(path)]
+    """Return the pictures of a video, after comparing them with copies to draw on."""
+    found = []
+    for frame in video.read_frames(path):
+        copy, size = frame.picture.drawable(60), frame.picture.size
+        found.append(frame.image)
+        assert (size, max(copy.shape)) == (frame.image.shape[1::-1], 60)
+        reduced = cv2.resize(frame.image, copy.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(copy - reduced.astype(int)).mean() < 4
+    return found
 
 
 @pytest.mark.parametrize("name", MATRICES)

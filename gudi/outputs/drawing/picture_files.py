@@ -39,12 +39,3 @@ def encode(image: npt.NDArray[np.uint8], suffix: str) -> bytes:
     if not success:
         raise ValueError(f"OpenCV could not write a picture as {suffix}")
     return data.tobytes()
-
-
-def reduced(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """Return a copy of `image` whose longer side has at most `side` pixels."""
-    ratio = side / max(image.shape[:2])
-    if ratio >= 1:
-        return image.copy()
-    size = [max(1, round(each * ratio)) for each in image.shape[1::-1]]
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

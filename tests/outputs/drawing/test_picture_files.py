@@ -28,9 +28,3 @@ def test_name_gets_png_appended_unless_its_format_can_hold_the_picture(name, lon
 def test_every_writable_suffix_is_encoded(suffix):
     decoded = cv2.imdecode(np.frombuffer(picture_files.encode(draw_face(), suffix), np.uint8), 1)
     assert np.abs(decoded.astype(int) - draw_face()).mean() < 3
-
-
-def test_reduced_picture_has_a_limited_side():
-    for width, height, expected in ((480, 120, (60, 240)), (3, 960, (240, 1)), (50, 40, (40, 50))):
-        image = np.full((height, width, 3), 128, np.uint8)
-        assert picture_files.reduced(image, 240).shape[:2] == expected

@@ -1,0 +1,57 @@
+"""A picture, and smaller copies of it, which are made only where they are needed."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+
+class Picture:
+    """A picture in memory, uint8 of shape (h, w, 3), BGR, or (h, w), grey."""
+
+    def __init__(self, image: npt.NDArray[np.uint8] | None) -> None:
+        self._image = image
+
+    @property
+    def image(self) -> npt.NDArray[np.uint8]:
+        """All of it. A detector that does without colours may replace it by a grey one."""
+        if self._image is None:
+            self._image = self._decoded()
+        return self._image
+
+    @image.setter
+    def image(self, image: npt.NDArray[np.uint8]) -> None:
+        self._image = image
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        height, width = self.image.shape[:2]
+        return width, height
+
+    def reduced(self, side: int) -> npt.NDArray[np.uint8]:
+        """Return the picture with its longer side at most `side`, each pixel the mean of its area.
+
+        A detector may move a box by pixels if one pixel of the copy differs by a grey level.
+        """
+        size = reduced_size(self.size, side)
+        if size == self.size:
+            return self.image
+        return np.asarray(cv2.resize(self.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    def drawable(self, side: int) -> npt.NDArray[np.uint8]:
+        """Return a copy to draw on with its longer side at most `side`, BGR, made quickly."""
+        copy = self.reduced(side)
+        return copy.copy() if copy is self.image else copy
+
+    def _decoded(self) -> npt.NDArray[np.uint8]:
+        """Return `image` where it is not in memory yet."""
+        raise NotImplementedError
+
+
+def reduced_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Return `size`, its longer side reduced to `side` if it is larger."""
+    ratio = min(1.0, side / max(size))
+    width, height = (max(1, round(each * ratio)) for each in size)
+    return width, height
