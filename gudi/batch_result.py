@@ -138,20 +138,25 @@ class BatchResult:
                 yield from store.faces.of_input(record)
 
     def plot_distribution(self, axes: Axes | None = None) -> Axes:
-        """Draw how many faces have which top emotion; return what it is drawn on.
+        """Draw how often each emotion is the top one; return what it is drawn on.
+
+        Photos count by their faces. If there are only videos, they count by time.
 
         Args:
             axes: of matplotlib; None for new ones.
 
         Raises:
+            InputError: there are no faces.
             OutputError: as for `faces`.
         """
         from gudi.outputs import plots
 
         with self._open() as store:
-            counts = store.emotion_counts()
+            found = plots.distributions(store)
+        if not found:
+            raise InputError(f"{self.out} holds no faces")
         axes = _new_axes() if axes is None else axes
-        plots.plot_distribution(counts, self.emotions, axes)
+        plots.plot_distribution(*next(iter(found.items())), self.emotions, axes)
         return axes
 
     def plot_timeline(

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from gudi.columns import SMOOTHED, STORED, reserved_names
 from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
-from gudi.declarations import Options, option
+from gudi.declarations import Options, declared, option
 from gudi.errors import UsageError
 
 DEBUG_VARIABLE = "GUDI_DEBUG"
@@ -26,6 +26,9 @@ FORMATS = ("csv", "jsonl", "parquet")
 
 # Detectors, see `gudi.detection.DETECTORS`.
 HAAR, CNN = "haar", "cnn"
+
+# Options that only haar has.
+HAAR_OPTIONS = ("scale_factor", "min_neighbors")
 
 # What can be drawn for each face; `AUTO` depends on the kind of input, and `NOTHING` excludes
 # others.
@@ -269,7 +272,8 @@ class AutoDetectionOptions(DetectionOptions):
     @property
     def tunes_haar(self) -> bool:
         """Whether an option is set that only haar has."""
-        return (self.scale_factor, self.min_neighbors) != (SCALE_FACTOR, MIN_NEIGHBORS)
+        haar = declared(type(self))
+        return any(getattr(self, name) != haar[name].default for name in HAAR_OPTIONS)
 
 
 @dataclass(frozen=True, kw_only=True)

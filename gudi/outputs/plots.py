@@ -40,21 +40,33 @@ COLOURS = ("#8b0400", "#197745", "#811b5d", "#b38000", "#002b93", "#178ae6", "#8
 Image = npt.NDArray[np.uint8]
 
 
-def plot_distribution(counts: Mapping[str, int], emotions: Sequence[str], axes: Axes) -> None:
-    """Draw how many faces have which top emotion.
+def distributions(store: Store) -> dict[str, Mapping[str, float]]:
+    """Return amounts by top emotion, by what they are: faces in photos, seconds of videos."""
+    found: dict[str, Mapping[str, float]] = {
+        "faces in photos": store.emotion_counts(untimed=True),
+        "seconds of videos with a face": store.emotion_seconds(),
+    }
+    return {what: amounts for what, amounts in found.items() if amounts}
+
+
+def plot_distribution(
+    what: str, amounts: Mapping[str, float], emotions: Sequence[str], axes: Axes
+) -> None:
+    """Draw how often each emotion is the top one.
 
     Args:
-        counts: number of faces by top emotion.
+        what: see `distributions`.
+        amounts: likewise, by top emotion.
         emotions: names of the classes.
         axes: what to draw on.
     """
-    numbers = [counts.get(name, 0) for name in emotions]
+    numbers = [amounts.get(name, 0) for name in emotions]
     total = sum(numbers)
     bars = axes.bar(range(len(numbers)), numbers, color=colours(len(numbers)))
-    labels = [f"{number:,}\n{number / total:.0%}" if total else "0" for number in numbers]
+    labels = [f"{number:,.0f}\n{number / total:.0%}" for number in numbers]
     axes.bar_label(bars, labels, padding=2)
     axes.set_xticks(range(len(numbers)), list(emotions))
-    axes.set(ylabel="faces", title=f"{total:,} faces")
+    axes.set(ylabel=what.split()[0], title=f"{total:,.0f} {what}")
     axes.margins(y=0.18)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 150
 
-# Tracks in the timeline of a video: those with the most faces.
+# Tracks in the timeline of a video: those that are seen longest.
 MAX_TRACKS = 6
 
 
@@ -53,8 +53,8 @@ def plot(
     silence_opencv()  # damaged sources are named in a note
     with Store.open_results(folder) as store:
         check_writable(out)
-        counts, (_, videos, _) = store.emotion_counts(), store.inputs.totals()
-        if not counts:
+        amounts, (_, videos, _) = plots.distributions(store), store.inputs.totals()
+        if not amounts:
             raise InputError(f"{folder} holds no faces")
         if grouping is not None:
             table = summarize(store, grouping)
@@ -68,8 +68,9 @@ def plot(
                 progress.advance()
         progress.finish()
         strongest = plots.strongest_faces(store)
-    figure = writer.figure(7, 4)
-    plots.plot_distribution(counts, store.emotions, figure.subplots())
+    figure = writer.figure(7 * len(amounts), 4)
+    for axes, each in zip(figure.subplots(1, len(amounts), squeeze=False).flat, amounts.items()):
+        plots.plot_distribution(*each, store.emotions, axes)
     writer.write(figure, "distribution")
     figure = writer.figure(1.1 * plots.STRONGEST, 1.45 * len(strongest))
     for source in plots.plot_contact_sheet(strongest, figure):

@@ -210,15 +210,29 @@ class Store:
             return rows
         return ((*row, *map(json.loads(text).get, extra)) for *row, text in rows)
 
-    def emotion_counts(self) -> dict[str, int]:
-        """Return the number of faces of this run by top emotion."""
+    def emotion_counts(self, *, untimed: bool = False) -> dict[str, int]:
+        """Return the number of faces of this run by top emotion.
+
+        Args:
+            untimed: only in photos and pages, whose faces are not seen for any time.
+        """
         rows = self._database.rows(
             "SELECT faces.emotion, count(*) FROM inputs CROSS JOIN faces USING (input)"
-            " WHERE inputs.run = ? AND status IS NOT NULL GROUP BY 1",
-            (self._database.run,),
+            " WHERE inputs.run = ? AND status IS NOT NULL AND (NOT ? OR time_s IS NULL) GROUP BY 1",
+            (self._database.run, untimed),
         )
         counts = dict(rows)
         return {name: counts[name] for name in self.emotions if name in counts}
+
+    def emotion_seconds(self) -> dict[str, float]:
+        """Return for how long each emotion was on top in the videos of this run."""
+        sums = (f"sum(face_time_s * {quoted(f'share_{name}')})" for name in self.emotions)
+        row = self._database.read(
+            f"SELECT {', '.join(sums)} FROM inputs JOIN videos USING (input)"
+            " WHERE run = ? AND status IS NOT NULL",
+            (self._database.run,),
+        ).fetchone()
+        return {name: value for name, value in zip(self.emotions, row) if value}
 
     def crops(self) -> Iterator[Any]:
         """Yield the kept faces of this run's finished inputs, in the order of the faces table."""

@@ -95,13 +95,13 @@ class VideoTable:
         )
         return [Peak(*row) for row in rows]
 
-    def longest_tracks(self, record: Input, count: int) -> list[tuple[int, int]]:
-        """Return number and faces of the tracks with the most faces, those with most first."""
+    def longest_tracks(self, record: Input, count: int) -> list[tuple[int, float | None]]:
+        """Return number and seconds of the tracks that are seen longest, the longest first."""
         rows = self._database.rows(
-            "SELECT track, faces FROM tracks WHERE input = ? ORDER BY faces DESC, track LIMIT ?",
+            "SELECT track, time_s FROM tracks WHERE input = ? ORDER BY time_s DESC, track LIMIT ?",
             (record.id, count),
         )
-        return [(track, faces) for track, faces in rows]
+        return [(track, seconds) for track, seconds in rows]
 
     def are_tracked(self) -> bool:
         """Return whether the faces of all videos of this run have tracks."""

@@ -7,6 +7,7 @@ const $ = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 const percent = (thousandths) => `${(thousandths / 10).toFixed(1)}%`;
 const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+const byText = new Intl.Collator("en", { numeric: true }).compare;
 // Systems differ in how they encode an ä.
 const normalized = (text) => text.normalize("NFC").toLowerCase();
 
@@ -19,6 +20,8 @@ const entries = take("rows").map(
     const picture = index in thumbnails ? `data:image/jpeg;base64,${thumbnails[index]}` : thumbnail;
     return { source, kind, status, found, faces, width, height, frames, annotated, picture, error,
       score, video: video ?? {}, extra, shares: video?.shares ?? sharesOf(found, faces),
+      // Frames are not independent: videos count by the seconds in which they show a face.
+      weight: kind === "video" ? video?.seconds ?? 0 : faces,
       normalized: normalized([source, ...extra].join("\n")), confidence: 0 };
   });
 

@@ -110,16 +110,19 @@ class Rows:
         shares = rounded(1000, summary, "share_", self._store.emotions)
         if shares is None:  # no face, or not for any time
             return None
+        content: dict[str, Any] = {"shares": shares}
+        if summary["face_time_s"] is not None:
+            content["seconds"] = round(summary["face_time_s"], 3)
         if self.videos == MAX_VIDEOS:
-            return {"shares": shares}
+            return content
         self.videos += 1
-        content = video_content(self._store, record, summary, self._folder, tracked=self._tracked)
+        content |= video_content(self._store, record, summary, self._folder, tracked=self._tracked)
         self.subtitles += len(content.get("subtitles", ""))
         if self.subtitles > MAX_SUBTITLES:
             content.pop("subtitles", None)
         for peak in content.get("peaks", ()):
             peak[-1] = _link(peak[-1])
-        return {"shares": shares, **content}
+        return content
 
 
 def to_json(value: Any) -> str:

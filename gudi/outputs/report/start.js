@@ -1,9 +1,23 @@
 // Fills the page, and connects its controls.
 
+// Values of an extra column that can be chosen from a list.
+const MOST_CHOICES = 200;
+
 $("emotions").append(...emotions.map((name, index) => make("label", {},
   make("input", { type: "checkbox", value: index }), ...makeEmotionName(index))));
 $("order").append(...emotions.map((name, index) => make("option", { value: `share-${index}` },
   `Share of ${name}`)));
+for (const [index, name] of extraNames.entries()) {
+  $("order").append(make("option", { value: `extra-${index}` }, name),
+    make("option", { value: `extra-${index}-reverse` }, `${name}, reversed`));
+  const values = [...new Set(entries.map(({ extra }) => extra[index] ?? ""))].filter(Boolean);
+  if (values.length > MOST_CHOICES || values.some((text) => text.length > LONG)) continue;
+  const options = values.sort(byText).map((text) => make("option", { value: text }, text));
+  $("kind").parentElement.before(make("label", {}, make("bdi", {}, name),
+    make("select", { "data-extra": index }, make("option", { value: "" }, "All"), ...options)));
+  $("group").append(make("option", { value: index }, name));
+}
+$("group").parentElement.hidden = $("group").length === 1;
 $("shares").querySelector("thead").append(makeSharesHead());
 $("score").max = entries.reduce((most, { score }) => Math.max(most, score), 0);
 $("score").parentElement.hidden = $("score").max === "0";  // no face

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from gudi.outputs.report import rows
 from gudi.outputs.report.rows import Rows
 from gudi.outputs.run_record import FAILED, INTERRUPTED, RUNNING, RunRecord
 from gudi.progress import format_duration
+from gudi.settings import HAAR, HAAR_OPTIONS
 from gudi.store import Store
 
 MAX_INPUTS_SHOWN = 10
@@ -29,15 +30,14 @@ def run_parts(run: RunRecord, store: Store, shown: Rows) -> dict[str, str]:
         store: holds the results.
         shown: the rows of the page, all of which have been read.
     """
-    counts = dict.fromkeys(store.emotions, 0) | store.emotion_counts()
-    numbers = _numbers(run, store, faces=sum(counts.values()))
+    numbers = _numbers(run, store)
     notes = [*_state(run), *_limits(shown, store)]
     return {
         "inputs": as_text(", ".join(list_inputs(run))),
         "started": as_text(_format_time(run.started)),
         "notes": "".join(f'<p class="note">{as_text(note)}</p>' for note in notes),
         "totals": "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in numbers),
-        "emotions": _bars(counts),
+        "emotions": "".join(_distributions(store)),
         "facts": "".join(
             f"<section><h3>{title}</h3><dl>{_facts(facts)}</dl></section>"
             for title, facts in _sections(run)
@@ -82,24 +82,20 @@ def _limits(shown: Rows, store: Store) -> Iterator[str]:
         yield f"Only the first {rows.MAX_VIDEOS:,} videos with faces are shown over time."
 
 
-def _numbers(run: RunRecord, store: Store, *, faces: int) -> Iterator[tuple[str, str]]:
+def _numbers(run: RunRecord, store: Store) -> Iterator[tuple[str, str]]:
     """Yield names and values of the numbers at the top."""
     by_status, (photos, videos, frames) = store.inputs.status_counts(), store.inputs.totals()
-    yield "Photos", f"{photos:,}"
+    if photos or not videos:
+        yield "Photos", f"{photos:,}"
+        yield "Faces in photos", f"{sum(store.emotion_counts(untimed=True).values()):,}"
     if videos:
         yield "Videos", f"{videos:,}"
         yield "Frames", f"{frames:,}"
-    yield "Faces", f"{faces:,}"
+        yield "Time with a face", format_duration(sum(store.emotion_seconds().values()))
     yield "No face", f"{by_status['no_face']:,}"
     yield "Failed", f"{by_status['failed']:,}"
     if run.counts and run.counts.not_reached:
         yield "Not processed", f"{run.counts.not_reached:,}"
-    seconds = run.seconds or {}
-    if seconds:
-        yield "Time", format_duration(sum(seconds.values()))
-    if run.counts and run.counts.processed and seconds.get("inputs"):
-        unit = "Photos and frames / s" if videos else "Photos / s"
-        yield unit, f"{run.counts.processed / seconds['inputs']:,.1f}"
 
 
 def _format_time(stamp: str) -> str:
@@ -110,21 +106,48 @@ def _format_time(stamp: str) -> str:
         return stamp
 
 
-def _bars(counts: Mapping[str, int]) -> str:
-    """Return table rows, one per emotion, of the number of faces."""
-    total, most = max(1, sum(counts.values())), max(1, *counts.values())
-    return "".join(
+def _distributions(store: Store) -> Iterator[str]:
+    """Yield a table of bars for photos, and one for videos.
+
+    The frames of a video are not independent, so it counts by the time in which it shows a face.
+    """
+    photos, videos, _ = store.inputs.totals()
+    if photos or not videos:
+        yield _bars(
+            "Faces in photos", store.emotions, store.emotion_counts(untimed=True), "{:,}".format
+        )
+    if videos:
+        seconds = store.emotion_seconds()
+        yield _bars("Time with a face in videos", store.emotions, seconds, format_duration)
+
+
+def _bars(
+    what: str,
+    emotions: Sequence[str],
+    amounts: Mapping[str, float],
+    describe: Callable[[float], str],
+) -> str:
+    """Return a table with a row per emotion."""
+    total, most = sum(amounts.values()) or 1, max(amounts.values(), default=1)
+    rows = (
         f'<tr><th scope="row"><bdi>{as_text(name)}</bdi></th>'
         f'<td aria-hidden="true"><svg width="100%" height="14"><rect width="'
-        f'{100 * count / most:.2f}%" height="14" class="e{number % COLOURS}"/></svg></td>'
-        f"<td>{count:,}</td><td>{count / total:.1%}</td></tr>"
-        for number, (name, count) in enumerate(counts.items())
+        f'{100 * amount / most:.2f}%" height="14" class="e{number % COLOURS}"/></svg></td>'
+        f"<td>{describe(amount)}</td><td>{amount / total:.1%}</td></tr>"
+        for number, name in enumerate(emotions)
+        for amount in [amounts.get(name, 0)]
+    )
+    return (
+        f'<table class="bars"><caption>{what} by top emotion</caption><thead class="hidden"><tr>'
+        '<th scope="col">Emotion</th><td aria-hidden="true"></td><th scope="col">Amount</th>'
+        f'<th scope="col">Percent</th></tr></thead><tbody>{"".join(rows)}</tbody></table>'
     )
 
 
 def _sections(run: RunRecord) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield titles and facts about how the run was done."""
-    yield "Settings", dict(run.settings)
+    unused = HAAR_OPTIONS if run.settings.get("detector") != HAAR else ()
+    yield "Settings", {key: run.settings[key] for key in run.settings if key not in unused}
     yield "Checkpoint", {**asdict(run.checkpoint), "device": run.device}
     yield "Versions", {"gudi": run.gudi, **run.versions}
     yield "Seconds", dict(run.seconds or {})

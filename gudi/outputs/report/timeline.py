@@ -58,7 +58,7 @@ def bin_width(end: float, frames: int) -> float:
 
 
 def make_strips(store: Store, record: Input, timeline: Timeline, most: int) -> list[list[Any]]:
-    """Return number, number of faces, and strip of at most `most` tracks, those with most faces.
+    """Return number, seconds, and strip of at most `most` tracks, those that are seen longest.
 
     A strip has a character per bin. It is `NOBODY` if there is no face, and otherwise the character
     that comes as far after `FIRST` as the most frequent top emotion in the list of emotions.
@@ -68,11 +68,11 @@ def make_strips(store: Store, record: Input, timeline: Timeline, most: int) -> l
     return [
         [
             track,
-            faces,
+            seconds,
             "".join(
                 chr(ord(FIRST) + int(bin.argmax())) if bin.any() else NOBODY
                 for bin in counts[track]
             ),
         ]
-        for track, faces in tracks.items()
+        for track, seconds in tracks.items()
     ]

@@ -11,7 +11,7 @@ function openVideo(entry) {
 function makeVideo(entry) {
   const item = make("details", { class: "video" },
     make("summary", {}, make("bdi", {}, entry.source), " ",
-      make("small", {}, describe(entry) || "no frames were read")));
+      make("small", {}, describe(entry) || "no frames were read"), " ", makeExtra("small", entry)));
   // Draw the timeline and load the video only when the item is opened.
   item.draw = () => {
     if (item.children.length === 1) item.append(...makeTimeline(entry));
@@ -22,6 +22,10 @@ function makeVideo(entry) {
 
 // Paper shows what is open, so everything on the page of the list is opened for it.
 function openForPrint() {
+  for (const text of document.querySelectorAll("details.long:not([open])")) {
+    text.open = true;
+    addEventListener("afterprint", () => { text.open = false; }, { once: true });
+  }
   for (const item of videos.list.querySelectorAll("details.video:not([open])")) {
     item.draw();
     item.open = true;
@@ -102,17 +106,17 @@ function makePlot({ bins, width, means, tracks = [], left_out: leftOut }) {
   });
   if (tracks.length) {
     plot.append(make("p", { class: "hint across" }, "The emotion on top of each face that was "
-      + "followed, smoothed. On the right: in how many frames it is seen."
+      + "followed, smoothed. On the right: for how long it is seen."
       + (leftOut ? ` ${plural(leftOut, "other track")} with fewer: see tracks.csv.` : "")));
   }
-  for (const [track, faces, strip] of tracks) {
+  for (const [track, seconds, strip] of tracks) {
     const runs = runsOf(strip);
     plot.append(make("span", { class: "label" }, `Track ${track}`));
     addStrip(10, { role: "img", "aria-label": `Track ${track}: ${describeRuns(runs, width)}` },
       ...runs.map(({ start, end, emotion }) => makeSvg("rect",
         { x: start, width: end - start, height: 10, class: `e${emotion % COLOURS}` })));
     plot.lastChild.classList.add("track");
-    plot.append(make("span", { class: "mean" }, number(faces)));
+    plot.append(make("span", { class: "mean" }, seconds === null ? "" : lasting(seconds)));
   }
   return { plot, cursors };
 }
@@ -229,6 +233,11 @@ function describeBin(bin) {
 // Returns in words how long `width` seconds are.
 function interval(width) {
   return width < 1 ? `${number(Math.round(1000 * width))} ms` : `${number(width)} s`;
+}
+
+// Returns in words for how many seconds something lasts.
+function lasting(seconds) {
+  return seconds < 60 ? `${seconds.toFixed(1)} s` : clock(seconds, 1);
 }
 
 // Returns seconds as h:mm:ss, with enough decimals to tell bins of `width` apart.

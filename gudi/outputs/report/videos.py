@@ -13,7 +13,7 @@ from gudi.store import Store
 from gudi.store.inputs import Input
 from gudi.store.paths import path_of
 
-# Tracks that a report shows of a video: those with the most faces.
+# Tracks that a report shows of a video: those that are seen longest.
 MAX_TRACKS = 20
 
 # The report shows subtitles of at most this many characters per video.

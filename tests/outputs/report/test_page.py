@@ -156,8 +156,9 @@ def failed(name: str, error: str, kind: str = "image") -> Entry:
     return Entry(Result(Source(name, name, kind), error=error))
 
 
-def video(name: str, frames: Sequence[VideoFrame], **options) -> Entry:
-    return Entry(video_result(name, frames), **options)
+def video(name: str, frames: Sequence[VideoFrame], extra=None, **options) -> Entry:
+    result = video_result(name, frames)
+    return Entry(replace(result, source=replace(result.source, extra=extra or {})), **options)
 
 
 def scene(count: int, rate: float, faces: Mapping[int, tuple]) -> list[VideoFrame]:
@@ -243,13 +244,15 @@ NAMES = ["a.jpg", "b.jpg", "c.jpg", "f", "Ä.jpg", "d.mp4", "e.mp4"]  # ordered 
 def test_overview_shows_totals_bars_settings_and_failures(fresh):
     totals = fresh.text(".totals").splitlines()
     assert dict(zip(totals[::2], totals[1::2])) == {
-        "Photos": "4", "Videos": "2", "Frames": "120", "Faces": "105", "No face": "1",
-        "Failed": "2", "Time": "25 s", "Photos and frames / s": "6.2",
+        "Photos": "4", "Faces in photos": "5", "Videos": "2", "Frames": "120",
+        "Time with a face": "4.0 s", "No face": "1", "Failed": "2",
     }  # fmt: skip
-    bars = [row.text.split() for row in fresh.all(".bars tbody tr")]
-    assert [bar[0] for bar in bars] == list(EMOTIONS)
-    assert bars[3] == ["happy", "53", "50.5%"]
-    assert bars[0] == ["angry", "0", "0.0%"]
+    photos, videos = ([row.text.split() for row in table.find_elements("css selector", "tbody tr")]
+                      for table in fresh.all(".bars"))  # fmt: skip
+    assert [bar[0] for bar in photos] == list(EMOTIONS)
+    assert photos[3] == ["happy", "3", "60.0%"]
+    assert photos[0] == ["angry", "0", "0.0%"]
+    assert videos[3] == ["happy", "2.0", "s", "50.0%"]
     run = fresh.text("#run")
     for fact in ("min_face\n50", "track\nno", "3f6c2a9d", "tensorflow\n2.21.0"):
         assert fact in run
@@ -271,7 +274,8 @@ def test_cards_are_filtered_and_sorted_as_chosen(fresh):
     for order, names in orders.items():
         fresh.set("#order", order)
         assert fresh.names == names.split()
-    assert "happy\n×2\n≤ 50.0%" in fresh.all(".card")[1].text
+    assert "happy\n×2\nup to 50.0%" in fresh.all(".card")[1].text
+    assert "happy\n50% of time\nsad\n50% of time" in fresh.all(".card")[5].text
 
     def select(emotion: str) -> None:
         fresh.one(f"#emotions input[value='{EMOTIONS.index(emotion)}']").click()
@@ -369,7 +373,7 @@ def test_tracks_are_strips_of_their_smoothed_top_emotions(show):
     assert re.fullmatch(label, second.get_attribute("aria-label"))
     classes = [each.get_attribute("class") for each in second.find_elements("css selector", "rect")]
     assert classes == [f"e{EMOTIONS.index('happy')}", f"e{EMOTIONS.index('sad')}"]
-    assert [each.text for each in page.all(".track + .mean")] == ["25", "100"]
+    assert [each.text for each in page.all(".track + .mean")] == ["2.5 s", "10.0 s"]
 
 
 def test_tracks_with_the_most_faces_are_shown(show):
@@ -510,6 +514,57 @@ def test_what_is_filtered_is_saved_as_csv_with_the_columns_of_a_list(show, tmp_p
     assert (row["source"], row["emotion"], row["error"]) == ("d.jpg", "", "no picture")
 
 
+def test_columns_of_a_list_are_shown_filtered_sorted_and_grouped(show):
+    long = "The participant came late. " * 9
+    rows = {
+        "a.mp4": (12, {"condition": "solo", "age": "9", "notes": "ok"}),
+        "b.mp4": (4, {"condition": "solo", "age": "10", "notes": long}),
+        "c.mp4": (8, {"condition": "group", "age": "100"}),
+        "d.mp4": (4, {}),
+    }
+    faces = {n: [("happy" if n < 4 else "sad", 0.8)] for n in range(12)}
+    entries = [
+        video(name, scene(count, 4, faces), extra=extra) for name, (count, extra) in rows.items()
+    ]
+    page = show(entries, extra=("condition", "age", "notes"))
+    assert "solo · age 9 · ok" in page.all(".card")[0].text
+    assert "solo · age 10 · The participant" in page.all("#videos summary")[1].text
+    assert not [
+        each for each in page.all("[data-extra]") if each.get_attribute("data-extra") == "2"
+    ]
+    page.set("#view", "table")
+    for width in (500, 900, 1920):
+        page.script("document.body.style.width = arguments[0]", f"{width}px")
+        # No column is narrower than its texts, and only the table scrolls sideways.
+        narrow = page.script("""
+            return [...document.querySelectorAll("#shares :is(th, td).text > *")]
+                .filter(each => each.scrollWidth > each.parentElement.clientWidth).length""")
+        assert not narrow
+        assert page.script("return document.body.scrollWidth <= document.body.clientWidth")
+    page.script("document.body.style.width = ''")
+    cell = page.one("#shares details.long")
+    assert len(cell.text) < 60
+    cell.find_element("css selector", "summary").click()
+    page.until(lambda: long.strip() in cell.text)
+    page.one("[data-order=extra-1] button").click()
+    assert [row[0] for row in read_shares(page)] == ["d.mp4", "a.mp4", "b.mp4", "c.mp4"]
+    page.one("[data-order=extra-1] button").click()
+    assert [row[0] for row in read_shares(page)] == ["c.mp4", "b.mp4", "a.mp4", "d.mp4"]
+    page.set("[data-extra='0']", "solo")
+    assert [row[0] for row in read_shares(page)] == ["b.mp4", "a.mp4"]
+    page.set("[data-extra='0']", "")
+    page.set("#group", "0")
+    happy, sad = (2 + EMOTIONS.index(name) for name in ("happy", "sad"))
+    groups = [(row[0], row[1], row[happy], row[sad]) for row in read_shares(page)]
+    # By time: 1 of 3 seconds and 1 of 1, not the mean of their shares.
+    assert groups == [
+        ("(empty) 1 video", "1.0 s", "100%", "0%"),
+        ("group 1 video", "2.0 s", "50%", "50%"),
+        ("solo 2 videos", "4.0 s", "50%", "50%"),
+    ]
+    assert page.text("#shares [role=status]") == "1–3 of 3 groups"
+
+
 def test_paper_shows_the_open_and_the_closed_videos(fresh):
     fresh.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
@@ -614,9 +669,9 @@ def test_inputs_beyond_the_limits_are_counted_and_mentioned(show, monkeypatch):
     assert "2 of 4 that failed" in note
     assert "faces.csv" in note
     assert "Only the first 1 videos" in timelines
-    assert "Faces\n11" in page.text(".totals")
+    assert "Faces in photos\n9" in page.text(".totals")
     assert "Failed\n4" in page.text(".totals")
-    assert "happy\n9 81.8%" in page.text(".bars")
+    assert "happy\n9 100.0%" in page.all(".bars")[0].text
     page.all("details.video summary")[1].click()
     page.until(lambda: "Its faces are in faces.csv" in page.text("#videos"))
 
@@ -626,7 +681,7 @@ def test_page_without_faces_or_inputs_says_so(show):
     page = show([photo("a.jpg"), video("b.mp4", scene(3, 10, {}))], run=run)
     assert page.shown == "1–2 of 2 inputs"
     assert "interrupted" in page.text(".note")
-    assert "Faces\n0" in page.text(".totals")
+    assert "Faces in photos\n0" in page.text(".totals")
     assert "Not processed\n1,234" in page.text(".totals")
     assert not page.one("#score").is_displayed()
     page.one("details.video").click()
