@@ -3,7 +3,7 @@
 It is converted from the decoder's planes, and only in the sizes that are needed.
 
 A file may say that its frames are to be turned or mirrored, that their pixels are wider than they
-are high, and that their edges are not to be shown.
+are high, that their edges are not to be shown, and that they are HDR.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from av.video.reformatter import Interpolation
 from gudi.media.content import VIDEO
 from gudi.media.cropping import NO_EDGES, Edges
 from gudi.media.decoding import media_errors
+from gudi.media.hdr import is_hdr, map_tones
 from gudi.picture import Picture, reduced_size
 
 # Pixels of other shapes than these are a mistake in the file. Players ignore tiny deviations from
@@ -41,17 +42,19 @@ class Presentation:
     Attributes:
         pixel_aspect: width / height of a pixel.
         edges: what the container crops.
+        transfer: FFmpeg's number of the transfer function.
     """
 
     pixel_aspect: Fraction = Fraction(1)
     edges: Edges = NO_EDGES
+    transfer: int = 0
 
     def show(self, frame: VideoFrame) -> Picture:
         """Return the picture of a decoded frame, BGR."""
         aspect = self.pixel_aspect
         if abs(aspect - 1) < TOLERANCE or not MIN_ASPECT <= aspect <= MAX_ASPECT:
             aspect = Fraction(1)
-        picture = _FramePicture(frame, aspect, _turn(frame))
+        picture = _FramePicture(frame, aspect, _turn(frame), self.transfer)
         return picture if self.edges == NO_EDGES else picture.cropped(self.edges)
 
 
@@ -94,11 +97,13 @@ class _FramePicture(Picture):
         frame: the frame.
         aspect: width / height of its pixels; they are made square.
         turn: how it is turned.
+        transfer: FFmpeg's number of its transfer function.
     """
 
-    def __init__(self, frame: VideoFrame, aspect: Fraction, turn: _Turn) -> None:
+    def __init__(self, frame: VideoFrame, aspect: Fraction, turn: _Turn, transfer: int) -> None:
         super().__init__(None)
         self._frame, self._aspect, self._turn = frame, aspect, turn
+        self._transfer = transfer
 
     @property
     def size(self) -> tuple[int, int]:
@@ -142,5 +147,7 @@ class _FramePicture(Picture):
         """
         method = Interpolation.AREA if width else Interpolation.BILINEAR
         with media_errors(VIDEO, lambda: None, FFmpegError, ValueError):
-            frame = self._frame.reformat(width, height, "bgr24", interpolation=method, **ONE_THREAD)
-            return np.asarray(frame.to_ndarray(), np.uint8)
+            format = "bgr48le" if is_hdr(self._transfer) else "bgr24"
+            frame = self._frame.reformat(width, height, format, interpolation=method, **ONE_THREAD)
+            image = np.asarray(frame.to_ndarray())
+        return map_tones(image, self._transfer) if image.dtype == np.uint16 else image

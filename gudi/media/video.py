@@ -425,11 +425,12 @@ def _shown_stream(container: InputContainer) -> VideoStream:
 def _presentation(file: IO[bytes], container: InputContainer, stream: VideoStream) -> Presentation:
     """Return how a player shows the frames of `stream`."""
     track = [each.index for each in container.streams.video].index(stream.index)
-    size = stream.codec_context.width, stream.codec_context.height
+    context = stream.codec_context
     position = file.tell()  # where FFmpeg reads on
-    edges = container_edges(file, container.format.name, track, size)
+    edges = container_edges(file, container.format.name, track, (context.width, context.height))
     file.seek(position)
-    return Presentation(_fraction(stream.sample_aspect_ratio or Fraction(1)), edges)
+    aspect = _fraction(stream.sample_aspect_ratio or Fraction(1))
+    return Presentation(aspect, edges, context.color_trc)
 
 
 def _read_segment(

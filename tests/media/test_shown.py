@@ -149,6 +149,70 @@ def test_damaged_containers_do_no_harm(tmp_path, suffix):
             continue
 
 
+HLG, PQ = 18, 16  # FFmpeg's numbers
+
+
+def as_hdr(image, transfer):
+    """Return an ordinary picture, shown at 100 nits, as HDR: uint16, RGB, in BT.2020."""
+    to_bt2020 = [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
+    nits = 100 * (image[:, :, ::-1] / 255) ** 2.4 @ np.transpose(to_bt2020)
+    if transfer == PQ:
+        root = (nits / 10_000) ** 0.1593017578125
+        signal = ((0.8359375 + 18.8515625 * root) / (1 + 18.6875 * root)) ** 78.84375
+    else:
+        luminance = nits @ [[0.2627], [0.6780], [0.0593]] / 1000
+        scene = nits / 1000 * np.maximum(luminance, 1e-9) ** (1 / 1.2 - 1)
+        bright = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+        signal = np.where(scene <= 1 / 12, np.sqrt(3 * scene), bright)
+    return np.round(signal * 65535).astype(np.uint16)
+
+
+def write_hdr(path, pictures, transfer):
+    """Write pictures, uint16, RGB, in BT.2020, as a video with this transfer function."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "5"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, context = "yuv420p10le", stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = 9, 9, transfer
+        context.color_range = 1
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb48le")
+            frame = frame.reformat(format="yuv420p10le", dst_colorspace=9, dst_color_range=1)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("transfer", [HLG, PQ])
+def test_hdr_looks_like_the_ordinary_video_that_it_was_made_of(tmp_path, transfer):
+    scenes = [scene(number) for number in range(3)]
+    path = write_hdr(tmp_path / "v.mp4", [as_hdr(each, transfer) for each in scenes], transfer)
+    for image, expected in zip(images(path), scenes, strict=True):
+        assert np.abs(image.astype(int) - expected).mean() < 8
+        background = image[100:, :].reshape(-1, 3).mean(axis=0)
+        assert background == pytest.approx((40, 90, 60), abs=9)
+
+
+@pytest.mark.parametrize("transfer", [HLG, PQ])
+def test_what_is_brighter_than_white_is_compressed_not_cut_off(tmp_path, transfer):
+    # 0 to 1000 nits
+    signals = np.linspace(0, 0.7518 if transfer == PQ else 1, 160)
+    ramp = np.tile((signals * 65535).astype(np.uint16)[None, :, None], (64, 1, 3))
+    (image,) = images(write_hdr(tmp_path / "v.mp4", [ramp], transfer))
+    levels = image[32, ::8].astype(int).mean(axis=1)
+    assert (np.diff(levels) > 0).all()
+    assert (levels[0], image[32, -1].mean()) == pytest.approx((0, 255), abs=3)
+
+
+def test_real_hdr_is_as_bright_and_colourful_as_the_original(shared):
+    """The HLG was made of the first frames of the other."""
+    originals = images(shared / "videos" / "two_speakers.mp4")
+    for image, original in zip(images(shared / "reports" / "hlg.mp4"), originals):
+        original = cv2.resize(original, image.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(image.astype(int) - original).mean() < 9
+        assert abs(image.mean() - original.mean()) < 5
+
+
 def test_real_video_with_wide_pixels_has_its_faces(shared):
     frames = images(shared / "reports" / "sar43.mp4")
     assert {image.shape for image in frames} == {(252, 448, 3)}
