@@ -35,7 +35,7 @@ from gudi.pipeline.run_report import RunReport
 from gudi.pipeline.workers import start_workers
 from gudi.progress import Progress
 from gudi.records import Box, Face, Result
-from gudi.settings import BatchOptions
+from gudi.settings import ALL_FRAMES, BatchOptions
 from gudi.store import Store
 
 PROBABILITIES = np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32)
@@ -102,7 +102,7 @@ def run(workers: int, options: argparse.Namespace, *, in_workers: bool) -> str:
                 options=settings,
                 predictor=None if in_workers else opened,
                 workers=started,
-                sink=StoreSink(store, RunReport(), Progress()),
+                sink=StoreSink(store, RunReport(), Progress(), ALL_FRAMES),
             )
             store.commit()
             elapsed, cpu = time.perf_counter() - start, time.process_time() - cpu

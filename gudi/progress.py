@@ -25,10 +25,10 @@ LINE_INTERVAL = 10
 # Finished items, if there are many, before the time that is left is estimated.
 ENOUGH_TO_ESTIMATE = 5
 
-# tqdm's own format without its rate, which counts inputs, not pictures.
-BAR_FORMAT = (
-    "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
-)
+BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+
+# What people call some stages, and their items.
+WORDS = {"inputs": ("finding faces", "file"), "pictures": ("drawing pictures", "file")}
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,18 @@ class Progress:
     def note(self, text: str) -> None:
         """Report something that a person should know."""
 
-    def start(self, label: str, total: int) -> None:
-        """Start a stage of `total` items."""
+    def start(self, label: str, total: int, *, videos: int = 0, later: float = 0) -> None:
+        """Start a stage.
+
+        Args:
+            label: its name.
+            total: number of its items.
+            videos: how many of them have many pictures, see `expect`; all others have one.
+            later: the work of later stages, as a share of this one's.
+        """
+
+    def expect(self, count: int) -> None:
+        """Note that the next video has so many pictures to process."""
 
     def advance(self, item: FinishedItem | None = None) -> None:
         """Count one finished item of the stage."""
@@ -70,11 +80,14 @@ class ProgressCounts:
     """How far a stage is, as a callback receives it.
 
     Attributes:
-        stage: name of the stage, such as `inputs` or `pictures`.
+        stage: name of the stage, such as `inputs` (faces are found in them) or `pictures` (copies
+            are drawn).
         finished: finished items.
         total: all items of the stage.
         failed: items among the finished ones that failed.
         pictures: photos and video frames processed in this stage.
+        expected: all photos and video frames of the stage; an estimate until the frames of every
+            video are counted, and None until those of one are.
     """
 
     stage: str
@@ -82,6 +95,7 @@ class ProgressCounts:
     total: int = 0
     failed: int = 0
     pictures: int = 0
+    expected: int | None = None
 
 
 class _Counting(Progress):
@@ -89,8 +103,17 @@ class _Counting(Progress):
 
     counts = ProgressCounts("")
 
-    def start(self, label: str, total: int) -> None:
-        self.counts = ProgressCounts(label, total=total)
+    def start(self, label: str, total: int, *, videos: int = 0, later: float = 0) -> None:
+        self._started, self._later = time.monotonic(), later
+        self._videos, self._counted, self._frames = videos, 0, 0
+        self.counts = ProgressCounts(label, total=total, expected=None if videos else total)
+        self.begin()
+
+    def expect(self, count: int) -> None:
+        self._counted, self._frames = self._counted + 1, self._frames + count
+        videos = max(self._videos, self._counted)  # others are about as long as those counted
+        frames = self._frames * videos // self._counted
+        self.counts = replace(self.counts, expected=self.counts.total - self._videos + frames)
 
     def advance(self, item: FinishedItem | None = None) -> None:
         failed = item is not None and item.status == "failed"
@@ -105,8 +128,39 @@ class _Counting(Progress):
         self.counts = replace(self.counts, pictures=self.counts.pictures + count)
         self.show()
 
+    def begin(self) -> None:
+        """Show that a stage starts."""
+
     def show(self) -> None:
         """Show the counts."""
+
+    @property
+    def _done(self) -> tuple[int, int | None]:
+        """How much of the stage is done: pictures, or items in stages without."""
+        if self.counts.pictures:
+            return self.counts.pictures, self.counts.expected
+        return self.counts.finished, self.counts.total
+
+    def _details(self) -> list[str]:
+        """Return how far the stage is, for people, with the time that is left of all stages."""
+        counts, (done, expected) = self.counts, self._done
+        seconds = time.monotonic() - self._started
+        _, item = WORDS.get(counts.stage, ("", ""))
+        noun = f" {item}{'s' * (counts.total != 1)}" if item else ""
+        details = [f"{counts.finished:,} of {counts.total:,}{noun}"]
+        # The first items take longer: workers start, and load what they need.
+        if expected is not None and done >= max(1, min(ENOUGH_TO_ESTIMATE, expected / 4)):
+            left = seconds / done * max(0, expected * (1 + self._later) - done)
+            details += [f"about {format_duration(left)} left"] if left else []
+        if counts.failed:
+            details.append(f"{counts.failed:,} failed")
+        if counts.pictures and self._videos:
+            what = "frames" if self._videos == counts.total else "photos and frames"
+            all_of_it = "" if expected is None else f" of {max(done, expected):,}"
+            details.append(f"{done:,}{all_of_it} {what}")
+        if counts.pictures:
+            details.append(f"{done / max(seconds, 1e-9):.1f} per second")
+        return details
 
 
 class _Callback(_Counting):
@@ -119,8 +173,7 @@ class _Callback(_Counting):
     def __init__(self, callback: Callable[[ProgressCounts], object]) -> None:
         self._callback = callback
 
-    def start(self, label: str, total: int) -> None:
-        super().start(label, total)
+    def begin(self) -> None:
         self.show()
 
     def show(self) -> None:
@@ -130,9 +183,7 @@ class _Callback(_Counting):
 class _Lines(_Counting):
     """Writes a line to stderr every few seconds. The reader of stderr may be gone by then."""
 
-    def start(self, label: str, total: int) -> None:
-        super().start(label, total)
-        self._started = time.monotonic()
+    def begin(self) -> None:
         self._next = self._started + LINE_INTERVAL
 
     def note(self, text: str) -> None:
@@ -143,21 +194,14 @@ class _Lines(_Counting):
         if now < self._next:
             return
         self._next = now + LINE_INTERVAL
-        seconds, finished = now - self._started, self.counts.finished
-        parts = _details(self.counts, seconds)
-        # The first items take longer: workers start, and load what they need.
-        if finished >= min(ENOUGH_TO_ESTIMATE, self.counts.total / 4):
-            left = seconds / finished * (self.counts.total - finished)
-            parts.append(f"about {format_duration(left)} left")
-        self._write(parts)
+        self._write(self._details())
 
     def finish(self) -> None:
-        self._write([])
+        self._write(self._details()[:1])
 
-    def _write(self, parts: list[str]) -> None:
-        how_far = f"{self.counts.finished:,} of {self.counts.total:,}"
+    def _write(self, details: list[str]) -> None:
         with contextlib.suppress(OSError):
-            click.echo(f"{self.counts.stage}: {', '.join([how_far, *parts])}", err=True)
+            click.echo(f"{_label(self.counts.stage)}: {', '.join(details)}", err=True)
 
 
 class _Bar(_Counting):
@@ -166,20 +210,17 @@ class _Bar(_Counting):
     def __init__(self) -> None:
         self._bar: tqdm[NoReturn] | None = None
 
-    def start(self, label: str, total: int) -> None:
+    def begin(self) -> None:
         from tqdm.auto import tqdm
 
-        super().start(label, total)
-        self._started = time.monotonic()
         with contextlib.suppress(OSError):
             self._bar = tqdm(
-                total=total,
-                desc=label,
+                total=self.counts.total,
+                desc=_label(self.counts.stage),
                 file=sys.stderr,
                 bar_format=BAR_FORMAT,
                 dynamic_ncols=True,
                 miniters=0,  # redraw for pictures of an unfinished video, too
-                smoothing=0,  # estimate from all items, as photos and videos differ
             )
 
     def note(self, text: str) -> None:
@@ -194,10 +235,12 @@ class _Bar(_Counting):
         bar = self._bar
         if bar is None:
             return
-        details = _details(self.counts, time.monotonic() - self._started)
+        done, expected = self._done
+        ended = self.counts.finished == self.counts.total
         with contextlib.suppress(OSError):
-            bar.set_postfix_str(", ".join(details), refresh=False)
-            bar.update(self.counts.finished - bar.n)
+            bar.total = done if ended else max(done, expected or 0)
+            bar.set_postfix_str(", ".join(self._details()), refresh=False)
+            bar.update(done - bar.n)
 
     def finish(self) -> None:
         bar, self._bar = self._bar, None
@@ -232,8 +275,8 @@ class _JsonLog(Progress):
         self._forward.note(text)
         self._write("note", text=text)
 
-    def start(self, label: str, total: int) -> None:
-        self._forward.start(label, total)
+    def start(self, label: str, total: int, *, videos: int = 0, later: float = 0) -> None:
+        self._forward.start(label, total, videos=videos, later=later)
         self._stage, self._count = label, 0
         self._write("begin", total=total)
 
@@ -244,6 +287,9 @@ class _JsonLog(Progress):
 
     def processed(self, count: int) -> None:
         self._forward.processed(count)
+
+    def expect(self, count: int) -> None:
+        self._forward.expect(count)
 
     def finish(self) -> None:
         self._forward.finish()
@@ -294,16 +340,8 @@ def _print_note(text: str) -> None:
         click.echo(f"note: {one_line(text)}", err=True)
 
 
-def _details(counts: ProgressCounts, seconds: float) -> list[str]:
-    """Return what there is to say besides the finished items; `seconds` are those of the stage."""
-    details = []
-    if counts.pictures:
-        details.append("1 picture" if counts.pictures == 1 else f"{counts.pictures:,} pictures")
-        if seconds > 0:
-            details.append(f"{counts.pictures / seconds:.1f} per second")
-    if counts.failed:
-        details.append(f"{counts.failed:,} failed")
-    return details
+def _label(stage: str) -> str:
+    return WORDS.get(stage, (stage, ""))[0]
 
 
 def format_duration(seconds: float) -> str:

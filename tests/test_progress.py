@@ -30,7 +30,8 @@ from gudi.progress import FinishedItem, terminal_progress
 
 progress = terminal_progress(*map(Path, sys.argv[1:]))
 progress.note("before")
-progress.start("inputs", 8)
+progress.start("inputs", 8, videos=1)
+progress.expect(10)
 for number in range(8):
     progress.processed(10)
     if number == 4:
@@ -90,7 +91,7 @@ def test_notes_leave_the_bar_of_a_terminal_intact():
     *notes, bar, after, end = screen(output)
     assert notes == ["note: before", "note: in the middle\\n", "note: at the end"]
     assert re.fullmatch(
-        r"inputs: 100%\|█+\| 8/8 \[00:0\d<00:00, 80 pictures, [\d.]+ per second, 2 failed\]", bar
+        r"finding faces: 100%\|█+\| 00:0\d, 8 of 8 files, 2 failed, 80 of 80 photos and .*", bar
     )
     assert (after, end) == ("note: after", "")
 
@@ -100,7 +101,7 @@ def test_a_command_on_a_terminal_draws_a_bar(tmp_path):
     terminal = Terminal("-m", "gudi", "prepare", "fer", "fer2013.csv", "--whole", cwd=tmp_path)
     lines = screen(terminal.read())
     assert terminal.process.wait(60) == 0
-    assert re.match(r"rows: 100%\|█+\| 5/5 \[", lines[0])
+    assert re.match(r"rows: 100%\|█+\| 00:\d\d, 5 of 5", lines[0])
     assert lines[1] == "5 faces from 5 rows"
 
 
@@ -131,16 +132,34 @@ def test_a_pipe_gets_lines(capsys, monkeypatch):
     monkeypatch.setattr(progress, "LINE_INTERVAL", 0)
     lines = progress.terminal_progress()
     lines.start("inputs", 4)
-    lines.processed(1000)
+    lines.processed(1)
     lines.advance(FinishedItem("a.jpg", "failed"))
     lines.note("a\nb")
     lines.finish()
     first, second, note, last = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"inputs: 0 of 4, 1,000 pictures, [\d.]+ per second", first)
-    assert re.fullmatch(
-        r"inputs: 1 of 4, 1,000 pictures, [\d.]+ per second, 1 failed, about 0.0 s left", second
-    )
-    assert (note, last) == ("note: a\\nb", "inputs: 1 of 4")
+    left, rate = "about 0.0 s left", r"[\d.]+ per second"
+    assert re.fullmatch(rf"finding faces: 0 of 4 files, {left}, {rate}", first)
+    assert re.fullmatch(rf"finding faces: 1 of 4 files, {left}, 1 failed, {rate}", second)
+    assert (note, last) == ("note: a\\nb", "finding faces: 1 of 4 files")
+
+
+def test_a_long_video_advances_by_its_frames_and_the_time_left_is_that_of_all_stages(
+    capsys, monkeypatch
+):
+    clock = iter((0.0, 20.0, 20.0, 40.0, 40.0, 60.0, 60.0))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    lines = progress.terminal_progress()
+    lines.start("inputs", 2, videos=2, later=0.2)
+    lines.processed(100)  # of a video whose frames are not counted
+    lines.expect(500)
+    lines.processed(400)
+    lines.expect(500)
+    lines.processed(300)
+    assert capsys.readouterr().err.splitlines() == [
+        "finding faces: 0 of 2 files, 100 frames, 5.0 per second",
+        "finding faces: 0 of 2 files, about 56 s left, 500 of 1,000 frames, 12.5 per second",
+        "finding faces: 0 of 2 files, about 30 s left, 800 of 1,000 frames, 13.3 per second",
+    ]
 
 
 def test_a_pipe_gets_no_more_than_a_line_in_ten_seconds(capsys):
@@ -149,14 +168,15 @@ def test_a_pipe_gets_no_more_than_a_line_in_ten_seconds(capsys):
     for _ in range(100):
         lines.advance()
     lines.finish()
-    assert capsys.readouterr().err == "inputs: 100 of 100\n"
+    assert capsys.readouterr().err == "finding faces: 100 of 100 files\n"
 
 
 def test_a_callback_gets_the_counts_after_each_change():
     calls = []
     counted = progress_for(calls.append)
     counted.note("is for people")
-    counted.start("inputs", 3)
+    counted.start("inputs", 3, videos=1)
+    counted.expect(64)
     counted.processed(64)
     counted.advance(FinishedItem("film.mp4", "ok"))
     counted.advance(FinishedItem("bad.jpg", "failed", "it is empty"))
@@ -165,11 +185,11 @@ def test_a_callback_gets_the_counts_after_each_change():
     counted.start("pictures", 1)
     assert calls == [
         ProgressCounts("inputs", finished=0, total=3),
-        ProgressCounts("inputs", finished=0, total=3, pictures=64),
-        ProgressCounts("inputs", finished=1, total=3, pictures=64),
-        ProgressCounts("inputs", finished=2, total=3, pictures=64, failed=1),
-        ProgressCounts("inputs", finished=3, total=3, pictures=64, failed=1),
-        ProgressCounts("pictures", finished=0, total=1),
+        ProgressCounts("inputs", finished=0, total=3, pictures=64, expected=66),
+        ProgressCounts("inputs", finished=1, total=3, pictures=64, expected=66),
+        ProgressCounts("inputs", finished=2, total=3, pictures=64, failed=1, expected=66),
+        ProgressCounts("inputs", finished=3, total=3, pictures=64, failed=1, expected=66),
+        ProgressCounts("pictures", finished=0, total=1, expected=1),
     ]
 
 
@@ -188,7 +208,7 @@ def test_a_caller_chooses_between_a_bar_and_silence(capsys, choice, drawn):
     chosen.advance()
     chosen.finish()
     out, err = capsys.readouterr()
-    assert (out, "inputs: 100%" in err, bool(err)) == ("", drawn, drawn)
+    assert (out, "finding faces: 100%" in err, bool(err)) == ("", drawn, drawn)
 
 
 def test_without_stderr_there_is_no_bar(monkeypatch):
@@ -226,7 +246,7 @@ def test_the_log_has_a_line_of_json_for_each_event(tmp_path, capsys):
         {"event": "item", "stage": "inputs"},
         {"event": "end", "stage": "inputs", "done": 2},
     ]  # fmt: skip
-    assert capsys.readouterr().err == "note: a\\nb\ninputs: 2 of 2\n" * 2
+    assert capsys.readouterr().err == "note: a\\nb\nfinding faces: 2 of 2 files\n" * 2
 
 
 def test_a_log_that_cannot_be_opened_is_an_error(tmp_path):
@@ -246,7 +266,7 @@ def test_a_full_disk_ends_the_log_with_one_note_and_not_the_work():
         "note: the log /dev/full is incomplete: No space left on device",
         "note: in the middle\\n",
         "note: at the end",
-        "inputs: 8 of 8",
+        "finding faces: 8 of 8 files",
         "note: after",
     ]
 

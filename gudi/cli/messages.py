@@ -90,13 +90,12 @@ def _more_faces(report: RunReport) -> str:
 
 
 def _describe_speed(report: RunReport) -> str:
-    seconds = report.seconds.get("inputs", 0)
-    if not seconds:
+    seconds = sum(report.seconds.values())
+    if not report.processed or not seconds:
         return ""
     what = "photos and frames" if report.videos else "photos"
     rate = f"{report.processed / seconds:.1f} {what} per second"
-    # Loading, listing and drawing take time, too.
-    return f"{seconds:.1f} s ({rate}), {sum(report.seconds.values()):.1f} s in all"
+    return f"{format_duration(seconds)} ({rate})"
 
 
 def describe_merge(report: MergeReport, out: Path) -> str:

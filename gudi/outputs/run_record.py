@@ -103,7 +103,7 @@ class RunRecord:
         skipped: number of files in folders that are no inputs, by suffix; None in merged folders.
         counts: None until the run ends.
         emotion_counts: number of faces by top emotion; None until the run ends.
-        seconds: wall-clock time by stage (`startup`, `inputs`, `pictures`); None until known.
+        seconds: wall-clock time by stage (`startup`, `inputs`, `pictures`, `write`), once known.
         processor_seconds: time of all processes together by stage; None until known.
     """
 

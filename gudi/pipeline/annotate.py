@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import errno
 import functools
+import itertools
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -279,6 +280,10 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
         error = _draw_error(outcome.error) if outcome.error is not None else ""
         if outcome.value:
             self._progress.note(f"{item.source.name}: {outcome.value}")
+        if isinstance(item, VideoChunk):
+            self._progress.processed(len(item.segment.numbers))
+        elif not isinstance(item, ChunkJoin):
+            self._progress.processed(1)
         if isinstance(item, (PhotoDrawing, ChunkJoin)):
             self._finish(item.source, error)
             return
@@ -297,6 +302,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
         progress.missing = 1  # this generator, until it ends
         thumbnails = self._video_thumbnails(record) if self._lacks(record, THUMBNAIL) else {}
         if not self._lacks(record, PICTURE):
+            self._progress.expect(len(thumbnails))
             for frame, paths in thumbnails.items():
                 progress.missing += 1
                 faces = list(self._store.faces.of_input(record, frame, frame))
@@ -304,18 +310,17 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
                 yield VideoThumbnail(record.source, segment, frame, faces, paths)
         else:
             selected = self._selected(record, index)
-            for segment in _chunk_segments(index):
-                path = self._folder.chunks(record) / f"{segment.number:012}.nut"
-                progress.chunks.append(path)
-                if not path.exists():
-                    progress.missing += 1
-                    yield self._chunk(
-                        progress,
-                        segment=segment,
-                        selected=selected,
-                        path=path,
-                        thumbnails=thumbnails,
-                    )
+            segments = list(_chunk_segments(index))
+            folder = self._folder.chunks(record)
+            progress.chunks = [folder / f"{segment.number:012}.nut" for segment in segments]
+            missing = [not path.exists() for path in progress.chunks]
+            if frames := sum(len(each.numbers) for each in itertools.compress(segments, missing)):
+                self._progress.expect(frames)
+            for segment, path in itertools.compress(zip(segments, progress.chunks), missing):
+                progress.missing += 1
+                yield self._chunk(
+                    progress, segment=segment, selected=selected, path=path, thumbnails=thumbnails
+                )
         progress.missing -= 1
         self._join(progress)
 

@@ -19,7 +19,7 @@ class RunReport:
         statuses: number of finished inputs by status, of earlier runs too.
         emotions: number of faces by top emotion.
         seconds: wall-clock time by stage: `startup` (listing, reading the checkpoint), `inputs`,
-            `pictures`.
+            `pictures`, `write` (the rest: summaries, tables).
         process_seconds: time of all processes together by stage: `decode`, `detect`, `predict`,
             `draw`, and `write` (the tables).
         interrupted: whether the run was stopped before its end.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from gudi.media.content import VIDEO
 from gudi.settings import AUTO
 from gudi.store.database import Database
 from gudi.store.inputs import Input, InputTable
@@ -28,6 +29,11 @@ class DrawingTable:
         """Return how many inputs `undrawn` would yield."""
         query = f"SELECT count(*) FROM inputs WHERE {_UNDRAWN}"
         return int(self._database.value(query, (self._database.run, pictures, pictures)))
+
+    def count_undrawn_videos(self, pictures: int) -> int:
+        """Return how many of these inputs are videos."""
+        query = f"SELECT count(*) FROM inputs WHERE {_UNDRAWN} AND kind = ?"
+        return int(self._database.value(query, (self._database.run, pictures, pictures, VIDEO)))
 
     def drawn(self) -> Iterator[Input]:
         """Yield the inputs of this run that have pictures."""

@@ -66,6 +66,11 @@ class FaceTable:
         )
         return {number for (number,) in rows}
 
+    def count_frames(self, source: Source) -> int:
+        """Return how many frames of a video are stored."""
+        query = "SELECT count(*) FROM frames WHERE input = ?"
+        return int(self._database.value(query, (self._inputs.id_of(source),)))
+
     def add(self, result: Result) -> None:
         """Store the result of a photo, which finishes it, or of a segment of a video."""
         number = self._inputs.id_of(result.source)

@@ -226,10 +226,10 @@ class InputTable:
         ).fetchone()
         return photos, videos, frames
 
-    def has_videos(self) -> bool:
-        """Return whether this run found a video, finished or not."""
-        query = "SELECT count(*) FROM inputs WHERE run = ? AND kind = ?"
-        return bool(self._database.value(query, (self._database.run, VIDEO)))
+    def count_pending_videos(self) -> int:
+        """Return how many videos of this run are not finished."""
+        query = "SELECT count(*) FROM inputs WHERE run = ? AND kind = ? AND status IS NULL"
+        return int(self._database.value(query, (self._database.run, VIDEO)))
 
     def count_excluded(self) -> int:
         """Return the number of finished inputs that are not among those of this run."""

@@ -7,6 +7,7 @@ So the item that a worker was running when it died is the first one without a re
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import time
 import warnings
@@ -53,7 +54,8 @@ class WorkerPool:
     """A pool of worker processes, to be used in a `with` block.
 
     Args:
-        max_workers: number of processes; by default one per CPU.
+        max_workers: number of processes; by default one per CPU. Those beyond are started when
+            there is work for them.
         timeout: seconds that one item may run; no limit by default. Time in which its process or
             this one is suspended, by Ctrl-Z or SIGSTOP, does not count.
         memory_limit: bytes of resident memory that a process may have; no limit by default. A
@@ -78,10 +80,10 @@ class WorkerPool:
         self._workers = Workers(max_workers or cpu_count(), setup, quiet=quiet)
 
     def __enter__(self) -> WorkerPool:
-        """Start the processes, without waiting for them."""
+        """Start processes, without waiting for them: more than one per CPU once there is work."""
         try:
             with contextlib.suppress(OSError):  # `map_unordered` tries again, and reports it
-                while len(self._workers.running) < self._workers.count:
+                for _ in range(min(self._workers.count, os.cpu_count() or 1)):
                     self._workers.start()
         except BaseException:
             self.terminate()

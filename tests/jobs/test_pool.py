@@ -97,6 +97,14 @@ def test_every_item_has_one_result(count):
     assert {each.error for each in results} == {None}
 
 
+def test_no_more_processes_than_work_or_cpus(new_processes):
+    cpus = os.cpu_count()
+    with gudi_jobs.WorkerPool(cpus + 50) as pool:
+        assert len(new_processes()) == cpus
+        results = list(pool.map_unordered(tasks.square, range(cpus + 2)))
+        assert len(new_processes()) <= len(results) == cpus + 2
+
+
 def test_successive_runs_use_the_same_processes():
     with gudi_jobs.WorkerPool(2) as pool:
         first = {result.value for result in pool.map_unordered(tasks.process_id, range(20))}

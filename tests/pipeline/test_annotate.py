@@ -135,9 +135,9 @@ def test_pictures_that_were_removed_are_drawn_again(photos, tmp_path):
     (tmp_path / "out" / "annotated" / "photos" / "two.bmp").unlink()
     shutil.rmtree(tmp_path / "out" / "thumbnails")
     done = call_gudi(*command, cwd=tmp_path)
-    assert "pictures: 3 of 3" in done.stderr
+    assert "drawing pictures: 3 of 3 files" in done.stderr
     assert names_below(tmp_path / "out") == before
-    assert "pictures" not in call_gudi(*command, cwd=tmp_path).stderr
+    assert "drawing" not in call_gudi(*command, cwd=tmp_path).stderr
 
 
 def test_full_disk_ends_the_run_and_blames_no_picture(tmp_path):

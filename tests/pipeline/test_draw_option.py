@@ -102,14 +102,14 @@ def test_another_style_draws_the_pictures_again_and_only_those(inputs, tmp_path)
     (chunks / "000000000000.nut").write_bytes(b"other boxes")
     again = run(tmp_path, "--draw", "emoji")
     assert "note: pictures of earlier runs are drawn again, with --draw box,emoji" in again
-    assert "pictures: 2 of 2" in again
+    assert "drawing pictures: 2 of 2 files" in again
     assert drawn_in(out) == ({"box", "label", "emoji"},) * 2
     assert not chunks.exists()
     assert read_tables(out) == tables
     assert thumbnails(out).keys() == small.keys()
     assert all(thumbnails(out)[name] != small[name] for name in small)
     for draw in ("emoji", "emoji,box"):
-        assert "pictures" not in run(tmp_path, "--draw", draw)
+        assert "drawing" not in run(tmp_path, "--draw", draw)
 
 
 def test_pictures_that_a_run_does_not_draw_keep_their_style(inputs, tmp_path):

@@ -74,7 +74,7 @@ def test_run_record_describes_a_finished_run(finished_run):
     assert record["checkpoint"]["path"] == str(SHIPPED)
     assert record["settings"]["emotions"] == list(EMOTIONS)
     assert record["versions"]["opencv-python"].startswith("4.")
-    assert set(record["seconds"]) == {"startup", "inputs", "pictures"}
+    assert set(record["seconds"]) == {"startup", "inputs", "pictures", "write"}
     stages = {"decode", "detect", "predict", "draw", "write"}
     assert set(record["processor_seconds"]) == stages
 
