@@ -51,6 +51,8 @@ for command in (
     batch.merge,
     results.plot,
     results.summarize,
+    results.report,
+    results.select,
     predict.predict,
     predict.live,
     prepare.prepare,

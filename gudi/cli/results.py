@@ -1,15 +1,17 @@
-"""`gudi plot` and `gudi summarize`."""
+"""The commands that read a result folder: `gudi plot`, `summarize`, `report` and `select`."""
 
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gudi.cli.group import exit_codes, print_results
-from gudi.cli.options import NonEmptyPath, option, split_names
+from gudi.cli.options import Integer, NonEmptyPath, combine, option, split_names
+from gudi.errors import ExitCode
 from gudi.progress import terminal_progress
 
 results_argument = click.argument("results", type=NonEmptyPath(file_okay=False, exists=True))
@@ -20,6 +22,21 @@ participant_option = option(
     default="participant",
     help="Extra column of the list of inputs that tells persons apart. Without it, each video is "
     "of another person.",
+)
+
+top_options = combine(
+    option(
+        "--top",
+        type=(str, Integer(1)),
+        required=True,
+        metavar="EMOTION N",
+        help="The N photos that show this emotion most strongly.",
+    ),
+    option(
+        "--everybody",
+        is_flag=True,
+        help="Judge a photo by the face that shows the emotion least, so that everybody shows it.",
+    ),
 )
 
 
@@ -170,3 +187,74 @@ def plot(
         grouping=Grouping(by, participant, intervals=True) if by else None,
     ):
         click.echo(path)
+
+
+@click.command(epilog=exit_codes(finished="written", failed="written, but some photos are missing"))
+@results_argument
+@option("--out", type=NonEmptyPath(dir_okay=False), required=True, metavar="FILE", help="The page.")
+@top_options
+@option("--title", default="Photos", metavar="TEXT", help="Heading of the page.")
+@option(
+    "--pictures",
+    type=NonEmptyPath(file_okay=False),
+    metavar="DIR",
+    show_default="in the page itself",
+    help="Folder for the pictures, new or empty.",
+)
+def report(
+    results: Path,
+    out: Path,
+    top: tuple[str, int],
+    everybody: bool,
+    title: str,
+    pictures: Path | None,
+) -> None:
+    """Write a page of the best photos, to be sent.
+
+    RESULTS is a result folder of gudi batch, which is only read. The page has the photos without
+    boxes, at most 1200 pixels large and without their metadata, and their names; no other emotions,
+    numbers, settings or paths. The photos must be where they were, as seen from the current folder.
+
+    \b
+    Examples:
+      gudi report results/ --top happy 30 --out page.html --title "Summer party"
+      gudi report results/ --top happy 30 --out page.html --pictures pictures/
+    """
+    from gudi.pipeline.best_photos import best_photos, write_page
+
+    photos = best_photos(results, *top, everybody=everybody)
+    failed = write_page(photos, out, title=title, pictures=pictures, progress=terminal_progress())
+    click.echo(out)
+    sys.exit(ExitCode.SOME_INPUTS_FAILED if failed else ExitCode.FINISHED)
+
+
+@click.command(epilog=exit_codes(finished="finished", failed="some photos could not be copied"))
+@results_argument
+@top_options
+@option(
+    "--copy",
+    type=NonEmptyPath(file_okay=False),
+    metavar="DIR",
+    show_default="print only",
+    help="Copy the files of the photos to this folder, new or empty. Photos of the same name get "
+    "numbers.",
+)
+def select(results: Path, top: tuple[str, int], everybody: bool, copy: Path | None) -> None:
+    """Choose the best photos: print them, and copy their files.
+
+    RESULTS is a result folder of gudi batch, which is only read. Prints one line per photo,
+    separated by tabs: photo, and probability of the emotion. To be copied, the photos must be where
+    they were, as seen from the current folder.
+
+    \b
+    Examples:
+      gudi select results/ --top happy 10 --copy best/
+      gudi select results/ --top happy 10 --everybody
+    """
+    from gudi.pipeline.best_photos import best_photos, copy_photos
+
+    photos = best_photos(results, *top, everybody=everybody)
+    failed = 0 if copy is None else copy_photos(photos, copy, terminal_progress())
+    for photo in photos:
+        print_results(f"{photo.source.name}\t{photo.probability:.3f}")
+    sys.exit(ExitCode.SOME_INPUTS_FAILED if failed else ExitCode.FINISHED)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.columns import SMOOTHED
+from gudi.media.content import IMAGE
 from gudi.store.database import Database
 from gudi.store.inputs import Input
 from gudi.store.schema import quoted
@@ -138,3 +139,25 @@ class Statistics:
             (self._database.run, count),
         )
         return [(emotion, number, frame, face) for emotion, number, frame, face in rows]
+
+    def strongest_photos(
+        self, emotion: str, count: int, *, everybody: bool
+    ) -> list[tuple[int, float]]:
+        """Return the photos of this run that show an emotion most strongly, the strongest first.
+
+        Args:
+            emotion: one of the emotions.
+            count: the most photos.
+            everybody: judge a photo by its least probable face, instead of its most probable one.
+
+        Returns:
+            Number of the input, and the probability.
+        """
+        value = f"{'min' if everybody else 'max'}({quoted(emotion)})"
+        rows = self._database.rows(
+            f"SELECT input, {value} FROM inputs CROSS JOIN faces USING (input)"
+            " WHERE run = ? AND status IS NOT NULL AND kind = ? GROUP BY input"
+            " ORDER BY 2 DESC, source LIMIT ?",
+            (self._database.run, IMAGE, count),
+        )
+        return [(number, value) for number, value in rows]

@@ -39,12 +39,16 @@ def write(path: Path, run: RunRecord, store: Store, *, tracked: bool = False) ->
     Raises:
         OutputError: it cannot be written, or the store cannot be read.
     """
-    page, style, script = _read("page.html"), _read("page.css"), "\n".join(map(_read, SCRIPTS))
+    page, style, script = (
+        read_part("page.html"),
+        read_part("page.css"),
+        "\n".join(map(read_part, SCRIPTS)),
+    )
     head, tail = map(Template, page.split("<!-- rows -->"))
     rows = Rows(store, path.parent, tracked=tracked)
     title = as_text(f"gudi: {', '.join(list_inputs(run)) or 'report'}")
     with write_errors(path), atomic_write(path) as file:
-        start = head.substitute(title=title, policy=_policy(style, script), style=style)
+        start = head.substitute(title=title, policy=policy(style, script), style=style)
         file.write(start.encode())
         file.writelines(row.encode() for row in rows)
         about = {
@@ -62,11 +66,12 @@ def _tables(folder: Path) -> str:
     return ", ".join(f'<a href="{name}">{name}</a>' for name in existing)
 
 
-def _read(name: str) -> str:
+def read_part(name: str) -> str:
+    """Return the text of a file in this package."""
     return resources.files("gudi.outputs.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
+def policy(style: str, script: str = "") -> str:
     """Return a Content-Security-Policy that allows only the page's own style and script."""
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src 'self' data:; "
