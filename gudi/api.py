@@ -8,7 +8,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from gudi.batch_result import BatchResult
-from gudi.declarations import with_options
+from gudi.declarations import checked_path, with_options
+from gudi.errors import UsageError
 from gudi.pipeline.run import run_batch
 from gudi.progress import ProgressCounts, progress_for
 from gudi.settings import BatchOptions
@@ -43,7 +44,11 @@ def batch(inputs: StrPath | Iterable[StrPath], options: _BatchOptions) -> BatchR
             the command would have shown.
         KeyboardInterrupt: the run was interrupted.
     """
-    out, emotions = Path(options.out), tuple(options.emotions)
+    out, emotions = Path(checked_path(options.out, "out")), tuple(options.emotions)
+    if not (isinstance(options.progress, bool) or callable(options.progress)):
+        raise UsageError(
+            f"progress must be True, False or a function. Received: {options.progress!r}"
+        )
     done = run_batch(
         _paths(inputs),
         out,
@@ -64,4 +69,6 @@ def batch(inputs: StrPath | Iterable[StrPath], options: _BatchOptions) -> BatchR
 def _paths(inputs: StrPath | Iterable[StrPath]) -> list[str]:
     if isinstance(inputs, (str, os.PathLike)):
         inputs = [inputs]
-    return [os.fspath(each) for each in inputs]
+    if isinstance(inputs, bytes) or not isinstance(inputs, Iterable):
+        raise UsageError(f"inputs must be paths. Received: {inputs!r}")
+    return [checked_path(each, "each input") for each in inputs]

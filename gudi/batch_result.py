@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gudi.columns import FACES, FILES, FRAMES, TRACKS, VIDEOS, Column, expand, extra_columns
-from gudi.errors import ExitCode, InputError
+from gudi.errors import ExitCode, InputError, UsageError
 from gudi.outputs.data_frames import data_frame
 from gudi.outputs.run_record import RunCounts
 from gudi.records import Face
@@ -114,7 +115,10 @@ class BatchResult:
         """
         from gudi.outputs.summary import Grouping, summarize
 
-        columns = (by,) if isinstance(by, str) else tuple(by)
+        columns = (by,) if isinstance(by, str) else tuple(_checked_sequence(by, str, "by"))
+        _checked_sequence([participant], str, "participant")
+        if baseline is not None and len(_checked_sequence(baseline, Real, "baseline")) != 2:
+            raise UsageError(f"baseline must be a start and an end. Received: {baseline!r}")
         with self._open() as store:
             return summarize(store, Grouping(columns, participant, baseline, intervals))
 
@@ -155,7 +159,7 @@ class BatchResult:
             found = plots.distributions(store)
         if not found:
             raise InputError(f"{self.out} holds no faces")
-        axes = _new_axes() if axes is None else axes
+        axes = _checked_axes(axes)
         plots.plot_distribution(*next(iter(found.items())), self.emotions, axes)
         return axes
 
@@ -180,7 +184,7 @@ class BatchResult:
             if record is None:
                 raise InputError(f"{self.out} holds no results of {source!r}")
             bins = plots.timeline(store, record, track)
-        axes = _new_axes() if axes is None else axes
+        axes = _checked_axes(axes)
         plots.plot_timeline(bins, self.emotions, axes)
         axes.set_title(source, fontsize=9)
         return axes
@@ -196,8 +200,20 @@ class BatchResult:
         return data_frame([*expanded, *extra_columns(store.extra)], rows)
 
 
-def _new_axes() -> Axes:
-    """Return axes that a notebook shows."""
+def _checked_sequence(values: Any, kind: type, name: str) -> Sequence[Any]:
+    """Return `values`, a list or tuple of a kind; raise `UsageError` for anything else."""
+    if not isinstance(values, (list, tuple)) or not all(isinstance(each, kind) for each in values):
+        raise UsageError(f"{name} has a value of a wrong type. Received: {values!r}")
+    return values
+
+
+def _checked_axes(axes: Axes | None) -> Axes:
+    """Return `axes`; for None, new ones that a notebook shows."""
+    from matplotlib import axes as matplotlib_axes
     from matplotlib import pyplot
 
+    if axes is not None:
+        if not isinstance(axes, matplotlib_axes.Axes):
+            raise UsageError(f"axes must be those of matplotlib. Received: {axes!r}")
+        return axes
     return pyplot.subplots(figsize=(9, 3.6), layout="constrained")[1]

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import inspect
 import numbers
+import os
 import re
 import textwrap
 import types
@@ -21,6 +22,22 @@ First = TypeVar("First")
 Given = TypeVar("Given", bound="Options")
 Wanted = TypeVar("Wanted", bound="Options")
 Result = TypeVar("Result")
+
+
+def checked_path(value: Any, name: str) -> str:
+    """Return the path `value` as text, with `~` as the user's home.
+
+    Args:
+        value: a str or path.
+        name: of the argument, for the error.
+
+    Raises:
+        UsageError: it is no path, or not one that a file can have.
+    """
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise UsageError(f"{name} must be the path of a file or folder. Received: {value!r}")
+    return path if os.path.lexists(path) else os.path.expanduser(path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 import os
+import typing
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from gudi.checkpoint import Weights, load
 from gudi.constants import EMOTIONS, FACE_SIZE
+from gudi.declarations import checked_path
 from gudi.engines import Engine, engine_for, open_engine
 from gudi.errors import CheckpointCorrupt, ClosedError, UsageError
 from gudi.records import Face
-from gudi.settings import PredictionOptions, check_emotions
+from gudi.settings import PredictionOptions, PredictorOptions
+
+Opened = TypeVar("Opened", bound="Closable")
 
 # The network's input for each grey level. The original divides by 255 in float64 and feeds the
 # result to the network as float32.
 UNIT = (np.arange(256) / 255.0).astype(np.float32)
 
 
-class Predictor:
+class Closable:
+    """What holds a network until it is closed, and cannot be copied."""
+
+    def close(self) -> None:
+        """Free the network's memory. Closing twice does no harm."""
+        raise NotImplementedError
+
+    def check_open(self) -> None:
+        """Raise `ClosedError` if it is closed."""
+        raise NotImplementedError
+
+    def __enter__(self: Opened) -> Opened:
+        self.check_open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> NoReturn:
+        name = type(self).__name__
+        raise UsageError(f"a {name} cannot be pickled or copied; open one in each process")
+
+
+class Predictor(Closable):
     """A loaded Gudi network.
 
     Use it as a context manager, or call `close`. Several threads may use one predictor, and several
@@ -76,20 +103,30 @@ class Predictor:
         threads: int | None = None,
         fixed_batches: bool = False,
     ) -> None:
+        options = PredictorOptions(
+            device=device,
+            batch_size=batch_size,
+            emotions=EMOTIONS if emotions is None else emotions,
+            network=network,
+            mirror=mirror,
+            engine=engine,
+            threads=threads,
+            fixed_batches=fixed_batches,
+        )
         # Report errors before the seconds that TensorFlow takes to load.
         self.engine = engine_for(engine, device)
-        if batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1. Received: {batch_size}")
-        self.emotions = EMOTIONS if emotions is None else check_emotions(emotions)
-        self.batch_size, self._fixed_batches = batch_size, fixed_batches
+        self.emotions = tuple(options.emotions)
+        self.batch_size, self._fixed_batches = options.batch_size, fixed_batches
         if not isinstance(checkpoint, Weights):
+            if checkpoint is not None:
+                checkpoint = checked_path(checkpoint, "checkpoint")
             checkpoint = load(checkpoint, self.emotions, network)
         self.checkpoint = checkpoint.source
         self.recovered = checkpoint.recovered
         self.fingerprint = checkpoint.fingerprint
         self.mirror = checkpoint.mirror if mirror is None else mirror
         self._loaded: Engine | None = open_engine(
-            self.engine, checkpoint.values, device, threads, batch_size
+            self.engine, checkpoint.values, device, threads, options.batch_size
         )
         self.device: str = self._loaded.device
 
@@ -121,15 +158,8 @@ class Predictor:
             ClosedError: the predictor is closed.
             UsageError: `faces` has another shape or type.
         """
-        faces = np.asarray(faces)
-        if faces.dtype != np.uint8 or faces.shape[1:] != (FACE_SIZE, FACE_SIZE):
-            raise UsageError(
-                f"faces must be uint8 of shape (n, {FACE_SIZE}, {FACE_SIZE}). "
-                f"Received: {faces.dtype} of shape {faces.shape}"
-            )
-        engine = self._loaded
-        if engine is None:
-            raise ClosedError("this predictor or recognizer is closed")
+        self.check_open()
+        engine, faces = typing.cast("Engine", self._loaded), _checked_faces(faces)
         probabilities = np.empty((len(faces), len(self.emotions)), np.float32)
         done = 0
         while done < len(faces):
@@ -171,16 +201,28 @@ class Predictor:
             face.probabilities = probabilities  # last: other threads wait for it
 
     def close(self) -> None:
-        """Release the memory. Closing twice is harmless."""
+        """Free the network's memory. Closing twice does no harm."""
         if self._loaded is not None:
             self._loaded.close()
             self._loaded = None
 
-    def __enter__(self) -> Predictor:
-        return self
+    def check_open(self) -> None:
+        """Raise `ClosedError` if it is closed."""
+        if self._loaded is None:
+            raise ClosedError("this predictor or recognizer is closed; open another one")
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+
+def _checked_faces(faces: Any) -> npt.NDArray[np.uint8]:
+    try:
+        faces = np.asarray(faces)
+    except ValueError:  # lists of different lengths
+        faces = np.empty(0, object)
+    if faces.dtype != np.uint8 or faces.shape[1:] != (FACE_SIZE, FACE_SIZE):
+        raise UsageError(
+            f"faces must be uint8 of shape (n, {FACE_SIZE}, {FACE_SIZE}). "
+            f"Received: {faces.dtype} of shape {faces.shape}"
+        )
+    return np.asarray(faces, np.uint8)
 
 
 def _predict_batch(

@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from gudi import detection
 from gudi.checkpoint import load
-from gudi.declarations import declared, with_options
+from gudi.declarations import checked_path, declared, with_options
 from gudi.engines import engine_for
 from gudi.errors import InputError, PhotoError, VideoError, one_line
 from gudi.media import video
 from gudi.media.content import VIDEO, identify_source
 from gudi.media.photo import SeveralFrames, read_photo
 from gudi.picture import Picture
-from gudi.predictor import Predictor
+from gudi.predictor import Closable, Predictor
 from gudi.records import Face
 from gudi.run_setup import choose_detector
 from gudi.settings import FrameOptions, RecognizerOptions
@@ -37,7 +37,7 @@ class _VideoOptions(FrameOptions):
     path: str | os.PathLike[str]
 
 
-class Recognizer:
+class Recognizer(Closable):
     """Detects faces and predicts their expressions, as `gudi predict` does.
 
     Use it in a `with` block, or call `close`. Several can be open at the same time, with different
@@ -81,9 +81,11 @@ class Recognizer:
             PhotoError: the photo cannot be read, or has several frames or pages.
             UsageError: the array has another type or shape.
         """
-        color = declared(RecognizerOptions)["color"].checked(color or self._options.color)
+        self.check_open()
+        chosen = self._options.color if color is None else color
+        color = declared(RecognizerOptions)["color"].checked(chosen)
         if isinstance(picture, (str, os.PathLike)):
-            source = os.fspath(picture)
+            source = checked_path(picture, "picture")
             return self._recognize(Picture(_read_photo(source)), source=source)
         detection.check_image(picture)
         if color == "rgb" and picture.ndim == 3:
@@ -99,17 +101,20 @@ class Recognizer:
 
         Raises:
             InputError: the path does not exist.
+            ClosedError: the recognizer is closed.
             VideoError: the file is not a video, or ends unexpectedly; the faces before that point
                 have been yielded.
             UsageError: a value is not allowed.
         """
-        source = os.fspath(options.path)
+        self.check_open()
+        source = checked_path(options.path, "path")
         _check_exists(source)
         return self._video(source, options)
 
     def _video(self, source: str, options: FrameOptions) -> Iterator[Face]:
         try:
             for frame in video.read_whole(source, options):
+                self.check_open()
                 yield from self._recognize(
                     frame.picture, frame=frame.number, time_s=frame.time, source=source
                 )
@@ -120,11 +125,9 @@ class Recognizer:
         """Free the network's memory. Closing twice does no harm."""
         self._predictor.close()
 
-    def __enter__(self) -> Recognizer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def check_open(self) -> None:
+        """Raise `ClosedError` if it is closed."""
+        self._predictor.check_open()
 
     def _recognize(self, picture: Picture, **fields: Any) -> list[Face]:
         """Return the faces of a picture."""

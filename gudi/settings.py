@@ -8,6 +8,7 @@ and what a result folder can be resumed with come from these declarations.
 # Without `from __future__ import annotations`: the checks need the types of the fields.
 
 import contextlib
+import functools
 import math
 import os
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 
 from gudi.columns import SMOOTHED, STORED, reserved_names
 from gudi.constants import EMOTIONS, MIN_NEIGHBORS, SCALE_FACTOR
-from gudi.declarations import Options, declared, option
+from gudi.declarations import Options, checked_path, declared, option
 from gudi.errors import UsageError
 
 DEBUG_VARIABLE = "GUDI_DEBUG"
@@ -54,7 +55,8 @@ def check_emotions(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: they cannot.
     """
-    given = not isinstance(names, str) and all(isinstance(name, str) and name for name in names)
+    given = isinstance(names, Sequence) and not isinstance(names, (str, bytes))
+    given = given and all(isinstance(name, str) and name for name in names)
     if not given or len(names) < 2 or len({name.lower() for name in names}) < len(names):
         raise UsageError(f"emotions must be two or more different names. Received: {names!r}")
     reserved = {*reserved_names(), *STORED}
@@ -106,9 +108,9 @@ def describe_parts(draw: str) -> str:
     return ",".join(each for each in PARTS if each in parts) or NOTHING
 
 
-def _check_draw(draw: str) -> str:
-    drawn_parts(draw, ())
-    return draw
+def _check_draw(draw: Any) -> str:
+    drawn_parts(draw if isinstance(draw, str) else repr(draw), ())
+    return str(draw)
 
 
 def _check_patterns(patterns: Any) -> tuple[str, ...]:
@@ -142,7 +144,7 @@ _CHECKPOINT: dict[str, Any] = {
     "shown_default": "$GUDI_CHECKPOINT, then ./checkpoints, then ./data, then the checkpoint that "
     "comes with gudi",
     "changes_results": True,
-    "check": os.fspath,
+    "check": functools.partial(checked_path, name="checkpoint"),
 }
 
 
@@ -187,6 +189,15 @@ class PredictionOptions(Options):
         choices=("auto", "tensorflow", "onnx"),
         changes_results=True,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorOptions(PredictionOptions):
+    """The arguments of `gudi.Predictor`, which documents them."""
+
+    batch_size: int = option(256, "", least=1)
+    threads: int | None = option(None, "", least=1)
+    fixed_batches: bool = option(False, "")
 
 
 @dataclass(frozen=True, kw_only=True)

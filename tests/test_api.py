@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import os
+import pickle
 import signal
 import sqlite3
 import subprocess
@@ -266,6 +268,9 @@ def test_two_recognizers_and_several_threads(inputs, recognizer, made):
         assert face.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
 
 
+IMAGE = np.zeros((80, 80, 3), np.uint8)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -277,14 +282,65 @@ def test_two_recognizers_and_several_threads(inputs, recognizer, made):
         [[0, 1], [2, 3]],
         None,
         7,
+        float("nan"),
+        b"photo.jpg",
+        "a\0b",
+        (each for each in ("happy", "sad")),
+        print,
     ],
+    ids=lambda wrong: type(wrong).__name__,
 )
-def test_arrays_of_another_type_or_shape_are_refused_with_a_sentence(recognizer, wrong):
-    for function in (recognizer, gudi.detect):
-        with pytest.raises(ValueError, match="uint8") as caught:
-            function(wrong)
-        assert isinstance(caught.value, gudi.GudiError)
-        assert "Received:" in str(caught.value)
+def test_values_of_a_wrong_type_are_refused_with_a_sentence(recognizer, result, tmp_path, wrong):
+    calls = [
+        lambda: recognizer(wrong),
+        lambda: recognizer.video(wrong),
+        lambda: recognizer(IMAGE, color=wrong or 0),
+        lambda: gudi.detect(wrong),
+        lambda: gudi.crop(wrong, (0, 0, 9, 9)),
+        lambda: gudi.crop(IMAGE, wrong),
+        lambda: gudi.crop(IMAGE, (0, 0, 9, [wrong])),
+        lambda: gudi.Recognizer(emotions=wrong),
+        lambda: gudi.Recognizer(mirror=wrong or "no"),
+        lambda: gudi.Recognizer(wrong or 0),
+        lambda: gudi.Predictor(wrong or 0),
+        lambda: gudi.Predictor(device=wrong),
+        lambda: gudi.Predictor(fixed_batches=wrong),
+        lambda: gudi.batch([wrong], tmp_path),
+        lambda: gudi.batch("photos", wrong),
+        lambda: gudi.batch("photos", tmp_path, progress=0 if callable(wrong) else wrong),
+        lambda: gudi.batch("photos", tmp_path, draw=wrong),
+        lambda: gudi.batch("photos", tmp_path, exclude=wrong),
+        lambda: result.plot_distribution(wrong or 0),
+        lambda: result.summary(wrong),
+        lambda: result.summary(baseline=wrong or 0),
+    ]
+    if isinstance(wrong, (np.ndarray, str)):
+        calls = [lambda: recognizer(wrong), lambda: gudi.detect(wrong)]
+    for call in calls:
+        with pytest.raises(gudi.GudiError, match="Received:"):
+            call()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_recognizer_is_opened_once_and_not_copied(inputs):
+    opened = gudi.Recognizer()
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(gudi.GudiError, match="Recognizer cannot be .* in each process"):
+            copied(opened)
+    faces = opened.video(inputs / "film.mp4")
+    next(faces)
+    opened.close()
+    for use in (lambda: next(faces), opened.__enter__, lambda: opened(IMAGE),
+                lambda: opened.video(inputs / "film.mp4")):  # fmt: skip
+        with pytest.raises(gudi.GudiError, match="is closed"):
+            use()
+
+
+def test_tilde_is_the_home(inputs, monkeypatch):
+    monkeypatch.setenv("HOME", str(inputs))
+    monkeypatch.setenv("USERPROFILE", str(inputs))
+    gudi.batch("~/photos/none.jpg", "~/found", annotate=False, report=False)
+    assert (inputs / "found" / "files.csv").exists()
 
 
 def test_recognizer_names_files_that_it_cannot_read(inputs, recognizer, tmp_path):

@@ -22,7 +22,7 @@ Values = TypeVar("Values", bound=PredictionOptions)
 
 
 class NonEmptyPath(click.Path):
-    """A path that is not empty, because pathlib takes an empty one for the current folder."""
+    """A path that is not empty, which pathlib takes for the current folder; `~` is the home."""
 
     def __init__(self, *, file_okay: bool = True, dir_okay: bool = True, exists: bool = False):
         super().__init__(exists, file_okay, dir_okay, path_type=Path)
@@ -31,6 +31,8 @@ class NonEmptyPath(click.Path):
         """Return the path."""
         if not os.fspath(value):
             self.fail("the path is empty", param, ctx)
+        if not os.path.lexists(value):
+            value = os.path.expanduser(value)  # the shell leaves --out=~/x as it is
         return super().convert(value, param, ctx)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import cv2
@@ -44,7 +45,7 @@ def crop(image: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
         UsageError: `image` has another type or shape, or `box` lies outside or is far larger.
     """
     check_image(image)
-    box = Box(*box)  # callers may pass any four numbers
+    box = _checked_box(box)
     height, width = image.shape[:2]
     left, top = max(0, box.x), max(0, box.y)
     right, bottom = min(width, box.x + box.width), min(height, box.y + box.height)
@@ -68,6 +69,20 @@ def crop(image: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
         )
     resized = cv2.resize(face, (FACE_SIZE, FACE_SIZE), interpolation=cv2.INTER_CUBIC)
     return np.asarray(resized, np.uint8)
+
+
+def _checked_box(box: Any) -> Box:
+    """Return any four whole numbers as a box.
+
+    Raises:
+        UsageError: they are not.
+    """
+    try:
+        return Box(*map(operator.index, box))
+    except TypeError:
+        raise UsageError(
+            f"a box must be four whole numbers: x, y, width, height. Received: {box!r}"
+        ) from None
 
 
 def check_image(image: Any) -> None:

@@ -24,12 +24,14 @@ def expand(inputs: Iterable[str], stdin: BinaryIO | None = None) -> Iterator[Inp
         InputError: a pattern matches nothing, or a list cannot be read.
     """
     for each in inputs:
+        if each.startswith("~") and not os.path.lexists(each):
+            each = os.path.expanduser(each)
         if each == "-":
             if stdin is None and sys.stdin is None:
                 raise InputError("standard input is closed, so no list can be read from it")
             yield from read_list((stdin or sys.stdin.buffer).read(), "standard input")
         elif each.startswith("@") and not os.path.lexists(each):
-            yield from _read_list_file(each[1:])
+            yield from _read_list_file(os.path.expanduser(each[1:]))
         elif glob.has_magic(each) and not os.path.lexists(each):
             matches = sorted(glob.glob(each, recursive=True))
             if not matches:
