@@ -83,7 +83,7 @@ def test_photo_that_one_worker_does_not_see_is_given_to_another(photos):
         results = Results()
         recognize(
             found,
-            options=BatchOptions(),
+            options=BatchOptions(detector="haar"),
             predictor=None,
             workers=BlindWorkers(hidden, blind),
             sink=results,

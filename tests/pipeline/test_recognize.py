@@ -38,7 +38,7 @@ def recognize_photos(sources, predictor, workers, **settings):
     opened.set_result(predictor)
     recognize(
         sources,
-        options=BatchOptions(device="cpu", **settings),
+        options=BatchOptions(device="cpu", detector="haar", **settings),
         predictor=opened,
         workers=workers,
         sink=results,

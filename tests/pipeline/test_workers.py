@@ -20,7 +20,7 @@ from gudi.settings import BatchOptions
 
 
 def process_and_list_packages(path):
-    process(ProcessSettings(BatchOptions()), WorkItem(Source(path, path, "image")))
+    process(ProcessSettings(BatchOptions(detector="haar")), WorkItem(Source(path, path, "image")))
     return sorted({name.partition(".")[0] for name in sys.modules})
 
 
@@ -39,7 +39,7 @@ def test_photo_is_opened_once(tmp_path, suffix):
     content, opened = path.read_bytes(), []
     # os.open, which open calls, has no mode.
     sys.addaudithook(lambda event, given: event == "open" and given[1] and opened.append(given[0]))
-    result = process(ProcessSettings(BatchOptions()), WorkItem(Source.of(path)))
+    result = process(ProcessSettings(BatchOptions(detector="haar")), WorkItem(Source.of(path)))
     assert opened.count(str(path)) == 1
     assert len(result.faces) == 1
     assert result.digest == hashlib.blake2b(content, digest_size=16).digest()
@@ -87,9 +87,9 @@ def with_checkpoint(prediction, path):
 def test_worker_with_another_checkpoint_refuses_to_predict(made):
     settings = BatchOptions(predict_in="workers", device="cpu")
     prediction = workers.worker_prediction(settings, checkpoint.load(made[0]), 2)
-    assert workers._setup_error(prediction) == ""
+    assert workers._setup_error("haar", prediction) == ""
     other = with_checkpoint(prediction, None)  # the one that gudi ships
     different = "is not the checkpoint that the run was started with"
-    assert different in workers._setup_error(other)
+    assert different in workers._setup_error("haar", other)
     missing = with_checkpoint(prediction, str(made[0]) + "x")
-    assert "no checkpoint" in workers._setup_error(missing)
+    assert "no checkpoint" in workers._setup_error("haar", missing)
