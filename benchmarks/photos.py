@@ -69,7 +69,7 @@ def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, floa
     with tempfile.TemporaryDirectory() as folder:
         inputs, out = Path(folder, "in"), Path(folder, "out")
         copy(photos, options.count, inputs)
-        report = batch.run([str(inputs)], out, chosen)
+        report = batch.run_batch([str(inputs)], out, chosen)
     return {
         "rate": options.count / report.seconds["inputs"],
         "startup_s": report.seconds["startup"],

@@ -101,7 +101,7 @@ def _batch(
         for number in range(videos):
             repeat(options.video, seconds, inputs / f"{number}.mp4")
         started = time.perf_counter()
-        report = batch.run([str(inputs)], Path(folder, "out"), chosen)
+        report = batch.run_batch([str(inputs)], Path(folder, "out"), chosen)
         whole = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
