@@ -134,7 +134,7 @@ def describe_dry_run(found: Estimate, out: Path) -> str:
 def faces_as_lines(results: Sequence[Result]) -> str:
     """Return one line per face: photo, box, top emotion and its probability."""
     return "".join(
-        _tabbed(one_line(result.source.name), *_box_and_emotion(face)) + "\n"
+        _tabbed(result.source.name, *_box_and_emotion(face)) + "\n"
         for result in results
         for face in result.faces
     )

@@ -13,7 +13,7 @@ from gudi.cli.group import exit_codes, print_error, print_message, print_results
 from gudi.cli.messages import describe_live, faces_as_json, faces_as_lines, live_line
 from gudi.cli.options import NonEmptyPath, checked, declared_options, option
 from gudi.declarations import declared
-from gudi.errors import ExitCode, one_line
+from gudi.errors import ExitCode
 from gudi.progress import terminal_progress
 from gudi.settings import (
     AutoDetectionOptions,
@@ -85,7 +85,7 @@ def predict(inputs: tuple[str, ...], out: Path, as_json: bool, **values: Any) ->
     print_results(as_text(results), nl=False)
     for result in results:
         if result.status == "no_face":
-            print_message(f"{one_line(result.source.name)}: no face")
+            print_message(f"{result.source.name}: no face")
     failed = [result for result in results if result.error]
     for result in failed:
         print_error(f"{result.source.name}: {result.error}")

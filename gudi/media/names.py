@@ -7,14 +7,18 @@ import re
 
 from gudi.settings import FORMULA_STARTS
 
-_UNPRINTABLE = re.compile("[\\\\\0-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
+# Control characters, those that change the direction of text, and invisible ones. Emoji and some
+# scripts need a few others.
+_UNPRINTABLE = re.compile(
+    "[\\\\\0-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\udc80-\udcff]"
+)
 
 
 def printable_path(path: str) -> str:
     r"""Return `path` as one line of text that stands for no other path.
 
-    Bytes that are not UTF-8, control characters, line separators and backslashes are escaped byte
-    by byte, as `\xff`.
+    Bytes that are not UTF-8, control characters (also those of the direction of text), line
+    separators, invisible characters and backslashes are escaped byte by byte, as `\xff`.
     """
     return _UNPRINTABLE.sub(_escape, utf8_path(path))
 

@@ -115,7 +115,7 @@ class Estimate:
         """Count `source` as unreadable."""
         self.unreadable += 1
         if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(f"{one_line(source.name)}: {one_line(problem)}")
+            self.problems.append(f"{source.name}: {one_line(problem)}")
 
 
 def dry_run(inputs: Sequence[str], out: Path, options: BatchOptions) -> Estimate:

@@ -162,8 +162,7 @@ def check_outside(source: Source, out: Path) -> None:
     """Raise `InputError` if `source` lies in `out`, where files are replaced and removed."""
     if os.path.realpath(source.path).startswith(os.path.join(os.path.realpath(out), "")):
         raise InputError(
-            f"{one_line(source.name)} lies in the folder for the results, --out {out}; choose "
-            "another folder"
+            f"{source.name} lies in the folder for the results, --out {out}; choose another folder"
         )
 
 

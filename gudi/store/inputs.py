@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
+from gudi.errors import one_line
 from gudi.media.content import IMAGE, VIDEO
 from gudi.media.source import Source
 from gudi.store.database import Database
@@ -75,7 +76,7 @@ class Input:
     @property
     def final_error(self) -> str:
         """The error in tables and report: of processing, of drawing, or both."""
-        return "; ".join(filter(None, (self.error, self.draw_error)))
+        return one_line("; ".join(filter(None, (self.error, self.draw_error))))
 
 
 class InputTable:

@@ -30,6 +30,7 @@ def here(tmp_path, monkeypatch):
         "-x.jpg",
         "=1+1.jpg",
         "👩\u200d🔬.jpg",
+        "at 10.15\u202fAM.jpg",
     ],
 )
 def test_printable_name_is_kept(here, name):
@@ -47,6 +48,7 @@ def test_unprintable_name_is_escaped_and_can_be_restored(here):
         b"two\r\nlines.jpg": r"p/two\x0d\x0alines.jpg",
         b"\x1b[31m\x7f.jpg": r"p/\x1b[31m\x7f.jpg",
         "\x85\u2028.jpg".encode(): r"p/\xc2\x85\xe2\x80\xa8.jpg",
+        "\u200b\u2067\u202egpj.png".encode(): r"p/\xe2\x80\x8b\xe2\x81\xa7\xe2\x80\xaegpj.png",
     }
     for name in escaped:
         save(here / "p" / os.fsdecode(name), draw_face())

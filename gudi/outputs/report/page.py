@@ -53,7 +53,7 @@ def write(path: Path, run: RunRecord, store: Store, *, tracked: bool = False) ->
         file.writelines(row.encode() for row in rows)
         about = {
             "emotions": [one_line(emotion) for emotion in store.emotions],
-            "extra": [one_line(name) for name in store.extra],
+            "extra": store.extra,
             "thumbnails": rows.thumbnails(),
         }
         parts = {**run_parts(run, store, rows), "tables": _tables(path.parent)}

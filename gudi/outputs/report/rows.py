@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gudi.errors import one_line
 from gudi.media.content import VIDEO
 from gudi.outputs.folder import ANNOTATED, thumbnail_path
 from gudi.outputs.report.videos import rounded, video_content
@@ -70,11 +69,11 @@ class Rows:
         is_drawn = record.annotated and record.drawn & PICTURE
         annotated = f"{ANNOTATED}/{record.annotated}" if is_drawn else None
         row = [
-            one_line(record.source.name), record.source.kind, record.final_status, found,
+            record.source.name, record.source.kind, record.final_status, found,
             record.width, record.height, record.frames, _link(annotated),
-            _link(self._thumbnail(record)), one_line(record.final_error), score,
+            _link(self._thumbnail(record)), record.final_error, score,
             self._video(record) if record.source.kind == VIDEO else None,
-            [one_line(record.extra.get(name, "")) for name in self._extra],
+            [record.extra.get(name, "") for name in self._extra],
         ]  # fmt: skip
         while not row[-1]:
             row.pop()
