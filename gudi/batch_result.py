@@ -186,7 +186,7 @@ class BatchResult:
             bins = plots.timeline(store, record, track)
         axes = _checked_axes(axes)
         plots.plot_timeline(bins, self.emotions, axes)
-        axes.set_title(source, fontsize=9)
+        axes.set_title(plots.plain(source), fontsize=9)
         return axes
 
     def _open(self) -> Store:

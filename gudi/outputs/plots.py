@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gudi.errors import GudiError, InputError
+from gudi.errors import InputError
 from gudi.media import video
 from gudi.media.photo import read_photo
 from gudi.media.source import Source
@@ -40,6 +40,11 @@ COLOURS = ("#8b0400", "#197745", "#811b5d", "#b38000", "#002b93", "#178ae6", "#8
 Image = npt.NDArray[np.uint8]
 
 
+def plain(text: str) -> str:
+    """Return `text` such that matplotlib takes no part of it for a formula."""
+    return text.replace("$", r"\$")
+
+
 def distributions(store: Store) -> dict[str, Mapping[str, float]]:
     """Return amounts by top emotion, by what they are: faces in photos, seconds of videos."""
     found: dict[str, Mapping[str, float]] = {
@@ -65,7 +70,7 @@ def plot_distribution(
     bars = axes.bar(range(len(numbers)), numbers, color=colours(len(numbers)))
     labels = [f"{number:,.0f}\n{number / total:.0%}" for number in numbers]
     axes.bar_label(bars, labels, padding=2)
-    axes.set_xticks(range(len(numbers)), list(emotions))
+    axes.set_xticks(range(len(numbers)), list(map(plain, emotions)))
     axes.set(ylabel=what.split()[0], title=f"{total:,.0f} {what}")
     axes.margins(y=0.18)
     axes.spines[["top", "right"]].set_visible(False)
@@ -82,13 +87,13 @@ def plot_groups(
         emotions: names of the classes.
         figure: what to draw on: a panel per emotion, with a line per group.
     """
-    labels = [", ".join(map(str, key)) for key in table[list(by)].itertuples(index=False)]
+    labels = [plain(", ".join(map(str, key))) for key in table[list(by)].itertuples(index=False)]
     panels = figure.subplots(1, len(emotions), sharey=True, sharex=True)
     for axes, emotion, colour in zip(panels, emotions, colours(len(emotions))):
         share, low, high = (table[f"share_{emotion}{bound}"] for bound in ("", "_low", "_high"))
         axes.hlines(labels, low, high, color=colour, alpha=0.4, linewidth=4)
         axes.plot(share, labels, "o", color=colour, markersize=5)
-        axes.set_title(emotion, fontsize=10)
+        axes.set_title(plain(emotion), fontsize=10)
         axes.tick_params(left=False)
         axes.set(xlim=(-0.03, 1.03), ylim=(len(labels) - 0.5, -0.5))
         axes.grid(axis="x", alpha=0.25)
@@ -130,7 +135,7 @@ def plot_timeline(bins: Sequence[TimeBin], emotions: Sequence[str], axes: Axes) 
     times, means = np.insert(times, gaps, np.nan), np.insert(means, gaps, np.nan, axis=0)
     alone = _without_neighbours(times)
     for values, name, colour in zip(means.T, emotions, colours(len(emotions))):
-        axes.plot(times, values, label=name, color=colour, linewidth=1.4)
+        axes.plot(times, values, label=plain(name), color=colour, linewidth=1.4)
         axes.plot(times[alone], values[alone], ".", color=colour, markersize=3)
     axes.set(xlabel="time in seconds", ylabel="probability", ylim=(0, 1))
     axes.margins(x=0)
@@ -179,7 +184,7 @@ def plot_contact_sheet(
     for axes in grid.flat:
         axes.set_axis_off()
     for line, (name, faces) in zip(grid, strongest.items()):
-        line[0].set_title(name, loc="left", fontsize=11, fontweight="bold")
+        line[0].set_title(plain(name), loc="left", fontsize=11, fontweight="bold")
         for axes, (_, face) in zip(line, faces):
             image = pictures.get(id(face))
             if image is not None:
@@ -202,7 +207,7 @@ def _cut(faces: Iterable[tuple[Input, Face]]) -> tuple[dict[int, Image], list[st
         try:
             for face, image in _images(source, own):
                 pictures[id(face)] = _around(image, face)
-        except (GudiError, OSError):
+        except Exception:  # damaged sources cause many types
             unread.append(source.name)
     return pictures, unread
 

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gudi.errors import InputError
+from gudi.errors import InputError, OutputError, one_line
 from gudi.files import atomic_write, check_writable, write_errors
 from gudi.media.content import VIDEO
 from gudi.outputs import plots
@@ -64,7 +64,13 @@ def plot(
         progress.start("videos", videos)
         for record in store.inputs.finished():
             if record.source.kind == VIDEO:
-                _write_timeline(store, record, writer, progress)
+                try:
+                    _write_timeline(store, record, writer, progress)
+                except OutputError:
+                    raise
+                except Exception as error:
+                    problem = one_line(f"{type(error).__name__}: {error}")
+                    progress.note(f"{record.source.name} cannot be drawn: {problem}")
                 progress.advance()
         progress.finish()
         strongest = plots.strongest_faces(store)
@@ -97,7 +103,7 @@ def _write_timeline(store: Store, record: Input, writer: _Writer, progress: Prog
             axes.set_title(f"track {track}", loc="left", fontsize=9)
         if track != tracks[-1]:
             axes.get_legend().remove()
-    figure.suptitle(record.source.name, fontsize=9)
+    figure.suptitle(plots.plain(record.source.name), fontsize=9)
     writer.write(figure, f"timelines/{record.source.name}")
 
 

@@ -76,6 +76,21 @@ def test_pictures_go_into_the_result_folder_unless_told_otherwise(folder):
     assert again.returncode == 0, again.stderr
 
 
+def test_dollars_in_names_are_no_formulas(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("agg")
+    (tmp_path / "in").mkdir()
+    write_moving_face(tmp_path / "in" / "$a_$b^.mp4")
+    emotions = ("$x^$", *EMOTIONS[1:])
+    result = gudi.batch("in", "out", report=False, annotate=False, emotions=emotions)
+    run = call_gudi("plot", "out", "--format", "svg", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "out/plots/timelines/in/$a_$b^.mp4.svg").exists()
+    axes = result.plot_timeline("in/$a_$b^.mp4")
+    axes.figure.canvas.draw()
+    result.plot_distribution().figure.canvas.draw()
+
+
 def lines_of(tmp_path, times):
     """Return the lines and the points of the timeline of a video with a face at these times."""
     frames = [video_frame(n, time, [(gudi.Box(0, 0, 40, 40), "sad")]) for n, time in times]
