@@ -103,7 +103,7 @@ class BatchResult:
 
         Args:
             by: one or several extra columns of a list in csv, or `source`.
-            participant: the extra column that tells persons apart. Without it, each video is of
+            participant: the extra column that identifies persons. Without it, each video is of
                 another person.
             baseline: start and end in seconds of the part of each video that shows its person at
                 rest. The other values leave it out.

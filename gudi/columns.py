@@ -193,9 +193,9 @@ FRAMES = (
 )  # fmt: skip
 
 SUMMARY = (
-    _count("participants", "persons behind the row, or videos if no column tells persons apart"),
+    _count("participants", "of the group; videos, if no column identifies participants"),
     _count("videos", "number of videos behind the row"),
-    _seconds("duration_s", "of these videos together, as far as they were processed"),
+    _seconds("duration_s", "of the processed parts of these videos together"),
     _seconds("face_time_s", "time with the main face"),
     Column("valid_share", FLOAT32, "0 to 1", "part of the time in which the main face is seen"),
     Column("emotion", TEXT, "text", "the top emotion for the longest time"),

@@ -32,7 +32,7 @@ def checked_path(value: Any, name: str) -> str:
         name: of the argument, for the error.
 
     Raises:
-        UsageError: it is no path, or not one that a file can have.
+        UsageError: it is not the path of a file.
     """
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
     if not isinstance(path, str) or not path or "\0" in path:
@@ -53,7 +53,7 @@ class Option:
         packages: the package that a choice needs.
         least, above, most, below: limits of a number; `above` and `below` are not allowed
             themselves.
-        shown_default: describes the default, where the value says too little.
+        shown_default: describes a default whose value is not clear by itself.
         changes_results: whether a result folder holds results of one value only.
         action: whether the command has no `--no-…` for it.
         parse: returns the value of a text on the command line.

@@ -254,7 +254,7 @@ def build_trainer(
 
 
 def _histograms(level: int, network: Network, gradients: list[TensorNode]) -> TensorNode | None:
-    """Return the summaries that TFLearn's `tensorboard_verbose` of `level` stands for."""
+    """Return the summaries of TFLearn's `tensorboard_verbose` of `level`."""
     if level < 1:
         return None
     each = [

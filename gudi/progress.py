@@ -77,7 +77,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class ProgressCounts:
-    """How far a stage is, as a callback receives it.
+    """The progress of a stage, as a callback receives it.
 
     Attributes:
         stage: name of the stage, such as `inputs` (faces are found in them) or `pictures` (copies
@@ -142,7 +142,7 @@ class _Counting(Progress):
         return self.counts.finished, self.counts.total
 
     def _details(self) -> list[str]:
-        """Return how far the stage is, for people, with the time that is left of all stages."""
+        """Return the progress of the stage, for people, with the time left for all stages."""
         counts, (done, expected) = self.counts, self._done
         seconds = time.monotonic() - self._started
         _, item = WORDS.get(counts.stage, ("", ""))
@@ -181,7 +181,7 @@ class _Callback(_Counting):
 
 
 class _Lines(_Counting):
-    """Writes a line to stderr every few seconds. The reader of stderr may be gone by then."""
+    """Writes a line to stderr every few seconds. stderr may be closed by then."""
 
     def begin(self) -> None:
         self._next = self._started + LINE_INTERVAL

@@ -1,4 +1,4 @@
-"""What faces are recognised with: which detector `auto` stands for, and a line that says it all."""
+"""The detector that `auto` selects, and a line that describes how faces are recognised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FINDERS = {
 
 
 def choose_detector(options: Chosen, weights: Weights, progress: Progress | None = None) -> Chosen:
-    """Return the options with the detector that `auto` stands for.
+    """Return the options with the detector that `auto` selects.
 
     Args:
         options: of the run.

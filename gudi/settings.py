@@ -73,7 +73,7 @@ def check_emotions(names: Sequence[str]) -> tuple[str, ...]:
 
 def _split_emotions(text: str) -> list[str]:
     with contextlib.suppress(UnicodeError):
-        text = os.fsencode(text).decode()  # UTF-8 whatever the locale is
+        text = os.fsencode(text).decode()  # UTF-8 in any locale
     return [name.strip() for name in text.split(",")]
 
 

@@ -54,5 +54,5 @@ def _entry(values: Array, offset: int, data: memoryview) -> bytes:
 
 
 def _nonzero(field: int, value: int) -> bytes:
-    """Return a field with a number. A missing field stands for 0."""
+    """Return a field with a number. A missing field means 0."""
     return encode_integer(field, value) if value else b""

@@ -20,7 +20,7 @@ participant_option = option(
     "--participant",
     metavar="COLUMN",
     default="participant",
-    help="Extra column of the list of inputs that tells persons apart. Without it, each video is "
+    help="Extra column of the list of inputs that identifies persons. Without it, each video is "
     "of another person.",
 )
 

@@ -20,7 +20,7 @@ from gudi.version import __version__
 # ONNX 1.6 of 2019: old runtimes load it, and the network needs nothing newer.
 OPSET, IR_VERSION = 11, 6
 
-# Names of input and output. The names of inputs tell the range of values wherever they are shown.
+# Names of input and output. The names of inputs contain the range of values.
 INPUTS = {"uint8": "faces_0_to_255", "float32": "faces_0_to_1"}
 OUTPUT = "probabilities"
 

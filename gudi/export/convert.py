@@ -81,7 +81,7 @@ def export(
     Raises:
         CheckpointError: the checkpoint cannot be used.
         OutputError: `out` already exists, cannot be written, or would predict something else.
-        UsageError: the suffix of `out` does not tell the form.
+        UsageError: the suffix of `out` does not determine the form.
         GudiError: the package that the form needs is not installed.
     """
     form = form or _form_by_suffix(out)
@@ -116,7 +116,7 @@ def export(
 
 
 def _form_by_suffix(out: Path) -> str:
-    """Return the form that the suffix of `out` stands for."""
+    """Return the form by the suffix of `out`."""
     forms = {".onnx": ONNX, "": SAVED_MODEL}
     if out.suffix.lower() not in forms:
         raise UsageError(

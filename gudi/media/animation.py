@@ -29,7 +29,7 @@ SUBFILE_TYPE, REDUCED, MASK = 254, 1, 4
 
 
 def is_animation(file: IO[bytes]) -> bool:
-    """Tell whether a file is a picture of several frames or pages, and go to its start.
+    """Return whether a file is a picture of several frames or pages, and go to its start.
 
     False for files that cannot be decoded; decoding them reports the error.
     """
@@ -79,7 +79,7 @@ def _frames(file: IO[bytes]) -> Iterator[tuple[int, Image.Image]]:
 
 
 def _is_copy(image: Any) -> bool:
-    """Tell whether a page of a TIFF file is a reduced copy or a mask of another page."""
+    """Return whether a page of a TIFF file is a reduced copy or a mask of another page."""
     if image.format != "TIFF":
         return False
     return bool(int(image.tag_v2.get(SUBFILE_TYPE, 0)) & (REDUCED | MASK))

@@ -1,4 +1,4 @@
-"""Tell what a file is from its first bytes, whatever it is called."""
+"""Identify a file by its first bytes, not by its name."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def identify(start: bytes) -> Content | None:
 
 
 def is_media(start: bytes) -> bool:
-    """Tell whether a file that begins with `start` is a picture, video or archive."""
+    """Return whether a file that begins with `start` is a picture, video or archive."""
     content = identify(start[:START])
     return content is not None and (bool(content.kind) or content.frames is not None)
 
@@ -200,7 +200,7 @@ def identify_source(source: SourceLike) -> Content | None:
 
 
 def may_be_animation(file: IO[bytes]) -> bool:
-    """Tell whether a file may be a picture of several frames or pages, and go to its start."""
+    """Return whether a file may be a picture of several frames or pages, and go to its start."""
     file.seek(0)
     start = file.read(FRAMES_START)
     file.seek(0)

@@ -27,7 +27,7 @@ from gudi.media.lists import InputPath
 from gudi.media.source import Source, describe_irregular
 
 # In folders, photos and videos are selected by suffix. A file that is named directly is processed
-# whatever its suffix. The format of a file is detected from its content.
+# with any suffix. The format of a file is detected from its content.
 PHOTO_SUFFIXES = frozenset({
     ".apng", ".avif", ".bmp", ".dib", ".gif", ".hdr", ".heic", ".heif", ".hif", ".j2k", ".jfif",
     ".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".jxl", ".mpo", ".pam", ".pbm", ".pgm", ".pic", ".png",
@@ -236,7 +236,7 @@ class _Search:
                     yield _with_frames(source)
 
     def _is_passed_over(self, path: str, names: Iterable[str] = ()) -> bool:
-        """Tell whether a path is to be skipped by its name, and count it if so.
+        """Return whether a path is to be skipped by its name, and count it if so.
 
         Args:
             path: of a file or folder.
@@ -251,14 +251,14 @@ class _Search:
         return True
 
     def _is_candidate(self, name: str) -> bool:
-        """Tell whether a file is named like a photo or video, and count it if not."""
+        """Return whether a file is named like a photo or video, and count it if not."""
         if _kind(_suffix(name)):
             return True
         self._skipped[_suffix(name)] += 1
         return False
 
     def _is_wanted(self, source: Source) -> bool:
-        """Tell whether to follow a path in a folder or archive, and count it if not."""
+        """Return whether to follow a path in a folder or archive, and count it if not."""
         if self._is_output is not None and self._is_output(source):
             self._skipped[OUTPUT] += 1
         elif source.kind != FOLDER and _is_other(source):
@@ -312,7 +312,7 @@ def _kind_by_content(source: Source) -> str:
 
 
 def _is_animation(source: Source) -> bool:
-    """Tell whether it is a picture of several frames or pages.
+    """Return whether it is a picture of several frames or pages.
 
     False for unreadable files; decoding them reports the error.
     """
@@ -326,7 +326,7 @@ def _is_animation(source: Source) -> bool:
 
 
 def _is_archive(source: Source) -> bool:
-    """Tell whether a file that was named is an archive of photos and videos."""
+    """Return whether a file that was named is an archive of photos and videos."""
     if _kind(source.suffix) or not os.path.isfile(source.path):
         return False
     content = identify_source(source)
@@ -344,7 +344,7 @@ def _split_archive(path: str) -> tuple[Source | None, str]:
 
 
 def _is_other(source: Source) -> bool:
-    """Tell whether a file with an ambiguous suffix is no video; unreadable ones may be."""
+    """Return whether a file with an ambiguous suffix is not a video; unreadable ones may be."""
     if source.suffix not in AMBIGUOUS_SUFFIXES or not os.path.isfile(source.path):
         return False
     if not os.access(source.path, os.R_OK):

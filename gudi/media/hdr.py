@@ -38,7 +38,7 @@ Floats: TypeAlias = "npt.NDArray[np.float64]"
 
 
 def is_hdr(transfer: int) -> bool:
-    """Tell whether a transfer function, as FFmpeg numbers it, is one of HDR."""
+    """Return whether a transfer function, as FFmpeg numbers it, is one of HDR."""
     return transfer in (HLG, PQ)
 
 

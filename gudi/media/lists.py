@@ -64,7 +64,7 @@ class InputPath(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """A path in a list, as it stands there."""
+    """A path in a list, as written there."""
 
     line: int
     path: str
@@ -83,7 +83,7 @@ def read_list(data: bytes, name: str, folder: str = "") -> Iterator[InputPath]:
         folder: the one that the list is in.
 
     Raises:
-        InputError: it is no list, its encoding is unknown, or a line of a table is ambiguous.
+        InputError: it is not a list, its encoding is unknown, or a line of a table is ambiguous.
     """
     content = identify(data[:START])
     if content is not None and is_media(data):
@@ -165,7 +165,7 @@ def _values(entries: Iterable[_Entry]) -> Iterator[str]:
 
 
 def _is_misread(text: str) -> bool:
-    """Tell whether letters of Latin and of another script are in one word, or bytes are left."""
+    """Return whether letters of Latin and of another script are in one word, or bytes are left."""
     scripts = [
         unicodedata.name(each, "BYTE").partition(" ")[0]
         if each > "\x7f"
@@ -303,7 +303,7 @@ def _candidates(path: str, folder: str) -> list[str]:
 
 
 def _exists(path: str) -> bool:
-    """Tell whether a path is that of a file or folder, or leads into an archive."""
+    """Return whether a path is that of a file or folder, or leads into an archive."""
     if os.path.lexists(path):
         return True
     while path and not os.path.lexists(path):

@@ -15,7 +15,7 @@ _UNPRINTABLE = re.compile(
 
 
 def printable_path(path: str) -> str:
-    r"""Return `path` as one line of text that stands for no other path.
+    r"""Return `path` as one line of text, different for each path.
 
     Bytes that are not UTF-8, control characters (also those of the direction of text), line
     separators, invisible characters and backslashes are escaped byte by byte, as `\xff`.
@@ -24,7 +24,7 @@ def printable_path(path: str) -> str:
 
 
 def utf8_path(path: str) -> str:
-    """Return `path` as it would be in a UTF-8 locale, whatever the locale is.
+    """Return `path` as it would be in a UTF-8 locale.
 
     Bytes that are not text in the locale are surrogates in Python, but most of them are UTF-8.
     """

@@ -121,7 +121,7 @@ def _decode_complete(data: bytes, flags: int) -> npt.NDArray[np.uint8] | None:
 def _decode_without_end(data: bytes, flags: int) -> npt.NDArray[np.uint8] | None:
     """Return a JPEG picture that lacks only its end marker; None if it lacks pixels, too.
 
-    Pixels that are missing would be decoded from whatever follows. So what follows must not
+    Missing pixels would be decoded from the bytes that follow. So these must not
     matter.
     """
     data = ZEROS.sub(b"", data)  # an interrupted download may be filled with zeros

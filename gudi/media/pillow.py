@@ -105,7 +105,7 @@ def quiet() -> Iterator[None]:
 
 
 def _number(value: Any) -> int:
-    """Return the number in a tag, whatever its type in the file."""
+    """Return the number in a tag of any type."""
     if isinstance(value, tuple):
         value = value[0]
     if isinstance(value, bytes):

@@ -117,7 +117,7 @@ class Source:
         return open(self.path, "rb", opener=_open_regular)
 
     def stream(self) -> IO[bytes]:
-        """Open a member to read it once from its start, whatever its size.
+        """Open a member of any size to read it once from its start.
 
         Raises:
             OSError: it cannot be read. While it is read, also `gudi.media.archives.DAMAGE`.
@@ -146,7 +146,7 @@ class Source:
             return content_digest(iter(functools.partial(file.read, 2**20), b""))
 
     def is_archive(self) -> bool:
-        """Tell whether it is an archive that can be read, or a damaged one."""
+        """Return whether it is an archive that can be read, or a damaged one."""
         return is_archive(self.path, *self.member)
 
     def members(self) -> Iterator[Member]:

@@ -118,7 +118,7 @@ class ResultFolder:
             file.write("\n")
 
     def clear(self, formats: Collection[str]) -> None:
-        """Remove what earlier runs wrote, except pictures, which the store knows.
+        """Remove what earlier runs wrote, except pictures, which the store lists.
 
         `run.json` stays: it marks the folder as gudi's.
 
@@ -183,7 +183,7 @@ class ResultFolder:
 
 
 def _holds_results(path: Path) -> bool:
-    """Tell whether a folder without a run record holds a store or a table of gudi."""
+    """Return whether a folder without a run record holds a store or a table of gudi."""
     store = _first_bytes(path / STORE)
     application = int.from_bytes(store[68:72], "big")
     return (

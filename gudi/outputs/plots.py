@@ -34,7 +34,7 @@ LONGEST_STEP = 3.5
 # box is shown, in sides of the face.
 STRONGEST, SIDE, MARGIN = 8, 160, 0.25
 
-# Those of the report: people with any kind of colour blindness can tell them apart.
+# Those of the report: distinguishable with any kind of colour blindness.
 COLOURS = ("#8b0400", "#197745", "#811b5d", "#b38000", "#002b93", "#178ae6", "#85868b")
 
 Image = npt.NDArray[np.uint8]

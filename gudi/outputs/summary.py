@@ -34,7 +34,7 @@ class Grouping:
 
     Attributes:
         by: columns whose values make a group: extra columns, or `source`.
-        participant: the extra column that tells persons apart. Without it, each video is of
+        participant: the extra column that identifies persons. Without it, each video is of
             another person.
         baseline: start and end in seconds of the part of each video that shows its person at rest.
             The other values leave it out.
@@ -90,7 +90,7 @@ def summarize(store: Store, grouping: Grouping) -> pandas.DataFrame:
 
 
 def _videos(store: Store, grouping: Grouping) -> Iterator[dict[str, Any]]:
-    """Yield the values of each video; `person` tells persons apart."""
+    """Yield the values of each video; `person` identifies persons."""
     columns = [*expand(FRAMES, store.emotions), *extra_columns(store.extra)]
     for source, rows in groupby(store.frame_rows(tracked=True), key=itemgetter(0)):
         frames = data_frame(columns, rows)

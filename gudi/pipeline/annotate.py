@@ -417,7 +417,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
         self._progress.advance(FinishedItem(source.name, "failed" if error else "ok", error))
 
     def _lacks(self, record: Input, picture: int) -> bool:
-        """Tell whether a picture of an input is wanted and does not exist."""
+        """Return whether a picture of an input is wanted and does not exist."""
         return bool(self._options.pictures & ~record.drawn & picture)
 
     def _path(self, record: Input, name: str) -> Path | None:

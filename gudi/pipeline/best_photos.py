@@ -56,7 +56,7 @@ def best_photos(
     with Store.open_results(folder) as store:
         if emotion not in store.emotions:
             known = ", ".join(store.emotions)
-            raise InputError(f"{folder} knows no emotion {emotion!r}; there is {known}")
+            raise InputError(f"{folder} has no emotion {emotion!r}, only {known}")
         found = store.statistics.strongest_photos(emotion, count, everybody=everybody)
         photos = [BestPhoto(store.inputs.by_id(number).source, value) for number, value in found]
     if not photos:

@@ -236,7 +236,7 @@ def _process_sampled(estimate: Estimate, source: Source, options: BatchOptions) 
     except GudiError as error:
         estimate.note_problem(source, error)
         if source.kind != VIDEO:
-            count = 1  # it stands for other unreadable photos, which have no faces either
+            count = 1  # it represents other unreadable photos, which have no faces either
     kind.sampled += count
     kind.seconds += time.perf_counter() - start if count else 0
 

@@ -29,7 +29,7 @@ from gudi.media.source import Source
 
 VIDEO_PROBLEM = "it is a video, or has several frames or pages: use gudi batch"
 
-# Stands before the suffix of the pictures that `gudi predict` draws.
+# Inserted before the suffix of the pictures that `gudi predict` draws.
 ANNOTATED = ".emotions"
 
 MAX_SUFFIXES = 5  # that a note about skipped files names
@@ -80,7 +80,7 @@ def list_sources(
 
 
 def _is_output(source: Source) -> bool:
-    """Tell whether gudi wrote `source`: a result folder, or a picture of `gudi predict`."""
+    """Return whether gudi wrote `source`: a result folder, or a picture of `gudi predict`."""
     if source.kind != FOLDER:
         return PurePosixPath(source.name).stem.endswith(ANNOTATED)
     # Imported when it is needed: it takes NumPy, and `gudi predict` lists its photos first.
@@ -127,7 +127,7 @@ def list_photos(inputs: Sequence[str], temporary: contextlib.ExitStack) -> list[
 
 
 def _is_pipe(path: str) -> bool:
-    """Tell whether a path can be read only once, or only in this process."""
+    """Return whether a path can be read only once, or only in this process."""
     if path == "-" or path.startswith(("/dev/stdin", "/dev/fd/", "/proc/self/fd/")):
         return True
     with contextlib.suppress(OSError):

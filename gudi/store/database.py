@@ -146,7 +146,7 @@ class Database:
 
     def commit(self) -> None:
         """Make all changes permanent."""
-        # SQLite itself knows whether a transaction is open, wherever an interrupt came.
+        # Only SQLite's own state is right after an interrupt.
         if self._connection.in_transaction:
             self.read("COMMIT")
 

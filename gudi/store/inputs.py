@@ -35,7 +35,7 @@ RESULT_TABLES = ("faces", "segments", "frames", "videos", "tracks", "peaks", "vi
 
 @dataclass(frozen=True)
 class Input:
-    """What the store knows about one input.
+    """One input in the store.
 
     Attributes:
         id: its number in the store.

@@ -53,7 +53,7 @@ ANY_DISK = NameRules()
 
 
 class UniquePaths:
-    """Gives each picture a path of its own below `folder`."""
+    """Assigns each picture a unique path below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

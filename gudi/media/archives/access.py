@@ -32,7 +32,7 @@ def open_archive(path: str, *member: str) -> Archive:
 
 
 def is_archive(path: str, *member: str) -> bool:
-    """Tell whether a file is an archive that can be read, or a damaged one; see `open_archive`."""
+    """Return whether a file is an archive, readable or damaged; see `open_archive`."""
     try:
         open_archive(path, *member)
     except OSError as error:
@@ -56,7 +56,7 @@ def _opened(path: str, member: tuple[str, ...], size: int, stamp: int) -> Archiv
         if unpacked is not None and is_tar(read_start(unpacked)):
             return TarArchive(open_file, True, unpacked)
         file.close()
-    raise archive_error("it is no archive", NO_ARCHIVE)
+    raise archive_error("it is not an archive", NO_ARCHIVE)
 
 
 def _open_file(path: str, member: tuple[str, ...]) -> IO[bytes]:

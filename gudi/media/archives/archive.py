@@ -19,7 +19,7 @@ from typing import IO
 
 from gudi.errors import one_line
 
-# Error numbers: the archive, or something in it, cannot be read; and a file is no archive.
+# Error numbers: the archive, or something in it, cannot be read; and a file is not an archive.
 DAMAGED, NO_ARCHIVE = errno.EIO, errno.ENOEXEC
 
 # A compressed member is unpacked into memory.
@@ -185,7 +185,7 @@ def safe_name(name: str) -> str:
 
 @contextlib.contextmanager
 def damage_errors() -> Iterator[None]:
-    """Turn what is raised for a damaged archive into an `OSError` that says so."""
+    """Turn exceptions caused by a damaged archive into an `OSError`."""
     try:
         yield
     except (*DAMAGE, *MISLED, OSError) as error:

@@ -84,7 +84,7 @@ class TarArchive(Archive):
         if info is None:
             self._complete = True
             while self._compressed and self._file.read(BLOCK * 128):
-                pass  # a checksum stands at the end
+                pass  # there is a checksum at the end
             return
         self._tar.members = []  # type: ignore[attr-defined] # would hold all of them
         name = safe_name(info.name)
@@ -167,7 +167,7 @@ def unpacked_file(file: IO[bytes]) -> IO[bytes] | None:
 
 
 def is_tar(block: bytes) -> bool:
-    """Tell whether a file that starts with `block` is a tar archive."""
+    """Return whether a file that starts with `block` is a tar archive."""
     try:
         tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.TarError:

@@ -64,7 +64,7 @@ class Text(NamedTuple):
 
     Attributes:
         mask: uint8 of shape (h, w): how much of each pixel is covered.
-        baseline: the row of the mask on which the letters stand.
+        baseline: the row of the mask below the letters.
     """
 
     mask: Mask
@@ -120,7 +120,7 @@ def undrawable(texts: Iterable[str]) -> str:
 
 
 def blend(image: npt.NDArray[np.uint8], mask: Mask, x: int, y: int, colour: Colour) -> None:
-    """Paint `colour` onto `image` in place, as far as `mask` covers its pixels.
+    """Blend `colour` into `image` in place, weighted by `mask`.
 
     Args:
         image: uint8 of shape (h, w, 3), BGR.

@@ -80,7 +80,7 @@ class Rows:
         return row
 
     def _emotions(self, record: Input) -> tuple[list[int], int]:
-        """Return what a row says of the faces.
+        """Return the faces of a row, counted by emotion.
 
         Returns:
             A flat list with three numbers for each top emotion: its index, the number of faces with

@@ -1,4 +1,4 @@
-"""What the report says of the run as a whole, as HTML."""
+"""The summary of the run in the report, as HTML."""
 
 from __future__ import annotations
 
