@@ -68,7 +68,7 @@ _BINARY = [
     (rb"\x89PNG\r\n\x1a\n", _picture("a PNG picture", frames=b"acTL")),
     (rb"GIF8[79]a", Content("a GIF picture", frames=b"")),
     (rb"RIFF....WEBP", _picture("a WebP picture", frames=b"ANIM")),
-    (rb"II\*\0....CR", _foreign_picture("a camera's raw picture (CR2)", b"")),
+    (rb"II\*\0....CR", _picture("a camera's raw picture (CR2)")),
     (rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
      _picture("a TIFF picture or a camera's raw one", frames=b"")),
     (rb"BM....\0\0\0\0", _picture("a BMP picture")),

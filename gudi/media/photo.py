@@ -26,6 +26,7 @@ MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
 EXIF = (b"Exif\0\0", b"EXIF", b"eXIf", b"Raw profile type exif")
 
 JPEG, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ZEROS = re.compile(rb"\0{16,}\Z")
 
 
@@ -64,7 +65,8 @@ def decode_photo(data: bytes) -> npt.NDArray[np.uint8]:
 
     It is turned and mirrored as its EXIF orientation says, or as AVIF and HEIC say it. Grey,
     palette, 16-bit and transparent pictures are converted to 8-bit colour. Of several pictures in
-    a HEIC file, the primary one is taken. A JPEG that has all its pixels needs no end marker.
+    a HEIC file, the primary one is taken, of those in a camera's TIFF file the largest one. A JPEG
+    that has all its pixels needs no end marker.
 
     Args:
         data: the content of the file.
@@ -88,6 +90,8 @@ def decode_photo(data: bytes) -> npt.NDArray[np.uint8]:
             from gudi.media.pillow import decode
 
             return decode(data, content.pillow)
+        if data.startswith(TIFF):
+            return _decode_tiff(data)
         if any(each in data for each in EXIF):
             from gudi.media.pillow import exif_orientation, turn_upright
 
@@ -95,6 +99,17 @@ def decode_photo(data: bytes) -> npt.NDArray[np.uint8]:
                 image = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
                 return turn_upright(image, orientation)
         return _decode(data, cv2.IMREAD_COLOR)
+
+
+def _decode_tiff(data: bytes) -> npt.NDArray[np.uint8]:
+    from gudi.media.pillow import turn_upright
+    from gudi.media.tiff import largest_picture
+
+    picture, orientation = largest_picture(data)
+    if not picture.startswith(JPEG):
+        return turn_upright(_decode(picture, cv2.IMREAD_COLOR), orientation)
+    image = _decode(picture, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return turn_upright(image, orientation)
 
 
 def _decode(data: bytes, flags: int) -> npt.NDArray[np.uint8]:
