@@ -397,6 +397,11 @@ class OutputOptions(Options):
             raise UsageError("subtitles belong to annotated videos: they require annotate")
 
     @property
+    def follows_faces(self) -> bool:
+        """Whether faces are followed, and labels show the numbers of their tracks."""
+        return self.track or self.subtitles
+
+    @property
     def pictures(self) -> int:
         """The pictures to draw: `PICTURE`, `THUMBNAIL`, or their sum."""
         return PICTURE * self.annotate | THUMBNAIL * self.report

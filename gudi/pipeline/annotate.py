@@ -153,7 +153,7 @@ def note_undrawable(emotions: Sequence[str], style: str, progress: Progress) -> 
 def _mark_changed_style(
     store: Store, folder: ResultFolder, options: BatchOptions, progress: Progress
 ) -> None:
-    parts = describe_parts(options.draw)
+    parts = describe_parts(options.draw) + " --track" * options.follows_faces
     sized = f"{parts} --annotated-size {options.annotated_size}"
     styles = {
         picture: style
@@ -269,7 +269,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
             else:
                 size = (record.width or 0, record.height or 0)
                 path = self._path(record, writable_name(source.name, max(size)))
-                faces = list(self._store.faces.of_input(record))
+                faces = list(self._faces(record))
                 yield PhotoDrawing(source, size, faces, path, self._thumbnail(record))
 
     def receive(self, outcome: gudi_jobs.Result[Drawing, str]) -> None:
@@ -305,7 +305,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
             self._progress.expect(len(thumbnails))
             for frame, paths in thumbnails.items():
                 progress.missing += 1
-                faces = list(self._store.faces.of_input(record, frame, frame))
+                faces = list(self._faces(record, frame, frame))
                 segment = video.segment_of(index, frame)
                 yield VideoThumbnail(record.source, segment, frame, faces, paths)
         else:
@@ -366,7 +366,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
             start = bisect.bisect_left(selected, first)
             selected = selected[start : bisect.bisect_right(selected, last)]
         faces: dict[int, list[Face]] = {}
-        for face in self._store.faces.of_input(record, first, last):
+        for face in self._faces(record, first, last):
             faces.setdefault(face.frame or 0, []).append(face)
         own = {
             number: paths
@@ -383,6 +383,11 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
             path=path,
             thumbnails=own,
         )
+
+    def _faces(self, record: Input, *frames: int) -> Iterator[Face]:
+        """Yield the faces to draw; they have tracks only if this run follows faces."""
+        for face in self._store.faces.of_input(record, *frames):
+            yield face if self._options.follows_faces else replace(face, track=None)
 
     def _join(self, progress: _VideoProgress) -> None:
         """Queue the join of a video whose chunks all exist."""

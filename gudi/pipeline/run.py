@@ -84,7 +84,7 @@ def run_batch(
             )  # fmt: skip
             with contextlib.suppress(KeyboardInterrupt), _outcome_written(batch):
                 _recognize_faces(batch, registered.unusable)
-                summarise(batch.store, tracked=options.track or options.subtitles)
+                summarise(batch.store, tracked=options.follows_faces)
                 _write_tables(batch)
                 _draw_pictures(batch)
             return batch.report

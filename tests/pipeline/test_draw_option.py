@@ -112,6 +112,19 @@ def test_another_style_draws_the_pictures_again_and_only_those(inputs, tmp_path)
         assert "drawing" not in run(tmp_path, "--draw", draw)
 
 
+def test_videos_show_the_numbers_of_tracks_if_faces_are_followed(inputs, tmp_path):
+    out, labels = tmp_path / "out", []
+    for options in ((), ("--track",), ("--subtitles",), ()):
+        note = run(tmp_path, "--draw", "box", *options)
+        assert ("--draw box --track" in note) == (options == ("--track",))
+        film = next(iter(video.read_frames(out / "annotated" / "in" / "film.mp4"))).image
+        thumbnail = cv2.imread(str(out / "thumbnails" / "0" / "1.jpg"))
+        labels.append([near(each, (0, 0, 0)) for each in (film, thumbnail)])
+    plain, *numbered, plain_again = np.array(labels)
+    assert (np.array(numbered) != plain).all()
+    assert (plain == plain_again).all()
+
+
 def test_pictures_that_a_run_does_not_draw_keep_their_style(inputs, tmp_path):
     run(tmp_path, "--draw", "emoji")
     out = tmp_path / "out"

@@ -220,7 +220,9 @@ def test_report_shows_videos_as_the_tables_do(results):
         np.testing.assert_allclose(film["shares"], [1000 * each for each in shares], atol=0.51)
         own = [each for each in tracks if each["source"].endswith(name)]
         assert [str(number) for number, *_ in film["tracks"]] == [each["track"] for each in own]
-        assert [str(faces) for _, faces, _ in film["tracks"]] == [each["faces"] for each in own]
+        assert [f"{seconds:.3f}" for _, seconds, _ in film["tracks"]] == [
+            each["time_s"] for each in own
+        ]
         assert sum(each[0] for each in film["bins"] if each) == int(video["faces"])
         faces = [each for each in rows(results / "faces.csv") if each["source"].endswith(name)]
         best = {

@@ -104,6 +104,7 @@ class LabelMaker:
     def __init__(self, size: Size, face: Face, *, emoji: bool) -> None:
         self._picture_width, self._face_width = size[0], face.box.width
         self._emotion, self._percentage = face.emotion, f"{face.confidence:.0%}"
+        self._name = face.emotion if face.track is None else f"#{face.track} {face.emotion}"
         self._emoji = emoji
         limit = max(LEAST_TEXT_HEIGHT, min(size) * MAX_TEXT_RATIO)
         least = min(limit, max(LEAST_TEXT_HEIGHT, max(size) * LEAST_TEXT_RATIO))
@@ -129,12 +130,12 @@ class LabelMaker:
 
     def _label(self, size: int, percentage_size: int) -> Label:
         """Return the label with these sizes of text, its name shortened to fit into the picture."""
-        name, percentage = render(self._emotion, size), render(self._percentage, percentage_size)
+        name, percentage = render(self._name, size), render(self._percentage, percentage_size)
         gap, side = max(1, size // 8), EMOJI_LINES * len(name.mask)
         emoji = load_emoji(self._emotion, side) if self._emoji else None
         room = self._picture_width - percentage.width - 4 * gap - (0 if emoji is None else side)
         if name.width > room:
-            name = render(shorten(self._emotion, size, room), size)
+            name = render(shorten(self._name, size, room), size)
         return Label(name, percentage, gap, emoji)
 
 

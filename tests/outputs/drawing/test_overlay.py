@@ -183,6 +183,16 @@ def test_letters_of_other_languages_are_not_question_marks():
         assert (drawn != annotated((400, 400), box, other)[0]).any()
 
 
+def test_label_starts_with_the_number_of_the_track():
+    pictures = []
+    for emotion, track in (("happy", 12), ("#12 happy", None)):
+        face = labelled(Box(100, 100, 200, 200), emotion, 0.9)
+        face.track = track
+        pictures.append(np.zeros((400, 400, 3), np.uint8))
+        overlay.annotate(pictures[-1], [face])
+    np.testing.assert_array_equal(*pictures)
+
+
 def test_emoji_is_in_the_label_of_an_emotion_that_has_one():
     box = Box(200, 150, 200, 200)
     image, (label,) = annotated((640, 360), [box], "happy", emoji=True)
