@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from gudi.export import Exported
     from gudi.media.video import Frame
     from gudi.pipeline.dry_run import Estimate
-    from gudi.pipeline.merge import MergeReport
     from gudi.pipeline.run_report import RunReport
     from gudi.records import Face, Result
     from gudi.training.prepare import RowCounts
@@ -98,7 +97,7 @@ def _describe_speed(report: RunReport) -> str:
     return f"{format_duration(seconds)} ({rate})"
 
 
-def describe_merge(report: MergeReport, out: Path) -> str:
+def describe_merge(report: RunReport, out: Path) -> str:
     """Return the summary of a merge into the result folder `out`."""
     inputs, faces = report.statuses.total(), report.emotions.total()
     lines = [f"{count(inputs, 'input')}, {count(faces, 'face')}"]

@@ -7,11 +7,11 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gudi.errors import ExitCode, InputError, OutputError
+from gudi.errors import InputError, OutputError
 from gudi.locks import folder_lock
 from gudi.media.names import printable_path, utf8_path
 from gudi.outputs import report as report_page
@@ -26,16 +26,16 @@ from gudi.outputs.result_tables import write_tables
 from gudi.outputs.run_record import (
     FINISHED,
     CheckpointRecord,
-    RunCounts,
     RunRecord,
     read_run_record,
 )
 from gudi.pipeline.identity import stored_settings
+from gudi.pipeline.run_report import RunReport
 from gudi.pipeline.summarise import summarise
 from gudi.progress import Progress
 from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputOptions
 from gudi.store import STORE, Store
-from gudi.store.inputs import STATUSES, Input
+from gudi.store.inputs import Input
 from gudi.store.paths import path_of, safe_paths
 
 # Settings that come from the merged folders unless an option is given: the option, and the possible
@@ -50,24 +50,6 @@ INHERITED: Mapping[str, tuple[str, tuple[Any, ...]]] = {
 MIXED = "mixed"
 
 
-@dataclass(frozen=True)
-class MergeReport:
-    """The outcome of a merge.
-
-    Attributes:
-        statuses: number of sources by status.
-        emotions: number of faces by top emotion.
-    """
-
-    statuses: Counter[str]
-    emotions: Counter[str]
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """The exit code of the merge."""
-        return ExitCode.SOME_INPUTS_FAILED if self.statuses["failed"] else ExitCode.FINISHED
-
-
 def merge(
     folders: Sequence[Path],
     out: Path,
@@ -79,7 +61,7 @@ def merge(
     csv_bom: bool | None = None,
     prefix: bool = False,
     progress: Progress | None = None,
-) -> MergeReport:
+) -> RunReport:
     """Merge the results in `folders` into the result folder `out`, which must be new or empty.
 
     Args:
@@ -144,18 +126,24 @@ def merge(
 
 def _write_outputs(
     store: Store, target: ResultFolder, output: OutputOptions, record: RunRecord
-) -> MergeReport:
+) -> RunReport:
     """Write tables, run record and report of the merged folder."""
     summarise(store, tracked=output.track)
     write_tables(store, target, output)
-    statuses = Counter({str(k): n for k, n in store.inputs.status_counts().items()})
-    emotions = Counter(store.emotion_counts())
-    record.state, record.counts = FINISHED, _counts(statuses, emotions, store)
-    record.emotion_counts = dict(emotions)
+    photos, videos, frames = store.inputs.totals()
+    found = RunReport(
+        statuses=Counter({str(k): n for k, n in store.inputs.status_counts().items()}),
+        emotions=Counter(store.emotion_counts()),
+        photos=photos,
+        videos=videos,
+        frames=frames,
+    )
+    record.state, record.counts = FINISHED, found.counts
+    record.emotion_counts = dict(found.emotions)
     target.write_run_record(record)
     if output.report:
         report_page.write(target.path / REPORT, record, store, tracked=output.track)
-    return MergeReport(statuses, emotions)
+    return found
 
 
 def _copy_folder(
@@ -297,21 +285,6 @@ def _agreed(mappings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         elif all(each == value for each in values):
             same[name] = value
     return same
-
-
-def _counts(statuses: Counter[str], emotions: Counter[str], store: Store) -> RunCounts:
-    photos, videos, frames = store.inputs.totals()
-    return RunCounts(
-        sources=statuses.total(),
-        **{status: statuses[status] for status in STATUSES},
-        not_reached=0,
-        earlier=0,
-        processed=0,
-        photos=photos,
-        videos=videos,
-        frames=frames,
-        faces=emotions.total(),
-    )
 
 
 def _copy(source: Path, target: Path) -> bool:

@@ -9,7 +9,6 @@ import pytest
 
 from gudi.cli.messages import count, describe_merge, describe_prepared, describe_run
 from gudi.detection import cnn
-from gudi.pipeline.merge import MergeReport
 from gudi.pipeline.run import RunReport
 from gudi.training.prepare import RowCounts
 
@@ -94,7 +93,7 @@ def test_summary_of_a_run_that_was_interrupted_while_it_drew():
 
 
 def test_summary_of_a_merge():
-    report = MergeReport(statuses=Counter(ok=10, failed=2), emotions=Counter(sad=14))
+    report = RunReport(statuses=Counter(ok=10, failed=2), emotions=Counter(sad=14))
     assert describe_merge(report, OUT).splitlines() == [
         "12 inputs, 14 faces",
         "  2 inputs failed: see files.csv",
