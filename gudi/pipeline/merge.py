@@ -86,6 +86,11 @@ def merge(
         )
     if len({os.path.realpath(each) for each in [*folders, out]}) <= len(folders):
         raise InputError("give each folder only once, and another folder as --out")
+    for each in folders:
+        if Path(os.path.realpath(each)) in Path(os.path.realpath(out)).parents:
+            raise InputError(
+                f"--out {out} lies in {each}, which is only read; choose another folder"
+            )
     with contextlib.ExitStack() as locks:
         for each in folders:
             if not (each / STORE).is_file():
@@ -110,10 +115,10 @@ def merge(
                         store,
                         target,
                         wanted=output.pictures,
-                        prefix=f"{printable_path(each.name)}/" if prefix else "",
+                        prefix=f"{name}/" if prefix else "",
                         progress=progress,
                     )
-                    for each in folders
+                    for each, name in zip(folders, _names(folders))
                 ]
                 for kind in (PICTURE, THUMBNAIL):
                     found = {each[kind] for each in styles}
@@ -204,6 +209,15 @@ def _copy_pictures(
         for earlier, later in zip(thumbnail_paths(record), thumbnail_paths(copied)):
             if _copy(folder / earlier, target.path / later):
                 drawings.mark_drawn(copied, THUMBNAIL)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Return a name for each folder that no other one has: its own, or one with a number."""
+    names: list[str] = []
+    for each in folders:
+        own = printable_path(os.path.basename(os.path.realpath(each)))
+        names.append(next(name for name in safe_paths(own) if name not in names))
+    return names
 
 
 def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:

@@ -245,7 +245,7 @@ class Store:
         Args:
             other: a store with the same emotions.
             record: the input to copy.
-            prefix: put before its name and path, so that it never equals another input.
+            prefix: put before its name, and so that it never equals another input.
 
         Returns:
             The new record; None if this store has the same content already.
@@ -258,9 +258,11 @@ class Store:
             f"SELECT {listed(columns)} FROM inputs WHERE input = ?", (record.id,)
         ).fetchone()
         values = dict(zip(columns, row))
-        for name in ("path", "canonical_path"):
-            values[name] = os.fsencode(prefix) + values[name]
-        values["source"] = as_cell(f"{prefix}{values['source'].removeprefix('./')}")
+        values["canonical_path"] = os.fsencode(prefix) + values["canonical_path"]
+        if prefix:
+            if not os.path.isabs(values["path"]):  # seen from another folder
+                values["path"] = os.fsencode(prefix) + values["path"]
+            values["source"] = as_cell(prefix + values["source"].removeprefix("./").lstrip("/"))
         # Other machines reach the same collection by another path, so the name counts as well.
         known = self._database.read(
             "SELECT digest, status FROM inputs WHERE canonical_path = ? OR source = ?",

@@ -18,6 +18,8 @@ from clips import write_moving_face
 from conftest import call_gudi, draw_face, make_photos, run_gudi
 from result_folders import names_below, read_record, read_rows
 
+from gudi.media.find import find_sources
+
 ARCHIVES = ("deflated.zip", "plain.tar", "some.tar.gz", "b.tar.bz2", "stored.bin")
 JPEG = cv2.imencode(".jpg", draw_face())[1].tobytes()
 TABLES_ONLY = ("--no-annotate", "--no-report")
@@ -193,6 +195,36 @@ def test_what_cannot_be_read_in_an_archive_is_a_row(tmp_path):
     assert set(found) == set(reasons)
     for name, reason in reasons.items():
         assert reason in found[name][1], name
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names", "found"),
+    [
+        ("utf-8", ["Müller/写真.jpg"], None),
+        ("cp437", ["Müller/Jérôme.jpg", "Größe.jpg"], None),
+        ("cp1252", ["Müller/Jérôme.jpg"], None),
+        ("cp932", ["写真/田中さくら.jpg", "スクリーンショット.jpg"], None),
+        ("gbk", ["照片/王伟.jpg"], None),
+        ("cp950", ["照片/陳大文.jpg"], None),
+        ("cp949", ["새 폴더/가족 여행 사진.jpg"], None),
+        ("cp866", ["Фото/Иван.jpg"], None),
+        ("gbk", ["北京.jpg"], r"\xb1\xb1\xbe\xa9.jpg"),  # or Korean
+        ("ascii", ["a\0b.jpg"], "ab.jpg"),
+    ],
+)
+def test_names_in_zip_archives_have_the_encodings_of_all_systems(tmp_path, encoding, names, found):
+    content = [name.encode(encoding) for name in names]
+    # Python writes no such names, so others of the same length are replaced.
+    stand_ins = [f"{number}" * len(name) for number, name in enumerate(content)]
+    path = write_zip(tmp_path / "a.zip", [(name, JPEG) for name in stand_ins])
+    archive = path.read_bytes()
+    for stand_in, name in zip(stand_ins, content):
+        archive = archive.replace(stand_in.encode(), name)
+    path.write_bytes(archive)
+    sources = list(find_sources([str(path)]))
+    expected = [found] if found else names
+    assert [source.name for source in sources] == [f"{path.as_posix()}/{n}" for n in expected]
+    assert {source.open().read() for source in sources} == {JPEG}
 
 
 @pytest.mark.parametrize("name", ["deflated.zip", "plain.tar", "some.tar.gz"])

@@ -22,6 +22,7 @@ from result_folders import (
 from gudi.errors import InputError, OutputError
 from gudi.pipeline.merge import merge
 from gudi.progress import Progress
+from gudi.store import STORE, Store
 
 
 class Notes(Progress):
@@ -176,14 +177,21 @@ def test_prefix_keeps_photos_of_the_same_name_apart(make_files, tmp_path):
     one = make_result_folder(tmp_path / "one", [photo_result(path)])
     path.write_bytes(b"another photo of the same name")
     same = make_result_folder(tmp_path / "same", [photo_result(path, 2)])
-    done = call_gudi("merge", one, same, "--out", tmp_path / "out", "--prefix", "--format", "jsonl")
+    (tmp_path / "below").mkdir()
+    other = make_result_folder(tmp_path / "below" / "one", [photo_result(path, 2)])
+    done = call_gudi(
+        "merge", ".", other, same, "--out", tmp_path / "out", "--prefix", "--format", "jsonl",
+        cwd=one,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     faces = [json.loads(line) for line in (tmp_path / "out" / "faces.jsonl").open()]
-    name = path.as_posix()
-    assert [face["source"] for face in faces] == [f"one/{name}", f"same/{name}", f"same/{name}"]
-    assert faces[0]["frame"] is None
-    assert faces[0]["angry"] == pytest.approx(float(random_probabilities(1)[0, 0]), abs=1e-6)
-    assert len(names_below(tmp_path / "out" / "annotated")) == 2
+    folders, name = ["2-one"] * 2 + ["one"] + ["same"] * 2, path.as_posix().lstrip("/")
+    assert [face["source"] for face in faces] == [f"{folder}/{name}" for folder in folders]
+    assert faces[2]["frame"] is None
+    assert faces[2]["angry"] == pytest.approx(float(random_probabilities(1)[0, 0]), abs=1e-6)
+    assert len(names_below(tmp_path / "out" / "annotated")) == 3
+    with Store(tmp_path / "out" / STORE) as store:  # figures show the faces
+        assert {each.source.path for each in store.inputs.finished()} == {str(path)}
 
 
 def test_parquet_is_inherited_and_holds_all_faces(make_files, tmp_path):
@@ -228,6 +236,13 @@ def test_failed_merge_leaves_an_empty_folder_as_it_was(make_files, tmp_path):
     with pytest.raises(OutputError, match="--prefix keeps both"):
         merge([one, same], out)
     assert [each.name for each in out.iterdir()] == [".lock"]
+
+
+def test_merged_folders_are_only_read(make_files, tmp_path):
+    one = make_result_folder(tmp_path / "one", [photo_result(path) for path in make_files(1)])
+    with pytest.raises(InputError, match="merged lies in .*one, which is only read"):
+        merge([one], one / "merged")
+    assert not (one / "merged").exists()
 
 
 def test_folder_without_any_run_is_refused(tmp_path):

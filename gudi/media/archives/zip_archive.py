@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import struct
@@ -18,12 +17,13 @@ from gudi.media.archives.archive import (
     not_found,
     safe_name,
 )
+from gudi.media.archives.zip_names import member_names
 
 # The table of contents takes some ten times its size in memory.
 MAX_CONTENTS = 2**25
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
-ENCRYPTED, UTF_8 = 0x1, 0x800  # flags
+ENCRYPTED = 0x1  # a flag
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and of an extra field
 
 
@@ -36,11 +36,11 @@ class ZipArchive(Archive):
         _check_contents(self._file)
         self._zip = zipfile.ZipFile(self._file)
         self._infos: dict[str, zipfile.ZipInfo] = {}
-        for info in self._zip.infolist():
-            if not info.is_dir():
-                name = safe_name(_decoded(info).replace("\\", "/"))
-                member = self._add(Member(name, info.file_size, info.CRC, _zip_problem(info)))
-                self._infos[member.name] = info
+        infos = [info for info in self._zip.infolist() if not info.is_dir()]
+        for name, info in zip(member_names(infos), infos):
+            name = safe_name(name.replace("\\", "/"))
+            member = self._add(Member(name, info.file_size, info.CRC, _zip_problem(info)))
+            self._infos[member.name] = info
 
     def members(self) -> Iterator[Member]:
         """Yield all members."""
@@ -85,15 +85,6 @@ def _check_contents(file: IO[bytes]) -> None:
         contents = struct.unpack("<40xQ", file.read(48))[0]
     if contents > MAX_CONTENTS:
         raise archive_error("the archive holds too many files; unpack it first")
-
-
-def _decoded(info: zipfile.ZipInfo) -> str:
-    """Return the name of a member of a ZIP archive, which some programs write without a flag."""
-    if info.flag_bits & UTF_8:
-        return info.filename
-    with contextlib.suppress(UnicodeError):
-        return info.filename.encode("cp437").decode("utf-8")
-    return info.filename
 
 
 def _zip_problem(info: zipfile.ZipInfo) -> str:
