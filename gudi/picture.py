@@ -35,15 +35,26 @@ class Picture:
 
         A detector may move a box by pixels if one pixel of the copy differs by a grey level.
         """
-        size = reduced_size(self.size, side)
-        if size == self.size:
-            return self.image
-        return np.asarray(cv2.resize(self.image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        size, (image, _) = reduced_size(self.size, side), self.at_least(side)
+        if size == image.shape[1::-1]:
+            return image
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    def at_least(self, side: int | None) -> tuple[npt.NDArray[np.uint8], int]:
+        """Return the picture, or a smaller copy of it that can be had in less time.
+
+        Args:
+            side: longer side of the copy, at least; None for the picture itself.
+
+        Returns:
+            The picture or copy, and how many pixels of the picture a pixel of it is wide and high.
+        """
+        return self.image, 1
 
     def drawable(self, side: int) -> npt.NDArray[np.uint8]:
         """Return a copy to draw on with its longer side at most `side`, BGR, made quickly."""
         copy = self.reduced(side)
-        return copy.copy() if copy is self.image else copy
+        return copy.copy() if copy is self.at_least(side)[0] else copy
 
     def _decoded(self) -> npt.NDArray[np.uint8]:
         """Return `image` where it is not in memory yet."""

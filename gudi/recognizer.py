@@ -18,7 +18,7 @@ from gudi.engines import engine_for
 from gudi.errors import InputError, PhotoError, VideoError, one_line
 from gudi.media import video
 from gudi.media.content import VIDEO, identify_source
-from gudi.media.photo import SeveralFrames, read_photo
+from gudi.media.photo import Photo, SeveralFrames, open_photo
 from gudi.picture import Picture
 from gudi.predictor import Closable, Predictor
 from gudi.records import Face
@@ -86,7 +86,7 @@ class Recognizer(Closable):
         color = declared(RecognizerOptions)["color"].checked(chosen)
         if isinstance(picture, (str, os.PathLike)):
             source = checked_path(picture, "picture")
-            return self._recognize(Picture(_read_photo(source)), source=source)
+            return self._recognize(_open_photo(source, self._options.detector), source=source)
         detection.check_image(picture)
         if color == "rgb" and picture.ndim == 3:
             picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
@@ -134,7 +134,7 @@ class Recognizer(Closable):
         found = detection.find_faces(picture, self._options)
         if not found:
             return []
-        crops = np.stack([detection.crop(picture.image, box) for box, _ in found])
+        crops = np.stack([detection.crop(picture, box) for box, _ in found])
         return [
             Face(box, score, row, self.emotions, **fields)
             for (box, score), row in zip(found, self._predictor.predict(crops))
@@ -146,13 +146,13 @@ def _check_exists(path: str) -> None:
         raise InputError(f"no such file or folder: {one_line(path)}")
 
 
-def _read_photo(path: str) -> npt.NDArray[np.uint8]:
+def _open_photo(path: str, detector: str) -> Photo:
     _check_exists(path)
     content = identify_source(path)
     try:
         if content is not None and content.kind == VIDEO:
             raise PhotoError(f"it is {content.what}; read it with Recognizer.video")
-        return read_photo(path)
+        return open_photo(path, detection.DETECTORS[detector].side)
     except SeveralFrames as error:
         raise PhotoError(
             f"{one_line(path)}: it has several frames or pages; read it with Recognizer.video"

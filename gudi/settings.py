@@ -356,7 +356,7 @@ class OutputOptions(Options):
     )
     annotated_size: int = option(
         1280,
-        "Longer side of annotated videos, at most; 0 for the size of the original.",
+        "Longer side of annotated photos[ and videos], at most; 0 for the size of the original.",
         metavar="PIXELS",
         least=0,
         most=100_000,

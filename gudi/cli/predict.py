@@ -50,6 +50,7 @@ LIVE_DETECTION = tuple(name for name in declared(AutoDetectionOptions) if name !
     help="Folder for the annotated photos. The copy of NAME.jpg is NAME.emotions.jpg.",
 )
 @declared_options(OutputOptions, "annotate")
+@declared_options(OutputOptions, "annotated_size")
 @declared_options(OutputOptions, "draw", show_default="box")
 @option("--json", "as_json", is_flag=True, help="Print a JSON list with all probabilities.")
 @declared_options(PredictionOptions)

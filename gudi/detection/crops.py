@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -11,10 +12,14 @@ import numpy.typing as npt
 
 from gudi.constants import FACE_SIZE
 from gudi.errors import UsageError
+from gudi.picture import Picture
 from gudi.records import Box
 
 # How many times as large as its part inside the image a box may be.
 MAX_BOX_RATIO = 4
+
+# A face is cut out of a copy of the picture in which its side has at least so many pixels.
+LEAST_SIDE = 2 * FACE_SIZE
 
 
 def grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -32,20 +37,25 @@ def grey(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
-def crop(image: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
+def crop(image: Picture | npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
     """Return the face in `box` as the network expects it: uint8 of shape (48, 48), 0-255.
 
     It is resized with `INTER_CUBIC`, as in the original. The predictor divides by 255.
 
     Args:
-        image: uint8 of shape (h, w, 3), BGR, or (h, w).
+        image: uint8 of shape (h, w, 3), BGR, or (h, w). Of a `Picture`, a smaller copy may do.
         box: a box in `image`. Where it reaches beyond an edge, the pixels of the edge are repeated.
 
     Raises:
         UsageError: `image` has another type or shape, or `box` lies outside or is far larger.
     """
-    check_image(image)
     box = _checked_box(box)
+    if isinstance(image, Picture):
+        needed = max(image.size) * LEAST_SIDE / max(1, min(box.width, box.height))
+        image, divisor = image.at_least(math.ceil(needed))
+        if divisor > 1:
+            return _crop_of_copy(image, divisor, box)
+    check_image(image)
     height, width = image.shape[:2]
     left, top = max(0, box.x), max(0, box.y)
     right, bottom = min(width, box.x + box.width), min(height, box.y + box.height)
@@ -69,6 +79,23 @@ def crop(image: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
         )
     resized = cv2.resize(face, (FACE_SIZE, FACE_SIZE), interpolation=cv2.INTER_CUBIC)
     return np.asarray(resized, np.uint8)
+
+
+def _crop_of_copy(copy: npt.NDArray[np.uint8], divisor: int, box: Box) -> npt.NDArray[np.uint8]:
+    """Return the face in `box` of a picture, cut out of a smaller copy at the very same places."""
+    (x, step_x), (y, step_y) = (
+        (start / divisor, length / divisor / FACE_SIZE)
+        for start, length in ((box.x, box.width), (box.y, box.height))
+    )
+    places = np.array([[step_x, 0, x + (step_x - 1) / 2], [0, step_y, y + (step_y - 1) / 2]])
+    face = cv2.warpAffine(
+        copy,
+        places,
+        (FACE_SIZE, FACE_SIZE),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return grey(np.asarray(face, np.uint8))
 
 
 def _checked_box(box: Any) -> Box:

@@ -22,6 +22,10 @@ from gudi.settings import CNN, HAAR, DetectionOptions
 class Detector(Protocol):
     """Detects faces."""
 
+    @property
+    def side(self) -> int | None:
+        """What it needs of a picture, see `Picture.at_least`."""
+
     def detect(self, picture: Picture, options: DetectionOptions) -> list[Detection]:
         """Return the faces of `picture` that are not smaller than `options.min_face`, in any order.
 

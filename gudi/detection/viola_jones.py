@@ -22,6 +22,8 @@ MAX_SEARCHED_PIXELS = 120_000_000
 class ViolaJones:
     """OpenCV's frontal-face Haar cascade (Viola and Jones 2001, as trained by Lienhart)."""
 
+    side = None
+
     def detect(self, picture: Picture, options: DetectionOptions) -> list[Detection]:
         """Return the faces in the order in which OpenCV returns them.
 

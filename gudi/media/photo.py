@@ -13,6 +13,7 @@ from gudi.errors import PhotoError
 from gudi.media.content import IMAGE, START, describe_wrong, identify, may_be_animation
 from gudi.media.decoding import EMPTY, MAX_DECODED_PIXELS, Undecodable, media_errors, open_media
 from gudi.media.source import Source, SourceLike
+from gudi.picture import Picture
 
 # OpenCV has a limit of its own, 2**30. It reads the variable when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_DECODED_PIXELS))
@@ -25,6 +26,16 @@ MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
 # Where EXIF starts in JPEG, in WebP, in PNG, and in PNG that ImageMagick wrote.
 EXIF = (b"Exif\0\0", b"EXIF", b"eXIf", b"Raw profile type exif")
 
+# In JPEG, it is among the first bytes.
+EXIF_START = 2**20
+
+# The sizes in which JPEG pictures can be decoded, as divisors of both sides.
+REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4,
+           2: cv2.IMREAD_REDUCED_COLOR_2, 1: cv2.IMREAD_COLOR}  # fmt: skip
+
+# Smaller files are decoded so quickly that finding out the size first does not pay.
+MIN_REDUCED_FILE = 2**17
+
 JPEG, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ZEROS = re.compile(rb"\0{16,}\Z")
@@ -34,13 +45,68 @@ class SeveralFrames(PhotoError):
     """A photo has several frames or pages."""
 
 
-def read_photo(source: SourceLike) -> npt.NDArray[np.uint8]:
-    """Return a photo as `decode_photo` does.
+class Photo(Picture):
+    """A photo, of which no more is decoded than is needed.
+
+    A large JPEG picture is decoded at 1/2, 1/4 or 1/8 of its size, which takes about half the time,
+    and again if more of it is needed.
+
+    Args:
+        data: the content of the file.
+        side: what is needed, see `at_least`; this much is decoded at once.
+
+    Raises:
+        PhotoError, SeveralFrames: as `decode_photo`.
+    """
+
+    def __init__(self, data: bytes, side: int | None = None) -> None:
+        super().__init__(None)
+        self._data = data
+        self._copy: tuple[npt.NDArray[np.uint8], int] | None = None
+        self._jpeg_size: tuple[int, int] | None = None
+        if side is not None and len(data) >= MIN_REDUCED_FILE and data.startswith(JPEG):
+            from gudi.media.pillow import upright_size
+
+            self._jpeg_size = upright_size(data)
+        self.at_least(side)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self._jpeg_size or super().size
+
+    def at_least(self, side: int | None) -> tuple[npt.NDArray[np.uint8], int]:
+        """Return the photo, or a smaller copy of it; see `Picture.at_least`."""
+        if self._image is not None or self._jpeg_size is None or side is None:
+            return super().at_least(side)
+        longer = max(self._jpeg_size)
+        divisor = next((each for each in REDUCED if longer >= each * side), 1)
+        if divisor == 1:
+            return super().at_least(side)
+        if self._copy is None or divisor < self._copy[1]:
+            copy = decode_photo(self._data, divisor)
+            if copy.shape[1::-1] != tuple(-(-each // divisor) for each in self._jpeg_size):
+                self._jpeg_size = None  # Pillow and OpenCV disagree about the size
+                return super().at_least(side)
+            self._copy = copy, divisor
+        return self._copy
+
+    def _decoded(self) -> npt.NDArray[np.uint8]:
+        return decode_photo(self._data)
+
+
+def open_photo(source: SourceLike, side: int | None = None) -> Photo:
+    """Return a photo of which as much is decoded as `Picture.at_least` says.
 
     Raises:
         PhotoError: it is not a file, cannot be read, or cannot be decoded.
         SeveralFrames: it has several frames or pages.
     """
+    return Photo(read_content(source), side)
+
+
+def read_photo(source: SourceLike) -> npt.NDArray[np.uint8]:
+    """Return a whole photo as `decode_photo` does; see `open_photo`."""
     return decode_photo(read_content(source))
 
 
@@ -60,7 +126,7 @@ def read_content(source: SourceLike) -> bytes:
         return file.read()
 
 
-def decode_photo(data: bytes) -> npt.NDArray[np.uint8]:
+def decode_photo(data: bytes, divisor: int = 1) -> npt.NDArray[np.uint8]:
     """Return a photo, upright, as uint8 of shape (h, w, 3) in OpenCV's BGR order.
 
     It is turned and mirrored as its EXIF orientation says, or as AVIF and HEIC say it. Grey,
@@ -70,6 +136,7 @@ def decode_photo(data: bytes) -> npt.NDArray[np.uint8]:
 
     Args:
         data: the content of the file.
+        divisor: one of `REDUCED`, which makes a JPEG picture as many times smaller.
 
     Raises:
         PhotoError: it cannot be decoded, or has too many pixels.
@@ -92,13 +159,15 @@ def decode_photo(data: bytes) -> npt.NDArray[np.uint8]:
             return decode(data, content.pillow)
         if data.startswith(TIFF):
             return _decode_tiff(data)
-        if any(each in data for each in EXIF):
+        flags = REDUCED[divisor]
+        searched = data[:EXIF_START] if data.startswith(JPEG) else data
+        if any(each in searched for each in EXIF):
             from gudi.media.pillow import exif_orientation, turn_upright
 
             if (orientation := exif_orientation(data)) is not None:
-                image = _decode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+                image = _decode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
                 return turn_upright(image, orientation)
-        return _decode(data, cv2.IMREAD_COLOR)
+        return _decode(data, flags)
 
 
 def _decode_tiff(data: bytes) -> npt.NDArray[np.uint8]:

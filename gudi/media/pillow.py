@@ -91,6 +91,16 @@ def exif_orientation(data: bytes) -> int | None:
     return orientation if orientation in UPRIGHT else 1
 
 
+def upright_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height of a JPEG picture as it is shown; None if they cannot be read."""
+    try:
+        with quiet(), open_picture(io.BytesIO(data), ("JPEG", "MPO")) as image:
+            width, height = image.size
+    except Exception:  # as above
+        return None
+    return (height, width) if (exif_orientation(data) or 1) > 4 else (width, height)
+
+
 def turn_upright(image: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
     """Return a picture of shape (h, w, 3) turned as its EXIF orientation says."""
     return np.ascontiguousarray(UPRIGHT[orientation](image))

@@ -68,6 +68,7 @@ def draw_photos(
     *,
     workers: gudi_jobs.WorkerPool,
     style: str = AUTO,
+    side: int = 0,
 ) -> None:
     """Draw the faces of `results` onto copies of their photos.
 
@@ -79,6 +80,7 @@ def draw_photos(
         picture_name: returns the name of a picture from the name of its source.
         workers: the processes to draw in.
         style: what to draw, see `gudi.settings.drawn_parts`.
+        side: longer side of the pictures, at most; 0 for the size of the photos.
     """
     drawn = {result.source: result for result in results if result.faces}
 
@@ -89,7 +91,7 @@ def draw_photos(
             yield PhotoDrawing(result.source, size, result.faces, path)
 
     try:
-        work = functools.partial(draw, style=style)
+        work = functools.partial(draw, style=style, side=side)
         for outcome in workers.map_unordered(work, drawings()):
             if outcome.error is not None:
                 drawn[outcome.item.source].error = _draw_error(outcome.error)

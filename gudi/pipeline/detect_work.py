@@ -14,7 +14,7 @@ from gudi.analysis.scenes import signature
 from gudi.errors import PhotoError, VideoError
 from gudi.media import video
 from gudi.media.content import VIDEO
-from gudi.media.photo import decode_photo, read_content
+from gudi.media.photo import Photo, read_content
 from gudi.media.source import Source, content_digest
 from gudi.picture import Picture
 from gudi.pipeline.workers import WorkerPrediction, describe_error, loaded_predictor
@@ -114,7 +114,7 @@ def _process_photo(settings: ProcessSettings, source: Source) -> Result:
     result = Result(source)
     clock = StageClock(result.seconds)
     content = read_content(source)
-    picture = Picture(decode_photo(content))
+    picture = Photo(content, detection.DETECTORS[settings.options.detector].side)
     result.width, result.height = picture.size
     result.digest = content_digest([content])
     clock.stop("decode")
@@ -152,7 +152,7 @@ def _faces(
             score,
             frame=None if frame is None else frame.number,
             time_s=None if frame is None else frame.time,
-            crop=detection.crop(picture.image, box),
+            crop=detection.crop(picture, box),
         )
         for box, score in detection.find_faces(picture, settings.options)
     ]

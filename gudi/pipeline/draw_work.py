@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gudi.errors import PhotoError, VideoError
 from gudi.files import atomic_write
 from gudi.media import encode, video
-from gudi.media.photo import read_photo
+from gudi.media.photo import open_photo
 from gudi.media.source import Source
 from gudi.outputs.drawing import overlay, picture_files
 from gudi.picture import Picture
@@ -104,7 +104,7 @@ def draw(item: Drawing, style: str = AUTO, side: int = 0) -> str:
     Args:
         item: what to draw on.
         style: what to draw, see `gudi.settings.drawn_parts`.
-        side: longer side of annotated videos, at most; 0 for the size of the original.
+        side: longer side of annotated photos and videos, at most; 0 for the size of the original.
 
     Returns:
         "" or what a video lacks.
@@ -114,7 +114,7 @@ def draw(item: Drawing, style: str = AUTO, side: int = 0) -> str:
     """
     parts = drawn_parts(style, (BOX,) if isinstance(item, PhotoDrawing) else (BARS,))
     if isinstance(item, PhotoDrawing):
-        _draw_photo(parts, item)
+        _draw_photo(parts, item, side)
     elif isinstance(item, VideoThumbnail):
         _draw_video_thumbnail(parts, item)
     elif isinstance(item, VideoChunk):
@@ -126,16 +126,19 @@ def draw(item: Drawing, style: str = AUTO, side: int = 0) -> str:
     return ""
 
 
-def _draw_photo(parts: frozenset[str], item: PhotoDrawing) -> None:
-    image = read_photo(item.source)
-    if image.shape[1::-1] != item.size:
+def _draw_photo(parts: frozenset[str], item: PhotoDrawing, side: int) -> None:
+    side = (side or max(item.size)) if item.path is not None else THUMBNAIL_SIDE
+    photo = open_photo(item.source, side)
+    if photo.size != item.size:
         raise PhotoError("the photo has changed since its faces were detected")
     if item.thumbnail is not None:
-        _draw_thumbnail((item.thumbnail,), Picture(image), item.faces, parts)
+        _draw_thumbnail((item.thumbnail,), photo, item.faces, parts)
     if item.path is not None:
-        taken = _annotate(image, item.faces, parts)
+        image = photo.drawable(side)
+        faces = _scaled(item.faces, photo.size, image)
+        taken = _annotate(image, faces, parts)
         if BARS in parts:
-            overlay.draw_bars_beside(image, item.faces, taken[len(item.faces) :])
+            overlay.draw_bars_beside(image, faces, taken[len(faces) :])
         _write(item.path, picture_files.encode(image, item.path.suffix))
 
 

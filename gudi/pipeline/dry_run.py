@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
 import gudi_jobs
 from gudi import checkpoint, detection
@@ -22,9 +20,10 @@ from gudi.errors import GudiError, one_line
 from gudi.files import nearest_folder
 from gudi.media import video
 from gudi.media.content import IMAGE, VIDEO
-from gudi.media.photo import read_photo
+from gudi.media.photo import open_photo
 from gudi.media.source import Source
 from gudi.outputs.folder import ResultFolder
+from gudi.picture import Picture
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
 from gudi.pipeline.listing import describe_skipped, list_sources
 from gudi.pipeline.shards import in_shard
@@ -230,8 +229,8 @@ def _process_sampled(estimate: Estimate, source: Source, options: BatchOptions) 
     """Detect the faces of a photo, or of the first frames of a video."""
     kind, start, count = estimate.kind(source), time.perf_counter(), 0
     try:
-        for image in _pictures(source):
-            kind.faces += len(detection.find_faces(image, options))
+        for picture in _pictures(source, options):
+            kind.faces += len(detection.find_faces(picture, options))
             count += 1
     except GudiError as error:
         estimate.note_problem(source, error)
@@ -241,12 +240,12 @@ def _process_sampled(estimate: Estimate, source: Source, options: BatchOptions) 
     kind.seconds += time.perf_counter() - start if count else 0
 
 
-def _pictures(source: Source) -> Iterator[npt.NDArray[np.uint8]]:
+def _pictures(source: Source, options: BatchOptions) -> Iterator[Picture]:
     if source.kind != VIDEO:
-        yield read_photo(source)
+        yield open_photo(source, detection.DETECTORS[options.detector].side)
         return
     for frame, _ in zip(video.read_frames(source), range(FRAMES_PER_VIDEO)):
-        yield frame.image
+        yield frame.picture
 
 
 def _extrapolate(estimate: Estimate, options: BatchOptions) -> None:

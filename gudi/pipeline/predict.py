@@ -77,6 +77,7 @@ def predict_photos(
             picture_name=picture_name,
             workers=workers,
             style=options.draw,
+            side=options.annotated_size,
         )
     return results
 

@@ -16,7 +16,7 @@ from conftest import draw_face, save
 
 from gudi.errors import PhotoError
 from gudi.media.find import find_sources
-from gudi.media.photo import read_photo
+from gudi.media.photo import open_photo, read_photo
 
 
 def write_photo(tmp_path, mode, suffix, **options):
@@ -206,3 +206,31 @@ def test_real_photos_are_decoded(shared):
     found = list(find_sources([str(shared / "photos")]))
     assert len(found) == 163
     assert {read_photo(source.path).ndim for source in found} == {3}
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_large_jpeg_is_decoded_in_the_size_that_is_needed(tmp_path, orientation):
+    upright = cv2.resize(draw_face(), (2501, 1801), interpolation=cv2.INTER_CUBIC)
+    stored = np.rot90(upright) if orientation == 6 else upright
+    exif = exif_with_orientation(orientation, (3, "H"), "<")
+    path = tmp_path / "photo.jpg"
+    PIL.Image.fromarray(stored[:, :, ::-1].copy()).save(path, exif=exif, quality=98)
+    photo = open_photo(path, 600)
+    assert photo.size == (2501, 1801)
+    for side, divisor in ((625, 4), (600, 4), (626, 2), (1251, 1), (None, 1)):
+        copy, times = photo.at_least(side)
+        assert times == divisor
+        assert copy.shape == (-(-1801 // divisor), -(-2501 // divisor), 3)
+        expected = cv2.resize(upright, copy.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(copy.astype(int) - expected).mean() < 2
+    np.testing.assert_array_equal(photo.image, read_photo(path))
+
+
+def test_large_jpeg_that_is_cut_short_is_refused_in_every_size(tmp_path):
+    path = tmp_path / "photo.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    data = cv2.imencode(".jpg", noise)[1].tobytes()
+    path.write_bytes(data[: len(data) // 2])
+    for side in (None, 200):
+        with pytest.raises(PhotoError, match="cut short"):
+            open_photo(path, side)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from clips import write_video
 from conftest import call_gudi, draw_face, save
-from result_folders import read_record, read_tables
+from result_folders import read_record, read_rows, read_tables
 
 import gudi
 from gudi.errors import UsageError
@@ -192,3 +192,17 @@ def test_names_that_no_font_has_are_noted_where_they_would_be_drawn(inputs, tmp_
     assert note in call_gudi("predict", "in/photo.png", *names, cwd=tmp_path).stderr
     quiet = call_gudi("predict", "in/photo.png", *names, "--draw", "none", cwd=tmp_path)
     assert note not in quiet.stderr
+
+
+def test_annotated_photos_are_copies_of_limited_size(tmp_path):
+    save(tmp_path / "in" / "photo.jpg", draw_face(800, 2600, 1800, 900, 500))
+    for option, size in (([], (1280, 886)), (["--annotated-size", "0"], (2600, 1800))):
+        run(tmp_path, *option)
+        (face,) = read_rows(tmp_path / "out" / "faces.csv")
+        drawn = cv2.imread(str(tmp_path / "out" / "annotated" / "in" / "photo.jpg"))
+        assert drawn.shape[1::-1] == size
+        ratio = size[0] / 2600
+        box = [round(int(face[each]) * ratio) for each in ("x", "y", "width", "height")]
+        x, y, width, height = box
+        for row, column in ((y, x + width // 2), (y + height, x + width // 2), (y + 9, x)):
+            assert near(drawn[row : row + 1, column : column + 1], overlay.BOX_COLOUR)
