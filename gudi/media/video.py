@@ -8,8 +8,9 @@ segments that decode to the same frames as the whole video.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO, Any, TypeAlias
@@ -50,9 +51,11 @@ TAG_OPTIONS: dict[str, Any] = (
 
 MAX_PIXELS = 2**27  # of a frame; 8K has 2**25
 
-# Frames that one worker decodes at a time. Decoding starts at the key frame before them: with
-# fewer frames, more would be decoded for nothing; with more, workers would be idle at the end.
+# Frames of a segment. An interrupted run loses the segments that its workers had not finished.
 SEGMENT_FRAMES = 64
+
+# A run of segments has at least so many frames if it ends before a key frame.
+RUN_FRAMES = 128
 
 # A video ends unexpectedly if everything in it ends this much before the end that its header
 # promises, in seconds and relative to its length.
@@ -104,7 +107,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames of a video that are decoded together, independently of other segments.
+    """Frames of a video that can be decoded independently of other segments.
 
     Attributes:
         numbers: of the frames to decode.
@@ -300,20 +303,78 @@ def estimate_length(source: SourceLike) -> tuple[float, float]:
 
 
 def segments(
-    index: VideoIndex, numbers: Sequence[int], length: int = SEGMENT_FRAMES
+    index: VideoIndex,
+    numbers: Sequence[int],
+    length: int = SEGMENT_FRAMES,
+    longest: int = SEGMENT_FRAMES,
 ) -> Iterator[Segment]:
     """Split frames into segments, each of which is decoded from the key frame before it.
+
+    Groups of pictures are joined up to `length` frames. Those of more than `longest` frames are
+    cut, so that some frames are decoded more than once.
 
     Args:
         index: the video's index, with time stamps.
         numbers: of the frames, ascending.
         length: frames per segment.
+        longest: frames of the longest segment.
     """
-    for start in range(0, len(numbers), length):
-        part = tuple(numbers[start : start + length])
-        stamps = tuple(index.stamps[list(part)].tolist())
-        previous_key = int(np.searchsorted(index.keys, stamps[0], side="right")) - 1
-        yield Segment(part, stamps, int(index.keys[max(previous_key, 0)]))
+    stamps = index.stamps[np.asarray(numbers)]
+    keys = np.searchsorted(index.keys, stamps, side="right") - 1
+    starts, group = [0], 0
+    for end in (*(np.flatnonzero(np.diff(keys)) + 1).tolist(), len(stamps)):
+        if end - starts[-1] > length and group > starts[-1]:
+            starts.append(group)
+        starts += range(starts[-1] + longest, end, longest)
+        group = end
+    for start, end in itertools.pairwise((*starts, len(stamps))):
+        yield Segment(
+            tuple(numbers[start:end]),
+            tuple(stamps[start:end].tolist()),
+            int(index.keys[max(keys[start], 0)]),
+        )
+
+
+def runs(
+    segments: Iterable[Segment], missing: Container[int], count: int = 1
+) -> list[tuple[Segment, ...]]:
+    """Return runs of segments that are to be decoded together.
+
+    They start at key frames, unless there would be fewer than `count`.
+
+    Args:
+        segments: of a video, in order.
+        missing: the numbers of those that have to be decoded.
+        count: how many runs there should be at least.
+    """
+    found: list[tuple[Segment, ...]] = []
+    run: tuple[Segment, ...] = ()
+    for segment in segments:
+        is_missing = segment.number in missing
+        is_long = sum(len(each.numbers) for each in run) >= RUN_FRAMES
+        if run and (not is_missing or (is_long and segment.start != run[-1].start)):
+            found.append(run)
+            run = ()
+        if is_missing:
+            run += (segment,)
+    if run:
+        found.append(run)
+    parts = max(1, -(-count // max(1, len(found))))
+    pieces = (
+        each[len(each) * part // parts : len(each) * (part + 1) // parts]
+        for each in found
+        for part in range(parts)
+    )
+    return [piece for piece in pieces if piece]
+
+
+def joined(run: Sequence[Segment]) -> Segment:
+    """Return the segments of a run as one."""
+    return Segment(
+        tuple(itertools.chain.from_iterable(each.numbers for each in run)),
+        tuple(itertools.chain.from_iterable(each.stamps for each in run)),
+        run[0].start,
+    )
 
 
 def segment_of(index: VideoIndex, number: int) -> Segment:

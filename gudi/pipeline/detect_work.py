@@ -1,12 +1,14 @@
-"""Process one photo or one segment of a video: decode, detect, crop, and maybe predict.
+"""Process one photo or a run of segments of a video: decode, detect, crop, and maybe predict.
 
 All of this runs in workers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gudi import detection
@@ -25,16 +27,16 @@ from gudi.timing import StageClock
 
 @dataclass(frozen=True)
 class WorkItem:
-    """A task for a worker: a photo, a segment of a video, or a video to be indexed.
+    """A task for a worker: a photo, a run of segments of a video, or a video to be indexed.
 
     Attributes:
         source: the photo or video.
-        segment: None for a photo, or for a video to be indexed.
+        segments: decoded together; none for a photo, or for a video to be indexed.
         attempts: how many workers failed to open it.
     """
 
     source: Source
-    segment: video.Segment | None = None
+    segments: tuple[video.Segment, ...] = ()
     attempts: int = 0
 
 
@@ -75,25 +77,28 @@ class CannotOpen(PhotoError):
         return str(self.args[0])
 
 
-def process(settings: ProcessSettings, item: WorkItem) -> Result | IndexedVideo:
-    """Process an item.
+def process(settings: ProcessSettings, item: WorkItem) -> Result | IndexedVideo | Iterator[Result]:
+    """Process an item; return a result for each of its segments if it has any.
 
     Raises:
         CannotOpen: this worker does not see the file.
         PhotoError, VideoError, OSError: the file cannot be decoded.
     """
-    try:
-        if item.segment is not None:
-            result = _process_segment(settings, item.source, item.segment)
-        elif item.source.kind == VIDEO:
+    if item.segments:
+        return _process_segments(settings, item.source, item.segments)
+    with _opening(item.source):
+        if item.source.kind == VIDEO:
             return IndexedVideo(video.read_index(item.source), item.source.digest())
-        else:
-            result = _process_photo(settings, item.source)
-        if settings.prediction is not None:
-            _predict(settings.prediction, result)
-        return result
+        return _process_photo(settings, item.source)
+
+
+@contextlib.contextmanager
+def _opening(source: Source) -> Iterator[None]:
+    """Tell a source that this worker cannot open from one that cannot be decoded."""
+    try:
+        yield
     except (PhotoError, VideoError, OSError) as error:
-        if can_open(item.source):
+        if can_open(source):
             raise
         worker = f"{platform.node()} (process {os.getpid()})"
         raise CannotOpen(describe_error(error), worker) from None
@@ -120,26 +125,36 @@ def _process_photo(settings: ProcessSettings, source: Source) -> Result:
     clock.stop("decode")
     result.faces = _faces(settings, picture)
     clock.stop("detect")
-    return result
+    return _predicted(settings, result)
 
 
-def _process_segment(settings: ProcessSettings, source: Source, segment: video.Segment) -> Result:
-    """Process a segment of a video as far as it can be decoded."""
-    result = Result(source, segment.number, frames=[])
+def _process_segments(
+    settings: ProcessSettings, source: Source, segments: Sequence[video.Segment]
+) -> Iterator[Result]:
+    """Yield the results of segments as far as they can be decoded in one go."""
+    run = video.joined(segments)
+    starts = {segment.number for segment in segments[1:]}
+    result = Result(source, run.number, frames=[])
     clock = StageClock(result.seconds)
     frames = result.frames = []
-    try:
-        for frame in video.read_frames(source, segment, settings.options):
-            result.width, result.height = frame.picture.size
-            clock.stop("decode")
-            result.faces += _faces(settings, frame.picture, frame)
-            frames.append(VideoFrame(frame.number, frame.time, signature(frame.image)))
-            clock.stop("detect")
-    except VideoError as error:
-        if not frames:
-            raise
-        result.error = f"it ends unexpectedly after frame {frames[-1].number}: {error}"
-    return result
+    with _opening(source):
+        try:
+            for frame in video.read_frames(source, run, settings.options):
+                if frame.number in starts:
+                    yield _predicted(settings, result)
+                    result = Result(source, frame.number)
+                    clock = StageClock(result.seconds)
+                    frames = result.frames = []
+                result.width, result.height = frame.picture.size
+                clock.stop("decode")
+                result.faces += _faces(settings, frame.picture, frame)
+                frames.append(VideoFrame(frame.number, frame.time, signature(frame.image)))
+                clock.stop("detect")
+        except VideoError as error:
+            if not frames:
+                raise
+            result.error = f"it ends unexpectedly after frame {frames[-1].number}: {error}"
+        yield _predicted(settings, result)
 
 
 def _faces(
@@ -158,10 +173,12 @@ def _faces(
     ]
 
 
-def _predict(prediction: WorkerPrediction, result: Result) -> None:
-    """Predict the faces of `result` in this worker."""
-    if not result.faces:
-        return
-    clock = StageClock(result.seconds)
-    loaded_predictor(prediction).predict_faces(result.faces, keep_crops=prediction.options.crops)
-    clock.stop("predict")
+def _predicted(settings: ProcessSettings, result: Result) -> Result:
+    """Return `result`, with its faces predicted if workers predict."""
+    prediction = settings.prediction
+    if prediction is not None and result.faces:
+        clock = StageClock(result.seconds)
+        predictor = loaded_predictor(prediction)
+        predictor.predict_faces(result.faces, keep_crops=prediction.options.crops)
+        clock.stop("predict")
+    return result

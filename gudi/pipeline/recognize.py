@@ -8,10 +8,11 @@ worker can decode independently.
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import gudi_jobs
 from gudi.errors import CheckpointError, WorkersError, one_line
@@ -34,6 +35,8 @@ from gudi.timing import StageSeconds
 
 # How many workers may fail to open a source that this process can open.
 MAX_ATTEMPTS = 3
+
+_Outcome: TypeAlias = gudi_jobs.Result[WorkItem, Result | IndexedVideo]
 
 RESUMABLE = "everything finished is kept; to resume, repeat the command"
 
@@ -63,6 +66,7 @@ def recognize(
     sink: Sink,
     seconds: StageSeconds | None = None,
     prediction: WorkerPrediction | None = None,
+    runs: int = 1,
 ) -> None:
     """Detect and predict all faces of `sources`, and hand the results to `sink`.
 
@@ -77,16 +81,18 @@ def recognize(
         sink: receives the results.
         seconds: receives the time of each stage, of all processes together.
         prediction: how the workers predict; None if they do not.
+        runs: into how many runs of segments to cut a video at least, so that no worker is idle.
     """
     seconds = StageSeconds() if seconds is None else seconds
     segments = _SegmentCollector(sink)
-    queue = _WorkQueue(sources, options, segments)
+    queue = _WorkQueue(sources, options, segments, runs)
     predictions = PredictionQueue(
         predictor, options.batch_size, segments.add, seconds, keep_crops=options.crops
     )
     work = functools.partial(process, ProcessSettings(options, prediction))
     try:
-        for outcome in workers.map_unordered(work, queue):
+        outcomes: Iterator[_Outcome] = workers.map_unordered(work, queue)
+        for outcome in outcomes:
             for result in queue.results(outcome):
                 seconds.add(result.seconds)
                 predictions.add(result)
@@ -160,13 +166,18 @@ class _SegmentCollector:
 
 
 class _WorkQueue(gudi_jobs.WorkQueue[WorkItem]):
-    """The items for the workers: source after source, videos in segments."""
+    """The items for the workers: source after source, videos in runs of segments."""
 
     def __init__(
-        self, sources: Iterable[Source], frames: FrameOptions, segments: _SegmentCollector
+        self,
+        sources: Iterable[Source],
+        frames: FrameOptions,
+        segments: _SegmentCollector,
+        runs: int,
     ) -> None:
         super().__init__(self._first_items(sources))
-        self._frames, self._segments = frames, segments
+        self._frames, self._segments, self._runs = frames, segments, runs
+        self._processed = defaultdict[WorkItem, set[int | None]](set)
 
     def _first_items(self, sources: Iterable[Source]) -> Iterator[WorkItem]:
         for source in sources:
@@ -175,33 +186,46 @@ class _WorkQueue(gudi_jobs.WorkQueue[WorkItem]):
             else:
                 yield WorkItem(source)
 
-    def results(
-        self, outcome: gudi_jobs.Result[WorkItem, Result | IndexedVideo]
-    ) -> Iterator[Result]:
-        """Yield the result of a worker's item if it has one, or queue what follows from it."""
+    def results(self, outcome: _Outcome) -> Iterator[Result]:
+        """Yield the results of a worker's item if it has any, or queue what follows from it."""
         item, value = outcome.item, outcome.value
         if isinstance(outcome.error, video.UnreliableTimestamps):
             if self._segments.expect_whole(item.source):
-                self.add([WorkItem(item.source, video.WHOLE_VIDEO)])
+                self.add([WorkItem(item.source, (video.WHOLE_VIDEO,))])
         elif isinstance(value, IndexedVideo):
             self._queue_segments(item.source, value)
         elif isinstance(outcome.error, CheckpointError):
             raise outcome.error  # the photo is not to blame
         elif isinstance(outcome.error, CannotOpen) and can_open(item.source):
             self._retry(item, outcome.error)
+        elif item.segments:
+            yield from self._segment_results(item, value, outcome)
+        elif value is not None:
+            yield value
         else:
-            yield self._result(item, value, outcome.error)
+            yield Result(item.source, error=_reason(outcome.error))
 
-    def _result(self, item: WorkItem, value: Result | None, error: BaseException | None) -> Result:
-        """Return the result of an item, also if it failed."""
-        if value is None:
-            segment = None if item.segment is None else item.segment.number
-            reason = "" if error is None else describe_error(error)
-            value = Result(item.source, segment, error=reason)
-        if value.error and item.segment is not None and item.segment.numbers:
-            numbers = item.segment.numbers
-            value.error = f"frames {numbers[0]} to {numbers[-1]}: {value.error}"
-        return value
+    def _segment_results(
+        self, item: WorkItem, value: Result | None, outcome: _Outcome
+    ) -> Iterator[Result]:
+        """Yield the result of a segment; after the last one, queue the segments without one.
+
+        After an error, these may be decoded all the same: each from its own key frame.
+        """
+        processed = self._processed[item]
+        if value is not None:
+            processed.add(value.segment)
+            (segment,) = (each for each in item.segments if each.number == value.segment)
+            yield _located(value, segment)
+        if not outcome.is_last:
+            return
+        del self._processed[item]
+        left = [each for each in item.segments if each.number not in processed]
+        if left and (outcome.error is not None or not processed):
+            reason = _reason(outcome.error) or "no frame can be decoded"
+            yield _located(Result(item.source, left[0].number, error=reason), left.pop(0))
+        if left:
+            self.add([replace(item, segments=tuple(left))])
 
     def _retry(self, item: WorkItem, error: CannotOpen) -> None:
         """Queue an existing file that a worker could not open: another worker may see it."""
@@ -216,9 +240,19 @@ class _WorkQueue(gudi_jobs.WorkQueue[WorkItem]):
 
     def _queue_segments(self, source: Source, indexed: IndexedVideo) -> None:
         """Queue the segments of a video that are not finished yet."""
-        index = indexed.index
-        selected = index.chosen(self._frames)
-        numbers = selected[:: video.SEGMENT_FRAMES] or [video.WHOLE_VIDEO.number]
-        missing = self._segments.expect(source, numbers, indexed)
-        segments = video.segments(index, selected) if selected else iter([video.WHOLE_VIDEO])
-        self.add(WorkItem(source, segment) for segment in segments if segment.number in missing)
+        selected = indexed.index.chosen(self._frames)
+        segments = [*video.segments(indexed.index, selected)] if selected else [video.WHOLE_VIDEO]
+        missing = self._segments.expect(source, [each.number for each in segments], indexed)
+        self.add(WorkItem(source, run) for run in video.runs(segments, missing, self._runs))
+
+
+def _reason(error: BaseException | None) -> str:
+    return "" if error is None else describe_error(error)
+
+
+def _located(result: Result, segment: video.Segment) -> Result:
+    """Return the result of a segment, whose error says which frames it concerns."""
+    if result.error and segment.numbers:
+        first, last = segment.numbers[0], segment.numbers[-1]
+        result.error = f"frames {first} to {last}: {result.error}"
+    return result

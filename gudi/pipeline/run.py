@@ -158,6 +158,7 @@ def _recognize_faces(batch: _Batch, unusable: int) -> None:
                 sink=sink,
                 seconds=report.process_seconds,
                 prediction=prediction,
+                runs=-(-workers.count_threads() // pending),
             )
     store.commit()
     if sink.probabilities.warning:

@@ -145,9 +145,11 @@ class ClusterPool:
         return results
 
     def map_unordered(
-        self, function: Callable[[Item], Value], items: Iterable[Item]
+        self, function: Callable[[Item], Value | Iterator[Value]], items: Iterable[Item]
     ) -> Iterator[Result[Item, Value]]:
         """Yield a `Result` for each of `items`, as `gudi_jobs.WorkerPool.map_unordered` does.
+
+        The values of an iterator arrive when it has ended.
 
         Raises:
             WorkersUnavailable: there are no workers, or the scheduler is gone.
@@ -248,12 +250,16 @@ class _Map:
             error = WorkerDied("its worker process died each time, on several workers")
         if error is not None:
             yield from (Result(item, error=error) for item, _ in task)
-        for (item, _), each in zip(task, packed):
-            result: Result[Any, Any] = Result.unpickle(item, each)
-            self.average.add(result.seconds)
-            yield result
+        for (item, _), results in zip(task, packed):
+            for each, is_last in results:
+                result: Result[Any, Any] = Result.unpickle(item, each, is_last=is_last)
+                if is_last:
+                    self.average.add(result.seconds)
+                yield result
 
-    def _task_result(self, future: Any) -> tuple[list[bytes], BaseException | None]:
+    def _task_result(
+        self, future: Any
+    ) -> tuple[list[list[tuple[bytes, bool]]], BaseException | None]:
         """Return what the task of `future` has returned, and what it has raised."""
         while True:
             try:
@@ -303,12 +309,12 @@ def _ignore_terminal() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _call_all(packed_function: bytes, items: list[bytes]) -> list[bytes]:
-    """Call the function on each of `items`; runs in a worker of the cluster."""
+def _call_all(packed_function: bytes, items: list[bytes]) -> list[list[tuple[bytes, bool]]]:
+    """Return the results of the function for each of `items`; runs in a worker of the cluster."""
     (initializer, arguments), function = _unpack(packed_function)
     if initializer is not None:
         initializer(*arguments)
-    return [call_pickled(function, item) for item in items]
+    return [list(call_pickled(function, item)) for item in items]
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,7 +1,7 @@
 """A pool of worker processes.
 
 Each worker gets its items through a socket and returns their results one by one, in the same order.
-So the item that a worker was running when it died is the first one without a result.
+So the item that a worker was running when it died is the first one without its last result.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gudi_jobs.limits import Limits
 from gudi_jobs.moving_average import MovingAverage
 from gudi_jobs.process import pack_setup
 from gudi_jobs.result import Item, Result, Value
-from gudi_jobs.worker import NOT_READY, READY, RESULT_AND_RETIRE, pack
+from gudi_jobs.worker import NOT_READY, PART, READY, RESULT_AND_RETIRE, pack
 from gudi_jobs.workers import EXIT_INTERVAL, Task, Worker, Workers
 
 # One running and one queued item keep a worker busy while its last result is collected. More would
@@ -56,8 +56,9 @@ class WorkerPool:
     Args:
         max_workers: number of processes; by default one per CPU. Those beyond are started when
             there is work for them.
-        timeout: seconds that one item may run; no limit by default. Time in which its process or
-            this one is suspended, by Ctrl-Z or SIGSTOP, does not count.
+        timeout: seconds that an item may run, or from one of its results to the next; no limit by
+            default. Time in which its process or this one is suspended, by Ctrl-Z or SIGSTOP, does
+            not count.
         memory_limit: bytes of resident memory that a process may have; no limit by default. A
             process that exceeds it is killed, and its item fails.
         initializer: called as `initializer(*initargs)` in each process before its first item.
@@ -97,8 +98,12 @@ class WorkerPool:
         """Kill the processes and everything that they have started."""
         self._workers.stop(self._workers.running)
 
+    def count_threads(self) -> int:
+        """Return how many items the pool can run at a time."""
+        return self._workers.count
+
     def map_unordered(
-        self, function: Callable[[Item], Value], items: Iterable[Item]
+        self, function: Callable[[Item], Value | Iterator[Value]], items: Iterable[Item]
     ) -> Iterator[Result[Item, Value]]:
         """Call `function` on each of `items`; yield a `Result` for each, as they finish.
 
@@ -107,6 +112,9 @@ class WorkerPool:
         worker wait for the caller. Only one call can be in progress. Closing the generator, or an
         exception in the thread that drives it (such as Ctrl-C), cancels the call at once by killing
         the processes.
+
+        If `function` returns an iterator, each of its values arrives at once as a result, and then
+        a last one without a value. If the worker dies in between, another one starts the item over.
 
         Args:
             function: called as `function(item)` in a worker process. It must pickle.
@@ -225,6 +233,8 @@ class _Map:
                 worker.ready = True
             elif kind == NOT_READY:
                 worker.problem = pickle.loads(content)
+            elif kind == PART:
+                results.append(Result.unpickle(worker.tasks[0].item, content, is_last=False))
             else:
                 results.append(Result.unpickle(worker.tasks.popleft().item, content))
                 self.average.add(results[-1].seconds)

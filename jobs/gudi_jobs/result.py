@@ -20,18 +20,21 @@ class Result(Generic[Item, Value]):
         error: None, or why there is no value: the exception that the function raised, or one of
             `gudi_jobs.errors`.
         seconds: how long the function ran in the worker; 0 if it did not finish.
+        is_last: whether no more results of the item follow.
     """
 
     item: Item
     value: Value | None = None
     error: BaseException | None = None
     seconds: float = 0.0
+    is_last: bool = True
 
     @classmethod
-    def unpickle(cls, item: Item, packed: bytes) -> Result[Item, Value]:
-        """Return the result of `item` from what `gudi_jobs.worker.call_pickled` returned."""
+    def unpickle(cls, item: Item, packed: bytes, *, is_last: bool = True) -> Result[Item, Value]:
+        """Return the result of `item` from what `gudi_jobs.worker.call_pickled` yielded."""
         try:
-            return cls(item, *pickle.loads(packed))
+            value, problem, seconds = pickle.loads(packed)
+            return cls(item, value, problem, seconds, is_last)
         except Exception as error:
-            problem = f"the result cannot be unpickled: {type(error).__name__}: {error}"
-            return cls(item, error=RuntimeError(problem))
+            message = f"the result cannot be unpickled: {type(error).__name__}: {error}"
+            return cls(item, error=RuntimeError(message), is_last=is_last)

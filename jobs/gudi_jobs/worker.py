@@ -20,7 +20,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 HEADER = struct.Struct("!BQ")
@@ -28,9 +28,10 @@ HEADER = struct.Struct("!BQ")
 # Messages of the parent: the setup first, then a function, then the items to call it with.
 SETUP, FUNCTION, ITEM = range(3)
 
-# Messages of the worker: the function is loaded, or why it cannot be; then one result per item, in
-# the same order. `RESULT_AND_RETIRE` also asks for a new process in place of this one.
-READY, NOT_READY, RESULT, RESULT_AND_RETIRE = range(4)
+# Messages of the worker: the function is loaded, or why it cannot be; then the results of one item
+# after another, the last one of each as `RESULT`. `RESULT_AND_RETIRE` also asks for a new process
+# in place of this one.
+READY, NOT_READY, PART, RESULT, RESULT_AND_RETIRE = range(5)
 
 # What a terminal sends to all processes of a command: on Ctrl-C, on Ctrl-\, and when it is closed.
 # Only the parent handles it.
@@ -57,19 +58,28 @@ def pack(value: object) -> bytes:
     return by_value
 
 
-def call(function: Callable[[Any], Any], item: object) -> tuple[Any, BaseException | None, float]:
-    """Return the value of `function(item)`, the exception that it raises, and its seconds."""
+def call_pickled(function: Callable[[Any], Any], item: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Yield the pickled results of `function` for a pickled item, and whether each is the last one.
+
+    If the function returns an iterator, each of its values is a result, and the last one is None.
+    A result is a value, the exception that was raised instead, and the seconds of the whole call or
+    0 if it goes on.
+    """
     start, value, error = time.perf_counter(), None, None
     try:
-        value = function(item)
+        value = function(pickle.loads(item))
+        if isinstance(value, Iterator):
+            for each in value:
+                yield _pack_result(each, None, 0.0), False
+            value = None
+    except GeneratorExit:
+        raise
     except BaseException as raised:
-        error = _picklable(raised)
-    return value, error, time.perf_counter() - start
+        value, error = None, _picklable(raised)
+    yield _pack_result(value, error, time.perf_counter() - start), True
 
 
-def call_pickled(function: Callable[[Any], Any], item: bytes) -> bytes:
-    """Return the result of `call` for a pickled item, pickled."""
-    value, error, seconds = call(lambda packed: function(pickle.loads(packed)), item)
+def _pack_result(value: Any, error: BaseException | None, seconds: float) -> bytes:
     try:
         return pack((value, error, seconds))
     except Exception as problem:
@@ -127,8 +137,9 @@ def _serve(channel: socket.socket) -> None:
         kind, length = HEADER.unpack(read(HEADER.size))
         content = read(length)
         if kind == ITEM:
-            result = call_pickled(function, content)
-            send(RESULT_AND_RETIRE if growth.is_excessive() else RESULT, result)
+            for result, is_last in call_pickled(function, content):
+                last = RESULT_AND_RETIRE if is_last and growth.is_excessive() else RESULT
+                send(last if is_last else PART, result)
             continue
         try:  # either may run any code
             if kind == SETUP:

@@ -56,6 +56,11 @@ def follow(what):
     return what
 
 
+def follow_each(whats):
+    """Yield the item of each of these; see `follow`."""
+    return map(follow, whats)
+
+
 def send_half_a_result():
     """Die in the middle of the result of this item."""
 

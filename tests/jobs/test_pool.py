@@ -131,6 +131,27 @@ def test_error_is_the_result_of_its_item_alone(any_pool, item, kind, message):
     assert [results[number].value for number in range(1, 20)] == list(range(1, 20))
 
 
+def test_values_of_an_iterator_are_results_of_their_own(any_pool):
+    items = [(1, 2, 3), (), (4, "raise", 5)]
+    results = list(any_pool.map_unordered(tasks.follow_each, items))
+    for item, values in zip(items, ([1, 2, 3], [], [4])):
+        *first, last = (each for each in results if each.item == item)
+        assert [(each.value, each.error, each.is_last) for each in first] == [
+            (value, None, False) for value in values
+        ]
+        assert (last.value, last.is_last) == (None, True)
+        assert isinstance(last.error, ValueError) == ("raise" in item)
+
+
+@pytest.mark.parametrize("end", ["killed", "hang"])
+def test_values_before_a_death_or_a_timeout_are_kept(end):
+    with gudi_jobs.WorkerPool(1, timeout=2) as pool:
+        *first, last, next_item = pool.map_unordered(tasks.follow_each, [(1, end, 2), ()])
+    assert {(each.value, each.is_last) for each in first} == {(1, False)}
+    assert isinstance(last.error, gudi_jobs.JobError)
+    assert (next_item.item, next_item.error) == ((), None)
+
+
 def test_items_added_while_others_run_are_run_as_well(any_pool):
     queue, values = gudi_jobs.WorkQueue([2, 3]), []
     for result in any_pool.map_unordered(tasks.square, queue):

@@ -31,6 +31,9 @@ def read_in_segments(path):
     index = video.read_index(path)
     cut = list(video.segments(index, range(len(index.stamps))))
     frames = [frame for segment in reversed(cut) for frame in video.read_frames(path, segment)]
+    for run in video.runs(cut, {segment.number for segment in cut}):
+        numbers = [frame.number for frame in video.read_frames(path, video.joined(run))]
+        assert numbers == [number for segment in run for number in segment.numbers]
     return sorted(frames, key=lambda frame: frame.number), len(cut)
 
 
@@ -53,6 +56,35 @@ def test_segments_equal_the_whole_video_and_opencv(tmp_path, kind):
     for frame in whole[:50]:
         _, image = capture.read()
         np.testing.assert_array_equal(frame.image, image)
+
+
+@pytest.mark.parametrize(
+    ("group", "length", "longest", "sizes", "runs"),
+    [
+        (250, 64, 64, [64, 64, 64, 58, 64, 64, 64, 58], [250, 250]),
+        (50, 64, 64, [50] * 10, [150, 150, 150, 50]),
+        (12, 64, 64, [60] * 8 + [20], [180, 180, 140]),
+        (500, 64, 64, [64] * 7 + [52], [256, 244]),
+        (250, 256, 512, [250, 250], [250, 250]),
+        (100, 256, 512, [200, 200, 100], [200, 200, 100]),
+        (500, 256, 512, [500], [500]),
+        (500, 256, 300, [300, 200], [300, 200]),
+    ],
+)
+def test_segments_and_runs_start_at_key_frames(group, length, longest, sizes, runs):
+    stamps = np.arange(500) * 40
+    index = video.VideoIndex(stamps, stamps[::group], 1e-3, 25)
+    cut = list(video.segments(index, range(500), length, longest))
+    assert [len(segment.numbers) for segment in cut] == sizes
+    missing = {segment.number for segment in cut}
+    found = video.runs(cut, missing, 2)
+    assert [sum(len(each.numbers) for each in run) for run in found] == runs
+    for run in found if group < 500 else ():
+        assert run[0].start == run[0].stamps[0]
+    assert [each for run in found for each in run] == cut
+    # What is left of an interrupted run.
+    left = video.runs(cut, missing - {cut[0].number})
+    assert [each for run in left for each in run] == cut[1:]
 
 
 def test_real_videos_are_complete_and_equal_their_segments(shared):

@@ -19,6 +19,8 @@ from gudi.pipeline.workers import start_workers
 from gudi.records import Result, VideoFrame
 from gudi.settings import BatchOptions
 
+ONE_KEY_FRAME = {"g": "1000", "sc_threshold": "0"}
+
 
 class Results(dict):
     """A sink that keeps the results of photos by file name."""
@@ -83,7 +85,7 @@ class Segments:
     """A sink that collects the segments of a video."""
 
     def __init__(self):
-        self.frames, self.finished = [], []
+        self.frames, self.errors, self.finished = [], [], []
 
     def start_video(self, source, index):
         return ()
@@ -92,7 +94,8 @@ class Segments:
         self.frames.clear()
 
     def add(self, result):
-        self.frames.append(len(result.frames))
+        self.frames.append(len(result.frames or ()))
+        self.errors.append(result.error)
 
     def finish(self, source, problem, digest):
         self.finished.append(source)
@@ -110,27 +113,63 @@ class ScriptedWorkers:
 
 def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
     """Whichever of its segments are still in progress then, and however they end."""
-    path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(200)])
+    path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(200)], options=ONE_KEY_FRAME)
     source, sink = Source("v.mp4", str(path), "video"), Segments()
     late = video.UnreliableTimestamps("3 frames are not where the packets say")
 
     def processed(item, frames):
-        number = item.segment.number
-        found = [VideoFrame(each, each / 25, b"") for each in range(frames)]
-        return gudi_jobs.Result(item, Result(item.source, number, frames=found))
+        for segment in item.segments:
+            found = [VideoFrame(each, each / 25, b"") for each in range(frames)]
+            result = Result(item.source, segment.number, frames=found)
+            yield gudi_jobs.Result(item, result, is_last=False)
+        yield gudi_jobs.Result(item)
 
     def script(items):
         yield gudi_jobs.Result(next(items), IndexedVideo(video.read_index(path), b""))
-        segments = list(items)
-        assert len(segments) == 4
-        yield processed(segments[1], 64)
-        for segment in segments[2:]:
-            yield gudi_jobs.Result(segment, error=late)
+        runs = list(items)
+        assert len(runs) == 4
+        yield from processed(runs[1], 64)
+        for run in runs[2:]:
+            yield gudi_jobs.Result(run, error=late)
         (whole,) = items
-        yield processed(segments[0], 64)
+        yield from processed(runs[0], 64)
         assert (sink.frames, sink.finished) == ([], [])
-        yield processed(whole, 200)
-        yield gudi_jobs.Result(segments[1], error=late)
+        yield from processed(whole, 200)
+        yield gudi_jobs.Result(runs[1], error=late)
+        assert not list(items)
+
+    recognize(
+        [source],
+        options=BatchOptions(),
+        predictor=None,
+        workers=ScriptedWorkers(script),
+        sink=sink,
+        runs=4,
+    )
+    assert sink.frames == [200]
+    assert sink.finished == [source]
+
+
+def test_segments_after_one_that_fails_are_processed_again(tmp_path):
+    """Whether it ends early or kills its worker, and whether others came before it."""
+    path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(200)], options=ONE_KEY_FRAME)
+    source, sink = Source("v.mp4", str(path), "video"), Segments()
+
+    def script(items):
+        yield gudi_jobs.Result(next(items), IndexedVideo(video.read_index(path), b""))
+        (item,) = items
+        assert [each.number for each in item.segments] == [0, 64, 128, 192]
+        first, second = (Result(source, number, frames=[]) for number in (0, 64))
+        yield gudi_jobs.Result(item, first, is_last=False)
+        second.error = "it ends unexpectedly after frame 70"
+        yield gudi_jobs.Result(item, second, is_last=False)
+        yield gudi_jobs.Result(item)
+        (item,) = items
+        assert [each.number for each in item.segments] == [128, 192]
+        yield gudi_jobs.Result(item, error=gudi_jobs.WorkerDied("it died"))
+        (item,) = items
+        yield gudi_jobs.Result(item, Result(source, 192, frames=[]), is_last=False)
+        yield gudi_jobs.Result(item)
         assert not list(items)
 
     recognize(
@@ -140,7 +179,12 @@ def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
         workers=ScriptedWorkers(script),
         sink=sink,
     )
-    assert sink.frames == [200]
+    assert sink.errors == [
+        "",
+        "frames 64 to 127: it ends unexpectedly after frame 70",
+        "frames 128 to 191: it died",
+        "",
+    ]
     assert sink.finished == [source]
 
 
