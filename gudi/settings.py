@@ -25,6 +25,9 @@ DEBUG_VARIABLE = "GUDI_DEBUG"
 # Formats of the faces table, which are also its file extensions.
 FORMATS = ("csv", "jsonl", "parquet")
 
+# How csv files are written: `excel` with a byte order mark, `excel-eu` also with decimal commas.
+CSV_DIALECTS = STANDARD, _, EXCEL_EU = "standard", "excel", "excel-eu"
+
 # Detectors, see `gudi.detection.DETECTORS`.
 HAAR, CNN = "haar", "cnn"
 
@@ -381,8 +384,12 @@ class OutputOptions(Options):
         "its main face, or empty cells if it shows none.",
         action=True,
     )
-    csv_bom: bool = option(
-        False, "Start csv files with a byte order mark, so that Excel shows all letters."
+    csv_dialect: str = option(
+        CSV_DIALECTS[0],
+        "How csv files are written. excel starts them with a byte order mark, so that Excel shows "
+        "all letters. excel-eu also separates by semicolons and writes decimal commas, as "
+        "spreadsheets of most European countries expect.",
+        choices=CSV_DIALECTS,
     )
     crops: bool = option(
         False,

@@ -112,7 +112,7 @@ def batch(
 @declared_options(OutputOptions, "annotate", help="Copy the annotated photos and videos.")
 @declared_options(OutputOptions, "report", help="Write report.html with its thumbnails.")
 @declared_options(
-    OutputOptions, "format", "track", "csv_bom", default=None, show_default="as in the folders"
+    OutputOptions, "format", "track", "csv_dialect", default=None, show_default="as in the folders"
 )
 def merge(folders: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Combine the result folders of several runs.

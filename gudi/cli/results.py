@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from gudi.cli.group import exit_codes, print_results
-from gudi.cli.options import Integer, NonEmptyPath, combine, option, split_names
+from gudi.cli.options import Integer, NonEmptyPath, combine, declared_options, option, split_names
 from gudi.errors import ExitCode
 from gudi.progress import terminal_progress
+from gudi.settings import OutputOptions
 
 results_argument = click.argument("results", type=NonEmptyPath(file_okay=False, exists=True))
 
@@ -88,6 +89,7 @@ class Seconds(click.ParamType[tuple[float, float]]):
     show_default="standard output",
     help="File for the table.",
 )
+@declared_options(OutputOptions, "csv_dialect")
 def summarize(
     results: Path,
     by: tuple[str, ...],
@@ -95,6 +97,7 @@ def summarize(
     baseline: tuple[float, float] | None,
     intervals: bool,
     out: Path | None,
+    csv_dialect: str,
 ) -> None:
     """Summarise videos by groups: which expressions, for how long.
 
@@ -117,10 +120,10 @@ def summarize(
         columns, found = summary_columns(store, grouping), summarize(store, grouping)
     rows = found.astype(object).where(found.notna(), None).itertuples(index=False)
     if out is not None:
-        tables.write_table(out, rows, columns, "csv")
+        tables.write_table(out, rows, columns, "csv", csv_dialect)
         return
     text = io.StringIO()
-    tables.write_csv(text, rows, columns)
+    tables.write_csv(text, rows, columns, csv_dialect)
     print_results(text.getvalue(), nl=False)
 
 

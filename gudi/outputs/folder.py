@@ -196,7 +196,7 @@ def _holds_results(path: Path) -> bool:
 def _is_table(path: Path, table: Sequence[columns.Column]) -> bool:
     """Return whether a file is a csv that begins with the first columns of `table`."""
     header = ",".join(columns.names(table[:4])).encode()
-    return _first_bytes(path).removeprefix(BOM_UTF8).startswith(header)
+    return _first_bytes(path).removeprefix(BOM_UTF8).replace(b";", b",").startswith(header)
 
 
 def _first_bytes(path: Path) -> bytes:

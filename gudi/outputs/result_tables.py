@@ -25,7 +25,7 @@ def write_tables(store: Store, folder: ResultFolder, output: OutputOptions) -> N
         path = folder.path / f"{name}.{format}"
         if wanted:
             expanded = columns.expand(table, store.emotions, tracked=tracked)
-            write_table(path, rows, [*expanded, *extra], format, bom=output.csv_bom)
+            write_table(path, rows, [*expanded, *extra], format, output.csv_dialect)
         else:
             path.unlink(missing_ok=True)
     folder.remove_tables(set(earlier) - {format})
@@ -38,4 +38,4 @@ def write_tables(store: Store, folder: ResultFolder, output: OutputOptions) -> N
 def write_files(store: Store, folder: ResultFolder, output: OutputOptions) -> None:
     """Write `files.csv`: one row per input."""
     table = [*columns.FILES, *columns.extra_columns(store.extra)]
-    write_table(folder.path / FILES, store.file_rows(), table, "csv", bom=output.csv_bom)
+    write_table(folder.path / FILES, store.file_rows(), table, "csv", output.csv_dialect)

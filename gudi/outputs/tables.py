@@ -14,6 +14,7 @@ from typing import IO, Any
 from gudi.columns import Column, names
 from gudi.errors import UsageError
 from gudi.files import atomic_write, write_errors
+from gudi.settings import EXCEL_EU, STANDARD
 
 # Rows of a parquet file that are held in memory and compressed together.
 PARQUET_ROWS = 50_000
@@ -33,7 +34,11 @@ def check_format(format: str) -> None:
 
 
 def write_table(
-    path: Path, rows: Iterable[Row], columns: Sequence[Column], format: str, *, bom: bool = False
+    path: Path,
+    rows: Iterable[Row],
+    columns: Sequence[Column],
+    format: str,
+    dialect: str = STANDARD,
 ) -> None:
     """Write a table to `path`, whole or not at all.
 
@@ -42,7 +47,7 @@ def write_table(
         rows: the values of `columns`; None for a missing value.
         columns: of the table.
         format: `csv`, `jsonl` or `parquet`.
-        bom: start a csv file with a byte order mark.
+        dialect: of a csv file, one of `gudi.settings.CSV_DIALECTS`.
 
     Raises:
         OutputError: it cannot be written.
@@ -54,19 +59,22 @@ def write_table(
         if format == "jsonl":
             _write_jsonl(file, rows, columns)
         else:
-            file.write("\ufeff" if bom else "")
-            write_csv(file, rows, columns)
+            write_csv(file, rows, columns, dialect)
 
 
-def write_csv(file: IO[str], rows: Iterable[Row], columns: Sequence[Column]) -> None:
+def write_csv(
+    file: IO[str], rows: Iterable[Row], columns: Sequence[Column], dialect: str = STANDARD
+) -> None:
     """Write the rows of a table to an open file; None for a missing value."""
-    writer = csv.writer(file, lineterminator="\n")
+    delimiter, point = (";", ",") if dialect == EXCEL_EU else (",", ".")
+    file.write("" if dialect == STANDARD else "\ufeff")
+    writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
     writer.writerow(names(columns))
     formats = [f".{column.decimals}f" for column in columns]
     for row in rows:
         writer.writerow(
             [
-                format(value, spec) if isinstance(value, float) else value
+                format(value, spec).replace(".", point) if isinstance(value, float) else value
                 for spec, value in zip(formats, row)
             ]
         )

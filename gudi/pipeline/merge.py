@@ -33,7 +33,7 @@ from gudi.pipeline.identity import stored_settings
 from gudi.pipeline.run_report import RunReport
 from gudi.pipeline.summarise import summarise
 from gudi.progress import Progress
-from gudi.settings import FORMATS, PICTURE, THUMBNAIL, OutputOptions
+from gudi.settings import CSV_DIALECTS, FORMATS, PICTURE, THUMBNAIL, OutputOptions
 from gudi.store import STORE, Store
 from gudi.store.inputs import Input
 from gudi.store.paths import path_of, safe_paths
@@ -43,7 +43,7 @@ from gudi.store.paths import path_of, safe_paths
 INHERITED: Mapping[str, tuple[str, tuple[Any, ...]]] = {
     "track": ("--track", (False, True)),
     "format": ("--format", FORMATS),
-    "csv_bom": ("--csv-bom", (False, True)),
+    "csv_dialect": ("--csv-dialect", CSV_DIALECTS),
 }
 
 # The style of pictures that were drawn in several; a run into the merged folder draws them again.
@@ -58,7 +58,7 @@ def merge(
     report: bool = True,
     track: bool | None = None,
     format: str | None = None,
-    csv_bom: bool | None = None,
+    csv_dialect: str | None = None,
     prefix: bool = False,
     progress: Progress | None = None,
 ) -> RunReport:
@@ -67,7 +67,7 @@ def merge(
     Args:
         folders: result folders of runs with the same settings.
         out: the merged result folder.
-        annotate, report, track, format, csv_bom: what to write, see
+        annotate, report, track, format, csv_dialect: what to write, see
             `gudi.settings.OutputOptions`. Pictures are copied if they exist. None takes what all
             `folders` have.
         prefix: put the name of its folder before each source, for photos with equal names.
@@ -98,7 +98,9 @@ def merge(
             locks.enter_context(folder_lock(each, "a run"))
         settings = _common_settings(folders)
         records = [_run_record(each) for each in folders]
-        inherited = _inherited(records, progress, track=track, format=format, csv_bom=csv_bom)
+        inherited = _inherited(
+            records, progress, track=track, format=format, csv_dialect=csv_dialect
+        )
         output = OutputOptions(annotate=annotate, report=report, **inherited)
         locks.enter_context(folder_lock(out, "another run"))
         record = _merged_record(folders, records, settings, output)

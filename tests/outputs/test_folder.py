@@ -38,7 +38,7 @@ def test_folder_is_recognised_by_each_of_its_files(make_files, tmp_path, name):
     folder.write_run_record(RECORD)
     with Store(folder.store) as store:
         fill_store(store, map(photo_result, make_files(1)))
-        write_tables(store, folder, OutputOptions(csv_bom=True))
+        write_tables(store, folder, OutputOptions(csv_dialect="excel-eu"))
     for each in folder.path.iterdir():
         if each.name != name:
             each.unlink()

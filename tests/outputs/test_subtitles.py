@@ -40,9 +40,9 @@ def test_no_subtitle_is_too_short_to_be_read():
 
 def test_long_videos_have_hours_and_names_of_emotions_are_no_markup():
     names = tuple("<b>" if name == "happy" else name for name in EMOTIONS)
-    assert cues([video_frame(n, 3600 * n, [LEFT]) for n in range(2)], names) == [
+    assert cues([video_frame(n, 3600 * n, [LEFT] * (n != 1)) for n in range(3)], names) == [
         ("00:00:00.000 --> 01:00:00.000", "track 0: &lt;b&gt; 70%"),
-        ("01:00:00.000 --> 02:00:00.000", "track 1: &lt;b&gt; 70%"),
+        ("02:00:00.000 --> 03:00:00.000", "track 1: &lt;b&gt; 70%"),
     ]
 
 

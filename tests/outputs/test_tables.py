@@ -135,11 +135,17 @@ def test_files_table_tells_failed_drawings(write):
 NAMES = [Column("source", "text", "text", "a name")]
 
 
-def test_csv_files_start_with_a_byte_order_mark_on_request(tmp_path):
-    for bom in (False, True):
-        # Names that are not UTF-8 are escaped.
-        write_table(tmp_path / "t.csv", [("\udcff.jpg",)], NAMES, "csv", bom=bom)
-        assert (tmp_path / "t.csv").read_bytes() == b"\xef\xbb\xbf" * bom + b"source\n\\udcff.jpg\n"
+def test_csv_is_written_as_spreadsheets_expect(tmp_path):
+    columns = [*NAMES, Column("share", "float32", "0 to 1", "a number", decimals=3)]
+    # Names that are not UTF-8 are escaped.
+    rows = [("\udcff; a,b.jpg", 0.25), ("é.jpg", None), ("c", 7)]
+    for dialect, expected in {
+        "standard": 'source,share\n"\\udcff; a,b.jpg",0.250\né.jpg,\nc,7\n',
+        "excel": '\ufeffsource,share\n"\\udcff; a,b.jpg",0.250\né.jpg,\nc,7\n',
+        "excel-eu": '\ufeffsource;share\n"\\udcff; a,b.jpg";0,250\né.jpg;\nc;7\n',
+    }.items():
+        write_table(tmp_path / "t.csv", rows, columns, "csv", dialect)
+        assert (tmp_path / "t.csv").read_bytes().decode() == expected
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl", "parquet"])

@@ -114,8 +114,8 @@ def test_common_settings_are_inherited(make_files, tmp_path):
     assert merged["versions"] == {"numpy": "1"}
     assert merged["started"].startswith("20")
     assert merged["settings"] == {
-        "format": "jsonl", "track": True, "annotate": True, "report": True, "csv_bom": False,
-        "frames": False,
+        "format": "jsonl", "track": True, "annotate": True, "report": True,
+        "csv_dialect": "standard", "frames": False,
         "subtitles": False,
         "min_face": 0,
     }  # fmt: skip
@@ -219,8 +219,8 @@ def test_folders_without_run_records_are_merged(make_files, tmp_path):
     record = read_record(tmp_path / "both")
     assert record["checkpoint"] == {"fingerprint": "c0ffee"}
     assert record["settings"] == {
-        "format": "csv", "track": False, "annotate": True, "report": True, "csv_bom": False,
-        "frames": False,
+        "format": "csv", "track": False, "annotate": True, "report": True,
+        "csv_dialect": "standard", "frames": False,
         "subtitles": False,
     }  # fmt: skip
     assert record["versions"] == {}

@@ -11,7 +11,7 @@ const byText = new Intl.Collator("en", { numeric: true }).compare;
 // Systems differ in how they encode an ä.
 const normalized = (text) => text.normalize("NFC").toLowerCase();
 
-const { emotions, extra: extraNames, thumbnails } = take("about");
+const { emotions, extra: extraNames, thumbnails, dialect } = take("about");
 const entries = take("rows").map(
   ([source, kind, status, found = [], width, height, frames, annotated, thumbnail, error,
     score = 0, video, extra = []], index) => {

@@ -210,13 +210,18 @@ function saveFiltered() {
     const highest = top === null ? null : highestOf(entry, top) / 1000;
     return [entry.source, entry.kind, entry.status, entry.faces, entry.frames, entry.width,
       entry.height, emotions[top], highest, entry.faces ? entry.score : null,
-      ...shares.map((share) => share === null ? null : (share / 1000).toFixed(3)),
+      ...shares.map((share) => share === null ? null : Math.round(share) / 1000),
       entry.annotated && decoded(entry.annotated), entry.error,
       ...extraNames.map((_, index) => entry.extra[index])];
   });
-  const quoted = (value) => /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
-  const lines = [head, ...rows].map((row) => row.map((cell) => quoted(String(cell ?? ""))).join());
-  const url = URL.createObjectURL(new Blob([`${lines.join("\n")}\n`], { type: "text/csv" }));
+  const european = dialect === "excel-eu";
+  const separator = european ? ";" : ",";
+  const quoted = (value) => /[",;\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
+  const written = (cell) => typeof cell === "number" && european ? `${cell}`.replace(".", ",")
+    : quoted(String(cell ?? ""));
+  const lines = [head, ...rows].map((row) => row.map(written).join(separator));
+  const mark = dialect?.startsWith("excel") ? "\ufeff" : "";
+  const url = URL.createObjectURL(new Blob([`${mark}${lines.join("\n")}\n`], { type: "text/csv" }));
   make("a", { href: url, download: "filtered.csv" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -55,6 +55,7 @@ def write(path: Path, run: RunRecord, store: Store, *, tracked: bool = False) ->
             "emotions": [one_line(emotion) for emotion in store.emotions],
             "extra": store.extra,
             "thumbnails": rows.thumbnails(),
+            "dialect": run.settings.get("csv_dialect"),
         }
         parts = {**run_parts(run, store, rows), "tables": _tables(path.parent)}
         file.write(tail.substitute(parts, about=to_json(about), script=script).encode())

@@ -499,7 +499,7 @@ def test_what_is_filtered_is_saved_as_csv_with_the_columns_of_a_list(show, tmp_p
     page.one(f"#emotions input[value='{EMOTIONS.index('happy')}']").click()
     rows = save_filtered(page, tmp_path)
     assert [row["source"] for row in rows] == names[:2]
-    assert rows[0]["share_happy"] == "0.500"
+    assert rows[0]["share_happy"] == "0.5"
     assert (rows[0]["emotion"], rows[0]["highest"]) == ("happy", "0.6")
     assert (rows[0]["faces"], rows[0]["status"], rows[0]["error"]) == ("2", "ok", "")
     assert (rows[0]["annotated"], rows[0]["note"]) == ("annotated/b c.jpg", "<b>\u200f")
