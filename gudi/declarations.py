@@ -69,7 +69,7 @@ class Option:
     metavar: str | None = None
     choices: tuple[str, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)
-    least: int | None = None
+    least: float | None = None
     above: int | None = None
     most: int | None = None
     below: int | None = None

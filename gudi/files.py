@@ -116,6 +116,17 @@ def check_writable(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be written to: no permission")
 
 
+def check_parent(path: Path) -> None:
+    """Check that the file `path` can be written to a folder that exists.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    if not path.parent.exists():
+        raise OutputError(f"cannot write {path}: there is no folder {path.parent}; create it first")
+    check_writable(path.parent)
+
+
 def nearest_folder(path: Path) -> Path:
     """Return `path` or, if it does not exist, the nearest of its parent folders that does."""
     path = path.absolute()

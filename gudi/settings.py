@@ -226,7 +226,7 @@ class DetectionOptions(Options):
         "Growth of the search window from one pass to the next, for haar. A larger factor is "
         "faster but finds fewer faces.",
         metavar="FACTOR",
-        above=1,
+        least=1.001,  # a large picture is then searched 8,000 times
         most=100,
         changes_results=True,
     )

@@ -280,7 +280,8 @@ def test_other_classes_have_the_names_that_the_user_gives(narrow, made, tmp_path
     assert json.loads(about["emotions"]) == SIX
 
 
-def test_command_writes_to_a_new_folder_and_a_name_that_is_not_utf8(narrow, tmp_path):
+def test_command_writes_to_a_name_that_is_not_utf8(narrow, tmp_path):
+    (tmp_path / "new").mkdir()
     out = b"new/n\xffm.onnx".decode("utf-8", "surrogateescape")
     done = call_gudi("export", "--checkpoint", narrow, out, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -376,6 +377,12 @@ def test_folder_that_cannot_be_written_to_is_an_error(narrow, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file is a file, not a folder"):
         export(tmp_path / "file" / "a.onnx")
+    for name in ("a.onnx", "a"):
+        with pytest.raises(OutputError, match=r"there is no folder .*typo; create it first"):
+            export(tmp_path / "typo" / name)
+    with pytest.raises(OutputError, match=r"there is no folder .*typo"):
+        checkpoints.pack_checkpoint(narrow, tmp_path / "typo" / "a.gudi")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
     if Path("/proc/self").exists():  # closed even to root
         with pytest.raises(OutputError, match=r"^cannot write /proc/\S+:"):
             export(Path("/proc/a.onnx"), narrow)

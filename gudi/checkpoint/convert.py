@@ -19,7 +19,7 @@ from gudi.checkpoint.weights import choose_network, read_weights
 from gudi.checkpoint.write import check_free_space, save
 from gudi.constants import CHECKPOINT_NAME, EMOTIONS
 from gudi.errors import CheckpointCorrupt, CheckpointError, OutputError, UsageError, one_line
-from gudi.files import check_writable, write_errors
+from gudi.files import check_parent, write_errors
 from gudi.packages import has_tensorflow
 
 # The variables that the original's graph has besides the weights and their momentum, so that its
@@ -124,11 +124,10 @@ def pack_checkpoint(
         raise UsageError(f"the name of a packed checkpoint must end in {PACKED_SUFFIX}: {packed}")
     if os.path.lexists(packed):
         raise OutputError(f"{packed} already exists")
+    check_parent(packed)
     file = open_checkpoint(path)
     weights = read_weights(file, choose_network(file, classes=None, number=number))
-    check_writable(packed.parent)
     with write_errors(packed):
-        packed.parent.mkdir(parents=True, exist_ok=True)
         values = dict(weights.values)
         for name in LAST_LAYER if temperature != 1 else ():
             values[name] = (values[name] / temperature).astype(np.float32)

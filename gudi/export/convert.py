@@ -21,7 +21,7 @@ from gudi.engines.engine import AUTO, TENSORFLOW, without_idle_units
 from gudi.errors import OutputError, UsageError
 from gudi.export import onnx, saved_model
 from gudi.export.interface import Array, Interface
-from gudi.files import TEMPORARY_PREFIX, check_writable, write_errors
+from gudi.files import TEMPORARY_PREFIX, check_parent, write_errors
 from gudi.packages import has_tensorflow
 from gudi.predictor import Predictor
 from gudi.progress import Progress
@@ -87,7 +87,7 @@ def export(
     form = form or _form_by_suffix(out)
     FORMS[form].check_installed()
     _check_replaceable(out, form, overwrite)
-    check_writable(out.parent)
+    check_parent(out)
     weights = load(checkpoint, emotions, network)
     weights.note_recovery(progress)
     values = without_idle_units(weights.values)
@@ -99,7 +99,6 @@ def export(
         expected, engine = predictor.predict(faces), predictor.engine
     with write_errors(out):
         try:
-            out.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=out.parent) as scratch:
                 staged = Path(scratch) / form
                 FORMS[form].write(staged, values, interface)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ CAMERA = re.compile("[0-9]{1,2}")
 def is_camera(source: str) -> bool:
     """Return whether `source` is the number of a camera, not the path of a file."""
     return CAMERA.fullmatch(source) is not None
+
+
+def check_source(source: str) -> None:
+    """Raise `InputError` if `source` is the path of a file that does not exist."""
+    if not is_camera(source) and not os.path.lexists(source):
+        raise InputError(f"no such file: {one_line(source)}")
 
 
 def source_name(source: str) -> str:

@@ -15,7 +15,7 @@ from gudi import checkpoint, detection
 from gudi.detection import note_slow_search, opencv
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, VideoError
-from gudi.live.frames import is_camera, open_frames, source_name
+from gudi.live.frames import check_source, is_camera, open_frames, source_name
 from gudi.live.overlay import draw_face
 from gudi.live.window import Window, check_display
 from gudi.media.recording import Recording, check_recording
@@ -84,9 +84,10 @@ def run_live(
         CheckpointError: the checkpoint cannot be used.
         DeviceError: the device is not available.
         DisplayError: no window can be opened.
-        InputError: the source cannot be opened.
+        InputError: the source does not exist, or cannot be opened.
         OutputError: `save` cannot be written.
     """
+    check_source(source)
     if save is not None:
         check_recording(save, overwrite=overwrite, source=source)
     engine_for(options.engine, options.device)  # raises before the checkpoint is read

@@ -15,7 +15,7 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 
 from gudi.errors import InputError, OutputError, UsageError
-from gudi.files import atomic_path, check_writable, write_errors
+from gudi.files import atomic_path, check_parent, write_errors
 from gudi.media.encode import MP4_OPTIONS, Encoder
 
 SUFFIX = ".mp4"
@@ -44,7 +44,7 @@ def check_recording(path: Path, *, overwrite: bool, source: str | os.PathLike[st
             raise InputError(f"{path} is the video that is read; save under another name")
         if not overwrite:
             raise OutputError(f"{path} already exists; --overwrite replaces it")
-    check_writable(path.parent)
+    check_parent(path)
 
 
 class Recording:
@@ -96,7 +96,6 @@ class Recording:
 
     def _open(self, image: npt.NDArray[np.uint8]) -> Encoder:
         """Open the file for a video of the size of `image`."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._stack.enter_context(atomic_path(self.path))
         self._container = av.open(str(temporary), "w", SUFFIX[1:], options=MP4_OPTIONS)
         return Encoder(self._container, image, RATE)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi import checkpoint
-from gudi.constants import CHECKPOINT_NAME
+from gudi.constants import CHECKPOINT_NAME, EMOTIONS
 from gudi.engines.engine import check_device
 from gudi.errors import OutputError, TrainingDiverged, TrainingError, UsageError
 from gudi.files import check_writable, remove_temporary_files, write_errors
@@ -229,7 +229,13 @@ def _initial_weights(settings: TrainingSettings) -> Variables:
     if not settings.init:
         return {}
     file = checkpoint.open_checkpoint(settings.init)
-    values = checkpoint.read_weights(file, checkpoint.choose_network(file)).values
+    network = checkpoint.choose_network(file, classes=None)
+    if network.classes != len(EMOTIONS):
+        raise UsageError(
+            f"{file.prefix} has {network.classes} classes: a training can only start with one that "
+            f"has the {len(EMOTIONS)} of the data sets"
+        )
+    values = checkpoint.read_weights(file, network).values
     used = checkpoint.used_units(values)
     if used > settings.units:
         raise UsageError(

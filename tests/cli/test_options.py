@@ -25,6 +25,7 @@ from gudi.settings import BatchOptions
         (["batch", ".", "--out", "out", "--every", "2.5"], "'2.5' is not a valid whole number."),
         (["batch", ".", "--out", "out", "--every", "2", "--fps", "3"], "use only one of them"),
         (["batch", ".", "--out", "out", "--scheduler", "tcp://h"], "requires the backend dask"),
+        (["predict", "a.jpg", "--scale-factor", "1.0000001"], "not in the range"),
         *[
             (["batch", ".", "--out", "out", "--shard", shard], "such as 1/4")
             for shard in ("0/2", "3/2", "1/", "1", "a/b", "-1/2")

@@ -19,7 +19,7 @@ from gudi import detection, live
 from gudi.checkpoint.locate import SHIPPED
 from gudi.constants import EMOTIONS
 from gudi.detection import Box
-from gudi.errors import OutputError
+from gudi.errors import InputError, OutputError
 from gudi.media import video
 from gudi.settings import RecognizerOptions
 
@@ -84,6 +84,11 @@ def test_missing_camera_is_an_error_and_nothing_is_written(tmp_path):
     (line,) = done.stderr.splitlines()
     assert line.startswith("gudi: error: camera 99 gives no pictures: ")
     assert not list(tmp_path.iterdir())
+
+
+def test_missing_video_is_named_before_a_window_is_tried():
+    with pytest.raises(InputError, match="no such file: /nope.mp4"):
+        live.run_live("/nope.mp4", RecognizerOptions(checkpoint=SHIPPED))
 
 
 def test_existing_recording_is_not_replaced(tmp_path):

@@ -223,7 +223,12 @@ def test_training_that_diverges_is_an_error(work, batch_size, epochs):
 def test_options_that_cannot_work_cost_nothing(finished, made):
     work, before = finished.parent, files_in(finished)
     taught = write_recipe(work / "recipe.toml", teacher=["nowhere"])
+    weights = checkpoints.load(made[0])
+    for name in ("FullyConnected_1/W", "FullyConnected_1/b"):
+        weights.values[name] = np.ascontiguousarray(weights.values[name][..., :6])
+    checkpoints.pack(weights.values, work / "six.gudi")
     for options, code, message in (
+        (("--init", "six.gudi"), 2, "six.gudi has 6 classes: a training can only start with"),
         (("--device", "gpu:9"), 1, "gpu:9"),
         (("--device", "gpuu"), 2, "gpuu"),
         (("--init", "nowhere"), 1, "nowhere"),
