@@ -25,6 +25,7 @@ from gudi.settings import (
 )
 
 if TYPE_CHECKING:
+    from gudi.live import LiveReport
     from gudi.media.video import Frame
     from gudi.records import Face
 
@@ -96,7 +97,9 @@ def predict(inputs: tuple[str, ...], out: Path, as_json: bool, **values: Any) ->
 
 
 @click.command(
-    epilog=exit_codes(finished="finished", failed="the camera or the video ended too early")
+    epilog=exit_codes(
+        finished="finished", failed="the camera, the video or the display ended too early"
+    )
 )
 @option(
     "--source",
@@ -141,6 +144,11 @@ def live(
     def print_line(frame: Frame, face: Face) -> None:
         print_results(live_line(frame, face))
 
+    def print_report(report: LiveReport) -> None:
+        print_message(describe_live(report, save))
+        if report.problem:
+            print_error(report.problem)
+
     from gudi.live import run_live
 
     report = run_live(
@@ -151,9 +159,8 @@ def live(
         window=window,
         draw=draw,
         on_face=None if window else print_line,
+        on_lost=print_report,
         progress=terminal_progress(),
     )
-    print_message(describe_live(report, save))
-    if report.problem:
-        print_error(report.problem)
+    print_report(report)
     sys.exit(report.exit_code)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ from gudi import checkpoint, detection
 from gudi.detection import note_slow_search, opencv
 from gudi.engines import engine_for
 from gudi.errors import ExitCode, VideoError
+from gudi.live.exit_guard import before_exit
 from gudi.live.frames import check_source, is_camera, open_frames, source_name
 from gudi.live.overlay import draw_face
 from gudi.live.window import Window, check_display
@@ -66,6 +69,7 @@ def run_live(
     window: bool = True,
     draw: str = AUTO,
     on_face: OnFace | None = None,
+    on_lost: Callable[[LiveReport], object] | None = None,
     progress: Progress | None = None,
 ) -> LiveReport:
     """Process the frames of `source` until it ends or the user ends the run.
@@ -78,6 +82,7 @@ def run_live(
         window: show the frames in a window, those of a video no faster than at its own speed.
         draw: what to draw onto the frames, see `gudi.settings.drawn_parts`.
         on_face: called with each frame that has a face, before anything is drawn on it.
+        on_lost: called when the display is lost and the recording saved; then the process ends.
         progress: receives notes for the user.
 
     Raises:
@@ -122,6 +127,8 @@ def run_live(
         if draw != NOTHING and not opencv.AVAILABLE:
             progress.note("OpenCV 5 cannot detect eyes, so none are drawn; OpenCV 4 can")
         started = time.monotonic()
+        if window:
+            outputs.enter_context(before_exit(lambda: session.end_process(started, on_lost)))
         try:
             for frame in frames:
                 if not session.process(frame) or stop:
@@ -158,6 +165,18 @@ class _Session:
         if self.recording is not None:
             self.recording.add(frame.image, frame.seconds)
         return self.window is None or self.window.show(frame)
+
+    def end_process(
+        self, started: float, on_lost: Callable[[LiveReport], object] | None
+    ) -> NoReturn:
+        """Save what was recorded and end the process, whose display is lost."""
+        self.report.seconds = time.monotonic() - started
+        self.report.problem = "the window is gone: its display or the connection to it has ended"
+        if self.recording is not None:
+            self.recording.close()
+        if on_lost is not None:
+            on_lost(self.report)
+        os._exit(self.report.exit_code)
 
     def _largest_face(self, image: npt.NDArray[np.uint8]) -> Face | None:
         found = detection.find_faces(image, self.options)

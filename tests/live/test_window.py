@@ -38,9 +38,9 @@ def start_live(tmp_path):
         yield start
 
 
-@pytest.fixture(scope="module")
-def display():
-    """The name of a display that no one else uses."""
+@contextlib.contextmanager
+def start_display():
+    """Start a display that no one else uses; yield its name and its process."""
     for program in ("Xvfb", "xdotool"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
@@ -52,9 +52,15 @@ def display():
     )  # fmt: skip
     os.close(writing)
     with open(reading) as file:
-        yield f":{file.readline().strip()}"
+        yield f":{file.readline().strip()}", server
     server.terminate()
     server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def display():
+    with start_display() as (name, _):
+        yield name
 
 
 def xdotool(display, *arguments):
@@ -110,6 +116,7 @@ def test_window_shows_the_face_until_someone_closes_it(display, start_live, tmp_
     for attempt in range(6):
         # Without a window manager, Qt sometimes does not learn that its window is visible.
         out = tmp_path / f"out{attempt}"
+        out.mkdir()
         process = start_live("--source", source, "--save", out / "seen.mp4", DISPLAY=display)
         if shows_a_face(process, display, 60):
             break
@@ -134,6 +141,23 @@ def test_window_shows_the_face_until_someone_closes_it(display, start_live, tmp_
     assert images[0].shape == (240, 320, 3)
     assert has_green_lines(images[0])
     assert [path.name for path in out.iterdir()] == ["seen.mp4"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="displays are lost on Linux only")
+def test_recording_is_kept_if_the_display_is_lost(start_live, tmp_path):
+    source = write_moving_face(tmp_path / "camera.mp4", stamps=[2000 * n for n in range(200)])
+    with start_display() as (display, server):
+        process = start_live("--source", source, "--save", "seen.mp4", DISPLAY=display)
+        while not list(tmp_path.glob(".gudi-*")):  # the recording has begun
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        server.kill()
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (3, "")
+    *_, summary, saved, problem = stderr.splitlines()
+    assert (saved, "the window is gone" in problem) == ("video: seen.mp4", True)
+    _, images = read_as_player(tmp_path / "seen.mp4")
+    assert 0 < len(images) == int(summary.split()[0])
 
 
 @pytest.mark.parametrize("name", ["", ":77", "nowhere.invalid:0"])
