@@ -76,7 +76,7 @@ def without(session: nox.Session, what: str) -> None:
         # Here lies what other environments have compiled.
         tree = Path(session.create_tmp(), "tree").resolve()
         shutil.rmtree(tree, ignore_errors=True)
-        shutil.copytree(".", tree, ignore=shutil.ignore_patterns(".*", "*.so", "results*"))
+        shutil.copytree(".", tree, ignore=shutil.ignore_patterns(".*", "*.so"))
         session.chdir(tree)
         session.env["CC"] = "none"
     session.install(*LOCKED)
