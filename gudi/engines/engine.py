@@ -21,6 +21,8 @@ from gudi.packages import check_tensorflow, has_tensorflow
 
 AUTO, TENSORFLOW, ONNX = ENGINES = "auto", "tensorflow", "onnx"
 
+FEW = 16  # rows of a matrix
+
 DEVICES = re.compile(r"auto|cpu|gpu|gpu:\d+")
 
 
@@ -125,10 +127,11 @@ def without_idle_units(
         weights[name] for name in ("FullyConnected/W", "FullyConnected/b", "FullyConnected_1/W")
     )
     used = np.flatnonzero(head.any(axis=1))
-    # Few units have no bias. Only for those is the large matrix read: that takes as long as the
-    # rest of the loading.
+    # Few units have no bias, and few of those no weights in the first rows. Only for these is the
+    # large matrix read: that takes as long as the rest of the loading.
     active = bias[used] > 0
-    active[~active] = matrix[:, used[~active]].any(axis=0)
+    for rows in (slice(FEW), slice(None)):
+        active[~active] = matrix[rows, used[~active]].any(axis=0)
     used = used[active]
     if len(used) == len(bias):
         return dict(weights)
