@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.errors import InputError
-from gudi.media import video
+from gudi.media import video, video_index
 from gudi.media.photo import read_photo
 from gudi.media.source import Source
 from gudi.records import Face
@@ -221,7 +221,7 @@ def _images(source: Source, faces: Sequence[Face]) -> Iterable[tuple[Face, Image
     index = video.read_index(source)
     for face in faces:
         number = face.frame or 0
-        for frame in video.read_frames(source, video.segment_of(index, number)):
+        for frame in video.read_frames(source, video_index.segment_of(index, number)):
             if frame.number == number:
                 yield face, frame.image
                 break

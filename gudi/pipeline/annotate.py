@@ -18,7 +18,7 @@ from pathlib import Path
 import gudi_jobs
 from gudi.analysis.summaries import timed
 from gudi.errors import OutputError
-from gudi.media import video
+from gudi.media import video_index
 from gudi.media.content import VIDEO
 from gudi.media.source import Source
 from gudi.outputs.drawing.picture_files import writable_name
@@ -217,9 +217,11 @@ def _draw_error(error: BaseException) -> str:
     return f"the annotated picture could not be drawn: {describe_error(error)}"
 
 
-def _chunk_segments(index: video.VideoIndex) -> Iterable[video.Segment]:
+def _chunk_segments(index: video_index.VideoIndex) -> Iterable[video_index.Segment]:
     frames = range(len(index.stamps))
-    return video.segments(index, frames, CHUNK_FRAMES) if frames else [video.WHOLE_VIDEO]
+    if not frames:
+        return [video_index.WHOLE_VIDEO]
+    return video_index.segments(index, frames, CHUNK_FRAMES)
 
 
 @dataclass
@@ -236,7 +238,7 @@ class _VideoProgress:
     """
 
     record: Input
-    index: video.VideoIndex
+    index: video_index.VideoIndex
     misled: bool = False
     missing: int = 0
     chunks: list[Path] = field(default_factory=list)
@@ -265,7 +267,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
             source = record.source
             self._records[source] = record
             if source.kind == VIDEO:
-                index = self._store.videos.index(record) or video.NO_INDEX
+                index = self._store.videos.index(record) or video_index.NO_INDEX
                 self._videos[source] = _VideoProgress(record, index)
                 yield from self._video_items(self._videos[source])
             else:
@@ -291,7 +293,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
             return
         progress = self._videos[item.source]
         progress.missing -= 1
-        if isinstance(outcome.error, video.UnreliableTimestamps):
+        if isinstance(outcome.error, video_index.UnreliableTimestamps):
             progress.misled = True
         elif isinstance(item, VideoChunk):
             # A missing thumbnail is no failure: the report shows the picture instead.
@@ -308,7 +310,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
             for frame, paths in thumbnails.items():
                 progress.missing += 1
                 faces = list(self._faces(record, frame, frame))
-                segment = video.segment_of(index, frame)
+                segment = video_index.segment_of(index, frame)
                 yield VideoThumbnail(record.source, segment, frame, faces, paths)
         else:
             selected = self._selected(record, index)
@@ -326,7 +328,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
         progress.missing -= 1
         self._join(progress)
 
-    def _selected(self, record: Input, index: video.VideoIndex) -> Sequence[int] | None:
+    def _selected(self, record: Input, index: video_index.VideoIndex) -> Sequence[int] | None:
         """Return the numbers of the processed frames of a video; None for all."""
         if self._options.all_frames:
             return None
@@ -346,7 +348,7 @@ class _DrawQueue(gudi_jobs.WorkQueue[Drawing]):
         self,
         progress: _VideoProgress,
         *,
-        segment: video.Segment,
+        segment: video_index.Segment,
         selected: Sequence[int] | None,
         path: Path,
         thumbnails: Mapping[int, tuple[Path, ...]],

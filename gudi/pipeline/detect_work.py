@@ -10,11 +10,12 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gudi import detection
 from gudi.analysis.scenes import signature
 from gudi.errors import PhotoError, VideoError
-from gudi.media import video
+from gudi.media import video_index
 from gudi.media.content import VIDEO
 from gudi.media.photo import Photo, read_content
 from gudi.media.source import Source, content_digest
@@ -23,6 +24,9 @@ from gudi.pipeline.workers import WorkerPrediction, describe_error, loaded_predi
 from gudi.records import Face, Result, VideoFrame
 from gudi.settings import BatchOptions
 from gudi.timing import StageClock
+
+if TYPE_CHECKING:
+    from gudi.media.video import Frame
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class WorkItem:
     """
 
     source: Source
-    segments: tuple[video.Segment, ...] = ()
+    segments: tuple[video_index.Segment, ...] = ()
     attempts: int = 0
 
 
@@ -44,7 +48,7 @@ class WorkItem:
 class IndexedVideo:
     """What a worker found out about a video before any frame is processed."""
 
-    index: video.VideoIndex
+    index: video_index.VideoIndex
     digest: bytes
 
 
@@ -88,7 +92,9 @@ def process(settings: ProcessSettings, item: WorkItem) -> Result | IndexedVideo 
         return _process_segments(settings, item.source, item.segments)
     with _opening(item.source):
         if item.source.kind == VIDEO:
-            return IndexedVideo(video.read_index(item.source), item.source.digest())
+            from gudi.media.video import read_index  # imports PyAV, which photos do not need
+
+            return IndexedVideo(read_index(item.source), item.source.digest())
         return _process_photo(settings, item.source)
 
 
@@ -129,17 +135,19 @@ def _process_photo(settings: ProcessSettings, source: Source) -> Result:
 
 
 def _process_segments(
-    settings: ProcessSettings, source: Source, segments: Sequence[video.Segment]
+    settings: ProcessSettings, source: Source, segments: Sequence[video_index.Segment]
 ) -> Iterator[Result]:
     """Yield the results of segments as far as they can be decoded in one go."""
-    run = video.joined(segments)
+    from gudi.media.video import read_frames
+
+    run = video_index.joined(segments)
     starts = {segment.number for segment in segments[1:]}
     result = Result(source, run.number, frames=[])
     clock = StageClock(result.seconds)
     frames = result.frames = []
     with _opening(source):
         try:
-            for frame in video.read_frames(source, run, settings.options):
+            for frame in read_frames(source, run, settings.options):
                 if frame.number in starts:
                     yield _predicted(settings, result)
                     result = Result(source, frame.number)
@@ -157,9 +165,7 @@ def _process_segments(
         yield _predicted(settings, result)
 
 
-def _faces(
-    settings: ProcessSettings, picture: Picture, frame: video.Frame | None = None
-) -> list[Face]:
+def _faces(settings: ProcessSettings, picture: Picture, frame: Frame | None = None) -> list[Face]:
     """Return the faces of a photo, or of a frame of a video, with their crops."""
     return [
         Face(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gudi.errors import PhotoError, VideoError
 from gudi.files import atomic_write
-from gudi.media import encode, video
+from gudi.media import video_index
 from gudi.media.photo import open_photo
 from gudi.media.source import Source
 from gudi.outputs.drawing import overlay, picture_files
@@ -55,7 +55,7 @@ class VideoThumbnail:
     """
 
     source: Source
-    segment: video.Segment
+    segment: video_index.Segment
     frame: int
     faces: Sequence[Face]
     paths: tuple[Path, ...]
@@ -77,7 +77,7 @@ class VideoChunk:
     """
 
     source: Source
-    segment: video.Segment
+    segment: video_index.Segment
     processed: Sequence[int] | None
     faces: Mapping[int, list[Face]]
     hold: int
@@ -115,7 +115,10 @@ def draw(item: Drawing, style: str = AUTO, side: int = 0) -> str:
     parts = drawn_parts(style, (BOX,) if isinstance(item, PhotoDrawing) else (BARS,))
     if isinstance(item, PhotoDrawing):
         _draw_photo(parts, item, side)
-    elif isinstance(item, VideoThumbnail):
+        return ""
+    from gudi.media import encode  # imports PyAV, which photos do not need
+
+    if isinstance(item, VideoThumbnail):
         _draw_video_thumbnail(parts, item)
     elif isinstance(item, VideoChunk):
         item.path.parent.mkdir(exist_ok=True)
@@ -178,7 +181,9 @@ def _scaled(
 
 
 def _draw_video_thumbnail(parts: frozenset[str], item: VideoThumbnail) -> None:
-    for frame in video.read_frames(item.source, item.segment):
+    from gudi.media.video import read_frames
+
+    for frame in read_frames(item.source, item.segment):
         if frame.number == item.frame:
             _draw_thumbnail(item.paths, frame.picture, item.faces, parts)
             return
@@ -188,9 +193,11 @@ def _drawn_frames(
     parts: frozenset[str], item: VideoChunk, side: int
 ) -> Iterator[tuple[float, npt.NDArray[np.uint8]]]:
     """Yield time and picture of a chunk's frames, as far as they can be decoded."""
+    from gudi.media.video import read_frames
+
     started = False
     try:
-        for frame in video.read_frames(item.source, item.segment):
+        for frame in read_frames(item.source, item.segment):
             started = True
             faces = item.faces.get(_shown_frame(item, frame.number), [])
             if paths := item.thumbnails.get(frame.number):

@@ -11,7 +11,7 @@ from gudi import checkpoint
 from gudi.detection import note_slow_search
 from gudi.engines import engine_for
 from gudi.files import check_writable
-from gudi.media import video
+from gudi.media import video_index
 from gudi.media.source import Source
 from gudi.pipeline.annotate import draw_photos, note_undrawable
 from gudi.pipeline.constant_check import ProbabilityRange
@@ -93,7 +93,7 @@ class _ResultList:
         self.results.append(result)
         self.probabilities.add(result)
 
-    def start_video(self, source: Source, index: video.VideoIndex) -> tuple[int, ...]:
+    def start_video(self, source: Source, index: video_index.VideoIndex) -> tuple[int, ...]:
         raise NotImplementedError("photos have no segments")
 
     def forget(self, source: Source) -> None:

@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias
 
 import gudi_jobs
 from gudi.errors import CheckpointError, WorkersError, one_line
-from gudi.media import video
+from gudi.media import video_index
 from gudi.media.source import Source
 from gudi.pipeline.detect_work import (
     CannotOpen,
@@ -44,7 +44,7 @@ RESUMABLE = "everything finished is kept; to resume, repeat the command"
 class Sink(Protocol):
     """Receives the results of `recognize`, in any order, in the thread that called it."""
 
-    def start_video(self, source: Source, index: video.VideoIndex) -> Container[int]:
+    def start_video(self, source: Source, index: video_index.VideoIndex) -> Container[int]:
         """Receive a video's index; return which of its segments need no processing."""
 
     def forget(self, source: Source) -> None:
@@ -144,10 +144,10 @@ class _SegmentCollector:
             False if that was decided before: several segments may ask for it.
         """
         unfinished = self._videos.get(source)
-        if unfinished is None or unfinished.missing == {video.WHOLE_VIDEO.number}:
+        if unfinished is None or unfinished.missing == {video_index.WHOLE_VIDEO.number}:
             return False
         self._sink.forget(source)
-        unfinished.missing = {video.WHOLE_VIDEO.number}
+        unfinished.missing = {video_index.WHOLE_VIDEO.number}
         return True
 
     def add(self, result: Result) -> None:
@@ -189,9 +189,9 @@ class _WorkQueue(gudi_jobs.WorkQueue[WorkItem]):
     def results(self, outcome: _Outcome) -> Iterator[Result]:
         """Yield the results of a worker's item if it has any, or queue what follows from it."""
         item, value = outcome.item, outcome.value
-        if isinstance(outcome.error, video.UnreliableTimestamps):
+        if isinstance(outcome.error, video_index.UnreliableTimestamps):
             if self._segments.expect_whole(item.source):
-                self.add([WorkItem(item.source, (video.WHOLE_VIDEO,))])
+                self.add([WorkItem(item.source, (video_index.WHOLE_VIDEO,))])
         elif isinstance(value, IndexedVideo):
             self._queue_segments(item.source, value)
         elif isinstance(outcome.error, CheckpointError):
@@ -241,16 +241,18 @@ class _WorkQueue(gudi_jobs.WorkQueue[WorkItem]):
     def _queue_segments(self, source: Source, indexed: IndexedVideo) -> None:
         """Queue the segments of a video that are not finished yet."""
         selected = indexed.index.chosen(self._frames)
-        segments = [*video.segments(indexed.index, selected)] if selected else [video.WHOLE_VIDEO]
+        segments = [video_index.WHOLE_VIDEO]
+        if selected:
+            segments = list(video_index.segments(indexed.index, selected))
         missing = self._segments.expect(source, [each.number for each in segments], indexed)
-        self.add(WorkItem(source, run) for run in video.runs(segments, missing, self._runs))
+        self.add(WorkItem(source, run) for run in video_index.runs(segments, missing, self._runs))
 
 
 def _reason(error: BaseException | None) -> str:
     return "" if error is None else describe_error(error)
 
 
-def _located(result: Result, segment: video.Segment) -> Result:
+def _located(result: Result, segment: video_index.Segment) -> Result:
     """Return the result of a segment, whose error says which frames it concerns."""
     if result.error and segment.numbers:
         first, last = segment.numbers[0], segment.numbers[-1]

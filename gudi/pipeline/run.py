@@ -19,7 +19,7 @@ from gudi.detection import DETECTORS, note_slow_search
 from gudi.engines import engine_for
 from gudi.errors import OutputError, one_line
 from gudi.locks import folder_lock
-from gudi.media import video
+from gudi.media import video_index
 from gudi.media.names import utf8_path
 from gudi.media.source import Source
 from gudi.outputs import report as report_page
@@ -289,7 +289,7 @@ class StoreSink:
         self._store, self._report, self._progress, self._frames = store, report, progress, frames
         self.probabilities = ProbabilityRange()
 
-    def start_video(self, source: Source, index: video.VideoIndex) -> set[int]:
+    def start_video(self, source: Source, index: video_index.VideoIndex) -> set[int]:
         """Store the index of a video; return which of its segments are finished."""
         self._store.videos.store_index(self._store.inputs.id_of(source), index)
         if chosen := len(index.chosen(self._frames)):

@@ -12,7 +12,7 @@ from gudi.analysis.main_faces import TrackExtent, main_tracks
 from gudi.analysis.peaks import Peak
 from gudi.columns import TRACKS, VIDEOS, expand, names
 from gudi.media.content import VIDEO
-from gudi.media.video import VideoIndex
+from gudi.media.video_index import VideoIndex
 from gudi.store.database import Database
 from gudi.store.inputs import Input, InputTable
 from gudi.store.schema import listed

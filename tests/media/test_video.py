@@ -10,7 +10,7 @@ from clips import scene, write_video
 from conftest import save
 
 from gudi.errors import VideoError
-from gudi.media import video
+from gudi.media import video, video_index
 from gudi.settings import FrameOptions
 
 # Container, encoder and its options: few and many key frames, frames that refer to later ones,
@@ -29,10 +29,10 @@ KINDS = {
 def read_in_segments(path):
     """Return the frames of the video at `path`, with the last segment decoded first."""
     index = video.read_index(path)
-    cut = list(video.segments(index, range(len(index.stamps))))
+    cut = list(video_index.segments(index, range(len(index.stamps))))
     frames = [frame for segment in reversed(cut) for frame in video.read_frames(path, segment)]
-    for run in video.runs(cut, {segment.number for segment in cut}):
-        numbers = [frame.number for frame in video.read_frames(path, video.joined(run))]
+    for run in video_index.runs(cut, {segment.number for segment in cut}):
+        numbers = [frame.number for frame in video.read_frames(path, video_index.joined(run))]
         assert numbers == [number for segment in run for number in segment.numbers]
     return sorted(frames, key=lambda frame: frame.number), len(cut)
 
@@ -73,17 +73,17 @@ def test_segments_equal_the_whole_video_and_opencv(tmp_path, kind):
 )
 def test_segments_and_runs_start_at_key_frames(group, length, longest, sizes, runs):
     stamps = np.arange(500) * 40
-    index = video.VideoIndex(stamps, stamps[::group], 1e-3, 25)
-    cut = list(video.segments(index, range(500), length, longest))
+    index = video_index.VideoIndex(stamps, stamps[::group], 1e-3, 25)
+    cut = list(video_index.segments(index, range(500), length, longest))
     assert [len(segment.numbers) for segment in cut] == sizes
     missing = {segment.number for segment in cut}
-    found = video.runs(cut, missing, 2)
+    found = video_index.runs(cut, missing, 2)
     assert [sum(len(each.numbers) for each in run) for run in found] == runs
     for run in found if group < 500 else ():
         assert run[0].start == run[0].stamps[0]
     assert [each for run in found for each in run] == cut
     # What is left of an interrupted run.
-    left = video.runs(cut, missing - {cut[0].number})
+    left = video_index.runs(cut, missing - {cut[0].number})
     assert [each for run in left for each in run] == cut[1:]
 
 
@@ -134,7 +134,7 @@ def test_missing_end_of_a_short_video_is_reported(tmp_path, name, codec, muxer):
 def test_selection_is_the_same_without_an_index(tmp_path, selection):
     path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(90)])
     chosen = video.read_index(path).chosen(selection)
-    frames = video.read_frames(path, video.WHOLE_VIDEO, selection)
+    frames = video.read_frames(path, video_index.WHOLE_VIDEO, selection)
     assert [frame.number for frame in frames] == chosen
     assert len(chosen) < 20
 

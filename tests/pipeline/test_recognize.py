@@ -10,7 +10,7 @@ from clips import scene, write_video
 
 import gudi_jobs
 from gudi.errors import DeviceError
-from gudi.media import video
+from gudi.media import video, video_index
 from gudi.media.source import Source
 from gudi.pipeline.detect_work import IndexedVideo
 from gudi.pipeline.listing import list_sources
@@ -115,7 +115,7 @@ def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
     """Whichever of its segments are still in progress then, and however they end."""
     path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(200)], options=ONE_KEY_FRAME)
     source, sink = Source("v.mp4", str(path), "video"), Segments()
-    late = video.UnreliableTimestamps("3 frames are not where the packets say")
+    late = video_index.UnreliableTimestamps("3 frames are not where the packets say")
 
     def processed(item, frames):
         for segment in item.segments:
