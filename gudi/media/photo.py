@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,9 @@ from gudi.media.content import IMAGE, START, describe_wrong, identify, may_be_an
 from gudi.media.decoding import EMPTY, MAX_DECODED_PIXELS, Undecodable, media_errors, open_media
 from gudi.media.source import Source, SourceLike
 from gudi.picture import Picture
+
+if TYPE_CHECKING:
+    from gudi.media.metadata import Metadata
 
 # OpenCV has a limit of its own, 2**30. It reads the variable when it is imported.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_DECODED_PIXELS))
@@ -90,6 +95,17 @@ class Photo(Picture):
                 return super().at_least(side)
             self._copy = copy, divisor
         return self._copy
+
+    @functools.cached_property
+    def metadata(self) -> Metadata:
+        """What the photo says besides its pixels."""
+        from gudi.media.metadata import Metadata
+
+        return Metadata.of(self._data)
+
+    def drawable(self, side: int) -> npt.NDArray[np.uint8]:
+        """Return a copy to draw on, see `Picture.drawable`, in sRGB."""
+        return self.metadata.in_srgb(super().drawable(side))
 
     def _decoded(self) -> npt.NDArray[np.uint8]:
         return decode_photo(self._data)

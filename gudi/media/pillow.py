@@ -33,6 +33,10 @@ UPRIGHT = {
     8: lambda image: np.rot90(image, 1),
 }
 
+# The boxes of HEIC that turn and mirror a picture; EXIF repeats what they say. Samsung's phones
+# leave them out, so that EXIF alone says it.
+HEIF_TURNS = (b"irot", b"imir")
+
 # The package that reads a format which Pillow does not read by itself, as pip knows it.
 PACKAGES = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin"}
 
@@ -48,9 +52,20 @@ def decode(data: bytes, format: str) -> npt.NDArray[np.uint8]:
         PhotoError: it needs a package that is missing.
         Exception: it cannot be decoded. Damaged pictures can raise anything.
     """
-    _register(format)
+    register(format)
     with quiet(), open_picture(io.BytesIO(data), (format,)) as image:
-        return as_bgr(ImageOps.exif_transpose(image))
+        pixels = as_bgr(ImageOps.exif_transpose(image))
+    return turn_upright(pixels, _unheeded_orientation(data, image))
+
+
+def _unheeded_orientation(data: bytes, image: Image.Image) -> int:
+    """Return EXIF's orientation of a HEIC picture if nothing else says how it is turned, else 1."""
+    orientation = image.info.get("original_orientation")  # only of HEIC
+    start = data.find(b"meta") - 4
+    meta = data[start : start + int.from_bytes(data[start : start + 4], "big")]
+    if orientation is None or any(each in meta for each in HEIF_TURNS):
+        return 1
+    return int(orientation) if orientation in UPRIGHT else 1
 
 
 def open_picture(file: IO[bytes], formats: tuple[str, ...]) -> Image.Image:
@@ -123,7 +138,7 @@ def _number(value: Any) -> int:
     return int(value)
 
 
-def _register(format: str) -> None:
+def register(format: str) -> None:
     """Let Pillow read a format that needs another package.
 
     Raises:

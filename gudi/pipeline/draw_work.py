@@ -142,7 +142,7 @@ def _draw_photo(parts: frozenset[str], item: PhotoDrawing, side: int) -> None:
         taken = _annotate(image, faces, parts)
         if BARS in parts:
             overlay.draw_bars_beside(image, faces, taken[len(faces) :])
-        _write(item.path, picture_files.encode(image, item.path.suffix))
+        _write(item.path, picture_files.encode(image, item.path.suffix, photo.metadata.exif))
 
 
 def _annotate(
