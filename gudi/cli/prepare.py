@@ -97,13 +97,13 @@ def fer(csv: Path, out: Path, **options: Any) -> None:
 
 
 @prepare.command(name="raf-aligned", epilog=EXIT_CODES)
-@click.argument("folder", type=NonEmptyPath(file_okay=False))
+@click.argument("folder", type=NonEmptyPath())
 @_preparing_options("train, test")
 def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
     """Prepare the aligned pictures of RAF-DB.
 
-    FOLDER is the basic set: it contains list_patition_label.txt and aligned/, either directly or in
-    EmoLabel/ and Image/. The pictures are used without detecting faces.
+    FOLDER is the basic set, unpacked or as it is handed out: it or archives in it contain
+    list_patition_label.txt and aligned/. The pictures are used without detecting faces.
 
     The folder of --out receives raf_aligned_data_images.npy and raf_aligned_data_labels.npy.
     raf_aligned_data.json counts the pictures that were used, and lists why others were skipped.
@@ -119,14 +119,15 @@ def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
 
 
 @prepare.command(name="raf-original", epilog=EXIT_CODES)
-@click.argument("folder", type=NonEmptyPath(file_okay=False))
+@click.argument("folder", type=NonEmptyPath())
 @_detection_options
 @_preparing_options("train, test")
 def raf_original(folder: Path, out: Path, **options: Any) -> None:
     """Prepare the faces in the original pictures of RAF-DB.
 
-    FOLDER is the basic set: it contains list_patition_label.txt and original/, either directly or
-    in EmoLabel/ and Image/. The largest face that is detected in each picture is used.
+    FOLDER is the basic set, unpacked or as it is handed out: it or archives in it contain
+    list_patition_label.txt and original/. The largest face that is detected in each picture is
+    used.
 
     The folder of --out receives sf=1.1_raf_origin_data_images.npy and
     sf=1.1_raf_origin_data_labels.npy. sf=1.1_raf_origin_data.json counts the pictures with a

@@ -43,7 +43,7 @@ def open_csv(path: Path) -> Iterator[IO[bytes]]:
                 file = stack.enter_context(_find_csv(source).stream())
             else:
                 file = stack.enter_context(_unpacked(stack.enter_context(path.open("rb"))))
-            yield stack.enter_context(_as_utf_8(io.BufferedReader(file, START)))  # type: ignore[arg-type]
+            yield stack.enter_context(as_utf_8(io.BufferedReader(file, START)))  # type: ignore[arg-type]
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror or one_line(error)}") from error
     except DAMAGE as error:
@@ -75,7 +75,7 @@ def _unpacked(file: IO[bytes]) -> IO[bytes]:
     return bz2.BZ2File(file) if start == b"BZh" else file
 
 
-def _as_utf_8(file: io.BufferedReader) -> io.BufferedReader:
+def as_utf_8(file: io.BufferedReader) -> io.BufferedReader:
     r"""Return `file` as UTF-8 with lines that end with `\n`, without a copy if it has these."""
     start = file.peek(START)[:START]
     encoding = unicode_encoding(start)

@@ -264,7 +264,7 @@ def _convert_row(
     """Return the labelled face of a row; runs in a worker."""
     label = _parse_label(row.label)
     soft_label = _soft_label(label, row.votes, votes_weight)
-    image = _parse_pixels(row.picture)
+    image = _parse_pixels(str(row.picture))
     face = image if settings is None else bordered_face(image, settings)
     return None if face is None else LabelledFace(label, face, soft_label)
 

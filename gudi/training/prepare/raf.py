@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import io
+import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
@@ -15,8 +18,10 @@ from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
 from gudi.detection import CNN, HAAR, note_slow_search
 from gudi.errors import DatasetError, one_line
 from gudi.media.photo import read_photo
+from gudi.media.source import Source
 from gudi.progress import Progress
 from gudi.settings import DetectionOptions
+from gudi.training.prepare.csv_file import as_utf_8
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.rows import (
     MAX_LINE,
@@ -36,7 +41,9 @@ RAF_LABELS = tuple(
     EMOTIONS.index(name)
     for name in ("surprised", "fearful", "disgusted", "happy", "sad", "angry", "neutral")
 )
-RAF_LIST = "list_patition_label.txt"  # the data set's own spelling
+RAF_LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the set's spelling first
+
+ARCHIVE_SUFFIX = re.compile(r"\.(zip|tar|tar\.gz|tgz)$", re.IGNORECASE)
 
 
 def prepare_raf(
@@ -54,8 +61,8 @@ def prepare_raf(
     """Turn RAF-DB's basic set into the original's npy files.
 
     Args:
-        folder: the set: `list_patition_label.txt` and the pictures, side by side or in `EmoLabel/`
-            and `Image/`, as they are unpacked.
+        folder: the set: `list_patition_label.txt` and the folder of the pictures at any depth,
+            unpacked or in archives.
         out: folder for the files.
         aligned: take the pictures of `aligned/`, which are cropped to the face, as they are.
             Otherwise detect the largest face in those of `original/`.
@@ -80,7 +87,7 @@ def prepare_raf(
     listed, pictures = _locate(folder, "aligned" if aligned else "original")
     counts = RowCounts()
     rows = list(_read_rows(listed, pictures, "_aligned" if aligned else "", usage, counts.usages))
-    check_usage(listed, usage, counts.usages)
+    check_usage(folder, usage, counts.usages)
     counts.rows = len(rows)
     converter = functools.partial(_convert_row, settings)
     faces = convert(rows, len(rows), converter, counts, workers, progress)
@@ -89,57 +96,80 @@ def prepare_raf(
     return out / name, counts
 
 
-def _locate(folder: Path, pictures: str) -> tuple[Path, Path]:
-    """Return the paths of the list and of the folder `pictures` of RAF-DB's basic set."""
-    return (
-        _locate_part(folder, RAF_LIST, "EmoLabel", Path.is_file),
-        _locate_part(folder, f"{pictures}/", "Image", Path.is_dir),
-    )
+def _locate(folder: Path, pictures: str) -> tuple[Source, Mapping[str, Source]]:
+    """Return the list of RAF-DB's basic set, and the files of its folder `pictures` by name.
+
+    Args:
+        folder: the set: a folder or an archive, with or without further archives in it.
+        pictures: `aligned` or `original`.
+    """
+    listed, found = None, dict[str, Source]()
+    try:
+        for parts, source in _files(Source.of(folder)):
+            if parts[-1] in RAF_LISTS:
+                listed = listed or source
+            elif pictures in parts[:-1]:
+                found.setdefault(parts[-1], source)
+    except OSError as error:
+        raise DatasetError(f"cannot read {folder}: {error.strerror}") from error
+    if listed is None or not found:
+        missing = RAF_LISTS[0] if listed is None else f"{pictures}/"
+        raise DatasetError(
+            f"{folder} is not the basic set of RAF-DB: it contains no {missing}, not even packed"
+        )
+    return listed, found
 
 
-def _locate_part(folder: Path, name: str, parent: str, is_part: Callable[[Path], bool]) -> Path:
-    for root in (folder, folder / "basic"):
-        for candidate in (root / name, root / parent / name):
-            if is_part(candidate):
-                return candidate
-    raise DatasetError(
-        f"{folder} is not an unpacked basic set of RAF-DB: neither it nor its {parent}/ "
-        f"contains {name}"
-    )
+def _files(source: Source, parts: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Source]]:
+    """Yield the files in a folder or an archive, and in archives there, with the parts of their
+    paths; archives count as folders.
+    """
+    if not source.member and os.path.isdir(source.path):
+        for name in sorted(os.listdir(source.path)):
+            inner = Source.of(os.path.join(source.path, name))
+            yield from _files(inner, (*parts, ARCHIVE_SUFFIX.sub("", name)))
+    elif ARCHIVE_SUFFIX.search(source.member[-1] if source.member else source.path):
+        for member in source.members():
+            names = ARCHIVE_SUFFIX.sub("", member.name).split("/")
+            yield from _files(source.with_member(member.name), (*parts, *names))
+    else:
+        yield parts or (source.path,), source
 
 
 def _read_rows(
-    listed: Path, pictures: Path, suffix: str, usage: Sequence[str], usages: Counter[str]
+    listed: Source,
+    pictures: Mapping[str, Source],
+    suffix: str,
+    usage: Sequence[str],
+    usages: Counter[str],
 ) -> Iterator[DatasetRow]:
     """Yield the rows of RAF-DB's list, which has lines such as "train_00001.jpg 5".
 
     Args:
-        listed: the list.
-        pictures: the folder of the pictures.
+        listed: the list, in UTF-8 or UTF-16, with the line ends of any system.
+        pictures: the pictures by name.
         suffix: of the picture files' names, before the extension.
         usage: the parts of the set to yield; all if it is empty.
         usages: counts the lines by usage.
     """
-    with listed.open("rb") as file:
+    with listed.open() as raw, as_utf_8(io.BufferedReader(raw)) as file:  # type: ignore[arg-type]
         number = 0
         while line := read_line(file):
             number += 1
             cells = line.split()
-            where = f"{RAF_LIST}, line {number}"
+            where = f"{listed.name}, line {number}"
             if not cells:
                 continue
             if len(cells) != 2 or len(line) >= MAX_LINE:
                 yield DatasetRow(where, problem="it is not a file name and a number")
                 continue
-            if "/" in cells[0] or "\\" in cells[0]:
-                yield DatasetRow(where, problem="it names a path, not a file")
-                continue
             part = cells[0].partition("_")[0]
             usages[part] += 1
             if not usage or part in usage:
-                name = Path(cells[0])
-                path = pictures / f"{name.stem}{suffix}{name.suffix}"
-                yield DatasetRow(cells[0], cells[1], str(path))
+                name = PurePath(cells[0])
+                picture = pictures.get(f"{name.stem}{suffix}{name.suffix}")
+                problem = "" if picture else "there is no such picture"
+                yield DatasetRow(cells[0], cells[1], picture or "", problem=problem)
 
 
 def _convert_row(settings: DetectionOptions | None, row: DatasetRow) -> LabelledFace | None:

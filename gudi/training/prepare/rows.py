@@ -23,6 +23,7 @@ import numpy.typing as npt
 from gudi import detection
 from gudi.constants import EMOTIONS
 from gudi.errors import DatasetError, WorkersError, one_line
+from gudi.media.source import Source
 from gudi.progress import Progress
 from gudi.settings import DetectionOptions
 
@@ -66,7 +67,7 @@ class DatasetRow:
     Attributes:
         where: the name of the row in messages, such as "row 17".
         label: text of the label.
-        picture: text with the pixels, or the path of a file.
+        picture: text with the pixels, or a file.
         usage: the part of the data set that it belongs to.
         votes: how many annotators saw each emotion; empty if only the label is known.
         problem: why the row is unusable, or "".
@@ -74,7 +75,7 @@ class DatasetRow:
 
     where: str
     label: str = ""
-    picture: str = ""
+    picture: str | Source = ""
     usage: str = ""
     votes: tuple[float, ...] = ()
     problem: str = ""

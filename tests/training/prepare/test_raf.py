@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -61,7 +62,7 @@ def test_largest_face_of_original_pictures_is_taken(raf, tmp_path):
     assert (summary["no_face"], summary["rejected"]) == (1, 4)
     assert summary["reasons"][0].startswith("train_00009.jpg: ")
     assert summary["reasons"][1] == "train_00002.jpg: the label '8' is not one of 1 to 7"
-    assert summary["reasons"][2].endswith("it names a path, not a file")
+    assert summary["reasons"][2] == "../../secret.jpg: there is no such picture"
 
 
 def test_pictures_are_chosen_by_usage(raf, tmp_path):
@@ -76,7 +77,35 @@ def test_pictures_are_chosen_by_usage(raf, tmp_path):
 def test_folder_that_is_not_raf_is_refused(tmp_path):
     ended = call_gudi(*ALIGNED, tmp_path, cwd=tmp_path)
     assert ended.returncode == 1
-    assert "neither it nor its EmoLabel/ contains list_patition_label.txt" in ended.stderr
+    assert "it contains no list_patition_label.txt, not even packed" in ended.stderr
     (tmp_path / "list_patition_label.txt").write_text("")
     ended = call_gudi(*ALIGNED, tmp_path, cwd=tmp_path)
-    assert "neither it nor its Image/ contains aligned/" in ended.stderr
+    assert "it contains no aligned/, not even packed" in ended.stderr
+
+
+@pytest.mark.parametrize("packed", ["pictures", "everything", "everything twice"])
+@pytest.mark.parametrize(("name", "encoding", "ends"), [
+    ("list_patition_label.txt", "utf-16", "\r\n"), ("list_partition_label.txt", "utf-8-sig", "\r"),
+])  # fmt: skip
+def test_set_may_be_packed_and_its_list_edited(raf, tmp_path, packed, name, encoding, ends):
+    call_gudi(*ALIGNED, raf, "--out", "plain", cwd=tmp_path)
+    listed = raf / "EmoLabel" / "list_patition_label.txt"
+    text = listed.read_text().replace("\n", ends)
+    listed.unlink()
+    (raf / "EmoLabel" / name).write_bytes(text.encode(encoding))
+    given = raf
+    if packed != "everything":
+        for folder in ("aligned", "original"):
+            shutil.make_archive(raf / "Image" / folder, "zip", raf / "Image", folder)
+            shutil.rmtree(raf / "Image" / folder)
+    if packed != "pictures":
+        given = shutil.make_archive(tmp_path / "raf", "zip", tmp_path, "basic")
+    ended = call_gudi(*ALIGNED, given, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    for found, expected in zip(
+        read_prepared(tmp_path / "data" / "raf_aligned_data"),
+        read_prepared(tmp_path / "plain" / "raf_aligned_data"),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert call_gudi(*ORIGINAL, given, cwd=tmp_path).returncode == 0
