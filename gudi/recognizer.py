@@ -12,9 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi import detection
-from gudi.checkpoint import load
 from gudi.declarations import checked_path, declared, with_options
-from gudi.engines import engine_for
 from gudi.errors import InputError, PhotoError, VideoError, one_line
 from gudi.media import video
 from gudi.media.content import VIDEO, identify_source
@@ -22,7 +20,7 @@ from gudi.media.photo import Photo, SeveralFrames, open_photo
 from gudi.picture import Picture
 from gudi.predictor import Closable, Predictor
 from gudi.records import Face
-from gudi.run_setup import choose_detector
+from gudi.run_setup import choose_detector, load_weights
 from gudi.settings import FrameOptions, RecognizerOptions
 
 # Few pictures have more faces. A larger size would take more memory and more time to load.
@@ -59,8 +57,7 @@ class Recognizer(Closable):
             DeviceError: the device does not exist.
             UsageError: a value is not allowed.
         """
-        engine_for(options.engine, options.device)  # raises before the checkpoint is read
-        weights = load(options.checkpoint, options.emotions, options.network)
+        weights = load_weights(options)
         self._options = choose_detector(options, weights)
         self.detector = self._options.detector
         self._predictor = Predictor.from_options(weights, options, batch_size=BATCH_SIZE)

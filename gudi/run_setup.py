@@ -1,13 +1,13 @@
-"""The detector that `auto` selects, and a line that describes how faces are recognised."""
+"""Start to recognise faces: read the checkpoint, choose the detector, describe both."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TypeVar
 
-from gudi.checkpoint import Weights
+from gudi.checkpoint import Weights, load
 from gudi.checkpoint.locate import SHIPPED
-from gudi.detection import CNN, HAAR, cnn
+from gudi.detection import CNN, HAAR, cnn, note_slow_search
 from gudi.engines import ONNX, engine_for
 from gudi.errors import one_line
 from gudi.progress import Progress
@@ -19,6 +19,12 @@ FINDERS = {
     HAAR: "OpenCV's cascade (haar) finds the faces, upright and frontal ones only",
     CNN: "a neural network (cnn) finds the faces, also turned, tilted and small ones",
 }
+
+
+def load_weights(options: PredictionOptions) -> Weights:
+    """Read the weights of the checkpoint, if the engine and the device are available."""
+    engine_for(options.engine, options.device)
+    return load(options.checkpoint, options.emotions, options.network)
 
 
 def choose_detector(options: Chosen, weights: Weights, progress: Progress | None = None) -> Chosen:
@@ -44,8 +50,9 @@ def choose_detector(options: Chosen, weights: Weights, progress: Progress | None
     return replace(options, detector=wanted)
 
 
-def describe_setup(weights: Weights, options: PredictionOptions, detector: str) -> str:
-    """Return what finds faces and what reads them, as a line for people."""
+def note_setup(weights: Weights, options: PredictionOptions, detector: str, out: Progress) -> None:
+    """Tell the user what finds faces and what reads them, and what is unusual about that."""
+    weights.note_recovery(out)
     reader = f"checkpoint {one_line(weights.source)}"
     if weights.source == SHIPPED:
         reader = "the checkpoint that comes with gudi"
@@ -53,4 +60,5 @@ def describe_setup(weights: Weights, options: PredictionOptions, detector: str) 
     way = ", from each face and its mirror image" if mirror else ""
     engine = engine_for(options.engine, options.device)
     device = "cpu" if engine == ONNX else options.device
-    return f"{FINDERS[detector]}; {reader} reads their expressions{way} ({engine} on {device})"
+    out.note(f"{FINDERS[detector]}; {reader} reads their expressions{way} ({engine} on {device})")
+    note_slow_search(detector, out)

@@ -13,9 +13,8 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from gudi import checkpoint, detection
-from gudi.detection import note_slow_search, opencv
-from gudi.engines import engine_for
+from gudi import detection
+from gudi.detection import opencv
 from gudi.errors import ExitCode, VideoError
 from gudi.live.exit_guard import before_exit
 from gudi.live.frames import check_source, is_camera, open_frames, source_name
@@ -27,7 +26,7 @@ from gudi.outputs.drawing.text import undrawable
 from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.records import Face
-from gudi.run_setup import choose_detector, describe_setup
+from gudi.run_setup import choose_detector, load_weights, note_setup
 from gudi.settings import AUTO, BARS, EMOJI, NOTHING, RecognizerOptions, debugging, drawn_parts
 from gudi.signals import stop_requested
 
@@ -95,12 +94,8 @@ def run_live(
     check_source(source)
     if save is not None:
         check_recording(save, overwrite=overwrite, source=source)
-    engine_for(options.engine, options.device)  # raises before the checkpoint is read
-    weights = checkpoint.load(
-        options.checkpoint, emotions=options.emotions, network=options.network
-    )
+    weights = load_weights(options)
     progress = progress or Progress()
-    weights.note_recovery(progress)
     options = choose_detector(options, weights, progress)
     if window:
         check_display()
@@ -120,8 +115,7 @@ def run_live(
                 outputs.enter_context(Window(stop, paced=not is_camera(source))) if window else None
             ),
         )
-        progress.note(describe_setup(weights, options, options.detector))
-        note_slow_search(options.detector, progress)
+        note_setup(weights, options, options.detector, progress)
         if draw != NOTHING and (note := undrawable(options.emotions)):
             progress.note(note)
         if draw != NOTHING and not opencv.AVAILABLE:

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 import gudi_jobs
-from gudi import checkpoint, detection
+from gudi import detection
 from gudi.errors import GudiError, one_line
 from gudi.files import nearest_folder
 from gudi.media import video
@@ -27,6 +27,7 @@ from gudi.picture import Picture
 from gudi.pipeline.identity import check_resumable, resolve_defaults, run_identity
 from gudi.pipeline.listing import describe_skipped, list_sources
 from gudi.pipeline.shards import in_shard
+from gudi.run_setup import load_weights
 from gudi.settings import BatchOptions
 from gudi.store import Store
 
@@ -124,9 +125,7 @@ def dry_run(inputs: Sequence[str], out: Path, options: BatchOptions) -> Estimate
         GudiError: there is nothing to process, or the run would refuse the checkpoint or `out`.
     """
     folder, estimate, sample = ResultFolder(out), Estimate(), _Sample()
-    weights = checkpoint.load(
-        options.checkpoint, emotions=options.emotions, network=options.network
-    )
+    weights = load_weights(options)
     options = resolve_defaults(options, weights, folder)
     resumes = folder.used and not options.restart
     if resumes:

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import gudi_jobs
-from gudi import checkpoint
-from gudi.detection import note_slow_search
-from gudi.engines import engine_for
 from gudi.files import check_writable
 from gudi.media import video_index
 from gudi.media.source import Source
@@ -21,7 +18,7 @@ from gudi.pipeline.recognize import recognize
 from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.records import Result
-from gudi.run_setup import choose_detector, describe_setup
+from gudi.run_setup import choose_detector, load_weights, note_setup
 from gudi.settings import BatchOptions
 from gudi.store.paths import UniquePaths
 
@@ -50,16 +47,11 @@ def predict_photos(
     """
     if options.annotate:
         check_writable(out)
-    engine_for(options.engine, options.device)  # raises before the checkpoint is read
     sink = _ResultList()
-    weights = checkpoint.load(
-        options.checkpoint, emotions=options.emotions, network=options.network
-    )
+    weights = load_weights(options)
     progress = progress or Progress()
-    weights.note_recovery(progress)
     options = choose_detector(options, weights, progress)
-    progress.note(describe_setup(weights, options, options.detector))
-    note_slow_search(options.detector, progress)
+    note_setup(weights, options, options.detector, progress)
     open_predictor = functools.partial(
         Predictor.from_options, weights, options, batch_size=options.batch_size
     )

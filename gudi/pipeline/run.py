@@ -15,8 +15,7 @@ from pathlib import Path
 
 import gudi_jobs
 from gudi import checkpoint
-from gudi.detection import DETECTORS, note_slow_search
-from gudi.engines import engine_for
+from gudi.detection import DETECTORS
 from gudi.errors import OutputError, one_line
 from gudi.locks import folder_lock
 from gudi.media import video_index
@@ -43,7 +42,7 @@ from gudi.pipeline.workers import (
 from gudi.predictor import Predictor
 from gudi.progress import FinishedItem, Progress
 from gudi.records import Result
-from gudi.run_setup import describe_setup
+from gudi.run_setup import load_weights, note_setup
 from gudi.settings import BatchOptions, FrameOptions
 from gudi.store import Store
 from gudi.timing import StageClock
@@ -69,10 +68,7 @@ def run_batch(
         GudiError: the run could not start, or its results could not be written.
     """
     folder, progress, start = ResultFolder(out), progress or Progress(), time.monotonic()
-    engine_for(options.engine, options.device)  # raises before the checkpoint is read
-    weights = checkpoint.load(
-        options.checkpoint, emotions=options.emotions, network=options.network
-    )
+    weights = load_weights(options)
     options = resolve_defaults(options, weights, folder, progress)
     with folder_lock(out, "another run"):
         record = _start_record(inputs, options, weights)
@@ -140,9 +136,7 @@ def _recognize_faces(batch: _Batch, unusable: int) -> None:
         return
     batch.record.device = None  # was that of an earlier run
     batch.record.face_search = DETECTORS[batch.options.detector].implementation()
-    batch.weights.note_recovery(batch.progress)
-    batch.progress.note(describe_setup(batch.weights, batch.options, batch.options.detector))
-    note_slow_search(batch.options.detector, batch.progress)
+    note_setup(batch.weights, batch.options, batch.options.detector, batch.progress)
     videos = store.inputs.count_pending_videos()
     workers, prediction = _start_workers(batch, pending, videos)
     predicting = contextlib.nullcontext() if prediction else opening(lambda: _predictor(batch))

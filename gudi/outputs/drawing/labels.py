@@ -166,9 +166,9 @@ def place_label(maker: LabelMaker, layout: Layout, face: int, gap: int) -> tuple
         places: Callable[[Box, Size, int], list[Box]]
         for places, accepted in ((around, SLIVER * OWN_FACE), (inside, OWN_FACE)):
             for label in alike:
-                place, badness = layout.place(places(box, label.size, gap), face)
-                if badness <= accepted:
-                    return label, place, badness
-                if badness < found[2]:
-                    found = (label, place, badness)
+                place, penalty = layout.place(places(box, label.size, gap), face)
+                if penalty <= accepted:
+                    return label, place, penalty
+                if penalty < found[2]:
+                    found = (label, place, penalty)
     return found

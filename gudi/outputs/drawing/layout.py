@@ -67,10 +67,10 @@ class Layout:
         covered = np.clip(end - start, 0, None).prod(axis=2)
         areas = (places[:, 2:] - places[:, :2]).prod(axis=1)
         # Shares of what is placed, weighted by what they cover.
-        bad = (covered * costs).sum(axis=1) / np.maximum(areas, 1)
-        best = int(bad.argmin())
+        penalties = (covered * costs).sum(axis=1) / np.maximum(areas, 1)
+        best = int(penalties.argmin())
         left, top, right, bottom = places[best].tolist()
-        return Box(left, top, right - left, bottom - top), float(bad[best])
+        return Box(left, top, right - left, bottom - top), float(penalties[best])
 
     def _is_free(self, box: Box) -> bool:
         """Return whether `box` is inside the picture and covers nothing."""

@@ -71,8 +71,8 @@ def annotate(
     layout = Layout(size, boxes)
     for number, face in enumerate(faces):
         maker = LabelMaker(size, face, emoji=emoji)
-        label, place, badness = place_label(maker, layout, number, gap=(lines[number] + 1) // 2)
-        if crowded or badness <= OWN_FACE:
+        label, place, penalty = place_label(maker, layout, number, gap=(lines[number] + 1) // 2)
+        if crowded or penalty <= OWN_FACE:
             label.draw(image, place.x, place.y)
             layout.add(place)
     return [*map(_enlarged, boxes, lines), *layout.taken[len(boxes) :]]
@@ -171,10 +171,10 @@ def _bars_with_room(
         places = beside(box, bars.size, gap=height // 2)
         if or_corner:
             places += corners(size, bars.size)
-        panel, badness = layout.place(places, face)
+        panel, penalty = layout.place(places, face)
         smallest = height <= least
-        on_itself = or_corner and smallest and badness <= OWN_FACE and bars.fit_into(image)
-        if on_itself or (not badness and _is_inside(panel, size)):
+        on_itself = or_corner and smallest and penalty <= OWN_FACE and bars.fit_into(image)
+        if on_itself or (not penalty and _is_inside(panel, size)):
             return bars, panel
         if smallest:
             return None
