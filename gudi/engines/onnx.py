@@ -44,6 +44,8 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = threads or 0
+        # Its threads would wait for each other by spinning, on CPUs that workers need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.same_bits = batch_size >= COPY_FROM_BATCH
         fed = [] if self.same_bits else [MATRIX]
         model = build_model(tensors, len(weights["FullyConnected_1/b"]), external=True, fed=fed)

@@ -50,9 +50,9 @@ from gudi.store.inputs import Input
 from gudi.store.paths import UniquePaths, path_of, safe_paths
 from gudi.timing import StageSeconds
 
-# Frames of a video that are encoded together. A chunk starts with a key frame, and decoding starts
-# at the key frame before it.
-CHUNK_FRAMES = 512
+# Frames of a video that are encoded together: whole groups of pictures up to so many frames, or a
+# single one of up to twice as many.
+CHUNK_FRAMES = 256
 
 # Disk full or quota exceeded: abort the run instead of failing one picture.
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -221,7 +221,7 @@ def _chunk_segments(index: video_index.VideoIndex) -> Iterable[video_index.Segme
     frames = range(len(index.stamps))
     if not frames:
         return [video_index.WHOLE_VIDEO]
-    return video_index.segments(index, frames, CHUNK_FRAMES)
+    return video_index.segments(index, frames, CHUNK_FRAMES, 2 * CHUNK_FRAMES)
 
 
 @dataclass
