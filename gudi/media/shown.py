@@ -145,9 +145,15 @@ class _FramePicture(Picture):
         Raises:
             VideoError: its format cannot be converted.
         """
-        method = Interpolation.AREA if width else Interpolation.BILINEAR
+        format = "bgr48le" if is_hdr(self._transfer) else "bgr24"
         with media_errors(VIDEO, lambda: None, FFmpegError, ValueError):
-            format = "bgr48le" if is_hdr(self._transfer) else "bgr24"
-            frame = self._frame.reformat(width, height, format, interpolation=method, **ONE_THREAD)
+            frame = self._frame
+            if width:
+                # In the same format, if swscale writes it: that takes half the time.
+                same = frame.format.name if frame.format.name.startswith("yuv") else format
+                frame = frame.reformat(
+                    width, height, same, interpolation=Interpolation.AREA, **ONE_THREAD
+                )
+            frame = frame.reformat(format=format, **ONE_THREAD)
             image = np.asarray(frame.to_ndarray())
         return map_tones(image, self._transfer) if image.dtype == np.uint16 else image
