@@ -19,7 +19,7 @@ from gudi.settings import BatchOptions, DetectionOptions, FrameOptions
         ({"every": 2.0}, "every must be a whole number from 1. Received: 2.0"),
         ({"min_face": -1}, "min_face must be a whole number from 0 up to 100,000. Received: -1"),
         ({"fps": math.nan}, "fps must be a number above 0 up to 1,000. Received: nan"),
-        ({"scale_factor": 1}, "scale_factor must be a number above 1 up to 100. Received: 1"),
+        ({"scale_factor": 1}, "scale_factor must be a number from 1.001 up to 100. Received: 1"),
         ({"timeout": "9"}, "timeout must be a number above 0 up to 1,000,000. Received: '9'"),
         ({"report": 1}, "report must be True or False. Received: 1"),
         ({"report": None}, "report must be True or False. Received: None"),
