@@ -112,14 +112,20 @@ def _write_holder(path: Path, holder: str, lock: BaseFileLock) -> None:
             path.write_text(holder)
 
 
+def lock_holder(folder: Path) -> str:
+    """Return which process holds the lock of `folder`; "" if that is unknown."""
+    try:
+        process, host, *_ = (folder / LOCK).read_text(errors="replace").splitlines()
+    except (OSError, ValueError):
+        return ""
+    return one_line(f"process {process[:20]} on {host[:100]}")
+
+
 def _describe_holder(path: Path, who: str) -> str:
     """Return who holds the lock at `path`, and what to do if it is stale."""
-    try:
-        process, host, *_ = path.read_text(errors="replace").splitlines()
-    except (OSError, ValueError):
-        return f"{who} writes to it; if there is none, remove {path}"
-    holder = one_line(f"process {process[:20]} on {host[:100]}")
-    return f"{who} writes to it ({holder}); if that process has ended, remove {path}"
+    if holder := lock_holder(path.parent):
+        return f"{who} writes to it ({holder}); if that process has ended, remove {path}"
+    return f"{who} writes to it; if there is none, remove {path}"
 
 
 def _remove_if_unused(folder: Path, *, created: bool) -> None:

@@ -44,6 +44,7 @@ from gudi.progress import FinishedItem, Progress
 from gudi.records import Result
 from gudi.run_setup import load_weights, note_setup
 from gudi.settings import BatchOptions, FrameOptions
+from gudi.signals import stop_requested
 from gudi.store import Store
 from gudi.timing import StageClock
 
@@ -233,19 +234,24 @@ def _outcome_written(batch: _Batch) -> Iterator[None]:
         batch.report.failure = one_line(f"{type(error).__name__}: {error}")
         raise
     finally:
-        try:
-            if complete:
-                write_files(batch.store, batch.folder, batch.options)  # with draw errors
-            else:
-                summarise(batch.store, tracked=batch.options.track)
-                _write_tables(batch)
-        except OutputError as error:
-            batch.report.failure = one_line(error)
-            raise
-        finally:
-            _finish_record(batch)
-        if not batch.report.failure:
-            _write_report(batch)
+        with stop_requested():  # people are impatient
+            _write_outcome(batch, complete=complete)
+
+
+def _write_outcome(batch: _Batch, *, complete: bool) -> None:
+    try:
+        if complete:
+            write_files(batch.store, batch.folder, batch.options)  # with draw errors
+        else:
+            summarise(batch.store, tracked=batch.options.track)
+            _write_tables(batch)
+    except OutputError as error:
+        batch.report.failure = one_line(error)
+        raise
+    finally:
+        _finish_record(batch)
+    if not batch.report.failure:
+        _write_report(batch)
 
 
 def _finish_record(batch: _Batch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gudi.errors import OutputError
-from gudi.locks import has_record_locks
+from gudi.locks import has_record_locks, lock_holder
 from gudi.store.schema import APPLICATION_ID, VERSION, listed, names_of_tables, statements
 
 REMEDY = "choose another folder, or replace the results with gudi batch --restart"
@@ -193,7 +193,8 @@ class Database:
                     f"cannot lock {self.path}: this disk has no locks; put --out on a local one"
                 ) from error
             if "locked" in str(error):
-                raise OutputError(f"{self.path} is in use by another gudi") from error
+                holder = lock_holder(self.path.parent) or "another gudi"
+                raise OutputError(f"{self.path.parent} is in use: {holder} writes to it") from error
             raise OutputError(f"cannot use {self.path}: {error}") from error
 
     def damaged(self, problem: object) -> OutputError:

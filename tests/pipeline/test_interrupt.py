@@ -49,6 +49,11 @@ def test_interrupted_run_keeps_finished_photos(photos, finished_run, tmp_path, n
     out = tmp_path / "out"
     process = start(photos, out, start_new_session=True, preexec_fn=interruptible)
     wait_for_a_finished_photo(process, out)
+    for other in (("plot", out), ("batch", "photos", "--out", out), ("merge", out, "--out", "m")):
+        refused = call_gudi(*other, cwd=tmp_path)
+        assert refused.returncode == 1
+        assert "out is in use: " in refused.stderr
+        assert f"process {process.pid} on " in refused.stderr
     workers = psutil.Process(process.pid).children(recursive=True)
     number, shared = signal.Signals[number], set(names_below(Path("/dev/shm")))
     if number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
@@ -70,6 +75,7 @@ def test_interrupted_run_keeps_finished_photos(photos, finished_run, tmp_path, n
         if "copy" in row["source"]:
             assert row | {"source": "photos/one.jpg"} == expected["photos/one.jpg"]
     record = read_record(out)
+    assert (out / "report.html").exists()
     assert record["state"] == "interrupted"
     assert record["counts"]["not_reached"] == 3004 - len(files)
 

@@ -63,7 +63,7 @@ def test_one_process_writes_and_any_number_read(make_files, tmp_path):
                 capture_output=True,
                 text=True,
             )
-            assert "is in use by another gudi" in other.stderr
+            assert "is in use: another gudi writes to it" in other.stderr
     with Store.open_results(tmp_path) as one, Store.open_results(tmp_path) as other:
         assert one.emotion_counts() == other.emotion_counts() != {}
         with pytest.raises(OutputError, match="readonly"):
