@@ -38,6 +38,8 @@ def _add_pyenv() -> None:
 
 
 _add_pyenv()
+# uv installs no bytecode: each command that a test runs would compile TensorFlow again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 NEWEST = next((each for each in reversed(PYTHONS) if shutil.which(f"python{each}")), PYTHONS[-1])
 
 
