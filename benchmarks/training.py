@@ -40,8 +40,8 @@ def data(steps: int) -> tuple[np.ndarray, np.ndarray]:
 def gudi(steps: int, precision: str = "float32") -> float:
     from gudi.progress import Progress
     from gudi.training.dataset import Dataset
-    from gudi.training.settings import TrainingSettings
     from gudi.training.train import train
+    from gudi.training.training_settings import TrainingSettings
 
     times = []
 

@@ -19,7 +19,7 @@ from gudi.columns import Column
 from gudi.constants import EMOTIONS
 from gudi.declarations import Option, declared
 from gudi.settings import BatchOptions
-from gudi.training.settings import TrainingSettings
+from gudi.training.training_settings import TrainingSettings
 
 DOCS = Path(__file__).parent
 SECTION = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

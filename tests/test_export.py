@@ -29,7 +29,7 @@ from gudi.constants import EMOTIONS
 from gudi.detection import crop, detect
 from gudi.engines import onnx_model
 from gudi.errors import CheckpointForeign, OutputError, UsageError
-from gudi.export import export, onnx, saved_model
+from gudi.export import export, onnx_file, saved_model
 from gudi.export.interface import Interface
 from gudi.predictor import Predictor
 
@@ -159,7 +159,7 @@ def test_mirrored_export_predicts_the_mean_for_face_and_mirror_image(
         expected = predictor.predict(made[1])
     written = export(tmp_path / name, narrow, dtype=dtype, mirror=True)
     assert written.difference < 1e-5
-    form = onnx if name.endswith(".onnx") else saved_model
+    form = onnx_file if name.endswith(".onnx") else saved_model
     interface = Interface(EMOTIONS, dtype, "", True)
     found, _ = form.predict(tmp_path / name, interface.convert(made[1]))
     assert_same(found, expected)

@@ -22,7 +22,7 @@ from gudi.limits import check_memory
 from gudi.packages import check_tensorflow
 from gudi.progress import terminal_progress
 from gudi.settings import DetectionOptions, PredictionOptions, WorkerOptions
-from gudi.training.settings import TrainingSettings, read_recipe
+from gudi.training.training_settings import TrainingSettings, read_recipe
 
 # Not given: the recipe or the resumed training has it.
 SET_BY_RECIPE = {"metavar": "N", "default": None}

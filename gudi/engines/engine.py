@@ -108,10 +108,10 @@ def open_engine(
     # Imported when it is needed: TensorFlow takes seconds.
     active = without_idle_units(weights)
     if name == ONNX:
-        from gudi.engines.onnx import OnnxEngine
+        from gudi.engines.onnx_runtime import OnnxEngine
 
         return OnnxEngine(active, threads, batch_size)
-    from gudi.engines.tensorflow import TensorFlowEngine
+    from gudi.engines.tensorflow_graph import TensorFlowEngine
 
     return TensorFlowEngine(active, device, threads)
 

@@ -17,8 +17,8 @@ from gudi import detection
 from gudi.detection import opencv
 from gudi.errors import ExitCode, VideoError
 from gudi.live.exit_guard import before_exit
+from gudi.live.face_overlay import draw_face
 from gudi.live.frames import check_source, is_camera, open_frames, source_name
-from gudi.live.overlay import draw_face
 from gudi.live.window import Window, check_display
 from gudi.media.recording import Recording, check_recording
 from gudi.media.video import Frame

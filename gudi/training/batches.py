@@ -15,7 +15,7 @@ from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.training.augment import augment, corrupt
 from gudi.training.dataset import Dataset
-from gudi.training.settings import TrainingSettings
+from gudi.training.training_settings import TrainingSettings
 
 # Batches that are prepared while the network trains on another one.
 BATCHES_AHEAD = 4

@@ -32,7 +32,16 @@ from gudi.training.batches import (
 )
 from gudi.training.curve import CURVE, CURVE_PICTURE, EpochMetrics, draw_curve, write_curve
 from gudi.training.dataset import Dataset, split
-from gudi.training.run_record import (
+from gudi.training.snapshots import (
+    SNAPSHOTS,
+    TrainingState,
+    Variables,
+    read_last_snapshot,
+    snapshot_folders,
+    write_snapshot,
+)
+from gudi.training.tensorboard import LOGS, RUN_ID, TensorBoardLog
+from gudi.training.training_record import (
     DIVERGED,
     FAILED,
     FINISHED,
@@ -46,17 +55,8 @@ from gudi.training.run_record import (
     read_record,
     write_record,
 )
-from gudi.training.session import TrainingSession
-from gudi.training.settings import CHANGEABLE, TrainingSettings
-from gudi.training.snapshots import (
-    SNAPSHOTS,
-    TrainingState,
-    Variables,
-    read_last_snapshot,
-    snapshot_folders,
-    write_snapshot,
-)
-from gudi.training.tensorboard import LOGS, RUN_ID, TensorBoardLog
+from gudi.training.training_session import TrainingSession
+from gudi.training.training_settings import CHANGEABLE, TrainingSettings
 
 LOCK_HOLDER = "another training"
 
@@ -179,7 +179,7 @@ def resume(
 def _device(settings: TrainingSettings) -> str:
     """Return TensorFlow's name of the device to train on."""
     check_device(settings.device)
-    from gudi.engines.tensorflow import tensorflow_device
+    from gudi.engines.tensorflow_graph import tensorflow_device
 
     return tensorflow_device(settings.device)
 

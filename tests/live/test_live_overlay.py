@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gudi.constants import EMOTIONS
-from gudi.live.overlay import draw_face
+from gudi.live.face_overlay import draw_face
 from gudi.outputs.drawing import overlay
 from gudi.records import Box, Face
 

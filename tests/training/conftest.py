@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import call_gudi
 
-from gudi.training.settings import read_recipe
+from gudi.training.training_settings import read_recipe
 from training.helpers import (
     QUICK,
     RECIPES,

@@ -15,7 +15,7 @@ from gudi.training.batches import (
     teacher_predictions,
 )
 from gudi.training.dataset import Dataset, load
-from gudi.training.settings import TrainingSettings
+from gudi.training.training_settings import TrainingSettings
 
 
 def test_each_epoch_shows_all_faces_in_another_order():

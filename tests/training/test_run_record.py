@@ -8,7 +8,7 @@ import pytest
 
 from gudi.errors import TrainingError
 from gudi.training.curve import EpochMetrics
-from gudi.training.run_record import (
+from gudi.training.training_record import (
     INTERRUPTED,
     FaceFingerprints,
     Resumption,
@@ -17,7 +17,7 @@ from gudi.training.run_record import (
     read_record,
     write_record,
 )
-from gudi.training.settings import TrainingSettings
+from gudi.training.training_settings import TrainingSettings
 
 HISTORY = [EpochMetrics(1, 6, 0.001, 1.9, 0.2, 1.8, 0.3, 2.04)]
 

@@ -10,8 +10,8 @@ from gudi import checkpoint as checkpoints
 from gudi.errors import TrainingError
 from gudi.quiet import quiet
 from gudi.training.dataset import Dataset
-from gudi.training.session import TrainingSession
-from gudi.training.settings import TrainingSettings
+from gudi.training.training_session import TrainingSession
+from gudi.training.training_settings import TrainingSettings
 
 pytestmark = needs_tensorflow
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import call_gudi
 
 from gudi.errors import UsageError
-from gudi.training.settings import TrainingSettings, read_recipe
+from gudi.training.training_settings import TrainingSettings, read_recipe
 from training.helpers import RECIPES
 
 

@@ -6,8 +6,8 @@ import pytest
 from conftest import needs_tensorflow
 
 from gudi.training.dataset import load
-from gudi.training.settings import TrainingSettings
 from gudi.training.train import train
+from gudi.training.training_settings import TrainingSettings
 from training.helpers import StopAfter, write_data
 
 pytestmark = needs_tensorflow

@@ -16,7 +16,7 @@ from gudi import checkpoint as checkpoints
 from gudi.predictor import Predictor
 from gudi.training.dataset import load
 from gudi.training.evaluate import evaluate
-from gudi.training.settings import read_recipe
+from gudi.training.training_settings import read_recipe
 from training.helpers import (
     BATCHES,
     QUICK,

@@ -13,7 +13,7 @@ from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import DatasetError, OutputError
 from gudi.files import check_writable, npy_file, write_errors, write_json
 from gudi.training.dataset import Dataset, npy_paths
-from gudi.training.prepare.rows import LabelledFace, RowCounts
+from gudi.training.prepare.dataset_rows import LabelledFace, RowCounts
 
 
 def write_faces(

@@ -20,8 +20,7 @@ from gudi.media.content import identify_source
 from gudi.progress import Progress
 from gudi.settings import DetectionOptions
 from gudi.training.prepare.csv_file import open_csv
-from gudi.training.prepare.faces_file import write_faces
-from gudi.training.prepare.rows import (
+from gudi.training.prepare.dataset_rows import (
     MAX_LINE,
     DatasetRow,
     LabelledFace,
@@ -33,6 +32,7 @@ from gudi.training.prepare.rows import (
     largest_face,
     read_line,
 )
+from gudi.training.prepare.faces_file import write_faces
 
 # FER2013's pictures are cropped tightly. Haar cascades need a margin around the face, so the
 # original puts each picture on a grey square.

@@ -22,8 +22,7 @@ from gudi.media.source import Source
 from gudi.progress import Progress
 from gudi.settings import DetectionOptions
 from gudi.training.prepare.csv_file import as_utf_8
-from gudi.training.prepare.faces_file import write_faces
-from gudi.training.prepare.rows import (
+from gudi.training.prepare.dataset_rows import (
     MAX_LINE,
     DatasetRow,
     LabelledFace,
@@ -35,6 +34,7 @@ from gudi.training.prepare.rows import (
     largest_face,
     read_line,
 )
+from gudi.training.prepare.faces_file import write_faces
 
 # RAF-DB's labels count from 1: surprise, fear, disgust, happiness, sadness, anger, neutral.
 RAF_LABELS = tuple(

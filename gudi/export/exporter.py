@@ -19,7 +19,7 @@ from gudi.checkpoint import load, weight_shapes
 from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.engines.engine import AUTO, TENSORFLOW, without_idle_units
 from gudi.errors import OutputError, UsageError
-from gudi.export import onnx, saved_model
+from gudi.export import onnx_file, saved_model
 from gudi.export.interface import Array, Interface
 from gudi.files import TEMPORARY_PREFIX, check_parent, write_errors
 from gudi.packages import has_tensorflow
@@ -27,7 +27,7 @@ from gudi.predictor import Predictor
 from gudi.progress import Progress
 
 ONNX, SAVED_MODEL = "onnx", "savedmodel"
-FORMS = {ONNX: onnx, SAVED_MODEL: saved_model}
+FORMS = {ONNX: onnx_file, SAVED_MODEL: saved_model}
 
 # The largest accepted difference between a probability and gudi's own.
 TOLERANCE = 1e-5

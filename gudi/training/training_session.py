@@ -15,8 +15,8 @@ from gudi.errors import TrainingError
 from gudi.quiet import quiet
 from gudi.training.batches import Batch
 from gudi.training.dataset import Dataset
-from gudi.training.settings import TrainingSettings
 from gudi.training.snapshots import Variables
+from gudi.training.training_settings import TrainingSettings
 
 VALIDATION_BATCH = 256
 
@@ -28,7 +28,7 @@ class TrainingSession:
         settings: how the network is trained.
         values: first values of variables, by name. The dictionary is emptied, so that the values
             are not in memory twice.
-        device: TensorFlow's name of the device, see `gudi.engines.tensorflow`.
+        device: TensorFlow's name of the device, see `gudi.engines.tensorflow_graph`.
         prior: see `gudi.network.build_trainer`.
         complete: `values` must hold all variables. Otherwise the missing ones get random values,
             or 0 if they are not weights.

@@ -14,7 +14,7 @@ from typing import Any
 from gudi.errors import TrainingError
 from gudi.files import write_json
 from gudi.training.curve import EpochMetrics
-from gudi.training.settings import TrainingSettings
+from gudi.training.training_settings import TrainingSettings
 from gudi.version import __version__
 
 RUN = "run.json"
