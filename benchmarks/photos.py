@@ -1,19 +1,24 @@
 """Compare `gudi batch` on photos with the limit of the machine and with the original.
 
-    python benchmarks/photos.py --photos DIR --checkpoint PATH [--count 1000] [--rounds 5]
-        [--before GUDI]
+    python benchmarks/photos.py --photos DIR [--checkpoint PATH] [--count 1000] [--rounds 5]
+        [--megapixels 12] [--annotate] [--options OPTIONS] [--before COMMAND] [--sides gudi,before]
 
 Each side runs in its own process, one after the other, round after round:
 
 limit     what the CPUs could do if only the work itself took time: the CPU time of single-threaded
           decoding and Haar detection plus that of predicting in batches of 256, divided by the
           number of CPUs that this process may use.
-gudi      `gudi batch --no-annotate --no-report`, its `inputs` stage. Start-up is listed separately.
-before    the same with another installation of gudi, whose command GUDI is.
+gudi      `gudi batch --no-annotate --no-report` with OPTIONS, its stages after start-up; with
+          --annotate also the annotated copies and thumbnails. `ms_cpu` is the CPU time per photo of
+          the whole command, and `peak_MB` the memory of its largest process.
+before    the same with another installation of gudi; COMMAND is its path, and maybe options.
 original  as in the original: one process, one photo after the other, OpenCV's search with its own
           threads, one face per `predict` of TensorFlow.
 fer       the package of that name (`pip install fer`), if it is installed and --min-face is 50,
           which is its own setting.
+
+--megapixels enlarges the photos before, and adds grain, so that their files are as large as those
+of a camera.
 """
 
 from __future__ import annotations
@@ -24,11 +29,14 @@ import json
 import os
 import platform
 import resource
+import shlex
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from sides import compare, copy, photos_in, seconds_of_batch, seconds_per_face
+from sides import compare, copy, photos_in, seconds_per_face
 
 
 def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
@@ -55,35 +63,33 @@ def side_limit(options: argparse.Namespace, photos: list[Path]) -> dict[str, flo
     }
 
 
-def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
-    from gudi.pipeline import run as batch
-    from gudi.settings import BatchOptions
-
-    chosen = BatchOptions(
-        checkpoint=options.checkpoint,
-        device="cpu",
-        min_face=options.min_face,
-        annotate=options.annotate,
-        report=options.annotate,
-    )
+def run(command: str, options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
+    """Run `gudi batch` and return what it takes. CPU time is that of all its processes."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, out = Path(folder, "in"), Path(folder, "out")
         copy(photos, options.count, inputs)
-        report = batch.run_batch([str(inputs)], out, chosen)
+        program, *more = shlex.split(command)
+        line = [program, "batch", inputs, "--out", out, "--min-face", options.min_face, *more]
+        line += [] if options.annotate else ["--no-annotate", "--no-report"]
+        if options.checkpoint:
+            line += ["--checkpoint", options.checkpoint]
+        subprocess.run([*map(str, line)], check=True, capture_output=True)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = json.loads((out / "run.json").read_text())["seconds"]
     return {
-        "rate": options.count / report.seconds["inputs"],
-        "startup_s": report.seconds["startup"],
-        "pictures_s": report.seconds.get("pictures", 0),
-        "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "rate": options.count / (seconds["inputs"] + seconds.get("pictures", 0)),
+        "ms_cpu": 1000 * (used.ru_utime + used.ru_stime) / options.count,
+        "startup_s": seconds["startup"],
+        "peak_MB": used.ru_maxrss / 1024,
     }
 
 
+def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
+    return run(f"{sys.executable} -m gudi {options.options}", options, photos)
+
+
 def side_before(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        inputs = Path(folder, "in")
-        copy(photos, options.count, inputs)
-        arguments = ["--checkpoint", options.checkpoint, "--min-face", str(options.min_face)]
-        return {"rate": options.count / seconds_of_batch(options.before, inputs, arguments)}
+    return run(options.before, options, photos)
 
 
 def side_original(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
@@ -116,6 +122,20 @@ def side_fer(options: argparse.Namespace, photos: list[Path]) -> dict[str, float
     return {"rate": len(photos) / (time.perf_counter() - started)}
 
 
+def enlarge(photos: list[Path], megapixels: float, folder: Path) -> None:
+    """Write the photos into `folder` as a camera with so many pixels does."""
+    import cv2
+    import numpy as np
+
+    grain = np.random.default_rng(0)
+    for path in photos:
+        image = cv2.imread(str(path))
+        ratio = (megapixels * 1e6 / (image.shape[0] * image.shape[1])) ** 0.5
+        large = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_CUBIC)
+        large = large + grain.normal(0, 6.5, large.shape)
+        cv2.imwrite(str(folder / f"{path.stem}.jpg"), large, [cv2.IMWRITE_JPEG_QUALITY, 92])
+
+
 SIDES = {
     "limit": side_limit,
     "gudi": side_gudi,
@@ -128,12 +148,15 @@ SIDES = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--checkpoint", required=True)
+    parser.add_argument("--checkpoint")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--min-face", type=int, default=0)
+    parser.add_argument("--megapixels", type=float)
+    parser.add_argument("--options", default="")
     parser.add_argument("--before")
     parser.add_argument("--annotate", action="store_true")
+    parser.add_argument("--sides", type=lambda text: text.split(","))
     parser.add_argument("--side", choices=SIDES)
     options = parser.parse_args()
     photos = photos_in(options.photos)
@@ -143,10 +166,16 @@ def main() -> None:
     sides = ["limit", "gudi", *(["before"] if options.before else []), "original"]
     if options.min_face == 50 and importlib.util.find_spec("fer"):
         sides.append("fer")
+    sides = options.sides or sides
     print(f"{platform.machine()}, {len(os.sched_getaffinity(0))} CPUs, Python "
           f"{platform.python_version()}, {len(photos)} photos, --count {options.count}, "
           f"--min-face {options.min_face}")  # fmt: skip
-    compare(sides, options.rounds, "photos/s")
+    with tempfile.TemporaryDirectory() as folder:
+        if options.megapixels:
+            enlarge(photos[: options.count], options.megapixels, Path(folder))
+            sys.argv += ["--photos", folder]  # of the processes that `compare` starts
+        keys = ["rate", "ms_cpu"] if set(sides) <= {"gudi", "before"} else ["rate"]
+        compare(sides, options.rounds, "photos/s", keys=keys)
 
 
 if __name__ == "__main__":

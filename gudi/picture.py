@@ -52,9 +52,18 @@ class Picture:
         return self.image, 1
 
     def drawable(self, side: int) -> npt.NDArray[np.uint8]:
-        """Return a copy to draw on with its longer side at most `side`, BGR, made quickly."""
-        copy = self.reduced(side)
-        return copy.copy() if copy is self.at_least(side)[0] else copy
+        """Return a copy to draw on with its longer side at most `side`, BGR, made quickly.
+
+        It is halved, which OpenCV does in a tenth of the time, as often as possible before.
+        """
+        size, (image, _) = reduced_size(self.size, side), self.at_least(side)
+        while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
+            width, height = image.shape[1] // 2, image.shape[0] // 2
+            even = image[: 2 * height, : 2 * width]
+            image = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
+        if size == image.shape[1::-1]:
+            return image.copy()
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
     def _decoded(self) -> npt.NDArray[np.uint8]:
         """Return `image` where it is not in memory yet."""
