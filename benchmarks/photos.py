@@ -85,7 +85,8 @@ def run(command: str, options: argparse.Namespace, photos: list[Path]) -> dict[s
 
 
 def side_gudi(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
-    return run(f"{sys.executable} -m gudi {options.options}", options, photos)
+    gudi = Path(sys.executable).with_name("gudi")
+    return run(f"{gudi} {options.options}", options, photos)
 
 
 def side_before(options: argparse.Namespace, photos: list[Path]) -> dict[str, float]:
@@ -132,7 +133,7 @@ def enlarge(photos: list[Path], megapixels: float, folder: Path) -> None:
         image = cv2.imread(str(path))
         ratio = (megapixels * 1e6 / (image.shape[0] * image.shape[1])) ** 0.5
         large = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_CUBIC)
-        large = large + grain.normal(0, 6.5, large.shape)
+        large = np.clip(large + grain.normal(0, 6.5, large.shape), 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f"{path.stem}.jpg"), large, [cv2.IMWRITE_JPEG_QUALITY, 92])
 
 
