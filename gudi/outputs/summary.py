@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
     from gudi.store import Store
 
-# Columns that have intervals.
-WEIGHTED = "^(share|mean|change)_"
+# Columns that are weighted by time and have intervals; the last ones only with a baseline.
+WEIGHTED = "share_", "mean_", "change_"
 
 # Of the bootstrap: so many samples, and the percentiles that bound an interval of 95%.
 RESAMPLES, BOUNDS = 2000, {"low": 2.5, "high": 97.5}
@@ -63,7 +62,7 @@ def summary_columns(store: Store, grouping: Grouping) -> list[Column]:
     table = (*SUMMARY, *CHANGES) if grouping.baseline else SUMMARY
     columns = expand(table, store.emotions, tracked=store.videos.are_tracked())
     if grouping.intervals:
-        weighted = [each for each in columns if re.match(WEIGHTED, each.name)]
+        weighted = [each for each in columns if each.name.startswith(WEIGHTED)]
         columns += [
             replace(each, name=f"{each.name}_{bound}") for each in weighted for bound in BOUNDS
         ]
@@ -83,14 +82,14 @@ def summarize(store: Store, grouping: Grouping) -> pandas.DataFrame:
     if videos.empty:
         raise InputError("the results hold no frames of videos to summarize")
     rows = [
-        dict(zip(grouping.by, key)) | _group(group, store.emotions, intervals=grouping.intervals)
+        dict(zip(grouping.by, key)) | _group(group, store.emotions, grouping)
         for key, group in videos.groupby(list(grouping.by))
     ]
     return pandas.DataFrame(rows, columns=names(columns))
 
 
 def _videos(store: Store, grouping: Grouping) -> Iterator[dict[str, Any]]:
-    """Yield the values of each video; `person` identifies persons."""
+    """Yield the values of each video; `participants` is whom it shows."""
     columns = [*expand(FRAMES, store.emotions), *extra_columns(store.extra)]
     for source, rows in groupby(store.frame_rows(tracked=True), key=itemgetter(0)):
         frames = data_frame(columns, rows)
@@ -98,7 +97,7 @@ def _videos(store: Store, grouping: Grouping) -> Iterator[dict[str, Any]]:
         yield {
             "source": source,
             **extra,
-            "person": extra.get(grouping.participant) or source,
+            "participants": extra.get(grouping.participant) or source,
             **_video(frames, store.emotions, grouping.baseline),
         }
 
@@ -136,10 +135,11 @@ def _video(
     }
 
 
-def _group(videos: pandas.DataFrame, emotions: Sequence[str], *, intervals: bool) -> dict[str, Any]:
+def _group(videos: pandas.DataFrame, emotions: Sequence[str], grouping: Grouping) -> dict[str, Any]:
     """Return the values of a group of videos."""
-    weighted = videos.filter(regex=WEIGHTED)
-    weights, persons = videos["face_time_s"], videos["person"]
+    prefixes = WEIGHTED if grouping.baseline else WEIGHTED[:-1]
+    weighted = videos[[f"{prefix}{name}" for prefix in prefixes for name in emotions]]
+    weights, persons = videos["face_time_s"], videos["participants"]
     duration, seen = videos["duration_s"].sum(), weights.sum()
     means = _means(weighted, weights)
     shares = means[[f"share_{name}" for name in emotions]]
@@ -153,7 +153,7 @@ def _group(videos: pandas.DataFrame, emotions: Sequence[str], *, intervals: bool
         **videos[[f"max_{name}" for name in emotions]].max(),
         **means,
     }
-    if intervals:
+    if grouping.intervals:
         for bound, limits in zip(BOUNDS, _intervals(weighted, weights, persons)):
             values |= dict(zip([f"{name}_{bound}" for name in weighted], limits))
     return values
@@ -173,9 +173,7 @@ def _intervals(
     They are NaN for a single person, and where none has a value.
     """
     present = values.notna().mul(weights, axis=0)
-    sums, totals = (
-        (each).groupby(persons).sum().to_numpy() for each in (values * present, present)
-    )
+    sums, totals = (each.groupby(persons).sum().to_numpy() for each in (values * present, present))
     count = len(sums)
     bounds = np.full((len(BOUNDS), values.shape[1]), np.nan)
     known = totals.sum(axis=0) > 0

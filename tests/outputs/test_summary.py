@@ -54,11 +54,11 @@ def results(folder: Path, study=STUDY, *, tracked: bool = True) -> BatchResult:
     """Return the results of videos with a participant and a condition each."""
     with Store(folder / STORE) as store:
         store.start_run(SETTINGS)
-        store.add_extra(["participant", "condition"])
+        store.add_extra(["participant", "condition", "mean_age"])
         found = []
         for name, (participant, condition, frames) in study.items():
             result = video_result(name, frames)
-            extra = {"participant": participant, "condition": condition}
+            extra = {"participant": participant, "condition": condition, "mean_age": "33"}
             found.append(replace(result, source=replace(result.source, extra=extra)))
         add_results(store, found, tracked=tracked)
     return BatchResult(folder, ExitCode.FINISHED, COUNTS, EMOTIONS, tracked)
@@ -145,7 +145,9 @@ def test_command_writes_the_same_as_csv(study, tmp_path):
 
 
 def test_column_that_does_not_exist_is_an_error_that_names_the_others(study):
-    with pytest.raises(InputError, match="no column 'age' .* source, participant, condition$"):
+    with pytest.raises(
+        InputError, match="no column 'age' .* source, participant, condition, mean_age$"
+    ):
         study.summary("age")
 
 
