@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -61,6 +62,8 @@ def adopt(
     folder: Path,
     name: str = CHECKPOINT_NAME,
     number: int | None = None,
+    *,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> Adopted:
     """Rewrite the checkpoint at `path` in `folder`, with everything that the original requires.
 
@@ -69,6 +72,7 @@ def adopt(
         folder: where to; created if it is missing.
         name: the name of the files.
         number: which network if there are several, see `choose_network`.
+        names: see `open_checkpoint`.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
@@ -77,7 +81,7 @@ def adopt(
     """
     check_name(name)
     prefix = folder / name
-    file = open_checkpoint(path)
+    file = open_checkpoint(path, names)
     network = choose_network(file, classes=None, number=number)
     check_free_space(prefix, 2 * sum(file.tensors[name].size for name in network.names.values()))
     values, damaged = _original_variables(file, network)

@@ -3,31 +3,62 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from gudi.checkpoint.locate import PACKED, CheckpointFiles, find, regular_name
 from gudi.checkpoint.packed import open_packed
 from gudi.checkpoint.recover import recover
+from gudi.checkpoint.renamed import rename, without_scope
 from gudi.checkpoint.tensors import TensorFile, join_notes
 from gudi.checkpoint.v1 import is_table, open_v1
 from gudi.checkpoint.v2 import V2File, data_size, parse_index
-from gudi.errors import CheckpointCorrupt, CheckpointError, CheckpointIncomplete
+from gudi.errors import (
+    CheckpointCorrupt,
+    CheckpointError,
+    CheckpointForeign,
+    CheckpointIncomplete,
+)
+from gudi.media.content import ARCHIVE, identify_source
 
 
-def open_checkpoint(path: str | os.PathLike[str] | None = None) -> TensorFile:
+def open_checkpoint(
+    path: str | os.PathLike[str] | None = None, names: Mapping[str, str] = MappingProxyType({})
+) -> TensorFile:
     """Open the checkpoint at `path`, which may be anything that `gudi.checkpoint.find` accepts.
 
     It may have renamed files, or lack some. Nothing is written.
+
+    Args:
+        path: as above.
+        names: other names of its variables, see `gudi.checkpoint.renamed.rename`.
 
     Raises:
         CheckpointError: there is no checkpoint, it is damaged, or a file is missing.
     """
     files = find(path)
     try:
-        return _open(files)
+        return rename(without_scope(_open(files)), names)
+    except CheckpointError as error:
+        if set(files.parts) == {""} and (what := _describe_other(files.prefix)):
+            raise CheckpointForeign(f"{files.prefix} is not a checkpoint but {what}") from error
+        raise
     except OSError as error:
         raise CheckpointError(f"cannot read {files.prefix}: {error.strerror}") from error
+
+
+def _describe_other(path: Path) -> str:
+    """Return what a file is that is no checkpoint, and what to do; "" if that is unknown."""
+    if path.suffix.lower() == ".onnx":
+        return (
+            "a network in ONNX, which gudi only writes; give the checkpoint that it was made from"
+        )
+    content = identify_source(path)
+    if content is None:
+        return ""
+    packed = content.kind == ARCHIVE or "compressed" in content.what or "archive" in content.what
+    return f"{content.what}; unpack it first" if packed else content.what
 
 
 def _open(files: CheckpointFiles) -> TensorFile:

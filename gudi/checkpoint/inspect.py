@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -91,7 +92,11 @@ class Inspection:
 
 
 def inspect(
-    path: str | os.PathLike[str] | None = None, *, verify: bool = False, number: int | None = None
+    path: str | os.PathLike[str] | None = None,
+    *,
+    verify: bool = False,
+    number: int | None = None,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> Inspection:
     """Return what is known about the checkpoint at `path`.
 
@@ -102,6 +107,7 @@ def inspect(
         verify: verify the checksums of all data, and that no weight is NaN or infinite and no
             layer all 0.
         number: which network if there are several, see `choose_network`.
+        names: see `open_checkpoint`.
 
     Raises:
         CheckpointError: there is no checkpoint at `path`.
@@ -113,7 +119,7 @@ def inspect(
         missing=_missing(files),
     )
     try:
-        file = open_checkpoint(path)
+        file = open_checkpoint(path, names)
     except CheckpointError as error:
         _add_problem(found, error)
         if isinstance(error, CheckpointIncomplete) and "index" in files.parts:

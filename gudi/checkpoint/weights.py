@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gudi.checkpoint.formats import open_checkpoint
 from gudi.checkpoint.networks import StoredNetwork, find_networks, trained, weight_shapes
 from gudi.checkpoint.packed import PackedFile
+from gudi.checkpoint.renamed import suggestion
 from gudi.checkpoint.tensors import Array, Tensor, TensorFile, is_finite
 from gudi.constants import EMOTIONS
 from gudi.errors import CheckpointCorrupt, CheckpointForeign
@@ -86,9 +87,10 @@ def choose_network(
     """
     networks = find_networks(file.tensors)
     if not networks:
-        raise CheckpointForeign(
-            f"{file.prefix} is not a checkpoint of the Gudi network: {_mismatch(file.tensors)}"
-        )
+        problem = _mismatch(file.tensors)
+        if options := suggestion(file.tensors):
+            problem += f"; its shapes fit, so try gudi checkpoint adopt {file.prefix} {options}"
+        raise CheckpointForeign(f"{file.prefix} is not a checkpoint of the Gudi network: {problem}")
     if number is not None and not 1 <= number <= len(networks):
         many = "1 network" if len(networks) == 1 else f"{len(networks)} networks"
         raise CheckpointForeign(f"{file.prefix} contains {many}; there is no number {number}")

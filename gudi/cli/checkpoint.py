@@ -26,6 +26,28 @@ def checkpoint() -> None:
     """
 
 
+def _split_renames(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """Return the new names by the old ones."""
+    pairs = [value.partition("=") for value in values]
+    if not all(old and new for old, _, new in pairs):
+        raise click.BadParameter("must be OLD=NEW, such as conv1=Conv2D")
+    return {old: new for old, _, new in pairs}
+
+
+_rename_option = option(
+    "--rename",
+    "names",
+    multiple=True,
+    metavar="OLD=NEW",
+    callback=_split_renames,
+    show_default=False,
+    help="Name of a layer or variable that a fork of Gudi calls OLD, such as conv1=Conv2D or "
+    "conv1/kernel=Conv2D/W. Repeat the option for each.",
+)
+
+
 @checkpoint.command(
     name="inspect",
     epilog=exit_codes(
@@ -40,7 +62,10 @@ def checkpoint() -> None:
     help="Read all data and verify its checksums, and that its weights are usable numbers.",
 )
 @declared_options(PredictionOptions, "network")
-def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: int | None) -> None:
+@_rename_option
+def inspect_checkpoint(
+    path: str | None, as_json: bool, verify: bool, network: int | None, names: dict[str, str]
+) -> None:
     """Describe a checkpoint and say whether gudi can use it.
 
     PATH is the prefix, the folder or any file of the checkpoint. Without PATH, the command
@@ -53,7 +78,7 @@ def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: i
     """
     from gudi.checkpoint import inspect
 
-    report = inspect(path, verify=verify, number=network)
+    report = inspect(path, verify=verify, number=network, names=names)
     if as_json:
         print_results(report.as_json())
     else:
@@ -74,7 +99,10 @@ def inspect_checkpoint(path: str | None, as_json: bool, verify: bool, network: i
     "--name", metavar="NAME", default=CHECKPOINT_NAME, help="Name of the files, without extension."
 )
 @declared_options(PredictionOptions, "network")
-def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
+@_rename_option
+def adopt(
+    path: str | None, to: Path, name: str, network: int | None, names: dict[str, str]
+) -> None:
     """Write a complete copy under the original names.
 
     PATH is the prefix, the folder or any file of the checkpoint, which is only read. Without PATH,
@@ -88,7 +116,7 @@ def adopt(path: str | None, to: Path, name: str, network: int | None) -> None:
     """
     from gudi.checkpoint import adopt
 
-    adopted = adopt(path, to, name, network)
+    adopted = adopt(path, to, name, network, names=names)
     for note in adopted.notes:
         print_message(note)
     click.echo(adopted.prefix)

@@ -48,6 +48,22 @@ def test_text_tells_step_optimizer_and_verdict(made):
     assert "gudi:       can use it" in lines
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("m.onnx", b"\x08\x08\x12\x04gudi", "a network in ONNX, which gudi only writes"),
+        ("photo", b"\xff\xd8\xff\xe0", "a JPEG picture"),
+        ("old.tar.xz", b"\xfd7zXZ\0", "a file compressed by xz; unpack it first"),
+        ("old.zip", b"PK\3\4", "a ZIP archive; unpack it first"),
+    ],
+)
+def test_file_that_is_no_checkpoint_is_named(tmp_path, name, content, what):
+    (tmp_path / name).write_bytes(content)
+    code, found = inspect(tmp_path / name)
+    assert (code, found["usable"]) == (1, False)
+    assert f"{name} is not a checkpoint but {what}" in found["problem"]
+
+
 def test_network_can_be_chosen(made):
     assert inspect(made[0], "--network", "1")[0] == 0
     code, found = inspect(made[0], "--network", "2")
