@@ -65,6 +65,12 @@ def _video(what: str) -> Content:
 # Regular expressions for the first bytes of a file, the specific ones before the general ones.
 _BINARY = [
     (rb"\xff\xd8\xff", _picture("a JPEG picture")),
+    (rb"(?:\xef\xbb\xbf|\s){1,99}(?:\xff\xd8\xff|\x89PNG|GIF8)",
+     Content("a picture behind a line break or byte order mark", IMAGE,
+             "what stored it wrote these first: remove them", decoded=False)),
+    (rb"HTTP/\d(?:\.\d)? \d",
+     Content("a server's answer with its HTTP header", "", _FETCH_AGAIN)),
+    (rb"\x89PNG\r\n\x1a\n....CgBI", _foreign_picture("a PNG picture made for iPhones (CgBI)")),
     (rb"\x89PNG\r\n\x1a\n", _picture("a PNG picture", frames=b"acTL")),
     (rb"GIF8[79]a", Content("a GIF picture", frames=b"")),
     (rb"RIFF....WEBP", _picture("a WebP picture", frames=b"ANIM")),
@@ -79,6 +85,7 @@ _BINARY = [
      _picture("a HEIC picture", "HEIF")),
     (rb"....ftypcrx ", _foreign_picture("a camera's raw picture (CR3)")),
     (rb"P[1-7]\s", _picture("a PNM picture")),
+    (rb"P[Ff]\s", _foreign_picture("a PFM picture")),
     (rb"#\?(?:RADIANCE|RGBE)", _picture("a Radiance HDR picture")),
     (rb"\x59\xa6\x6a\x95", _picture("a Sun raster picture")),
     (rb"\x76\x2f\x31\x01", _foreign_picture("an OpenEXR picture")),
@@ -114,6 +121,8 @@ _BINARY = [
     (rb"\xb7\xd8\0\x20\x37\x49\xda\x11", _video("a WTV video")),
     (rb"\0\0\0\0\x01\xbc", _video("a GXF video")),
     (rb"[FCZ]WS[\x03-\x30]", Content("a Flash animation")),
+    (rb"PK\x07\x08PK|PK00PK",
+     Content("the first part of a split ZIP archive", ARCHIVE, "join its parts, or unpack them")),
     (rb"PK(?:\x03\x04|\x05\x06|\x07\x08)", Content("a ZIP archive", ARCHIVE, _NAME_ARCHIVE)),
     (rb".{257}ustar", Content("a tar archive", ARCHIVE, _NAME_ARCHIVE)),
     (rb"\x1f\x8b\x08", Content("a file compressed by gzip", ARCHIVE, _NAME_ARCHIVE)),
@@ -128,8 +137,10 @@ _BINARY = [
     (rb"\x7fELF|MZ.{58}|\xcf\xfa\xed\xfe|\xfe\xed\xfa", Content("a program")),
     (rb"SQLite format 3\0", Content("a database")),
     (rb"\x93NUMPY|\x89HDF|\x80[\x02-\x05]", Content("data of a program")),
-    (rb"bplist00",
-     Content("a property list", "", "it may stand for a file in iCloud: download that")),
+    (rb"bplist00.*NSURL",
+     Content("a placeholder of a file in iCloud", "", "download the file first")),
+    (rb"bplist00", Content("a property list")),
+    (rb"PAR1|ARROW1", Content("a table in Parquet or Arrow format")),
     (rb"L\0\0\0\x01\x14\x02\0", Content("a Windows shortcut", "", "name the file it leads to")),
 ]  # fmt: skip
 

@@ -1,6 +1,7 @@
-"""How a container crops the frames of a video: `clap` in MP4 and MOV, `PixelCrop` in Matroska.
+"""What a container says that PyAV does not tell.
 
-Players heed both, FFmpeg's decoders neither, and PyAV does not tell.
+How it crops the frames of a video: `clap` in MP4 and MOV, `PixelCrop` in Matroska. Players heed
+both, FFmpeg's decoders neither. And whether an MP4 file is encrypted.
 """
 
 from __future__ import annotations
@@ -60,7 +61,32 @@ def container_edges(file: IO[bytes], format: str, track: int, size: tuple[int, i
     return NO_EDGES
 
 
+def is_encrypted(file: IO[bytes], format: str) -> bool:
+    """Return whether the first video track is encrypted (MPEG Common Encryption).
+
+    Args:
+        file: the video.
+        format: FFmpeg's name of the container's format.
+    """
+    with contextlib.suppress(OSError, ValueError, LookupError, StopIteration):
+        return "mp4" in format.split(",") and _mp4_entry(file, 0).name == b"encv"
+    return False
+
+
 def _mp4_edges(file: IO[bytes], track: int, size: tuple[int, int]) -> Edges:
+    entry = _mp4_entry(file, track)
+    clap = next(
+        each for each in _boxes(file, entry.start + SAMPLE_ENTRY, entry.end) if each.name == b"clap"
+    )
+    values = struct.unpack(">IIIIiIiI", _read(file, clap.start, 32))
+    width, height, across, down = (values[n] / values[n + 1] for n in range(0, 8, 2))
+    left, top = (size[0] - width) / 2 + across, (size[1] - height) / 2 + down
+    edges = Edges(*map(round, (left, top, size[0] - width - left, size[1] - height - top)))
+    return edges if min(edges) >= 0 else NO_EDGES
+
+
+def _mp4_entry(file: IO[bytes], track: int) -> _Element:
+    """Return the description of the frames of a video track."""
     end = file.seek(0, os.SEEK_END)
     moov = next(each for each in _boxes(file, 0, end) if each.name == b"moov")
     videos = [
@@ -73,15 +99,7 @@ def _mp4_edges(file: IO[bytes], track: int, size: tuple[int, int]) -> Edges:
     box = videos[track]
     for name in (b"minf", b"stbl", b"stsd"):
         box = next(each for each in _boxes(file, *box[1:]) if each.name == name)
-    entry = next(_boxes(file, box.start + STSD_HEADER, box.end))
-    clap = next(
-        each for each in _boxes(file, entry.start + SAMPLE_ENTRY, entry.end) if each.name == b"clap"
-    )
-    values = struct.unpack(">IIIIiIiI", _read(file, clap.start, 32))
-    width, height, across, down = (values[n] / values[n + 1] for n in range(0, 8, 2))
-    left, top = (size[0] - width) / 2 + across, (size[1] - height) / 2 + down
-    edges = Edges(*map(round, (left, top, size[0] - width - left, size[1] - height - top)))
-    return edges if min(edges) >= 0 else NO_EDGES
+    return next(_boxes(file, box.start + STSD_HEADER, box.end))
 
 
 def _is_video(file: IO[bytes], media: _Element) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import IO
 
@@ -13,6 +14,9 @@ from gudi.media.source import IrregularFile, Source
 # A few kB of PNG can ask for any amount of memory. Pictures with more pixels than this (3 bytes
 # each) are refused before they are decoded.
 MAX_DECODED_PIXELS = 512_000_000
+
+# OpenCV has a limit of its own, 2**30. It reads this variable when it is imported.
+OPENCV_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
 
 EMPTY = "it is empty (0 bytes)"
 
@@ -72,6 +76,9 @@ def media_errors(
 def _describe(content: Content | None, kind: str, error: Exception) -> str:
     """Explain why a file that is, or may be, of this kind could not be decoded."""
     if isinstance(error, TooManyPixels) or "CV_IO_MAX_IMAGE" in str(error):
+        limit = int(os.environ.get(OPENCV_LIMIT, MAX_DECODED_PIXELS))
+        if limit < MAX_DECODED_PIXELS:
+            return f"it has more pixels than {OPENCV_LIMIT} allows ({limit:,})"
         return f"it has more pixels than the {MAX_DECODED_PIXELS // 10**6} million allowed"
     if wrong := describe_wrong(content, kind):
         return wrong

@@ -47,6 +47,9 @@ ANIMATION_SUFFIXES = (".apng", ".avif", ".gif", ".png", ".tif", ".tiff", ".webp"
 # Suffixes of videos that other files have, too: TypeScript, modules of programs and of music.
 AMBIGUOUS_SUFFIXES = (".ts", ".mts", ".mod", ".tod")
 
+# A file that iCloud has not downloaded: `.IMG_1.jpg.icloud` for `IMG_1.jpg`.
+PLACEHOLDER = ".icloud"
+
 # Counts what gudi wrote among the skipped suffixes, which start with a dot.
 OUTPUT = "gudi's own"
 
@@ -224,6 +227,8 @@ class _Search:
             return
         for name in names:
             path = os.path.join(folder, name)
+            if name.startswith(".") and name.endswith(PLACEHOLDER):
+                self._skipped[PLACEHOLDER] += 1
             if self._is_passed_over(path, [name]) or name.startswith("."):
                 continue
             if os.path.isdir(path):

@@ -13,20 +13,28 @@ import numpy.typing as npt
 
 from gudi.errors import PhotoError
 from gudi.media.content import IMAGE, START, describe_wrong, identify, may_be_animation
-from gudi.media.decoding import EMPTY, MAX_DECODED_PIXELS, Undecodable, media_errors, open_media
+from gudi.media.decoding import (
+    EMPTY,
+    MAX_DECODED_PIXELS,
+    OPENCV_LIMIT,
+    Undecodable,
+    media_errors,
+    open_media,
+)
 from gudi.media.source import Source, SourceLike
 from gudi.picture import Picture
 
 if TYPE_CHECKING:
     from gudi.media.metadata import Metadata
 
-# OpenCV has a limit of its own, 2**30. It reads the variable when it is imported.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_DECODED_PIXELS))
+os.environ.setdefault(OPENCV_LIMIT, str(MAX_DECODED_PIXELS))
 
 import cv2
 
 # An uncompressed picture of MAX_DECODED_PIXELS is no larger.
 MAX_FILE_SIZE = 4 * MAX_DECODED_PIXELS
+
+USUAL_FILE_SIZE = 2**25  # of photos, in bytes
 
 # Where EXIF starts in JPEG, in WebP, in PNG, and in PNG that ImageMagick wrote.
 EXIF = (b"Exif\0\0", b"EXIF", b"eXIf", b"Raw profile type exif")
@@ -43,6 +51,7 @@ MIN_REDUCED_FILE = 2**17
 
 JPEG, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+JPEG_2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 ZEROS = re.compile(rb"\0{16,}\Z")
 
 
@@ -136,10 +145,17 @@ def read_content(source: SourceLike) -> bytes:
         if (size := file.seek(0, os.SEEK_END)) == 0:
             raise PhotoError(EMPTY)
         file.seek(0)
+        content = identify(start := file.read(START))
+        may_be_photo = content is not None and content.frames is not None
+        if (
+            size > USUAL_FILE_SIZE
+            and not may_be_photo
+            and (wrong := describe_wrong(content, IMAGE))
+        ):
+            raise PhotoError(wrong)  # without reading all of it
         if size > MAX_FILE_SIZE:
-            wrong = describe_wrong(identify(file.read(START)), IMAGE)
-            raise PhotoError(wrong or f"it is too large for a photo ({size:,} bytes)")
-        return file.read()
+            raise PhotoError(f"it is too large for a photo ({size:,} bytes)")
+        return start + file.read()
 
 
 def decode_photo(data: bytes, divisor: int = 1) -> npt.NDArray[np.uint8]:
@@ -169,6 +185,8 @@ def decode_photo(data: bytes, divisor: int = 1) -> npt.NDArray[np.uint8]:
                     "it has several frames or pages, but has a photo's extension; rename it, for "
                     "example to .gif"
                 )
+        if content is not None and content.kind == IMAGE and not content.decoded:
+            raise Undecodable
         if content is not None and content.pillow:
             from gudi.media.pillow import decode
 
@@ -183,16 +201,27 @@ def decode_photo(data: bytes, divisor: int = 1) -> npt.NDArray[np.uint8]:
             if (orientation := exif_orientation(data)) is not None:
                 image = _decode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION)
                 return turn_upright(image, orientation)
-        return _decode(data, flags)
+        try:
+            return _decode(data, flags)
+        except Undecodable:
+            if not data.startswith(JPEG_2000):
+                raise
+            from gudi.media.pillow import decode_8_bit
+
+            return decode_8_bit(data, "JPEG2000")  # its colours may have fewer pixels
 
 
 def _decode_tiff(data: bytes) -> npt.NDArray[np.uint8]:
-    from gudi.media.pillow import turn_upright
+    from gudi.media.pillow import decode_8_bit, turn_upright
     from gudi.media.tiff import largest_picture
 
     picture, orientation = largest_picture(data)
     if not picture.startswith(JPEG):
-        return turn_upright(_decode(picture, cv2.IMREAD_COLOR), orientation)
+        try:
+            image = _decode(picture, cv2.IMREAD_COLOR)
+        except Undecodable:
+            image = decode_8_bit(picture, "TIFF")  # with more kinds of compression
+        return turn_upright(image, orientation)
     image = _decode(picture, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     return turn_upright(image, orientation)
 

@@ -58,6 +58,14 @@ def decode(data: bytes, format: str) -> npt.NDArray[np.uint8]:
     return turn_upright(pixels, _unheeded_orientation(data, image))
 
 
+def decode_8_bit(data: bytes, format: str) -> npt.NDArray[np.uint8]:
+    """Return a picture as `decode` does; raise `Undecodable` if it has more than 8 bits."""
+    with open_picture(io.BytesIO(data), (format,)) as image:
+        if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"):
+            raise Undecodable
+    return decode(data, format)
+
+
 def _unheeded_orientation(data: bytes, image: Image.Image) -> int:
     """Return EXIF's orientation of a HEIC picture if nothing else says how it is turned, else 1."""
     orientation = image.info.get("original_orientation")  # only of HEIC

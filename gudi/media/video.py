@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 from gudi.errors import VideoError
 from gudi.media.animation import is_animation, read_animation
 from gudi.media.content import JPEG_SUFFIXES, VIDEO
-from gudi.media.cropping import container_edges
+from gudi.media.cropping import container_edges, is_encrypted
 from gudi.media.decoding import EMPTY, media_errors, open_media
 from gudi.media.shown import Presentation
 from gudi.media.source import Source, SourceLike
@@ -293,6 +293,10 @@ def open_container(source: Source, file: IO[bytes]) -> Iterator[tuple[InputConta
     formats = JPEG_FORMAT if source.suffix in JPEG_SUFFIXES else FORMATS
     options = {"format_whitelist": formats}
     with av.open(file, "r", options=options, **TAG_OPTIONS) as container:
+        position = file.tell()  # where FFmpeg reads on
+        if is_encrypted(file, container.format.name):
+            raise VideoError("it is encrypted (DRM), and gudi has no key")
+        file.seek(position)
         yield container, _shown_stream(container)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+import tracemalloc
 import zipfile
 
 import PIL.Image
 import pytest
 from clips import write_moving_face, write_video
-from conftest import call_gudi, draw_face, save
+from conftest import call_gudi, draw_face, run_gudi, save
 from result_folders import rows_by_name
 
 from gudi.errors import PhotoError, VideoError
 from gudi.media import video
 from gudi.media.content import identify
+from gudi.media.find import find_sources
 from gudi.media.photo import read_photo
 
 
@@ -51,6 +53,9 @@ OTHERS = {
     "a file of zeros": writer(bytes(5000)),
     "a text file": writer(b"BMW, free, MZ and PK are no pictures\n"),
     "a program": writer(b"MZ" + bytes(90)),
+    "a placeholder of a file in iCloud, not": writer(b"bplist00\xd1\1\2\\NSURLNameKey"),
+    "a table in Parquet": writer(b"PAR1\x15\4\x15"),
+    "a server's answer with its HTTP": writer(b"HTTP/1.1 200 OK\r\n\r\n\xff\xd8\xff"),
     "sound": lambda path: write_sound(path),
 }
 
@@ -74,11 +79,59 @@ def test_error_says_what_kind_of_picture_cannot_be_read(tmp_path):
         b"\x76\x2f\x31\x01" + bytes(40): "an OpenEXR picture, which gudi cannot read; convert it",
         b"8BPS\0\1": "a Photoshop picture",
         b"II*\0\x10\0\0\0CR\2\0": "a camera's raw picture",
+        b"\x89PNG\r\n\x1a\n\0\0\0\4CgBI": "a PNG picture made for iPhones",
+        b"PF\n1 1\n-1.0\n" + bytes(12): "a PFM picture, which gudi cannot read",
+        b"\r\n\xff\xd8\xff\xe0": "a picture behind a line break",
+        b"\xef\xbb\xbf\x89PNG\r\n\x1a\n": "a picture behind a line break or byte order mark",
         b"\x89PNG\r\n\x1a\n\0\0": "a PNG picture, but damaged, cut short",
     }.items():
         (tmp_path / "a.png").write_bytes(start)
         with pytest.raises(PhotoError, match=what):
             read_photo(tmp_path / "a.png")
+
+
+def test_zeros_are_refused_without_reading_all_of_them(tmp_path):
+    with open(tmp_path / "a.jpg", "wb") as file:
+        file.truncate(1_500_000_000)
+    tracemalloc.start()
+    with pytest.raises(PhotoError, match="a file of zeros"):
+        read_photo(tmp_path / "a.jpg")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_encrypted_video_is_an_error_that_says_so(tmp_path):
+    key = {"encryption_key": "76a6c65c5ea762046bd749a2e632ccbb", "encryption_kid": "a7" * 16}
+    muxer = {"encryption_scheme": "cenc-aes-ctr"} | key
+    path = write_video(tmp_path / "v.mp4", [draw_face(60, 96, 96, 9, 9)] * 3, muxer=muxer)
+    with pytest.raises(VideoError, match="it is encrypted"):
+        list(video.read_frames(path))
+
+
+def test_pixel_limit_of_the_environment_is_named(tmp_path):
+    photo = save(tmp_path / "a.png", draw_face())
+    done = run_gudi("predict", photo, env={"OPENCV_IO_MAX_IMAGE_PIXELS": "1000"})
+    assert "more pixels than OPENCV_IO_MAX_IMAGE_PIXELS allows (1,000)" in done.stderr
+
+
+def test_self_extracting_archives_are_read_and_parts_of_split_ones_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jpg", bytes(99))
+    content = (tmp_path / "a.zip").read_bytes()
+    end = content.rindex(b"PK\5\6")
+    for name, part, found in [
+        ("self.exe", b"MZ" + bytes(500) + content, "a.jpg"),
+        ("first.z01", b"PK\7\b" + content[:90], "no table of contents"),
+        ("a.zip.001", content[:90], "a part of a split one"),
+        (
+            "last.zip",
+            content[50 : end + 4] + b"\1" + content[end + 5 :],
+            "the last part of a split",
+        ),
+    ]:
+        (tmp_path / name).write_bytes(part)
+        (source,) = find_sources([str(tmp_path / name)])
+        assert found in (source.problem or source.member[-1])
 
 
 def test_photo_named_like_a_video_and_video_named_like_a_photo_are_told_apart(tmp_path):

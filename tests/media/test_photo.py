@@ -6,7 +6,9 @@ import os
 import struct
 import sys
 import zlib
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import PIL.Image
@@ -90,6 +92,26 @@ def test_orientation_may_have_any_number_type(tmp_path, format, order, number_ty
         image = read_photo(path)
         assert image.shape == upright.shape, orientation
         assert np.abs(image.astype(int) - upright).mean() < 6, orientation
+
+
+@pytest.mark.parametrize("compression", ["lzma", "zstd"])
+def test_tiff_pictures_of_all_compressions_are_read(tmp_path, compression):
+    try:
+        path = write_photo(tmp_path, "RGB", ".tif", compression=compression)
+    except (RuntimeError, OSError):
+        pytest.skip(f"this Pillow does not write {compression}")
+    np.testing.assert_array_equal(read_photo(path), draw_face())
+
+
+def test_jpeg_2000_pictures_whose_colours_have_fewer_pixels_are_read(tmp_path):
+    encoder = av.CodecContext.create("jpeg2000", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 300, 300, "yuv420p"
+    encoder.time_base = Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(draw_face(), format="bgr24")
+    packets = encoder.encode(frame.reformat(format="yuv420p")) + encoder.encode(None)
+    (tmp_path / "photo.jp2").write_bytes(b"".join(map(bytes, packets)))
+    image = read_photo(tmp_path / "photo.jp2")
+    assert np.abs(image.astype(int) - draw_face()).mean() < 20  # 16 is black, 235 white
 
 
 def test_damaged_exif_leaves_the_picture_as_it_is(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import zipfile
 from typing import IO
 
 from gudi.media.archives.archive import DAMAGED, NO_ARCHIVE, Archive, archive_error, damage_errors
@@ -55,7 +56,10 @@ def _opened(path: str, member: tuple[str, ...], size: int, stamp: int) -> Archiv
         unpacked = unpacked_file(file)
         if unpacked is not None and is_tar(read_start(unpacked)):
             return TarArchive(open_file, True, unpacked)
+        is_zip = zipfile.is_zipfile(file)  # behind a program, or the last part of a split one
         file.close()
+        if is_zip:
+            return ZipArchive(open_file)
     raise archive_error("it is not an archive", NO_ARCHIVE)
 
 

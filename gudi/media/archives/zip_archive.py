@@ -22,6 +22,8 @@ from gudi.media.archives.zip_names import member_names
 # The table of contents takes some ten times its size in memory.
 MAX_CONTENTS = 2**25
 
+ZIP64_PART = 0xFFFF  # stands for the number of a part
+
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
 ENCRYPTED = 0x1  # a flag
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and of an extra field
@@ -78,7 +80,12 @@ def _check_contents(file: IO[bytes]) -> None:
     tail = file.read()
     end = tail.rfind(b"PK\5\6")
     if end < 0 or len(tail) < end + 22:
-        raise zipfile.BadZipFile("no table of contents")
+        raise archive_error(
+            "the archive is damaged, cut short or a part of a split one: it has no table of "
+            "contents; download it again, or join the parts"
+        )
+    if struct.unpack_from("<4xH", tail, end)[0] not in (0, ZIP64_PART):
+        raise archive_error("it is the last part of a split archive; join the parts")
     contents = struct.unpack_from("<12xL", tail, end)[0]
     if tail[max(0, end - 20) :].startswith(b"PK\6\7"):
         file.seek(struct.unpack_from("<8xQ", tail, end - 20)[0])
