@@ -171,8 +171,8 @@ def plot(
       timelines/      for each video, the probability of each emotion over time;
                       with tracks, smoothed and for each of them
       contact_sheet   the strongest faces of each emotion
-      groups          with --by, the share of the time for which each emotion was shown,
-                      with 95% confidence intervals over participants
+      groups          with --by, the share of the time for which each emotion
+                      was shown, with 95% intervals over participants
 
     \b
     Examples:
