@@ -110,4 +110,4 @@ def test_sources_of_earlier_runs_are_excluded(make_files, store):
     assert store.inputs.totals() == (2, 0, 0)
     assert store.inputs.named(names[0]).source == results[1].source
     assert store.inputs.named(results[0].source.name) is None
-    assert not store.inputs.has_videos()
+    assert not store.inputs.has_finished_videos()
