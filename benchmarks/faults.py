@@ -10,9 +10,9 @@ kills   Runs are killed (SIGKILL, parent and workers) at random moments and resu
         undisturbed run, and the next run starts in a new folder. Also prints how many inputs were
         processed more than once. --options are passed to all runs.
 damage  Photos and videos of DIR are damaged at random (bytes changed, removed, inserted, repeated,
-        the end cut off) and put among 200 good photos. All good photos must keep their rows, all
-        damaged inputs must have a row, and the run, to which --options are passed, must end with
-        exit code 0 or 3.
+        the end cut off) and put among 200 good photos, some under difficult names. All good photos
+        must keep their rows, all damaged inputs must have a row, and the run, to which --options
+        are passed, must end with exit code 0 or 3.
 poison  --items items of 10 ms of processor time each go through two workers, and then, in turn,
         once more with one in a hundred that kills its worker. Those have to fail, all others to
         come back with their values. Prints what the deaths cost.
@@ -47,8 +47,11 @@ import psutil
 
 import gudi_jobs
 from gudi.media.find import PHOTO_SUFFIXES, VIDEO_SUFFIXES
+from gudi.media.names import printable_path
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
+# Parts of names that disks, tables, figures and encodings find difficult.
+NAMES = ("", "?*|", "$x^", "\u00fc" * 120, "\udcff", " . ", "=1", "\u202e")
 TABLES = ("faces.csv", "files.csv")
 
 
@@ -170,7 +173,8 @@ def damage(options: argparse.Namespace) -> None:
                 content = damaged(path.read_bytes(), chance)
                 # In folders, a .ts file without a transport stream is a program.
                 suffix = ".m2ts" if path.suffix == ".ts" else path.suffix
-                (mixed / "bad" / f"{number:05}{suffix}").write_bytes(content)
+                name = f"{number:05}{NAMES[number % len(NAMES)]}{suffix}"
+                (mixed / "bad" / name).write_bytes(content)
         output = "--no-annotate --no-report" if options.options is None else options.options
         plain = ("--timeout", "60", "--every", "5", "--track", *output.split())
         run(good, Path(folder, "alone"), *plain)
@@ -178,7 +182,7 @@ def damage(options: argparse.Namespace) -> None:
         # Archives in folders are skipped: they have to be named.
         named = [str(path.relative_to(mixed.parent)) for path in sorted((mixed / "bad").iterdir())]
         named = [name for name in named if Path(name).suffix in ARCHIVE_SUFFIXES]
-        Path(folder, "mixed", "list.txt").write_text("\n".join(named))
+        Path(folder, "mixed", "list.txt").write_bytes(os.fsencode("\n".join(named)))
         code = run(mixed, Path(folder, "out"), *plain, *(["@list.txt"] if named else []))
         seconds = time.monotonic() - started
         for name in TABLES:
@@ -190,7 +194,8 @@ def damage(options: argparse.Namespace) -> None:
                 sys.exit(f"rows of good photos changed in {name}")
         table = [row for row in rows(Path(folder, "out", "files.csv")) if "/bad/" in row["source"]]
         found = {"/".join(row["source"].split("/")[:3]) for row in table}
-        if lost := sorted({f"in/bad/{path.name}" for path in (mixed / "bad").iterdir()} - found):
+        bad = (f"in/bad/{printable_path(path.name)}" for path in (mixed / "bad").iterdir())
+        if lost := sorted(set(bad) - found):
             sys.exit(f"{len(lost)} damaged inputs are missing in files.csv, such as {lost[0]}")
         statuses = Counter((row["kind"], row["status"]) for row in table)
         print(f"exit code {code}, {seconds:.0f} s, 200 good photos unchanged; damaged ones:")
