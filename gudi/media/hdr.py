@@ -1,6 +1,6 @@
-"""Map the tones of HDR videos, HLG and PQ (ITU-R BT.2100), to those of ordinary ones.
+"""Map the tones of HDR videos and photos, HLG and PQ (ITU-R BT.2100), to those of ordinary ones.
 
-Ordinary videos are made for displays with a white of 100 nits. Up to about a third of that, HDR
+Ordinary ones are made for displays with a white of 100 nits. Up to about a third of that, HDR
 looks the same on them; what is brighter is compressed as in ITU-R BT.2390, up to 1000 nits.
 """
 

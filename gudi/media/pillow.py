@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gudi.errors import PhotoError
 from gudi.media.decoding import MAX_DECODED_PIXELS, TooManyPixels, Undecodable
+from gudi.media.hdr import is_hdr, map_tones
 
 ORIENTATION = 0x0112  # EXIF's tag
 
@@ -55,6 +56,9 @@ def decode(data: bytes, format: str) -> npt.NDArray[np.uint8]:
     register(format)
     with quiet(), open_picture(io.BytesIO(data), (format,)) as image:
         pixels = as_bgr(ImageOps.exif_transpose(image))
+        transfer = (image.info.get("nclx_profile") or {}).get("transfer_characteristics", 0)
+    if is_hdr(transfer):  # as some cameras store HEIC
+        pixels = map_tones(pixels.astype(np.uint16) * 257, transfer)
     return turn_upright(pixels, _unheeded_orientation(data, image))
 
 

@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from clips import damaged_copies, scene, write_video
+from PIL import Image
 
 from gudi.media import video
+from gudi.media.photo import read_photo
 
 # The first four numbers of a display matrix, and what a player makes of a picture.
 MATRICES = {
@@ -202,6 +204,16 @@ def test_what_is_brighter_than_white_is_compressed_not_cut_off(tmp_path, transfe
     levels = image[32, ::8].astype(int).mean(axis=1)
     assert (np.diff(levels) > 0).all()
     assert (levels[0], image[32, -1].mean()) == pytest.approx((0, 255), abs=3)
+
+
+@pytest.mark.parametrize("transfer", [HLG, PQ])
+def test_hdr_photos_look_like_ordinary_ones(tmp_path, transfer):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    colours = {"color_primaries": 9, "transfer_characteristics": transfer}
+    picture = Image.fromarray((as_hdr(scene(0), transfer) // 257).astype(np.uint8))
+    picture.save(tmp_path / "a.heic", quality=95, full_range_flag=1, **colours)
+    assert np.abs(read_photo(tmp_path / "a.heic").astype(int) - scene(0)).mean() < 8
 
 
 def test_real_hdr_is_as_bright_and_colourful_as_the_original(shared):
