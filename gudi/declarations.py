@@ -71,7 +71,7 @@ class Option:
     packages: Mapping[str, str] = field(default_factory=dict)
     least: float | None = None
     above: int | None = None
-    most: int | None = None
+    most: float | None = None
     below: int | None = None
     shown_default: str | None = None
     changes_results: bool = False

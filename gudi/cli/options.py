@@ -141,7 +141,7 @@ def _click_type(declaration: Option) -> Any:
     if declaration.choices:
         return click.Choice(declaration.choices)
     if declaration.kind is int and declaration.check is None:
-        return Integer(cast("int | None", declaration.least), declaration.most)
+        return Integer(*cast("tuple[int, int]", (declaration.least, declaration.most)))
     if declaration.kind is float:
         least = declaration.least if declaration.above is None else declaration.above
         return Number(least, declaration.most, min_open=declaration.above is not None)

@@ -47,7 +47,7 @@ class TrainingSettings(Options):
     batch_size: int = option(50, "Faces per step.", least=1, most=4096)
     optimizer: str = option("momentum", "`momentum` is 0.9.", choices=("momentum", "adam"))
     learning_rate: float = option(
-        0.001, "Learning rate, the highest of `cosine`.", above=0, most=1000
+        0.001, "Learning rate, the highest of `cosine`.", above=0, most=1e38
     )
     schedule: str = option(
         "constant",
