@@ -2,6 +2,7 @@
 
     python benchmarks/videos.py --video FILE --checkpoint PATH [--seconds 20] [--rounds 3]
         [--before GUDI]
+    python benchmarks/videos.py --video FILE --cost [--rounds 3] [--before GUDI]
     python benchmarks/videos.py --video FILE --checkpoint PATH --memory 10,600
 
 FILE is repeated until it lasts `--seconds`. Each side runs in its own process, one after the other,
@@ -16,6 +17,13 @@ before as `one`, with another installation of gudi, whose command GUDI is.
 plain  as `one`, the whole run with annotated video and report.
 full   as `plain`, with tracks and subtitles.
 
+`--cost` prints the CPU time per frame of whole commands, of all their processes, on FILE as it is,
+with the detector cnn:
+
+decode    PyAV decodes FILE into BGR pictures.
+tables    `gudi batch` with tables only. With `--before`, also `before_tables`.
+all       the same with annotated video, tracks and report. With `--before`, also `before_all`.
+
 `--memory` prints the peak memory of the parent for `full` runs on videos of these lengths in
 seconds. They are searched for large faces only, which takes less time and the same memory.
 """
@@ -27,6 +35,8 @@ import json
 import os
 import platform
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -136,6 +146,56 @@ def side_full(options: argparse.Namespace) -> dict[str, float]:
     return _batch(options, 1, options.seconds, **FULL)
 
 
+DECODE = """
+import sys, av
+with av.open(sys.argv[1]) as container:
+    for stream in container.streams.video[:1]:
+        stream.thread_type = "NONE"
+        for frame in container.decode(stream):
+            frame.to_ndarray(format="bgr24")
+"""
+
+
+def _cost(options: argparse.Namespace, *command: str) -> dict[str, float]:
+    """Return the CPU time of a command in ms per frame, and how many frames it does per second."""
+    from gudi.media.video import read_index
+
+    frames = len(read_index(options.video).stamps)
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"cost": 1000 * used / frames, "rate": frames / seconds}
+
+
+def side_decode(options: argparse.Namespace) -> dict[str, float]:
+    return _cost(options, sys.executable, "-c", DECODE, str(options.video))
+
+
+def _command(options: argparse.Namespace, gudi: str, *arguments: str) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = ("batch", str(options.video), "--out", folder, "--detector", "cnn")
+        return _cost(options, gudi, *inputs, *arguments)
+
+
+def side_tables(options: argparse.Namespace) -> dict[str, float]:
+    return _command(options, GUDI, *TABLES)
+
+
+def side_all(options: argparse.Namespace) -> dict[str, float]:
+    return _command(options, GUDI, "--track")
+
+
+def side_before_tables(options: argparse.Namespace) -> dict[str, float]:
+    return _command(options, options.before, *TABLES)
+
+
+def side_before_all(options: argparse.Namespace) -> dict[str, float]:
+    return _command(options, options.before, "--track")
+
+
+GUDI = str(Path(sys.executable).with_name("gudi"))
+TABLES = ("--no-annotate", "--no-report")
 FULL = dict.fromkeys(("annotate", "report", "track", "subtitles"), True)
 
 SIDES = {
@@ -145,6 +205,11 @@ SIDES = {
     "before": side_before,
     "plain": side_plain,
     "full": side_full,
+    "decode": side_decode,
+    "tables": side_tables,
+    "all": side_all,
+    "before_tables": side_before_tables,
+    "before_all": side_before_all,
 }
 
 
@@ -156,6 +221,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--min-face", type=int, default=0)
     parser.add_argument("--before")
+    parser.add_argument("--cost", action="store_true")
     parser.add_argument("--memory", metavar="SECONDS,SECONDS")
     parser.add_argument("--side")
     options = parser.parse_args()
@@ -164,6 +230,10 @@ def main() -> None:
     elif options.side:
         options.min_face = options.min_face or 150
         print(json.dumps(_batch(options, 1, float(options.side), **FULL)))
+    elif options.cost:
+        before = ["before_tables", "before_all"] if options.before else []
+        for side in ("tables", "all", *before):
+            compare(["decode", side], options.rounds, "frames/s", against=side, keys=("cost",))
     elif options.memory:
         for seconds in options.memory.split(","):
             found = measure(seconds)
