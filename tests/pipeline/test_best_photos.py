@@ -54,7 +54,7 @@ def test_best_photos_come_first_by_their_most_or_least_happy_face(folder):
     assert found == ["group <b>.png", "one/a.png", "two/a.png"]
     everybody = best_photos(folder / "out", "happy", 9, everybody=True)
     assert [each.source.name for each in everybody] == [*list(PHOTOS)[:3], *list(PHOTOS)[4:2:-1]]
-    with pytest.raises(InputError, match="no emotion 'joy'; there is angry"):
+    with pytest.raises(InputError, match="no emotion 'joy', only angry"):
         best_photos(folder / "out", "joy", 3)
 
 

@@ -67,10 +67,11 @@ class BlindWorkers(list):
             )
             if hide:
                 self.hidden.rename(away)
-            value, error, _ = gudi_jobs.worker.call(work, item)
+            packed = list(gudi_jobs.worker.call_pickled(work, gudi_jobs.worker.pack(item)))
             if hide:
                 away.rename(self.hidden)
-            yield gudi_jobs.Result(item, value, error)
+            for result, is_last in packed:
+                yield gudi_jobs.Result.unpickle(item, result, is_last=is_last)
 
 
 def test_photo_that_one_worker_does_not_see_is_given_to_another(photos):
