@@ -44,9 +44,11 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = threads or 0
-        # Its threads would wait for each other by spinning, on CPUs that workers need.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.same_bits = batch_size >= COPY_FROM_BATCH
+        if self.same_bits:
+            # Its threads would wait for each other by spinning, on CPUs that workers need. Elsewhere
+            # they may: a process forked from one with threads that sleep hangs when it exits.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         fed = [] if self.same_bits else [MATRIX]
         model = build_model(tensors, len(weights["FullyConnected_1/b"]), external=True, fed=fed)
         # The session keeps the arrays that it is given, and copies those that are in the model.
