@@ -41,7 +41,7 @@ top_options = combine(
 )
 
 
-class Seconds(click.ParamType[tuple[float, float]]):
+class Seconds(click.ParamType):  # type: ignore[type-arg]  # only later versions of click have one
     """A part of a video: START:END in seconds."""
 
     name = "seconds"

@@ -46,8 +46,8 @@ class OnnxEngine:
         options.intra_op_num_threads = threads or 0
         self.same_bits = batch_size >= COPY_FROM_BATCH
         if self.same_bits:
-            # Its threads would wait for each other by spinning, on CPUs that workers need. Elsewhere
-            # they may: a process forked from one with threads that sleep hangs when it exits.
+            # Its threads would wait for each other by spinning, on CPUs that workers need. With
+            # small batches they may: a process forked from one whose threads sleep hangs at exit.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         fed = [] if self.same_bits else [MATRIX]
         model = build_model(tensors, len(weights["FullyConnected_1/b"]), external=True, fed=fed)
