@@ -18,7 +18,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.reformatter import ColorRange, Colorspace
 
 from gudi.errors import VideoError, one_line
@@ -225,7 +225,8 @@ def _track(container: OutputContainer, stream: AudioStream, start_time: float) -
     copied = stream.codec_context.name in COPIED_CODECS
     track = (_CopiedTrack if copied else _EncodedTrack)(container, stream, start_time)
     track.target.metadata.update(stream.metadata)
-    track.target.disposition = stream.disposition
+    # PyAV 15 takes numbers only.
+    track.target.disposition = Disposition(stream.disposition).value  # type: ignore[assignment]
     return track
 
 
