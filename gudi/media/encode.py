@@ -225,7 +225,8 @@ def _track(container: OutputContainer, stream: AudioStream, start_time: float) -
     copied = stream.codec_context.name in COPIED_CODECS
     track = (_CopiedTrack if copied else _EncodedTrack)(container, stream, start_time)
     track.target.metadata.update(stream.metadata)
-    track.target.disposition = stream.disposition
+    # PyAV 15 to 17 take a number alone.
+    track.target.disposition = stream.disposition.value  # type: ignore[assignment]
     return track
 
 
