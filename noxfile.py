@@ -93,6 +93,8 @@ def package(session: nox.Session) -> None:
     here, folder = Path.cwd(), Path(session.create_tmp()).resolve()
     shutil.rmtree(folder)
     folder.mkdir()
+    # The list of an earlier build would add what MANIFEST.in lacks.
+    shutil.rmtree("gudi.egg-info", ignore_errors=True)
     # With no compiler on the path, the build asks for the package ziglang.
     session.run(
         "python", "-m", "build", "--outdir", str(folder / "dist"), env={"PATH": session.bin}
