@@ -100,12 +100,14 @@ class Database:
 
     def write(self, statement: str, values: Sequence[Any] = ()) -> bool:
         """Change something, to be committed later; return whether a row changed."""
-        with self._transaction():
+        with self.errors():
+            self._begin()
             return self._connection.execute(statement, values).rowcount > 0
 
     def write_all(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         """Execute a statement for each of `rows`, to be committed later together."""
-        with self._transaction():
+        with self.errors():
+            self._begin()
             self._connection.executemany(statement, rows)
 
     def columns(self, table: str) -> list[str]:
@@ -120,35 +122,30 @@ class Database:
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Commit nothing in the middle of the block."""
-        self._begin()
+        with self.errors():
+            self._begin()
         self._held = True
         try:
             yield
         finally:
             self._held = False
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self.errors():
-            if not self._held:
-                self._begin()
-            yield
-
     def _begin(self) -> None:
         """Commit if it is time to, and start a transaction unless there is one."""
-        with self.errors():
-            now = time.monotonic()
-            if now - self._transaction_start > COMMIT_INTERVAL:
-                self.commit()
-            if not self._connection.in_transaction:
-                self.read("BEGIN")
-                self._transaction_start = now
+        if self._held:
+            return
+        now = time.monotonic()
+        if now - self._transaction_start > COMMIT_INTERVAL:
+            self.commit()
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN")
+            self._transaction_start = now
 
     def commit(self) -> None:
         """Make all changes permanent."""
         # Only SQLite's own state is right after an interrupt.
         if self._connection.in_transaction:
-            self.read("COMMIT")
+            self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Commit and close."""

@@ -29,6 +29,15 @@ _TYPES: tuple[Any, ...] = (
     (float, NoneType), (int, NoneType), (int, NoneType), str, (str, NoneType), int, str, str,
 )  # fmt: skip
 
+# Enters an input that is new or has not changed. Without a size, it counts as changed.
+_ENTER = (
+    "INSERT INTO inputs (path, source, kind, extra, size, mtime, run, canonical_path)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (canonical_path) DO UPDATE SET run = excluded.run"
+    " WHERE (path, source, kind, extra, size, mtime) ="
+    " (excluded.path, excluded.source, excluded.kind, excluded.extra, excluded.size,"
+    " excluded.mtime)"
+)
+
 # Tables that hold what was found in an input.
 RESULT_TABLES = ("faces", "segments", "frames", "videos", "tracks", "peaks", "video_indexes")
 
@@ -109,19 +118,11 @@ class InputTable:
         values = (
             source.stored, source.name, source.kind, json.dumps(dict(source.extra)), size, mtime,
         )  # fmt: skip
-        if not source.problem and self._confirm_unchanged(key, values):
+        if self._database.write(_ENTER, (*values, self._database.run, key)):
             return
-        known = self._database.read(
+        number, kind, *before, digest = self._database.read(
             "SELECT input, kind, size, mtime, digest FROM inputs WHERE canonical_path = ?", (key,)
         ).fetchone()
-        if known is None:
-            self._database.write(
-                "INSERT INTO inputs (path, source, kind, extra, size, mtime, run, canonical_path)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, self._database.run, key),
-            )
-            return
-        number, kind, *before, digest = known
         touched = before != [size, mtime]
         if (
             source.problem
@@ -133,14 +134,6 @@ class InputTable:
             "UPDATE inputs SET path = ?, source = ?, kind = ?, extra = ?, size = ?, mtime = ?,"
             " run = ? WHERE input = ?",
             (*values, self._database.run, number),
-        )
-
-    def _confirm_unchanged(self, key: bytes, values: Sequence[Any]) -> bool:
-        """Enter an input that has not changed; return False if it has or is unknown."""
-        return self._database.write(
-            "UPDATE inputs SET run = ? WHERE canonical_path = ? AND path = ? AND source = ?"
-            " AND kind = ? AND extra = ? AND size = ? AND mtime = ?",
-            (self._database.run, key, *values),
         )
 
     def reset(self, number: int) -> None:
