@@ -15,7 +15,7 @@ import nox
 
 nox.needs_version = ">=2025.2"
 nox.options.default_venv_backend = "uv"
-nox.options.sessions = ["newest", "lowest", "without", "package", "lint"]
+nox.options.sessions = ["newest", "lowest", "without", "package", "lint", "docs"]
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 LOCK = "constraints.txt"
@@ -125,6 +125,13 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", "gudi", "jobs/gudi_jobs")
     session.run("lint-imports")
+
+
+@nox.session(python=NEWEST)
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, without broken links."""
+    session.install("-c", LOCK, "-e", ".[docs]")
+    session.run("mkdocs", "build", "--site-dir", session.create_tmp())
 
 
 @nox.session(python=False)

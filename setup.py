@@ -73,6 +73,7 @@ setup(
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}; {TENSORFLOW_PYTHON}"],
         "dask": ["distributed>=2024.8"],
+        "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=0.29"],
         "jxl": ["pillow-jxl-plugin>=1.3"],
         "onnx": ["onnx>=1.17"],
         "parquet": ["pyarrow>=17"],
