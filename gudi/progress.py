@@ -28,7 +28,7 @@ ENOUGH_TO_ESTIMATE = 5
 BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
 
 # What people call some stages, and their items.
-WORDS = {"inputs": ("finding faces", "file"), "pictures": ("drawing pictures", "file")}
+WORDS = {"inputs": ("finding faces", "file"), "pictures": ("making pictures", "file")}
 
 
 @dataclass(frozen=True)

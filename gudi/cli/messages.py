@@ -61,8 +61,8 @@ def describe_run(report: RunReport, out: Path) -> str:
         lines.append(f"  {count(statuses['no_face'], noun)} without a face{more}")
     if statuses["failed"]:
         lines.append(
-            f"  {count(statuses['failed'], 'input')} failed: see files.csv; to retry, repeat the "
-            "command with --retry-failed"
+            f"  {count(statuses['failed'], 'input')} failed: see {out / 'files.csv'}; to retry, "
+            "repeat the command with --retry-failed"
         )
     if report.skipped:
         from gudi.pipeline.listing import list_skipped
@@ -102,7 +102,7 @@ def describe_merge(report: RunReport, out: Path) -> str:
     inputs, faces = report.statuses.total(), report.emotions.total()
     lines = [f"{count(inputs, 'input')}, {count(faces, 'face')}"]
     if failed := report.statuses["failed"]:
-        lines.append(f"  {count(failed, 'input')} failed: see files.csv")
+        lines.append(f"  {count(failed, 'input')} failed: see {out / 'files.csv'}")
     return "\n".join([*lines, f"results: {out}"])
 
 

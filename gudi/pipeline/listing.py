@@ -73,10 +73,8 @@ def list_sources(
         lists = one_line(", ".join(each[1:] for each in inputs))
         raise InputError(f"no photos or videos: {lists} is empty" if inputs else "no inputs")
     where = one_line(" ".join(inputs)) or "an empty list"
-    described = (
-        f"skipped {describe_skipped(skipped)}" if skipped else "hidden ones are not searched"
-    )
-    raise InputError(f"no photos or videos in {where}: {described}")
+    described = f"; skipped {describe_skipped(skipped)}" if skipped else ""
+    raise InputError(f"no photos or videos in {where}{described} (hidden files are not searched)")
 
 
 def _is_output(source: Source) -> bool:

@@ -58,7 +58,7 @@ def test_summary_of_a_run_that_was_interrupted_after_failures():
         "  happy 1",
         "  1 photo finished by earlier runs",
         "  1 photo without a face",
-        "  1 input failed: see files.csv; to retry, repeat the command with --retry-failed",
+        "  1 input failed: see results/files.csv; to retry, repeat the command with --retry-failed",
         "results: results",
         "interrupted: 2,000 inputs left; to resume, repeat the command",
     ]
@@ -96,7 +96,7 @@ def test_summary_of_a_merge():
     report = RunReport(statuses=Counter(ok=10, failed=2), emotions=Counter(sad=14))
     assert describe_merge(report, OUT).splitlines() == [
         "12 inputs, 14 faces",
-        "  2 inputs failed: see files.csv",
+        "  2 inputs failed: see results/files.csv",
         "results: results",
     ]
 

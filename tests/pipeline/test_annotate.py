@@ -135,7 +135,7 @@ def test_pictures_that_were_removed_are_drawn_again(photos, tmp_path):
     (tmp_path / "out" / "annotated" / "photos" / "two.bmp").unlink()
     shutil.rmtree(tmp_path / "out" / "thumbnails")
     done = call_gudi(*command, cwd=tmp_path)
-    assert "drawing pictures: 3 of 3 files" in done.stderr
+    assert "making pictures: 3 of 3 files" in done.stderr
     assert names_below(tmp_path / "out") == before
     assert "drawing" not in call_gudi(*command, cwd=tmp_path).stderr
 

@@ -102,7 +102,7 @@ def test_another_style_draws_the_pictures_again_and_only_those(inputs, tmp_path)
     (chunks / "000000000000.nut").write_bytes(b"other boxes")
     again = run(tmp_path, "--draw", "emoji")
     assert "note: pictures of earlier runs are drawn again, with --draw box,emoji" in again
-    assert "drawing pictures: 2 of 2 files" in again
+    assert "making pictures: 2 of 2 files" in again
     assert drawn_in(out) == ({"box", "label", "emoji"},) * 2
     assert not chunks.exists()
     assert read_tables(out) == tables

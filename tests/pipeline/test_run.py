@@ -239,7 +239,11 @@ def test_run_finishes_without_one_of_the_standard_streams(photos, tmp_path, clos
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["empty", "--out", "out"], 1, "no photos or videos in empty: hidden ones are not"),
+        (
+            ["empty", "--out", "out"],
+            1,
+            "no photos or videos in empty (hidden files are not searched)",
+        ),
         (["fotos", "--out", "out"], 1, "no such file or folder: fotos"),
         (["photos/*.gif", "--out", "out"], 1, "nothing matches photos/*.gif"),
         (["photos", "--out", "photos"], 1, "is not empty"),
