@@ -73,18 +73,20 @@ def rename(file: TensorFile, names: Mapping[str, str]) -> TensorFile:
     """
     if not names:
         return file
-    stored = {name: name for name in file.tensors}
+    weights: dict[str, str] = {}
     for old, new in names.items():
-        pairs = {old: new} if new in weight_shapes() else _of_layer(file, old, new)
-        for variable, name in pairs.items():
-            if variable not in file.tensors:
-                raise CheckpointForeign(f"{file.prefix} has no variable {variable}")
-            for each in file.tensors:  # with its slots
-                if each == variable or each.startswith(f"{variable}/"):
-                    stored.pop(each, None)
-                    stored[name + each[len(variable) :]] = each
+        weights |= {old: new} if new in weight_shapes() else _of_layer(file, old, new)
+    if missing := weights.keys() - file.tensors.keys():
+        raise CheckpointForeign(f"{file.prefix} has no variable {min(missing)}")
+    kept, stored = {}, {}
+    for name in file.tensors:
+        weight = next((each for each in weights if f"{name}/".startswith(f"{each}/")), None)
+        if weight is None:
+            kept[name] = name
+        else:  # the weight, or one of its slots
+            stored[weights[weight] + name[len(weight) :]] = name
     renamed = ", ".join(f"{old} to {new}" for old, new in names.items())
-    return RenamedFile(file, stored, f"renamed {renamed}")
+    return RenamedFile(file, kept | stored, f"renamed {renamed}")
 
 
 def suggestion(tensors: Mapping[str, Tensor]) -> str:

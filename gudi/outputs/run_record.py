@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gudi.version import __version__
+
+T = TypeVar("T")
 
 RUN_RECORD = "run.json"
 
@@ -173,24 +175,24 @@ def read_run_record(folder: Path) -> RunRecord | None:
         return None
     if not isinstance(content, dict) or "gudi" not in content:
         return None
-    checkpoint = _mapping(content.get("checkpoint"))
+    checkpoint = _if(dict, content.get("checkpoint")) or {}
     return RunRecord(
-        settings=_mapping(content.get("settings")),
+        settings=_if(dict, content.get("settings")) or {},
         checkpoint=CheckpointRecord(
-            _text(checkpoint.get("path")),
-            _text(checkpoint.get("fingerprint")) or "",
-            _text(checkpoint.get("recovered")),
+            _if(str, checkpoint.get("path")),
+            _if(str, checkpoint.get("fingerprint")) or "",
+            _if(str, checkpoint.get("recovered")),
         ),
-        inputs=[str(each) for each in _list(content.get("inputs"))],
-        more_inputs=_number(content.get("more_inputs")),
+        inputs=[str(each) for each in _if(list, content.get("inputs")) or ()],
+        more_inputs=_if(int, content.get("more_inputs")) or 0,
         shard=_shard(content.get("shard")),
         versions=_values(content.get("versions"), str),
         gudi=str(content["gudi"]),
-        state=_text(content.get("state")) or RUNNING,
-        failure=_text(content.get("failure")) or "",
-        started=_text(content.get("started")) or "",
-        device=_text(content.get("device")),
-        face_search=_text(content.get("face_search")),
+        state=_if(str, content.get("state")) or RUNNING,
+        failure=_if(str, content.get("failure")) or "",
+        started=_if(str, content.get("started")) or "",
+        device=_if(str, content.get("device")),
+        face_search=_if(str, content.get("face_search")),
         skipped=_counted(content.get("skipped")),
         counts=_counts(content.get("counts")),
         emotion_counts=_values(content.get("emotion_counts"), int) or None,
@@ -209,27 +211,16 @@ def _counted(value: Any) -> dict[str, int] | None:
     return _values(value, int) if isinstance(value, dict) else None
 
 
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
-
-
 def _shard(value: Any) -> tuple[int, int] | None:
-    numbers = [each for each in _list(value) if isinstance(each, int)]
-    return (numbers[0], numbers[1]) if len(numbers) == len(_list(value)) == 2 else None
+    shard = _if(list, value) or []
+    return (shard[0], shard[1]) if [type(each) for each in shard] == [int, int] else None
 
 
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _if(kind: type[T], value: Any) -> T | None:
+    """Return a value of this kind; None instead of any other."""
+    return value if isinstance(value, kind) else None
 
 
 def _values(value: Any, kind: type) -> dict[str, Any]:
     """Return the entries of a mapping whose values are of `kind`."""
-    return {name: each for name, each in _mapping(value).items() if isinstance(each, kind)}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return {name: each for name, each in (_if(dict, value) or {}).items() if isinstance(each, kind)}

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from gudi.columns import Column, names
-from gudi.errors import UsageError
 from gudi.files import atomic_write, write_errors
 from gudi.settings import EXCEL_EU, STANDARD
 
@@ -20,17 +19,6 @@ from gudi.settings import EXCEL_EU, STANDARD
 PARQUET_ROWS = 50_000
 
 Row = Sequence[Any]
-
-
-def check_format(format: str) -> None:
-    """Raise `UsageError` if `format` needs a package that is not installed."""
-    if format == "parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError:
-            raise UsageError(
-                "--format parquet needs the package pyarrow: pip install pyarrow"
-            ) from None
 
 
 def write_table(

@@ -19,6 +19,7 @@ from gudi.detection import DETECTORS
 from gudi.errors import OutputError, one_line
 from gudi.locks import folder_lock
 from gudi.media import video_index
+from gudi.media.content import VIDEO
 from gudi.media.names import utf8_path
 from gudi.media.source import Source
 from gudi.outputs import report as report_page
@@ -203,7 +204,7 @@ def _draw_pictures(batch: _Batch) -> None:
     annotate.mark_undrawn(store, folder, options, batch.progress)
     undrawn = store.drawings.count_undrawn(options.pictures)
     if undrawn:
-        videos = store.drawings.count_undrawn_videos(options.pictures)
+        videos = store.drawings.count_undrawn(options.pictures, VIDEO)
         with (
             start_workers(options, None if videos else undrawn) as workers,
             batch.stage("pictures", undrawn, videos),

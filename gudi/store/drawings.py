@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gudi.media.content import VIDEO
 from gudi.settings import AUTO
 from gudi.store.database import Database
 from gudi.store.inputs import Input, InputTable
@@ -25,15 +24,10 @@ class DrawingTable:
         """Yield the inputs of this run that have faces but lack one of `pictures`."""
         return self._inputs.pages(_UNDRAWN, (self._database.run, pictures, pictures))
 
-    def count_undrawn(self, pictures: int) -> int:
-        """Return how many inputs `undrawn` would yield."""
-        query = f"SELECT count(*) FROM inputs WHERE {_UNDRAWN}"
-        return int(self._database.value(query, (self._database.run, pictures, pictures)))
-
-    def count_undrawn_videos(self, pictures: int) -> int:
-        """Return how many of these inputs are videos."""
-        query = f"SELECT count(*) FROM inputs WHERE {_UNDRAWN} AND kind = ?"
-        return int(self._database.value(query, (self._database.run, pictures, pictures, VIDEO)))
+    def count_undrawn(self, pictures: int, kind: str = "%") -> int:
+        """Return how many inputs of a `kind` `undrawn` would yield."""
+        query = f"SELECT count(*) FROM inputs WHERE {_UNDRAWN} AND kind LIKE ?"
+        return int(self._database.value(query, (self._database.run, pictures, pictures, kind)))
 
     def drawn(self) -> Iterator[Input]:
         """Yield the inputs of this run that have pictures."""

@@ -15,7 +15,7 @@ from gudi.errors import OutputError, UsageError
 from gudi.media.source import Source
 from gudi.outputs.folder import ResultFolder
 from gudi.outputs.result_tables import write_tables
-from gudi.outputs.tables import check_format, write_table
+from gudi.outputs.tables import write_table
 from gudi.records import Box, Face, Result, VideoFrame
 from gudi.settings import OutputOptions, check_emotions
 from gudi.store import Store
@@ -161,13 +161,6 @@ def test_table_that_cannot_be_finished_leaves_the_old_one(tmp_path, format):
     with pytest.raises(OutputError, match="cannot write .*t: No space left on device"):
         write_table(path, rows(), NAMES, format)
     assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
-
-
-def test_parquet_without_pyarrow_is_wrong_usage(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(UsageError, match="needs the package pyarrow: pip install"):
-        check_format("parquet")
-    check_format("csv")
 
 
 def test_emotions_are_neither_columns_nor_formulas():

@@ -9,7 +9,7 @@ from string import Template
 from urllib.parse import quote
 
 from gudi.files import atomic_write, write_errors
-from gudi.outputs.report.page import policy, read_part
+from gudi.outputs.report.page import head, read_part
 from gudi.outputs.report.summary import as_text
 
 _PHOTO = Template(
@@ -30,13 +30,11 @@ def write(path: Path, title: str, photos: Iterable[tuple[str, str]]) -> None:
         OutputError: it cannot be written.
     """
     style = read_part("album.css")
-    head, tail = read_part("album.html").split("<!-- photos -->\n")
-    start = Template(head).substitute(title=as_text(title), policy=policy(style), style=style)
     with write_errors(path), atomic_write(path) as file:
-        file.write(start.encode())
+        file.write(f"{head(title, style)}<h1>{as_text(title)}</h1>\n<ul>\n".encode())
         for name, picture in photos:
             file.write(_PHOTO.substitute(name=as_text(name), picture=picture).encode())
-        file.write(tail.encode())
+        file.write(b"</ul>\n</body>\n</html>\n")
 
 
 def link(path: str) -> str:

@@ -44,12 +44,11 @@ def write(path: Path, run: RunRecord, store: Store, *, tracked: bool = False) ->
         read_part("page.css"),
         "\n".join(map(read_part, SCRIPTS)),
     )
-    head, tail = map(Template, page.split("<!-- rows -->"))
+    start, tail = page.split("<!-- rows -->")
     rows = Rows(store, path.parent, tracked=tracked)
-    title = as_text(f"gudi: {', '.join(list_inputs(run)) or 'report'}")
+    title = f"gudi: {', '.join(list_inputs(run)) or 'report'}"
     with write_errors(path), atomic_write(path) as file:
-        start = head.substitute(title=title, policy=policy(style, script), style=style)
-        file.write(start.encode())
+        file.write(f"{head(title, style, script)}{start}".encode())
         file.writelines(row.encode() for row in rows)
         about = {
             "emotions": [one_line(emotion) for emotion in store.emotions],
@@ -58,7 +57,7 @@ def write(path: Path, run: RunRecord, store: Store, *, tracked: bool = False) ->
             "dialect": run.settings.get("csv_dialect"),
         }
         parts = {**run_parts(run, store, rows), "tables": _tables(path.parent)}
-        file.write(tail.substitute(parts, about=to_json(about), script=script).encode())
+        file.write(Template(tail).substitute(parts, about=to_json(about), script=script).encode())
 
 
 def _tables(folder: Path) -> str:
@@ -72,12 +71,14 @@ def read_part(name: str) -> str:
     return resources.files("gudi.outputs.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def policy(style: str, script: str = "") -> str:
-    """Return a Content-Security-Policy that allows only the page's own style and script."""
-    return (
+def head(title: str, style: str, script: str = "") -> str:
+    """Return the start of a page, which allows only its own style and script."""
+    policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src 'self' data:; "
         f"media-src 'self'; style-src {_hash(style)}; script-src {_hash(script)}"
     )
+    template = Template(read_part("head.html"))
+    return template.substitute(title=as_text(title), policy=policy, style=style)
 
 
 def _hash(text: str) -> str:
