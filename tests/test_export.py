@@ -290,7 +290,7 @@ def test_command_writes_to_a_name_that_is_not_utf8(narrow, tmp_path):
     assert emotions == "emotions: angry, disgusted, fearful, happy, sad, surprised, neutral"
     assert left_out == "left out: 3,032 hidden units that have no effect"
     assert re.fullmatch(
-        rf"checked with onnxruntime {onnxruntime.__version__}: on 16 pictures the probabilities "
+        rf"checked with onnxruntime {onnxruntime.__version__}: on 16 images the probabilities "
         r"are within \S+ of gudi's own \(engine tensorflow\)",
         checked,
     )

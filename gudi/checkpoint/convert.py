@@ -94,7 +94,9 @@ def adopt(
     if network.classes != len(EMOTIONS):
         notes.append(f"it has {network.classes} classes: use it with --emotions")
     if not has_tensorflow():
-        notes.append("without TensorFlow there is no .meta, which no script of Gudi reads")
+        notes.append(
+            "no .meta was written, because TensorFlow is not installed; no script of Gudi reads it"
+        )
     notes.append("every variable was read back and equals the source")
     return Adopted(prefix, tuple(filter(None, notes)))
 

@@ -212,7 +212,7 @@ def describe_export(exported: Exported) -> str:
         lines.append(f"left out: {count(exported.idle_units, 'hidden unit')} that have no effect")
     equal = f"within {exported.difference:.2g} of" if exported.difference else "equal to"
     lines.append(
-        f"checked with {exported.checked_with}: on {count(exported.faces, 'picture')} the "
+        f"checked with {exported.checked_with}: on {count(exported.faces, 'image')} the "
         f"probabilities are {equal} gudi's own (engine {exported.engine})"
     )
     return "\n".join(lines)

@@ -134,7 +134,7 @@ def summarize(
     type=NonEmptyPath(file_okay=False),
     metavar="DIR",
     show_default="plots/ in RESULTS",
-    help="Folder for the pictures.",
+    help="Folder for the figures.",
 )
 @option(
     "--format",
@@ -142,7 +142,7 @@ def summarize(
     type=click.Choice(["png", "svg", "pdf"]),
     multiple=True,
     default=["png", "svg"],
-    help="Format of the pictures. Repeat the option for several.",
+    help="Format of the figures. Repeat the option for several.",
 )
 @option(
     "--by",
@@ -160,7 +160,7 @@ def plot(
     by: tuple[str, ...],
     participant: str,
 ) -> None:
-    """Draw pictures of a result folder for papers and slides.
+    """Draw figures of a result folder for papers and slides.
 
     RESULTS is a result folder of gudi batch, which is only read. For the contact sheet, the photos
     and videos must be where they were, as seen from the current folder.

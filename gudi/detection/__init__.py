@@ -1,4 +1,4 @@
-"""Detect faces in pictures and crop them."""
+"""Detect faces in images and crop them."""
 
 from gudi.detection.crops import check_image, crop, grey
 from gudi.detection.detector import (

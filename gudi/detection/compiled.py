@@ -121,15 +121,15 @@ class Cascade:
 
         Args:
             grey: uint8 of shape (h, w), contiguous.
-            factors: float32 of shape (passes,): by how much to shrink the picture, from 1.
+            factors: float32 of shape (passes,): by how much to shrink the image, from 1.
             min_neighbors: overlapping hits that make a face; with 0, each hit is returned.
 
         Raises:
             TypeError: an array is not as described.
-            ValueError: the picture has too many pixels, or a factor is out of range.
+            ValueError: the image has too many pixels, or a factor is out of range.
             MemoryError: there is too little memory.
         """
-        pixels = _pointer("the picture", grey, np.uint8, 2)
+        pixels = _pointer("the image", grey, np.uint8, 2)
         scales = _pointer("the factors", factors, np.float32, 1)
         groups, count = ctypes.c_void_p(), ctypes.c_int64()
         library = load()

@@ -18,7 +18,7 @@ from gudi.records import Box
 # How many times as large as its part inside the image a box may be.
 MAX_BOX_RATIO = 4
 
-# A face is cut out of a copy of the picture in which its side has at least so many pixels.
+# A face is cut out of a copy of the image in which its side has at least so many pixels.
 LEAST_SIDE = 2 * FACE_SIZE
 
 
@@ -82,7 +82,7 @@ def crop(image: Picture | npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uin
 
 
 def _crop_of_copy(copy: npt.NDArray[np.uint8], divisor: int, box: Box) -> npt.NDArray[np.uint8]:
-    """Return the face in `box` of a picture, cut out of a smaller copy at the very same places."""
+    """Return the face in `box` of an image, cut out of a smaller copy at the very same places."""
     (x, step_x), (y, step_y) = (
         (start / divisor, length / divisor / FACE_SIZE)
         for start, length in ((box.x, box.width), (box.y, box.height))

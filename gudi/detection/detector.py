@@ -24,14 +24,14 @@ class Detector(Protocol):
 
     @property
     def side(self) -> int | None:
-        """What it needs of a picture, see `Picture.at_least`."""
+        """What it needs of an image, see `Picture.at_least`."""
 
     def detect(self, picture: Picture, options: DetectionOptions) -> list[Detection]:
         """Return the faces of `picture` that are not smaller than `options.min_face`, in any order.
 
         Args:
             picture: what to search.
-            options: how to detect them; `find_faces` sees to `faces` and `min_score`.
+            options: how to detect them; `find_faces` applies `faces` and `min_score`.
 
         Raises:
             PhotoError: it cannot search this image.
@@ -39,7 +39,7 @@ class Detector(Protocol):
         ...
 
     def implementation(self) -> str:
-        """Return what searches, for people. Loads it.
+        """Return the name of the implementation. Loads it.
 
         Raises:
             UsageError: it cannot be used here.
@@ -55,7 +55,7 @@ def note_slow_search(detector: str, progress: Progress) -> None:
     """Tell `progress` if the compiled search for `detector` is missing.
 
     Raises:
-        UsageError: there is no other search either.
+        UsageError: no other search is available.
     """
     if detector == HAAR and (warning := haar.warning()):
         progress.note(warning)

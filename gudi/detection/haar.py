@@ -77,7 +77,7 @@ def find_groups(
     """Return the faces of `grey` with the number of hits of each; see `search`."""
     if not (isinstance(grey, np.ndarray) and grey.dtype == np.uint8 and grey.ndim == 2):
         received = f"{getattr(grey, 'dtype', type(grey).__name__)} {getattr(grey, 'shape', '')}"
-        raise TypeError(f"a picture to search must be uint8 of shape (h, w), not {received}")
+        raise TypeError(f"an image to search must be uint8 of shape (h, w), not {received}")
     height, width = grey.shape
     scales = _scales(width, height, float(scale_factor), int(min_size))
     if not len(scales):
@@ -87,14 +87,14 @@ def find_groups(
         return _find_with_opencv(grey, scale_factor, min_neighbors, min_size)
     found = _cascade(variant).find(np.ascontiguousarray(grey), scales, int(min_neighbors))
     return [
-        # Like OpenCV's, boxes are cut to the picture.
+        # Like OpenCV's, boxes are cut to the image.
         Group((x, y, min(side, width - x), min(side, height - y)), hits)
         for x, y, side, hits in found.tolist()
     ]
 
 
 def implementation() -> str:
-    """Return what searches, for people. Loads it."""
+    """Return the name of the implementation in use. Loads it."""
     variant = _variant()
     if variant is None:
         return "OpenCV's classifier"
@@ -127,7 +127,7 @@ def _cascade(variant: str) -> compiled.Cascade:
 
 @functools.lru_cache(maxsize=256)
 def _scales(width: int, height: int, scale_factor: float, min_size: int) -> npt.NDArray[np.float32]:
-    """Return by how much the picture is shrunk in each pass, as float32, as OpenCV does.
+    """Return by how much the image is shrunk in each pass, as float32, as OpenCV does.
 
     If all windows are smaller than `min_size`, OpenCV searches at the scale that is closest.
     """

@@ -15,7 +15,7 @@ AVAILABLE = _CascadeClassifier is not None
 
 
 class _Loaded(threading.local):
-    """The classifiers of one thread. OpenCV's store the picture that they search in themselves."""
+    """The classifiers of one thread. OpenCV's store the image that they search in themselves."""
 
     def __init__(self) -> None:
         self.classifiers: dict[str, Any] = {}

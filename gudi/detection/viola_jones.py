@@ -15,7 +15,7 @@ from gudi.settings import DetectionOptions
 
 # OpenCV's own search, without the compiled one, needs about 48 bytes of memory per pixel, and
 # its 32-bit offsets overflow (a segmentation fault) between 256 and 324 megapixels. At this
-# limit a worker needs 6 GB. Pictures from today's cameras are smaller.
+# limit a worker needs 6 GB. Images from today's cameras are smaller.
 MAX_SEARCHED_PIXELS = 120_000_000
 
 

@@ -69,7 +69,7 @@ def build_model(
 ) -> bytes:
     """Return the network as the content of an ONNX file.
 
-    Pictures are transposed to ONNX's order, channels first, and features back, so that the weights
+    Images are transposed to ONNX's order, channels first, and features back, so that the weights
     of the hidden layer are the checkpoint's.
 
     Args:

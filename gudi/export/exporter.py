@@ -42,7 +42,7 @@ class Exported:
         emotions: the names of its outputs.
         idle_units: the number of hidden units that were left out because they have no effect.
         checked_with: the software that ran it for the comparison.
-        faces: the number of pictures in the comparison.
+        faces: the number of images in the comparison.
         difference: the largest difference between a probability and gudi's own.
         engine: what computed gudi's own, `tensorflow` if it is installed.
     """
@@ -146,7 +146,7 @@ def _is_empty_folder(path: Path) -> bool:
 
 
 def _sample_faces() -> npt.NDArray[np.uint8]:
-    """Return pictures to compare networks with, uint8 of shape (16, 48, 48).
+    """Return images to compare networks with, uint8 of shape (16, 48, 48).
 
     They are coarse and fine patterns with all grey levels, so that the predictions differ.
     """

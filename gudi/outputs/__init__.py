@@ -1,1 +1,1 @@
-"""The outputs of a run besides the store: tables, subtitles, plots, pictures, the report."""
+"""The outputs of a run besides the store: tables, subtitles, figures, pictures, the report."""

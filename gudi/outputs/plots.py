@@ -1,4 +1,4 @@
-"""Pictures of results for papers and slides: distribution, timeline, contact sheet."""
+"""Figures of results for papers and slides: distribution, timeline, contact sheet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Points of a line in a timeline, and the shortest time between two of them in seconds. A picture is
+# Points of a line in a timeline, and the shortest time between two of them in seconds. A figure is
 # not wide enough for more.
 BINS, FINEST = 300, 1e-3
 
@@ -114,7 +114,7 @@ def timeline(store: Store, record: Input, track: int | None = None) -> list[Time
     """
     summary = store.videos.summary(record)
     if summary.get("first_s") is None:
-        raise InputError("there are no faces with times to draw a timeline of")
+        raise InputError("no face has a time, so a timeline cannot be drawn")
     start, end = summary["first_s"], summary["last_s"]
     width = max((end - start) / BINS, FINEST)
     return list(store.statistics.timeline(record, width, start, track))

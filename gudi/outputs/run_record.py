@@ -101,7 +101,7 @@ class RunRecord:
         checkpoint: what predicted.
         versions: of Python and of the packages that results depend on.
         device: TensorFlow's name of the device; None if workers predicted or nothing was.
-        face_search: what searched for faces: gudi's compiled search, or OpenCV's classifier.
+        face_search: implementation of the detector: gudi's compiled search, or OpenCV's classifier.
         skipped: number of files in folders that are not inputs, by suffix; None in merged folders.
         counts: None until the run ends.
         emotion_counts: number of faces by top emotion; None until the run ends.

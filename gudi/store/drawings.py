@@ -70,13 +70,13 @@ class DrawingTable:
         )
 
     def mark_missing(self, record: Input, pictures: int) -> None:
-        """Note that `pictures` of an input do not exist any more, and should be drawn again."""
+        """Note that `pictures` of an input were deleted, so that they are drawn again."""
         self._database.write(
             "UPDATE inputs SET drawn = drawn & ~? WHERE input = ?", (pictures, record.id)
         )
 
     def mark_removed(self, record: Input) -> None:
-        """Note that an input has no pictures any more."""
+        """Note that the pictures of an input were removed."""
         self._database.write(
             "UPDATE inputs SET annotated = NULL, drawn = 0 WHERE input = ?", (record.id,)
         )

@@ -362,7 +362,7 @@ def test_the_compiled_search_refuses_what_it_cannot_read(variant):
     picture, scales = np.zeros((30, 30), np.uint8), np.ones(1, np.float32)
     gaps = picture[::2], picture.T[::2]
     for wrong in (*hostile.not_pictures(), *gaps):
-        with pytest.raises(TypeError, match="the picture must be a contiguous array of uint8"):
+        with pytest.raises(TypeError, match="the image must be a contiguous array of uint8"):
             cascade.find(wrong, scales, 0)
     shifted = np.frombuffer(bytes(9), np.float32, 2, offset=1)
     for wrong in (np.ones(1), np.ones((1, 1), np.float32), shifted, np.ones(4, np.float32)[::2]):

@@ -132,6 +132,6 @@ def test_results_draw_themselves(folder, monkeypatch):
     labels = [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
     assert labels == list(result.emotions)
     assert axes.get_title() == "in/film.mp4"
-    for source, problem in {"in/one.png": "no faces with times", "x.mp4": "no results of"}.items():
+    for source, problem in {"in/one.png": "no face has a time", "x.mp4": "no results of"}.items():
         with pytest.raises(InputError, match=problem):
             result.plot_timeline(source)

@@ -122,7 +122,7 @@ def feature_parts(feature: list[Rectangle]) -> list[list[int]]:
 
 
 def _is_wide(feature: list[Rectangle]) -> bool:
-    """Whether the value of a feature for some picture does not fit into 16 bits."""
+    """Whether the value of a feature for some image does not fit into 16 bits."""
     if 255 * sum(abs(each.weight) * each.width * each.height for each in feature) < 2**15:
         return False
     weights = np.zeros((WINDOW, WINDOW), np.int32)

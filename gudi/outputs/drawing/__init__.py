@@ -1,1 +1,1 @@
-"""Draw results onto pictures."""
+"""Draw results onto images."""

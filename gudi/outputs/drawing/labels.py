@@ -23,11 +23,11 @@ BACKING_COLOUR = (0, 0, 0)
 TEXT_CHANNELS = [channel for channel, value in enumerate(TEXT_COLOUR) if value]
 
 # Height of a label's capitals. "happy 93%" is about as wide as its face, unless its letters would
-# be too small to read, or too large, when the whole picture is shown on a screen.
+# be too small to read, or too large, when the whole image is shown on a screen.
 FACE_TEXT_RATIO = 1 / 9  # of the face's width
-LEAST_TEXT_RATIO, MOST_TEXT_RATIO = 1 / 110, 1 / 36  # of the picture's longer side
+LEAST_TEXT_RATIO, MOST_TEXT_RATIO = 1 / 110, 1 / 36  # of the image's longer side
 MAX_TEXT_RATIO = 1 / 10  # of its shorter side
-LEAST_TEXT_HEIGHT, MOST_TEXT_HEIGHT = 8, 10  # pixels, in small pictures
+LEAST_TEXT_HEIGHT, MOST_TEXT_HEIGHT = 8, 10  # pixels, in small images
 
 # Where faces are so close together that labels would cover others, letters may be this small.
 MIN_FONT_SIZE = 9
@@ -96,7 +96,7 @@ class LabelMaker:
     """The labels of one face.
 
     Args:
-        size: width and height of the picture.
+        size: width and height of the image.
         face: what the label says.
         emoji: whether the emotion's emoji is drawn, if it has one.
     """
@@ -129,7 +129,7 @@ class LabelMaker:
             size = max(MIN_FONT_SIZE, int(size * SHRINK))
 
     def _label(self, size: int, percentage_size: int) -> Label:
-        """Return the label with these sizes of text, its name shortened to fit into the picture."""
+        """Return the label with these sizes of text, its name shortened to fit into the image."""
         name, percentage = render(self._name, size), render(self._percentage, percentage_size)
         gap, side = max(1, size // 8), EMOJI_LINES * len(name.mask)
         emoji = load_emoji(self._emotion, side) if self._emoji else None
@@ -147,7 +147,7 @@ def place_label(maker: LabelMaker, layout: Layout, face: int, gap: int) -> tuple
 
     Args:
         maker: makes the labels.
-        layout: the contents of the picture.
+        layout: the contents of the image.
         face: number of the face in `layout`.
         gap: pixels between the face and its label.
 

@@ -20,13 +20,13 @@ FEW = 20
 
 
 class Layout:
-    """The occupied and the free parts of a picture.
+    """The occupied and the free parts of an image.
 
     Attributes:
         taken: the boxes of all faces, and of all that was drawn.
 
     Args:
-        size: width and height of the picture.
+        size: width and height of the image.
         faces: the boxes of all faces.
     """
 
@@ -47,7 +47,7 @@ class Layout:
         self.taken.append(box)
 
     def place(self, candidates: Iterable[Box], own: int) -> tuple[Box, float]:
-        """Return the first of `candidates` with the lowest penalty, moved into the picture.
+        """Return the first of `candidates` with the lowest penalty, moved into the image.
 
         Args:
             candidates: possible boxes, the best first.
@@ -73,7 +73,7 @@ class Layout:
         return Box(left, top, right - left, bottom - top), float(penalties[best])
 
     def _is_free(self, box: Box) -> bool:
-        """Return whether `box` is inside the picture and covers nothing."""
+        """Return whether `box` is inside the image and covers nothing."""
         width, height = self._size
         inside = box.x >= 0 <= box.y and box.x + box.width <= width and box.y + box.height <= height
         return inside and not any(overlap(box, other) for other in self.taken)
@@ -97,7 +97,7 @@ class Layout:
         return edges[near], costs
 
     def _moved_inside(self, edges: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Move boxes into the picture, by their upper left corner if they are larger than it."""
+        """Move boxes into the image, by their upper left corner if they are larger than it."""
         for axis in (0, 1):
             length = edges[:, axis + 2] - edges[:, axis]
             edges[:, axis] = np.clip(edges[:, axis], 0, np.maximum(0, self._size[axis] - length))
@@ -131,7 +131,7 @@ def beside(face: Box, size: Size, gap: int) -> list[Box]:
 
 
 def corners(picture: Size, size: Size) -> list[Box]:
-    """Return the corners of a picture: upper left, upper right, lower right, lower left."""
+    """Return the corners of an image: upper left, upper right, lower right, lower left."""
     right, bottom = picture[0] - size[0], picture[1] - size[1]
     return [Box(x, y, *size) for x, y in ((0, 0), (right, 0), (right, bottom), (0, bottom))]
 

@@ -1,4 +1,4 @@
-"""Draw boxes, labels, bars and notes onto a picture."""
+"""Draw boxes, labels, bars and notes onto an image."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ BAR_COLOUR = (200, 170, 130)
 TRACK_COLOUR = (90, 90, 90)
 SHADE = 0.35  # brightness that remains behind the bars
 
-# Thickness of lines relative to the picture's longer side, so that they are visible when a
-# 12-megapixel photo is shown on a screen, and at most relative to the shorter sides of picture and
+# Thickness of lines relative to the image's longer side, so that they are visible when a
+# 12-megapixel photo is shown on a screen, and at most relative to the shorter sides of image and
 # face.
 LINE_RATIO = 1 / 400
 MAX_LINE_RATIO, MAX_FACE_LINE_RATIO = 1 / 120, 1 / 20
 
-# Height of the text next to bars, relative to the picture's longer side, and the largest part of
-# the picture's width or height that the bars may take.
+# Height of the text next to bars, relative to the image's longer side, and the largest part of
+# the image's width or height that the bars may take.
 BAR_TEXT_RATIO = 1 / 70
 MIN_BAR_TEXT_HEIGHT = 7
 MAX_BARS_RATIO = 0.55
 
 # Height of the text of bars beside a face: relative to the face's height, so that both are about as
-# high, and at least and at most relative to the picture's longer side.
+# high, and at least and at most relative to the image's longer side.
 FACE_BAR_TEXT_RATIO = 1 / 14
 FACE_BAR_TEXT_RATIOS = 1 / 130, 1 / 50
 BAR_SHRINK = 0.8  # from one size to the next, where there is little room
@@ -131,7 +131,7 @@ def draw_bars(image: Image, face: Face, taken: Sequence[Box] = ()) -> Box | None
 def draw_bars_beside(image: Image, faces: Sequence[Face], taken: Sequence[Box]) -> None:
     """Draw a labelled bar for each emotion beside each face that has room, onto `image` in place.
 
-    The largest face, if it has no room beside it, gets its bars in a corner of the picture, even
+    The largest face, if it has no room beside it, gets its bars in a corner of the image, even
     onto itself, but not onto another face.
 
     Args:
@@ -206,10 +206,10 @@ class _Bars:
 
     @functools.cached_property
     def _background(self) -> tuple[npt.NDArray[np.float32], Image]:
-        """Return how the panel changes a picture; it is the same for each frame of a video.
+        """Return how the panel changes an image; it is the same for each frame of a video.
 
         Returns:
-            The factor of the picture, and the names that are added to it.
+            The factor of the image, and the names that are added to it.
         """
         width, height = self.size
         cover = np.zeros((height, width), np.uint8)
@@ -224,7 +224,7 @@ class _Bars:
         return self._height // 2 + row * self._line + (self._line + self._height) // 2
 
     def fit_into(self, image: Image) -> bool:
-        """Return whether they leave enough of the picture."""
+        """Return whether they leave enough of the image."""
         (width, height), (rows, columns) = self.size, image.shape[:2]
         return bool(width <= columns * MAX_BARS_RATIO and height <= rows * MAX_BARS_RATIO)
 
@@ -247,7 +247,7 @@ class _Bars:
             part[top:bottom, left:end] = TEXT_COLOUR if is_top else BAR_COLOUR
 
 
-# The frames of a video have bars of one size. In a large picture they take megabytes.
+# The frames of a video have bars of one size. In a large image they take megabytes.
 _bars = functools.lru_cache(maxsize=2)(_Bars)
 
 

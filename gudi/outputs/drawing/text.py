@@ -1,4 +1,4 @@
-"""Text on pictures. OpenCV's own fonts have ASCII only."""
+"""Text on images. OpenCV's own fonts have ASCII only."""
 
 from __future__ import annotations
 

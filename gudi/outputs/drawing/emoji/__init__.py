@@ -18,7 +18,7 @@ def load_emoji(emotion: str, size: int) -> npt.NDArray[np.uint8] | None:
 
     Args:
         emotion: a class of the network.
-        size: the width and height of the picture in pixels, at least 1.
+        size: the width and height of the image in pixels, at least 1.
 
     Returns:
         Read-only uint8 of shape (size, size, 4), BGR and alpha.
