@@ -7,18 +7,13 @@ from typing import TypeVar
 
 from gudi.checkpoint import Weights, load
 from gudi.checkpoint.locate import SHIPPED
-from gudi.detection import CNN, HAAR, cnn, note_slow_search
+from gudi.detection import CNN, DETECTORS, HAAR, cnn, note_slow_search
 from gudi.engines import ONNX, engine_for
 from gudi.errors import one_line
 from gudi.progress import Progress
 from gudi.settings import AUTO, AutoDetectionOptions, PredictionOptions
 
 Chosen = TypeVar("Chosen", bound=AutoDetectionOptions)
-
-FINDERS = {
-    HAAR: "OpenCV's cascade (haar) finds the faces, upright and frontal ones only",
-    CNN: "a neural network (cnn) finds the faces, also turned, tilted and small ones",
-}
 
 
 def load_weights(options: PredictionOptions) -> Weights:
@@ -60,5 +55,7 @@ def note_setup(weights: Weights, options: PredictionOptions, detector: str, out:
     way = ", from each face and its mirror image" if mirror else ""
     engine = engine_for(options.engine, options.device)
     device = "cpu" if engine == ONNX else options.device
-    out.note(f"{FINDERS[detector]}; {reader} reads their expressions{way} ({engine} on {device})")
+    out.note(
+        f"{DETECTORS[detector].about}; {reader} reads their expressions{way} ({engine} on {device})"
+    )
     note_slow_search(detector, out)

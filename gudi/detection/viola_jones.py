@@ -22,6 +22,7 @@ MAX_SEARCHED_PIXELS = 120_000_000
 class ViolaJones:
     """OpenCV's frontal-face Haar cascade (Viola and Jones 2001, as trained by Lienhart)."""
 
+    about = "OpenCV's cascade (haar) finds the faces, upright and frontal ones only"
     side = None
 
     def detect(self, picture: Picture, options: DetectionOptions) -> list[Detection]:
