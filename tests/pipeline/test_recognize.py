@@ -111,6 +111,13 @@ class ScriptedWorkers:
         yield from self.script(items)
 
 
+def run_script(script, source, sink, **options):
+    workers = ScriptedWorkers(script)
+    recognize(
+        [source], options=BatchOptions(), predictor=None, workers=workers, sink=sink, **options
+    )
+
+
 def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
     """Whichever of its segments are still in progress then, and however they end."""
     path = write_video(tmp_path / "v.mp4", [scene(n) for n in range(200)], options=ONE_KEY_FRAME)
@@ -138,14 +145,7 @@ def test_video_with_misleading_packets_is_decoded_as_a_whole(tmp_path):
         yield gudi_jobs.Result(runs[1], error=late)
         assert not list(items)
 
-    recognize(
-        [source],
-        options=BatchOptions(),
-        predictor=None,
-        workers=ScriptedWorkers(script),
-        sink=sink,
-        runs=4,
-    )
+    run_script(script, source, sink, runs=4)
     assert sink.frames == [200]
     assert sink.finished == [source]
 
@@ -172,13 +172,7 @@ def test_segments_after_one_that_fails_are_processed_again(tmp_path):
         yield gudi_jobs.Result(item)
         assert not list(items)
 
-    recognize(
-        [source],
-        options=BatchOptions(),
-        predictor=None,
-        workers=ScriptedWorkers(script),
-        sink=sink,
-    )
+    run_script(script, source, sink)
     assert sink.errors == [
         "",
         "frames 64 to 127: it ends unexpectedly after frame 70",
