@@ -66,9 +66,10 @@ def test_nothing_is_left_in_the_home_folder(command, folder, environment):
 
 
 FORK = """
-import gudi, os, sys
+import gudi, os, sys, time
 recognizer = gudi.Recognizer()
 recognizer("face.jpg")
+time.sleep(0.5)  # until the threads of the session sleep
 if os.fork() == 0:
     sys.exit(len(recognizer("face.jpg")))
 print(os.waitstatus_to_exitcode(os.wait()[1]))

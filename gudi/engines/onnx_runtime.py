@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import weakref
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,6 +24,18 @@ PASS_SIZE = 64
 # checkpoint. Below it the matrix is an input, which is not copied.
 COPY_FROM_BATCH = 64
 MATRIX = "FullyConnected/W"
+
+_OPEN: weakref.WeakSet[onnxruntime.InferenceSession] = weakref.WeakSet()
+
+
+def _keep_sessions() -> None:
+    """Never destroy the sessions in a forked process, which would wait for threads it lacks."""
+    for session in _OPEN:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_sessions)
 
 
 class OnnxEngine:
@@ -45,10 +60,8 @@ class OnnxEngine:
         options.log_severity_level = ERRORS_ONLY
         options.intra_op_num_threads = threads or 0
         self.same_bits = batch_size >= COPY_FROM_BATCH
-        if self.same_bits:
-            # Its threads would wait for each other by spinning, on CPUs that workers need. With
-            # small batches they may: a process forked from one whose threads sleep hangs at exit.
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Its threads would wait for each other by spinning, on CPUs that workers need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         fed = [] if self.same_bits else [MATRIX]
         model = build_model(tensors, len(weights["FullyConnected_1/b"]), external=True, fed=fed)
         # The session keeps the arrays that it is given, and copies those that are in the model.
@@ -60,6 +73,7 @@ class OnnxEngine:
         self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
             model, options, providers=["CPUExecutionProvider"]
         )
+        _OPEN.add(self._session)
 
     def predict(self, faces: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the probabilities of `faces`, see `gudi.engines.Engine`."""
