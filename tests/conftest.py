@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -25,6 +26,8 @@ from gudi.signals import STOP_SIGNALS
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+GENUINE = ROOT / "tests" / "checkpoint" / "genuine"
+LEGACY = "tf1.15-tflearn0.3.2-v2"
 NAME = "Gudi_model_100_epochs_20000_faces"
 UNITS = 40  # hidden units of `narrow`
 
@@ -159,24 +162,72 @@ def shared() -> Path:
     return SHARED
 
 
-@pytest.fixture(scope="session")
-def unpack(shared, tmp_path_factory):
-    """A function that returns the folder of a genuine legacy checkpoint, unpacked once."""
-    folder = tmp_path_factory.mktemp("legacy")
+class Original(NamedTuple):
+    """What the original's code answers under TensorFlow 1.15 and OpenCV 3.4.
 
-    def unpacked(name: str) -> Path:
-        if not (folder / name).is_dir():
-            with tarfile.open(shared / "legacy" / f"{name}.tar.xz") as archive:
-                archive.extractall(folder, filter="data")
+    Attributes:
+        archives: the folder of the archives with genuine checkpoints.
+        faces: a file of faces, uint8 of shape (n, 48, 48); each archive holds its answers to them.
+        pictures, picture_faces: a folder of photos, and a csv file with the faces in them.
+        videos, video_faces: inputs and options of `gudi batch`, and a csv file with the faces.
+    """
+
+    archives: Path
+    faces: Path
+    pictures: Path
+    picture_faces: Path
+    videos: tuple[Path | str, ...]
+    video_faces: Path
+
+
+ORIGINALS = [
+    Original(
+        GENUINE,
+        GENUINE / "faces.npy",
+        GENUINE / "pictures",
+        GENUINE / "picture_faces.csv",
+        (ROOT / "data" / "example" / "clip.mp4", "--every", "5"),
+        GENUINE / "clip_faces.csv",
+    ),
+    Original(
+        SHARED / "legacy",
+        SHARED / "oracle" / "faces_u8.npy",
+        SHARED / "photos",
+        SHARED / "oracle" / "photos_faces.csv",
+        (SHARED / "videos",),
+        SHARED / "oracle" / "videos_faces.csv",
+    ),
+]
+
+
+@pytest.fixture(
+    scope="session",
+    params=[each for each in ORIGINALS if each.archives.is_dir()],
+    ids=lambda each: each.archives.name,
+)
+def original(request) -> Original:
+    """The original's answers to the pictures of the tests and, where there are some, to others."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def unpack(tmp_path_factory):
+    """A function that returns the folder of a genuine legacy checkpoint, unpacked once."""
+
+    @functools.cache
+    def unpacked(name: str, archives: Path = GENUINE) -> Path:
+        folder = tmp_path_factory.mktemp("legacy")
+        with tarfile.open(archives / f"{name}.tar.xz") as archive:
+            archive.extractall(folder, filter="data")
         return folder / name
 
     return unpacked
 
 
 @pytest.fixture(scope="session")
-def legacy(unpack) -> Path:
+def legacy(unpack, original) -> Path:
     """The folder of a checkpoint that TensorFlow 1.15 and tflearn 0.3.2 wrote."""
-    return unpack("tf1.15-tflearn0.3.2-v2")
+    return unpack(LEGACY, original.archives)
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,10 @@ import numpy as np
 import onnxruntime
 import pytest
 from conftest import (
+    GENUINE,
     HAS_CASCADES,
+    LEGACY,
     ROOT,
-    SHARED,
     UNITS,
     call_gudi,
     draw_face,
@@ -98,16 +99,15 @@ def photo(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tensorflow_alone(request, exported, made, examples, photo):
+def tensorflow_alone(exported, made, unpack, examples, photo):
     """What a process with TensorFlow alone prints: a line per SavedModel, then the example's.
 
     The probabilities are beside the models, as NAME.1.npy and NAME.2.npy. The models are those of
-    `exported` and, if there are real data, `old`.
+    `exported` and `old`, of a genuine checkpoint.
     """
     folder, faces = exported[0], dict.fromkeys(DTYPES, made[1])
-    if SHARED.is_dir():
-        export(folder / "old", request.getfixturevalue("legacy"))
-        faces["old"] = np.load(SHARED / "oracle" / "faces_u8.npy")
+    export(folder / "old", unpack(LEGACY))
+    faces["old"] = np.load(GENUINE / "faces.npy")
     for name, each in faces.items():
         np.save(folder / f"{name}.faces.npy", each)
     (folder / "photo.jpg").symlink_to(photo)
@@ -233,13 +233,13 @@ def test_saved_model_has_no_attributes_that_old_tensorflow_refuses(exported):
 
 
 def test_legacy_checkpoint_predicts_what_tensorflow_1_predicted(
-    legacy, shared, exported, tensorflow_alone, tmp_path
+    unpack, exported, tensorflow_alone, tmp_path
 ):
-    export(tmp_path / "old.onnx", legacy)
-    found = [predict_with_onnx(tmp_path / "old.onnx", np.load(shared / "oracle" / "faces_u8.npy"))]
+    export(tmp_path / "old.onnx", unpack(LEGACY))
+    found = [predict_with_onnx(tmp_path / "old.onnx", np.load(GENUINE / "faces.npy"))]
     found += [np.load(exported[0] / f"old.{version}.npy") for version in (1, 2)]
     for probabilities in found:
-        assert_same(probabilities, np.load(shared / "oracle" / "faces_expected.npy"))
+        assert_same(probabilities, np.load(unpack(LEGACY) / "expected.npy"))
 
 
 def test_units_without_effect_are_left_out(exported):

@@ -47,10 +47,10 @@ def fingerprint(unpack):
 
 
 @pytest.mark.parametrize("name", [*V2_SETS, V1_SET])
-def test_genuine_checkpoint_predicts_what_its_own_stack_predicted(unpack, shared, name):
-    folder = unpack(name)
+def test_genuine_checkpoint_predicts_what_its_own_stack_predicted(unpack, original, name):
+    folder = unpack(name, original.archives)
     with Predictor(folder, "cpu") as predictor:
-        probabilities = predictor.predict(np.load(shared / "oracle" / "faces_u8.npy"))
+        probabilities = predictor.predict(np.load(original.faces))
     assert predictor.recovered == ""
     np.testing.assert_allclose(probabilities, np.load(folder / "expected.npy"), atol=1e-5, rtol=0)
 

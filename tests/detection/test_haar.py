@@ -151,13 +151,14 @@ def test_real_faces_are_where_opencv_finds_them(implementation, shared):
             assert haar.find_groups(picture, *settings) == found_by_opencv(picture, *settings)
 
 
-def test_real_faces_are_where_the_original_finds_them(implementation, shared):
+def test_real_faces_are_where_the_original_finds_them(implementation, original):
     expected: dict[str, list] = {}
-    with open(shared / "oracle" / "photos_faces.csv", newline="") as file:
+    with open(original.picture_faces, newline="") as file:
         for row in csv.DictReader(file):
             box = tuple(int(row[key]) for key in ("x", "y", "width", "height"))
             expected.setdefault(row["source"], []).append(box)
-    for path in sorted((shared / "photos").glob("*.jpg"))[::5]:
+    paths = sorted(original.pictures.glob("*.??g"))
+    for path in paths[:: 1 + len(paths) // 30]:
         boxes = haar.search(detection.grey(cv2.imread(str(path))), 1.1, 5)
         assert sorted(boxes) == expected.get(path.name, [])
 

@@ -29,11 +29,11 @@ def test_probabilities_are_those_of_tflearn(predictor, made):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_legacy_network_answers_as_under_tensorflow_1(legacy, shared, engine):
-    faces = np.load(shared / "oracle" / "faces_u8.npy")
-    expected = np.load(shared / "oracle" / "faces_expected.npy")
+def test_legacy_network_answers_as_under_tensorflow_1(legacy, original, engine):
+    expected = np.load(legacy / "expected.npy")
     with Predictor(legacy, "cpu", engine=engine) as predictor:
-        np.testing.assert_allclose(predictor.predict(faces), expected, rtol=0, atol=1e-5)
+        found = predictor.predict(np.load(original.faces))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 def test_onnx_gives_a_face_the_same_bits_in_any_company_and_with_any_threads():

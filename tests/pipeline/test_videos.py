@@ -268,10 +268,10 @@ def test_video_that_ends_unexpectedly_keeps_its_rows(face_videos, tmp_path):
     assert len(drawn) == len(faces)
 
 
-def test_rows_equal_the_original(shared, legacy, tmp_path):
-    expected = rows(shared / "oracle" / "videos_faces.csv")
+def test_rows_equal_the_original(original, legacy, tmp_path):
+    expected = rows(original.video_faces)
     done = call_gudi(
-        "batch", shared / "videos", "--out", "out", "--checkpoint", legacy, cwd=tmp_path
+        "batch", *original.videos, "--out", "out", "--checkpoint", legacy, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     found = rows(tmp_path / "out" / "faces.csv")
