@@ -169,7 +169,7 @@ def _test(name: str) -> Callable[[Array], bool]:
     """Return a function that checks values of the variable `name` for plausibility."""
     if name == "is_training":
         return lambda values: bool(values.view(np.uint8)[0] <= 1)
-    if name in ("Global_Step", "Training_step", "Accuracy/Mean/moving_avg/local_step"):
+    if name in ("Global_Step", "Training_step") or name.endswith("/local_step"):
         return lambda values: _within(values, 0, LARGEST_COUNT) and float(values[0]).is_integer()
     if name == "val_acc" or name.startswith("Accuracy/") or name.endswith("_power"):
         return lambda values: _within(values, 0, 1)
