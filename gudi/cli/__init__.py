@@ -14,8 +14,8 @@ import click
 
 from gudi.cli import batch, checkpoint, export, predict, prepare, results, train
 from gudi.cli.group import CommandGroup, exit_codes
+from gudi.cli.version import show_version
 from gudi.settings import DEBUG_VARIABLE
-from gudi.version import __version__
 
 
 @click.group(
@@ -23,7 +23,14 @@ from gudi.version import __version__
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=exit_codes(finished="finished", failed="finished, but some inputs failed"),
 )
-@click.version_option(__version__, prog_name="gudi")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show what a report of a problem needs: versions, engines, face search, system.",
+)
 @click.option(
     "--debug", is_flag=True, help="Show tracebacks and the messages of TensorFlow and OpenCV."
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import subprocess
 import sys
+from importlib import metadata
 
 import click
 import pytest
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 from conftest import ROOT, gudi_environment, run_gudi
 
 from gudi.cli import main
+from gudi.detection import haar
 from gudi.version import __version__
 
 
@@ -54,8 +57,13 @@ def test_help_imports_none_of_the_heavy_packages():
     assert not packages & (heavy | {"av", "dask", "filelock", "matplotlib", "tqdm", "asyncio"})
 
 
-def test_version():
-    assert run_gudi("--version").stdout == f"gudi, version {__version__}\n"
+def test_version_says_what_a_report_needs():
+    first, system, packages, engines, search = run_gudi("--version").stdout.splitlines()
+    assert first == f"gudi, version {__version__}"
+    assert system == f"python {platform.python_version()}, {platform.platform()}"
+    assert f"opencv-python {metadata.version('opencv-python')}" in packages
+    assert engines.startswith("engines: onnx")
+    assert search == f"haar search: {haar.implementation()}"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
