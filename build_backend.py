@@ -1,7 +1,7 @@
 """Build gudi with setuptools, and its face search with a C compiler.
 
-Where no C compiler works, this asks for the package ziglang, which contains one. Without either,
-gudi searches with OpenCV. CC names the compiler to use, as always; CC=none is for none.
+Where no C compiler works, this asks for the package ziglang, which contains one. Where that does
+not exist, gudi searches with OpenCV. CC names the compiler to use, as always; CC=none is for none.
 
     CC=clang python build_backend.py libhaar.so
 
@@ -48,9 +48,31 @@ def get_requires_for_build_editable(config_settings: Any = None) -> list[str]:
     return build_meta.get_requires_for_build_editable(config_settings) + _compiler_package()
 
 
+def build_wheel(
+    wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None
+) -> str:
+    """Build a wheel; without the search only where there is no ziglang, or with CC=none.
+
+    Raises:
+        CompileError: no compiler works.
+    """
+    if not find_compiler() and os.environ.get("CC") != "none":
+        if _has_ziglang():
+            raise CompileError(
+                f"no C compiler works (CC: {os.environ.get('CC', 'not set')}); CC=none builds a "
+                "wheel without gudi's face search, which uses OpenCV 4 instead"
+            )
+        print("warning: no C compiler works: a wheel without gudi's face search", file=sys.stderr)
+    return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+
+
+def _has_ziglang() -> bool:
+    return platform.machine() in ZIG_MACHINES.get(sys.platform, ())
+
+
 def _compiler_package() -> list[str]:
-    exists = platform.machine() in ZIG_MACHINES.get(sys.platform, ())
-    return ["ziglang"] if exists and "CC" not in os.environ and not find_compiler() else []
+    wanted = _has_ziglang() and "CC" not in os.environ and not find_compiler()
+    return ["ziglang"] if wanted else []
 
 
 @functools.cache

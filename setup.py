@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "gudi" / "version.py").read_text())[1]
 
 # Without a compiler, gudi searches with OpenCV 4; OpenCV 5 has no CascadeClassifier.
-SEARCH = [Extension("gudi.detection.libhaar", [], optional=True)] if find_compiler() else []
+SEARCH = [Extension("gudi.detection.libhaar", [])] if find_compiler() else []
 OPENCV = "opencv-python>=4.12,<6" if SEARCH else "opencv-python>=4.12,<5"
 
 # The detector cnn, where there are wheels.
@@ -31,6 +31,7 @@ setup(
     description="Recognise facial expressions in photos and videos",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="gudi developers",
     license="MIT",
     license_files=["LICENSE", "gudi/detection/frontalface.txt"],
     packages=find_packages(include=["gudi", "gudi.*"]) + find_packages("jobs"),
@@ -45,6 +46,17 @@ setup(
         "gudi.detection": ["frontalface.*"],
         "gudi.outputs.report": ["*.html", "*.css", "*.js"],
     },
+    keywords=["facial expression recognition", "emotion recognition", "FER2013", "TFLearn"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: C",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)),
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.10,<3.15",
     install_requires=[
         "av>=15.0,<20",  # decodes videos
