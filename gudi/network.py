@@ -95,6 +95,7 @@ class Network:
         probabilities: float32 of shape (n, classes).
         weights: the trained variables by name, `Conv2D/W` to `FullyConnected_1/b`.
         training_mode: the bool variable that enables dropout.
+        steps: the number of finished steps, a float32 that can be fed; it seeds dropout.
     """
 
     graph: Graph
@@ -102,6 +103,7 @@ class Network:
     probabilities: TensorNode
     weights: dict[str, Variable]
     training_mode: Variable
+    steps: TensorNode | None
 
 
 @dataclass(frozen=True)
@@ -157,11 +159,16 @@ def build(
         keep_hidden: fraction of the hidden units that dropout keeps in training; the original keeps
             all of them.
         units: width of the hidden layer.
-        seed: of the graph's random numbers; None for different ones each time.
+        seed: of the graph's random numbers; None for different ones each time. With a seed, what
+            dropout drops depends on it and on the number of the step alone, so that a training can
+            be interrupted between any two steps.
     """
     graph = tf.Graph()
     with quiet(), graph.as_default(), graph.device(device):
         tf.set_random_seed(seed)
+        steps = None
+        if seed is not None:
+            steps = tf.placeholder_with_default(tf.constant(0.0), [], name="steps")
         network = tflearn.input_data(shape=[None, FACE_SIZE, FACE_SIZE, 1])
         faces = network
         network = tflearn.conv_2d(network, 64, 5, activation="relu")
@@ -169,10 +176,10 @@ def build(
         network = tflearn.conv_2d(network, 64, 5, activation="relu")
         network = tflearn.max_pool_2d(network, 3, strides=2)
         network = tflearn.conv_2d(network, 128, 4, activation="relu")
-        network = tflearn.dropout(network, keep)
+        network = _dropout(network, keep, seed, steps, layer=0)
         network = tflearn.fully_connected(network, units, activation="relu")
         if keep_hidden < 1:
-            network = tflearn.dropout(network, keep_hidden)
+            network = _dropout(network, keep_hidden, seed, steps, layer=1)
         network = tflearn.fully_connected(network, classes, activation="softmax")
         probabilities = network
         if training:
@@ -183,7 +190,22 @@ def build(
             probabilities=probabilities,
             weights={variable.op.name: variable for variable in tf.trainable_variables()},
             training_mode=tflearn.get_training_mode(),
+            steps=steps,
         )
+
+
+def _dropout(
+    features: TensorNode, keep: float, seed: int | None, steps: TensorNode | None, *, layer: int
+) -> TensorNode:
+    """Add TFLearn's dropout, or the same with random numbers of this seed, step and layer."""
+    if seed is None:
+        return tflearn.dropout(features, keep)
+    mixed = tf.stack([tf.constant(seed, tf.int32), 2 * tf.cast(steps, tf.int32) + layer])
+    return tf.cond(
+        tflearn.get_training_mode(),
+        lambda: tf.nn.experimental.stateless_dropout(features, 1 - keep, mixed),
+        lambda: features,
+    )
 
 
 def _optimizer(name: str, learning_rate: Any) -> Any:
@@ -218,7 +240,7 @@ def build_trainer(
     with quiet(), network.graph.as_default(), network.graph.device(options.get("device")):
         labels = tf.placeholder(tf.float32, [None, classes], name="labels")
         learning_rate = tf.placeholder(tf.float32, [], name="learning_rate")
-        steps = tf.placeholder(tf.float32, [], name="steps")
+        steps = network.steps
         cross_entropy = tflearn.objectives.categorical_crossentropy
         loss = validation_loss = cross_entropy(network.probabilities, labels)
         if prior is not None:

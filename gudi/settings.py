@@ -74,7 +74,8 @@ def check_emotions(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _split_emotions(text: str) -> list[str]:
+def split_emotions(text: str) -> list[str]:
+    """Return the names in a text that separates them by commas."""
     with contextlib.suppress(UnicodeError):
         text = os.fsencode(text).decode()  # UTF-8 in any locale
     return [name.strip() for name in text.split(",")]
@@ -162,7 +163,7 @@ class PredictionOptions(Options):
         metavar="NAME,NAME…",
         shown_default=", ".join(EMOTIONS),
         changes_results=True,
-        parse=_split_emotions,
+        parse=split_emotions,
         check=check_emotions,
     )
     network: int | None = option(

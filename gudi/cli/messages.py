@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gudi.constants import EMOTIONS
 from gudi.errors import one_line
 from gudi.progress import format_duration
 from gudi.settings import HAAR
@@ -192,7 +191,7 @@ def describe_prepared(prefix: Path, found: RowCounts) -> str:
     """Return the counts of the rows of a data set; `prefix` is the start of its files' paths."""
     lines = [
         f"{count(found.faces, 'face')} from {count(found.rows, 'row')}",
-        "  " + ", ".join(f"{name} {found.classes[name]:,}" for name in EMOTIONS),
+        "  " + ", ".join(f"{name} {found.classes[name]:,}" for name in found.emotions),
     ]
     if found.no_face:
         lines.append(f"  {count(found.no_face, 'row')} without a face")

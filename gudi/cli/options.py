@@ -106,6 +106,23 @@ def combine(*decorators: Decorator[Any]) -> Decorator[Any]:
     return decorate
 
 
+label_option = option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=EMOTION",
+    help="What a name in the set means; NAME= leaves its pictures out. Repeat the option for more.",
+)
+
+
+def labels_from(texts: tuple[str, ...]) -> dict[str, str]:
+    """Return what --label says: emotions by names."""
+    pairs = [text.rpartition("=") for text in texts]
+    if wrong := [text for text, pair in zip(texts, pairs) if not pair[0]]:
+        raise click.BadParameter(f"{wrong[0]!r} is not NAME=EMOTION", param_hint="--label")
+    return {name.strip(): emotion.strip() for name, _, emotion in pairs}
+
+
 def declared_options(options: type[Options], *names: str, **changes: Any) -> Decorator[Any]:
     """Return options that `options` declares.
 

@@ -14,11 +14,13 @@ from gudi.cli.options import (
     NonEmptyPath,
     combine,
     declared_options,
+    label_option,
+    labels_from,
     option,
     usage_option,
 )
 from gudi.progress import terminal_progress
-from gudi.settings import DetectionOptions, WorkerOptions
+from gudi.settings import DetectionOptions, PredictionOptions, WorkerOptions
 
 EXIT_CODES = exit_codes(finished="finished, even if some rows were skipped")
 
@@ -140,6 +142,40 @@ def raf_original(folder: Path, out: Path, **options: Any) -> None:
     from gudi.training.prepare import prepare_raf
 
     prepared = prepare_raf(folder, out, aligned=False, progress=terminal_progress(), **options)
+    _print_prepared(*prepared)
+
+
+@prepare.command(epilog=EXIT_CODES)
+@click.argument("source", type=NonEmptyPath(exists=True))
+@_detection_options
+@option(
+    "--whole",
+    is_flag=True,
+    help="Use the pictures as they are, without detecting faces. The files are then named "
+    "whole_folder_data_images.npy and so on.",
+)
+@declared_options(PredictionOptions, "emotions", help="Names of the classes, in their order.")
+@label_option
+@_preparing_options("train, validation, test")
+def folder(source: Path, out: Path, labels: tuple[str, ...], **options: Any) -> None:
+    """Prepare pictures that lie in a folder per emotion.
+
+    SOURCE is a folder or archive, in which the folder that a picture lies in has the name of its
+    emotion, such as happy, or train/happy; or a table in csv with the columns path and label. The
+    largest face that is detected in each picture is used.
+
+    The folder of --out receives sf=1.1_folder_data_images.npy and sf=1.1_folder_data_labels.npy.
+    sf=1.1_folder_data.json counts the pictures with a face, and lists why others were skipped.
+
+    \b
+    Examples:
+      gudi prepare folder my-pictures/
+      gudi prepare folder study/ --emotions calm,tense --label relaxed=calm
+    """
+    from gudi.training.prepare import prepare_folder
+
+    meanings = labels_from(labels)
+    prepared = prepare_folder(source, out, labels=meanings, progress=terminal_progress(), **options)
     _print_prepared(*prepared)
 
 

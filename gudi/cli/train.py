@@ -13,6 +13,8 @@ from gudi.cli.group import exit_codes, print_message, print_results
 from gudi.cli.options import (
     NonEmptyPath,
     declared_options,
+    label_option,
+    labels_from,
     option,
     refuse_given,
     usage_option,
@@ -75,7 +77,8 @@ SET_BY_RECIPE = {"metavar": "N", "default": None}
     "--init",
     metavar="PATH",
     show_default="random weights",
-    help="Checkpoint whose weights to start with: its prefix, folder or any file.",
+    help="Checkpoint whose weights to start with: its prefix, folder or any file. Without "
+    "a recipe's learning rate, that is then 0.00005.",
 )
 @declared_options(
     TrainingSettings, "seed", show_default="set by the recipe, or 42", **SET_BY_RECIPE
@@ -121,15 +124,16 @@ def train(
     from gudi.training import dataset
     from gudi.training import train as trainer
 
-    faces = dataset.join([dataset.load(each) for each in data])
+    emotions = changes.get("emotions") or dataset.emotions_of(data[0])
+    faces = dataset.join([dataset.load(each, len(emotions)) for each in data])
     common: dict[str, Any] = {
-        "validation": dataset.load(validation) if validation else None,
+        "validation": dataset.load(validation, len(emotions)) if validation else None,
         "progress": terminal_progress(),
     }
     if resume:
         trained = trainer.resume(faces, out, changes, **common)
     else:
-        settings = TrainingSettings(**changes)
+        settings = trainer.settings_to_start(changes, emotions)
         trained = trainer.train(faces, out, settings, overwrite=overwrite, **common)
     if trained.prefix is None:
         print_message(f"interrupted; to resume, repeat the command with --resume (--out {out})")
@@ -140,14 +144,15 @@ def train(
 @click.command(epilog=exit_codes(finished="finished"))
 @click.argument("source", type=NonEmptyPath())
 @declared_options(PredictionOptions, "checkpoint")
-@usage_option("Parts of a csv to use", "Training, PublicTest, PrivateTest")
+@usage_option("Parts of a csv or of pictures to use", "such as PublicTest, test")
 @option(
     "--faces",
     type=click.Choice(["both", "whole", "detected"]),
     default="both",
-    help="Which faces of a csv to use: whole pictures, the faces detected in them, or both, one "
-    "after the other.",
+    help="Which faces of a csv or of pictures to use: whole pictures, the faces detected in them, "
+    "or both, one after the other.",
 )
+@label_option
 @declared_options(DetectionOptions, "detector")
 @declared_options(
     DetectionOptions,
@@ -155,7 +160,13 @@ def train(
     help="Growth of the search window from one pass to the next, to detect faces in a csv with "
     "haar.",
 )
-@declared_options(PredictionOptions, "emotions", "network", "mirror", "device")
+@declared_options(
+    PredictionOptions,
+    "emotions",
+    default=None,
+    show_default="those of a prepared set, or the original's",
+)
+@declared_options(PredictionOptions, "network", "mirror", "device")
 @declared_options(WorkerOptions, "workers")
 @option(
     "--out",
@@ -167,8 +178,8 @@ def train(
 def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> None:
     """Measure a checkpoint on labelled faces.
 
-    SOURCE is fer2013.csv or a prepared data set: its folder, or the start of its two files' names,
-    such as data/sf=1.1_data.
+    SOURCE is fer2013.csv; pictures, as gudi prepare folder takes them; or a prepared data set: its
+    folder, or the start of its two files' names, such as data/sf=1.1_data.
 
     Prints the accuracy, the precision, recall and F1 of each emotion, and the confusion matrix.
 
@@ -178,12 +189,14 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
       gudi evaluate data/ --checkpoint old-folder/
     """
     from gudi.files import check_writable
-    from gudi.training.evaluate import as_record, as_text, evaluate_source, is_csv, write_all
+    from gudi.training.evaluate import as_record, as_text, evaluate_source, is_prepared, write_all
 
-    if not is_csv(source):
+    if is_prepared(source):
         refuse_given(
-            "usage", "faces", "detector", "scale_factor", "workers", why="is for a csv file only"
-        )
+            "usage", "faces", "detector", "scale_factor", "workers", "labels",
+            why="is not for a prepared data set",
+        )  # fmt: skip
+    options["labels"] = labels_from(options["labels"])
     if out is not None:
         check_writable(out)
     evaluations = evaluate_source(source, progress=terminal_progress(), **options)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
-from gudi.constants import EMOTIONS
 from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.training.augment import augment, corrupt
@@ -57,16 +56,18 @@ def class_prior(data: Dataset, settings: TrainingSettings) -> npt.NDArray[np.flo
 
 
 def teacher_predictions(
-    teachers: Sequence[str], data: Dataset, device: str, progress: Progress
+    settings: TrainingSettings, data: Dataset, progress: Progress
 ) -> npt.NDArray[np.float32]:
-    """Return the mean prediction of the checkpoints `teachers` for each face and its mirror image.
+    """Return the mean prediction of the teachers in `settings` for each face and its mirror image.
 
     Returns:
         Probabilities, float32 of shape (n, classes).
     """
-    sums = np.zeros((len(data.labels), len(EMOTIONS)), np.float32)
-    for teacher in teachers:
-        with Predictor(teacher, device, mirror=True, fixed_batches=True) as predictor:
+    sums = np.zeros((len(data.labels), data.classes), np.float32)
+    for teacher in settings.teacher:
+        with Predictor(
+            teacher, settings.device, emotions=settings.emotions, mirror=True, fixed_batches=True
+        ) as predictor:
             starts = range(0, len(sums), predictor.batch_size)
             progress.start("teacher's batches", len(starts))
             for start in starts:
@@ -74,7 +75,7 @@ def teacher_predictions(
                 sums[part] += predictor.predict(data.grey(part))
                 progress.advance()
             progress.finish()
-    return sums / np.float32(len(teachers))
+    return sums / np.float32(len(settings.teacher))
 
 
 def face_targets(
@@ -92,7 +93,7 @@ def face_targets(
     Returns:
         Float32 of shape (n, classes); rows sum to 1.
     """
-    targets = data.targets() * (1 - smoothing) + smoothing / len(EMOTIONS)
+    targets = data.targets() * (1 - smoothing) + smoothing / data.classes
     if predictions is not None:
         targets = (targets + predictions) / 2
     return targets.astype(np.float32, copy=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
-from gudi.errors import DatasetError, one_line
+from gudi.errors import DatasetError, UsageError, one_line
 from gudi.predictor import UNIT
+from gudi.settings import check_emotions
 
 IMAGES, LABELS = "_images.npy", "_labels.npy"
 
@@ -21,6 +23,8 @@ CHUNK = 4096  # faces that are converted at a time
 
 # Values that differ by less than this from whole grey levels count as these.
 MAX_ROUNDING = 1e-3
+
+MAX_SUMMARY = 2**24  # bytes
 
 Indices = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.int64]
@@ -40,11 +44,13 @@ class Dataset:
         labels: int64 of shape (n,), indices of classes; of a soft label, the most probable one.
         soft_labels: float32 of shape (n, classes), 0 to 1, rows sum to 1; None if each face has
             one emotion.
+        classes: number of emotions.
     """
 
     faces: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
     labels: Labels
     soft_labels: SoftLabels | None = None
+    classes: int = len(EMOTIONS)
 
     @property
     def fingerprint(self) -> str:
@@ -60,12 +66,12 @@ class Dataset:
         """Return the labels with the indices `chosen` as float32 of shape (n, classes)."""
         if self.soft_labels is not None:
             return self.soft_labels[chosen]
-        return np.eye(len(EMOTIONS), dtype=np.float32)[self.labels[chosen]]
+        return np.eye(self.classes, dtype=np.float32)[self.labels[chosen]]
 
     def part(self, chosen: Indices) -> Dataset:
         """Return the faces with the indices `chosen` as a data set."""
         soft_labels = None if self.soft_labels is None else self.soft_labels[chosen]
-        return Dataset(self.faces[chosen], self.labels[chosen], soft_labels)
+        return Dataset(self.faces[chosen], self.labels[chosen], soft_labels, self.classes)
 
     def unit(self, chosen: Indices) -> npt.NDArray[np.float32]:
         """Return the faces with the indices `chosen`, float32 of shape (n, 48, 48), 0 to 1."""
@@ -109,11 +115,32 @@ def load(path: Path, classes: int = len(EMOTIONS)) -> Dataset:
         _compact(images, images_path),
         np.argmax(labels, axis=1).astype(np.int64),
         np.array(labels, np.float32) if soft else None,
+        classes,
     )
 
 
+def emotions_of(path: Path) -> tuple[str, ...]:
+    """Return the names of the classes of the data set at `path`, as `gudi prepare` wrote them.
+
+    Those of the original if there is no such record.
+
+    Raises:
+        DatasetError: the record cannot be read.
+    """
+    prefix = _prefix(path)
+    summary = prefix.with_name(f"{prefix.name}.json")
+    try:
+        with summary.open("rb") as file:
+            content = json.loads(file.read(MAX_SUMMARY))
+        return check_emotions(list(content.get("classes", EMOTIONS)))
+    except FileNotFoundError:
+        return EMOTIONS
+    except (OSError, ValueError, AttributeError, TypeError, UsageError) as error:
+        raise DatasetError(f"cannot read {summary}: {one_line(error)}") from error
+
+
 def join(sets: Sequence[Dataset]) -> Dataset:
-    """Return the faces of all `sets`, in this order."""
+    """Return the faces of all `sets`, which have the same classes, in this order."""
     if len(sets) == 1:
         return sets[0]
     if len({each.faces.dtype for each in sets}) > 1:
@@ -123,6 +150,7 @@ def join(sets: Sequence[Dataset]) -> Dataset:
         np.concatenate([each.faces for each in sets]),
         np.concatenate([each.labels for each in sets]),
         np.concatenate([each.targets() for each in sets]) if soft else None,
+        sets[0].classes,
     )
 
 

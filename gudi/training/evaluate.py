@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,11 +21,13 @@ from gudi.files import atomic_write, write_errors, write_json
 from gudi.predictor import Predictor
 from gudi.progress import Progress
 from gudi.settings import DetectionOptions
-from gudi.training.dataset import Dataset, load
-from gudi.training.prepare import RowCounts, collect, fer_faces
+from gudi.training.dataset import IMAGES, Dataset, emotions_of, load
+from gudi.training.prepare import RowCounts, collect, fer_faces, folder_faces, is_fer
 
 # Probabilities are at least this, as in TFLearn's cross-entropy.
 MIN_PROBABILITY = 1e-10
+
+FEW_FACES = 100
 
 BATCHES_PER_STEP = 4  # a step advances the progress by one
 
@@ -58,12 +61,19 @@ class Evaluation:
             and recognised as the column.
         accuracy: fraction of the faces that are recognised as labelled.
         loss: mean cross-entropy.
+        lost: number of labelled pictures in which no face was found.
     """
 
     scores: tuple[EmotionScores, ...]
     confusion: npt.NDArray[np.int64]
     accuracy: float
     loss: float
+    lost: int = 0
+
+    @property
+    def accuracy_with_lost(self) -> float:
+        """Fraction of all pictures that are recognised as labelled; lost faces count as wrong."""
+        return self.accuracy * self.count / (self.count + self.lost)
 
     @property
     def count(self) -> int:
@@ -129,7 +139,16 @@ def as_text(evaluation: Evaluation) -> str:
     width = max(map(len, names))
     lines = [
         f"accuracy {evaluation.accuracy:.4f} (n={evaluation.count:,}), "
-        f"cross-entropy {evaluation.loss:.4f}",
+        f"cross-entropy {evaluation.loss:.4f}"
+    ]
+    if evaluation.lost:
+        lines.append(
+            f"accuracy {evaluation.accuracy_with_lost:.4f} if the {evaluation.lost:,} pictures "
+            "without a face count as wrong"
+        )
+    if evaluation.count < FEW_FACES:
+        lines.append(f"these are fewer than {FEW_FACES} faces: chance changes the figures much")
+    lines += [
         "",
         f"{'':{width}}  precision  recall      f1       n",
     ]
@@ -164,6 +183,8 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "faces": evaluation.count,
         "accuracy": round(evaluation.accuracy, 6),
+        "lost_faces": evaluation.lost,
+        "accuracy_with_lost": round(evaluation.accuracy_with_lost, 6),
         "cross_entropy": round(evaluation.loss, 6),
         "classes": {
             each.name: {
@@ -178,9 +199,11 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def is_csv(source: Path) -> bool:
-    """Return whether `source` is a csv file rather than a prepared data set."""
-    return source.is_file() and source.suffix != ".npy"
+def is_prepared(source: Path) -> bool:
+    """Return whether `source` is a prepared data set, rather than a csv file or pictures."""
+    if source.is_dir():
+        return any(source.glob(f"*{IMAGES}"))
+    return source.suffix == ".npy" or not source.exists()
 
 
 def evaluate_source(
@@ -191,76 +214,90 @@ def evaluate_source(
     faces: str = "both",
     detector: str = HAAR,
     scale_factor: float = SCALE_FACTOR,
-    emotions: Sequence[str] = EMOTIONS,
+    emotions: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
     network: int | None = None,
     mirror: bool | None = None,
     device: str = "auto",
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Evaluation]:
-    """Evaluate a checkpoint on a prepared data set or on FER2013's csv file.
+    """Evaluate a checkpoint on a prepared data set, on FER2013's csv file, or on pictures.
 
     Args:
-        source: a csv file, or a data set as `gudi.training.dataset.load` takes it.
-        checkpoint, network, mirror, device, emotions: as `gudi.predictor.Predictor` takes them.
-        usage, detector, scale_factor, workers: for a csv file, as
+        source: a data set as `gudi.training.dataset.load` takes it, FER2013's csv file, or what
+            `gudi.training.prepare.folder_faces` takes.
+        checkpoint, network, mirror, device: as `gudi.predictor.Predictor` takes them.
+        usage, detector, scale_factor, workers: if it is not prepared, as
             `gudi.training.prepare.prepare_fer` takes them.
-        faces: for a csv file: `whole` pictures, `detected` faces, or `both`.
+        faces: if it is not prepared: `whole` pictures, `detected` faces, or `both`.
+        emotions: the names of the classes; None for those that a prepared set has, or else the
+            original's.
+        labels: as `gudi.training.prepare.folder_faces` takes them.
         progress: reports progress.
 
     Returns:
-        Evaluations by name: `faces` for a prepared data set, else `whole` and `detected`.
+        Evaluations by name: `faces` for a prepared data set, else `whole` and `detected`. Of
+        detected faces, `lost` is the number of pictures without one.
 
     Raises:
         DatasetError: there are no faces.
         CheckpointError, DeviceError: as for `Predictor`.
     """
     progress = progress or Progress()
-    if is_csv(source):
+    if is_prepared(source):
+        emotions = emotions or emotions_of(source)
+        sets = {"faces": (load(source, len(emotions)), 0)}
+    else:
+        emotions = tuple(emotions or EMOTIONS)
         detected = DetectionOptions(detector=detector, scale_factor=scale_factor)
         ways = {"whole": None, "detected": detected}
-        chosen = {name: how for name, how in ways.items() if faces in (name, "both")}
-        sets = _read_csv(source, chosen, usage, workers, progress)
-    else:
-        sets = {"faces": load(source, len(emotions))}
+        read = functools.partial(
+            _read, source, emotions, labels=labels, usage=usage, workers=workers, progress=progress
+        )
+        sets = {name: read(how) for name, how in ways.items() if faces in (name, "both")}
     weights = load_weights(checkpoint, emotions, network)
     weights.note_recovery(progress)
     with Predictor(
         weights, device, emotions=emotions, mirror=mirror, fixed_batches=True
     ) as predictor:
-        return {name: evaluate(predictor, data, progress) for name, data in sets.items()}
-
-
-def _read_csv(
-    source: Path,
-    ways: Mapping[str, DetectionOptions | None],
-    usage: Sequence[str],
-    workers: int | None,
-    progress: Progress,
-) -> dict[str, Dataset]:
-    """Return the faces of FER2013's csv file, for each of `ways` to detect them."""
-    sets = {}
-    for name, how in ways.items():
-        counts = RowCounts()
-        sets[name] = collect(
-            fer_faces(
-                source,
-                counts,
-                settings=how,
-                usage=usage,
-                workers=workers,
-                progress=progress,
-            )
+        progress.note(
+            "each face and its mirror image are predicted"
+            if predictor.mirror
+            else "faces are predicted as they are, not mirrored"
         )
+        return {
+            name: replace(evaluate(predictor, data, progress), lost=lost)
+            for name, (data, lost) in sets.items()
+        }
+
+
+def _read(
+    source: Path,
+    emotions: tuple[str, ...],
+    settings: DetectionOptions | None,
+    *,
+    labels: Mapping[str, str] | None,
+    progress: Progress,
+    **options: Any,
+) -> tuple[Dataset, int]:
+    """Return the faces of FER2013's csv file or of pictures, and how many pictures have none."""
+    counts = RowCounts(emotions)
+    if is_fer(source):
+        faces = fer_faces(source, counts, settings=settings, progress=progress, **options)
+    else:
+        faces = folder_faces(
+            source, counts, settings=settings, labels=labels, progress=progress, **options
+        )
+    data = collect(faces, len(emotions))
     if counts.rejected:
         progress.note(
             f"{counts.rejected:,} of {counts.rows:,} rows of {source} are unusable; the first is "
             f"{counts.reasons[0]}"
         )
-    for name, data in sets.items():
-        if len(data.labels) == 0:
-            raise DatasetError(f"{source} has no faces ({name})")
-    return sets
+    if not counts.faces:
+        raise DatasetError(f"{source} has no faces ({'detected' if settings else 'whole'})")
+    return data, counts.no_face
 
 
 def write_all(evaluations: Mapping[str, Evaluation], folder: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi import checkpoint
-from gudi.constants import CHECKPOINT_NAME, EMOTIONS
+from gudi.constants import CHECKPOINT_NAME, HIDDEN_UNITS
 from gudi.engines.engine import check_device
 from gudi.errors import OutputError, TrainingDiverged, TrainingError, UsageError
 from gudi.files import check_writable, remove_temporary_files, write_errors
@@ -33,6 +33,7 @@ from gudi.training.batches import (
 from gudi.training.curve import CURVE, CURVE_PICTURE, EpochMetrics, draw_curve, write_curve
 from gudi.training.dataset import Dataset, split
 from gudi.training.snapshots import (
+    KEPT_SNAPSHOTS,
     SNAPSHOTS,
     TrainingState,
     Variables,
@@ -59,6 +60,15 @@ from gudi.training.training_session import TrainingSession
 from gudi.training.training_settings import CHANGEABLE, TrainingSettings
 
 LOCK_HOLDER = "another training"
+
+# Variables that an optimizer keeps for each weight.
+OPTIMIZER_SLOTS = {"momentum": 1, "adam": 2}
+
+LAST_LAYER = ("FullyConnected_1/W", "FullyConnected_1/b")
+
+# A learning rate that makes a good checkpoint better: 0.001, which suits random weights, makes it
+# worse (docs/training.md).
+FINE_TUNING_RATE = 5e-5
 
 # The remaining time is estimated from this many epochs.
 TIMED_EPOCHS = 5
@@ -115,7 +125,7 @@ def train(
     device = _device(settings)
     faces = _training_faces(data, validation)
     with folder_lock(out, LOCK_HOLDER):
-        _check_unused(out, overwrite=overwrite)
+        _check_unused(out, settings, overwrite=overwrite)
         weights = _initial_weights(settings)
         targets = _targets(faces, settings, progress)
         _clear(out)
@@ -198,13 +208,11 @@ def _targets(
     """Return the target probabilities of the training faces."""
     predictions = None
     if settings.teacher:
-        predictions = teacher_predictions(
-            settings.teacher, faces.training, settings.device, progress
-        )
+        predictions = teacher_predictions(settings, faces.training, progress)
     return face_targets(faces.training, settings.label_smoothing, predictions)
 
 
-def _check_unused(out: Path, *, overwrite: bool) -> None:
+def _check_unused(out: Path, settings: TrainingSettings, *, overwrite: bool) -> None:
     """Raise `OutputError` if `out` holds a training or a checkpoint, or the disk is too full."""
     existing = [name for name in (RUN, SNAPSHOTS) if (out / name).exists()]
     if existing and not overwrite:
@@ -212,8 +220,17 @@ def _check_unused(out: Path, *, overwrite: bool) -> None:
             f"{out} already holds a training ({existing[0]}); resume it with --resume, or start "
             "over with --overwrite"
         )
-    size = sum(4 * math.prod(shape) for shape in checkpoint.weight_shapes().values())
-    checkpoint.check_free_space(out / CHECKPOINT_NAME, 2 * size, replace=overwrite)
+    classes, copies = len(settings.emotions), 1 + OPTIMIZER_SLOTS[settings.optimizer]
+    copies += settings.ema_decay > 0
+    snapshots = copies * (KEPT_SNAPSHOTS + 1) * _weights_size(classes, settings.units)
+    # Half of the snapshots, because they have no second name.
+    size = 2 * _weights_size(classes) + snapshots // 2
+    checkpoint.check_free_space(out / CHECKPOINT_NAME, size, replace=overwrite)
+
+
+def _weights_size(classes: int, units: int = HIDDEN_UNITS) -> int:
+    """Return the size of a network's weights in bytes."""
+    return sum(4 * math.prod(shape) for shape in checkpoint.weight_shapes(classes, units).values())
 
 
 def _clear(out: Path) -> None:
@@ -225,24 +242,48 @@ def _clear(out: Path) -> None:
 
 
 def _initial_weights(settings: TrainingSettings) -> Variables:
-    """Return the weights of `settings.init`, cut to `settings.units`; none for random weights."""
+    """Return the weights of `settings.init`, cut to `settings.units`; none for random weights.
+
+    The last layer is left out if it has another number of classes.
+    """
     if not settings.init:
         return {}
     file = checkpoint.open_checkpoint(settings.init)
     network = checkpoint.choose_network(file, classes=None)
-    if network.classes != len(EMOTIONS):
-        raise UsageError(
-            f"{file.prefix} has {network.classes} classes: a training can only start with one that "
-            f"has the {len(EMOTIONS)} of the data sets"
-        )
     values = checkpoint.read_weights(file, network).values
     used = checkpoint.used_units(values)
     if used > settings.units:
         raise UsageError(
             f"{file.prefix} uses {used} hidden units: units = {settings.units} is too low"
         )
-    shapes = checkpoint.weight_shapes(units=settings.units)
+    shapes = checkpoint.weight_shapes(len(settings.emotions), settings.units)
+    if network.classes != len(settings.emotions):
+        for name in LAST_LAYER:
+            del shapes[name]
     return {name: values[name][tuple(map(slice, shape))] for name, shape in shapes.items()}
+
+
+def settings_to_start(changes: Mapping[str, Any], emotions: Sequence[str]) -> TrainingSettings:
+    """Return the settings of a training, with defaults that suit its first weights.
+
+    With `init`, the learning rate is `FINE_TUNING_RATE`, and as many hidden units are trained as
+    the checkpoint uses.
+
+    Args:
+        changes: settings by name; the others have their defaults.
+        emotions: the names of the classes.
+
+    Raises:
+        CheckpointError: `init` cannot be read.
+        UsageError: a setting is not allowed.
+    """
+    settings = TrainingSettings(**{"emotions": emotions, **changes})
+    if not settings.init:
+        return settings
+    file = checkpoint.open_checkpoint(settings.init)
+    values = checkpoint.read_weights(file, checkpoint.choose_network(file, classes=None)).values
+    suited = {"learning_rate": FINE_TUNING_RATE, "units": checkpoint.used_units(values)}
+    return TrainingSettings(**{"emotions": emotions, **suited, **changes})
 
 
 def _changed_settings(
@@ -381,6 +422,11 @@ class _TrainingLoop:
     def run(self, stop: Sequence[object]) -> bool:
         """Train until the last epoch; return False if `stop` was filled before."""
         state = self._state
+        if self._settings.init and not state.step:
+            loss, accuracy = self._session.validate(self._faces.validation)
+            self._progress.note(
+                f"before the first epoch: validation loss {loss:.4f}, accuracy {accuracy:.4f}"
+            )
         while state.epoch < self._settings.epochs:
             finished = self._train_epoch(stop)
             self._write_snapshot()

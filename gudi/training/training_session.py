@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi import checkpoint
-from gudi.constants import EMOTIONS
 from gudi.errors import TrainingError
 from gudi.quiet import quiet
 from gudi.training.batches import Batch
@@ -50,7 +49,7 @@ class TrainingSession:
 
         with quiet():
             self._trainer = build_trainer(
-                len(EMOTIONS),
+                len(settings.emotions),
                 optimizer=settings.optimizer,
                 ema_decay=settings.ema_decay,
                 histograms=settings.tensorboard_verbose,
@@ -65,6 +64,7 @@ class TrainingSession:
                 self._trainer.network.graph, bfloat16=settings.precision == "bfloat16"
             )
             try:
+                self._shapes = checkpoint.weight_shapes(len(settings.emotions))
                 self._initialize(values, complete=complete)
             except BaseException:
                 self._session.close()
@@ -165,7 +165,7 @@ class TrainingSession:
         """
         trainer, trained = self._trainer, self.variables()
         values: Variables = {}
-        for name, shape in checkpoint.weight_shapes().items():
+        for name, shape in self._shapes.items():
             weight: Any = trainer.averages.get(name, trainer.state[name])
             values[name] = checkpoint.padded(trained[weight.op.name], shape)
             momentum = trained.get(f"{name}/Momentum")

@@ -7,13 +7,15 @@ declaration.
 # Without `from __future__ import annotations`: the checks need the types of the fields.
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gudi.constants import HIDDEN_UNITS
+from gudi.constants import EMOTIONS, HIDDEN_UNITS
 from gudi.declarations import Options, declared, option
 from gudi.errors import UsageError, one_line
+from gudi.settings import check_emotions, split_emotions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -147,6 +149,14 @@ class TrainingSettings(Options):
         "uses 2.",
         least=0,
         most=3,
+    )
+    emotions: Sequence[str] = option(
+        EMOTIONS,
+        "Names of the classes, in the order of the labels.",
+        metavar="a list of texts",
+        shown_default="those of the faces",
+        parse=split_emotions,
+        check=check_emotions,
     )
     device: str = option("auto", "`auto`, `cpu`, `gpu` or `gpu:N`.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,12 +65,13 @@ def test_resumed_epoch_continues_with_the_same_batches(work, augmentation):
 
 def test_teachers_predictions_are_half_of_each_label(work, made):
     data = load(work / "data")
-    predictions = teacher_predictions([str(made[0])], data, "cpu", Progress())
+    settings = TrainingSettings(teacher=(str(made[0]),), device="cpu")
+    predictions = teacher_predictions(settings, data, Progress())
     with Predictor(made[0], "cpu") as predictor:
         mirrored = np.ascontiguousarray(data.faces[:, :, ::-1])
         expected = (predictor.predict(data.faces) + predictor.predict(mirrored)) / 2
     np.testing.assert_allclose(predictions, expected, atol=1e-6)
-    several = teacher_predictions([str(made[0])] * 3, data, "cpu", Progress())
+    several = teacher_predictions(replace(settings, teacher=settings.teacher * 3), data, Progress())
     np.testing.assert_allclose(several, expected, atol=1e-6)
     targets = face_targets(data, 0.07, predictions)
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)

@@ -1,8 +1,9 @@
-"""Turn FER2013 and RAF-DB into the original's npy files, as its `data_process.py` does."""
+"""Turn labelled pictures into npy files, as the original's `data_process.py` does."""
 
 from gudi.training.prepare.dataset_rows import LabelledFace, RowCounts
 from gudi.training.prepare.faces_file import collect
-from gudi.training.prepare.fer import bordered_face, fer_faces, prepare_fer
+from gudi.training.prepare.fer import bordered_face, fer_faces, is_fer, prepare_fer
+from gudi.training.prepare.folder import folder_faces, prepare_folder
 from gudi.training.prepare.raf import prepare_raf
 
 __all__ = [
@@ -11,6 +12,9 @@ __all__ = [
     "bordered_face",
     "collect",
     "fer_faces",
+    "folder_faces",
+    "is_fer",
     "prepare_fer",
+    "prepare_folder",
     "prepare_raf",
 ]

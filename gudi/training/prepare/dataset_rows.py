@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi import detection
-from gudi.constants import EMOTIONS
+from gudi.constants import EMOTIONS, FACE_SIZE
 from gudi.errors import DatasetError, WorkersError, one_line
+from gudi.media.photo import read_photo
 from gudi.media.source import Source
 from gudi.progress import Progress
 from gudi.settings import DetectionOptions
@@ -42,6 +43,7 @@ class RowCounts:
     """The results of the rows of a data set.
 
     Attributes:
+        emotions: the names of the classes.
         rows: number of rows.
         faces: rows that gave a face.
         no_face: rows without a face that the detection finds.
@@ -51,6 +53,7 @@ class RowCounts:
         usages: rows by usage, as the data set calls its parts.
     """
 
+    emotions: tuple[str, ...] = EMOTIONS
     rows: int = 0
     faces: int = 0
     no_face: int = 0
@@ -85,7 +88,7 @@ class LabelledFace(NamedTuple):
     """A face as the network takes it.
 
     Attributes:
-        label: index of its emotion in `EMOTIONS`.
+        label: index of its emotion in `RowCounts.emotions`.
         face: uint8 of shape (48, 48), grey levels 0-255.
         soft_label: the probability of each emotion; None if the label is certain.
     """
@@ -202,7 +205,7 @@ def _convert_row(converter: RowConverter, row: DatasetRow) -> _RowResult:
 def _count(counts: RowCounts, where: str, result: _RowResult) -> None:
     if isinstance(result, LabelledFace):
         counts.faces += 1
-        counts.classes[EMOTIONS[result.label]] += 1
+        counts.classes[counts.emotions[result.label]] += 1
     elif result is None:
         counts.no_face += 1
     else:
@@ -217,6 +220,32 @@ def largest_face(
     """Return the largest face in `image`, uint8 of shape (48, 48); None if none is found."""
     found = detection.find_faces(image, replace(settings, faces="largest"))
     return detection.crop(image, found[0].box) if found else None
+
+
+def labelled_picture(
+    source: Source, settings: DetectionOptions | None
+) -> npt.NDArray[np.uint8] | None:
+    """Return the face in a photo, uint8 of shape (48, 48).
+
+    Args:
+        source: the photo.
+        settings: how the largest face is detected; None takes the whole picture.
+
+    Returns:
+        None if no face is found.
+
+    Raises:
+        UnusableRow: the photo cannot be read.
+    """
+    try:
+        image = read_photo(source)
+        if settings is not None:
+            return largest_face(image, settings)
+        size = (FACE_SIZE, FACE_SIZE)
+        resized = cv2.resize(detection.grey(image), size, interpolation=cv2.INTER_CUBIC)
+        return resized.astype(np.uint8, copy=False)
+    except Exception as error:  # damaged pictures cause many types
+        raise UnusableRow(one_line(error)) from error
 
 
 def describe_detection(settings: DetectionOptions | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gudi.constants import EMOTIONS, FACE_SIZE
+from gudi.constants import FACE_SIZE
 from gudi.errors import DatasetError, OutputError
 from gudi.files import check_writable, npy_file, write_errors, write_json
 from gudi.training.dataset import Dataset, npy_paths
@@ -44,13 +44,13 @@ def write_faces(
     existing = [path for path in paths if path.exists()]
     if existing and not overwrite:
         raise OutputError(f"{existing[0]} already exists; replace it with --overwrite")
-    one_hot = np.eye(len(EMOTIONS))
+    one_hot = np.eye(len(counts.emotions))
     with write_errors(prefix):
         prefix.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             add_image, add_label = (
                 stack.enter_context(npy_file(path, shape))
-                for path, shape in zip(paths, ((FACE_SIZE, FACE_SIZE), (len(EMOTIONS),)))
+                for path, shape in zip(paths, ((FACE_SIZE, FACE_SIZE), one_hot.shape[:1]))
             )
             for label, face, soft_label in faces:
                 add_image(face / 255.0)
@@ -62,7 +62,7 @@ def write_faces(
             "faces": counts.faces,
             "no_face": counts.no_face,
             "rejected": counts.rejected,
-            "classes": {name: counts.classes[name] for name in EMOTIONS},
+            "classes": {name: counts.classes[name] for name in counts.emotions},
             "reasons": counts.reasons,
         }
         write_json(prefix.with_name(f"{prefix.name}.json"), summary)
@@ -76,12 +76,14 @@ def _no_faces(source: str, counts: RowCounts) -> DatasetError:
     )
 
 
-def collect(faces: Iterable[LabelledFace]) -> Dataset:
-    """Return `faces` as a data set in memory, about 2 kB per face."""
+def collect(faces: Iterable[LabelledFace], classes: int) -> Dataset:
+    """Return `faces` of so many classes as a data set in memory, about 2 kB per face."""
     labels, images = [], []
     for label, face, _ in faces:
         labels.append(label)
         images.append(face)
     return Dataset(
-        np.array(images, np.uint8).reshape(-1, FACE_SIZE, FACE_SIZE), np.array(labels, np.int64)
+        np.array(images, np.uint8).reshape(-1, FACE_SIZE, FACE_SIZE),
+        np.array(labels, np.int64),
+        classes=classes,
     )

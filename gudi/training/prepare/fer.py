@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -17,6 +18,7 @@ from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
 from gudi.detection import CNN, HAAR, note_slow_search
 from gudi.errors import DatasetError, one_line
 from gudi.media.content import identify_source
+from gudi.media.lists import PATH_COLUMNS
 from gudi.progress import Progress
 from gudi.settings import DetectionOptions
 from gudi.training.prepare.csv_file import open_csv
@@ -33,6 +35,7 @@ from gudi.training.prepare.dataset_rows import (
     read_line,
 )
 from gudi.training.prepare.faces_file import write_faces
+from gudi.training.prepare.files import ARCHIVE_SUFFIX
 
 # FER2013's pictures are cropped tightly. Haar cascades need a margin around the face, so the
 # original puts each picture on a grey square.
@@ -138,6 +141,18 @@ def fer_faces(
     rows = _read_rows(path, header, usage, counts, _read_votes(votes, total) if votes else None)
     converter = functools.partial(_convert_row, settings, votes_weight)
     return convert(rows, total, converter, counts, workers, progress)
+
+
+def is_fer(path: Path) -> bool:
+    """Return whether `path` is taken for FER2013's csv file, rather than for labelled pictures."""
+    if path.is_dir():
+        return False
+    try:
+        with open_csv(path) as file:
+            names = re.split("[,;\t]", read_line(file))
+    except DatasetError:
+        return not ARCHIVE_SUFFIX.search(path.name)
+    return not any(name.strip(' "\r\n').lower() in PATH_COLUMNS for name in names)
 
 
 def bordered_face(

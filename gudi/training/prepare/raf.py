@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import functools
 import io
-import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
-import cv2
-import numpy as np
-
-from gudi import detection
-from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
+from gudi.constants import EMOTIONS, SCALE_FACTOR
 from gudi.detection import CNN, HAAR, note_slow_search
-from gudi.errors import DatasetError, one_line
-from gudi.media.photo import read_photo
+from gudi.errors import DatasetError
 from gudi.media.source import Source
 from gudi.progress import Progress
 from gudi.settings import DetectionOptions
@@ -31,10 +24,11 @@ from gudi.training.prepare.dataset_rows import (
     check_usage,
     convert,
     describe_detection,
-    largest_face,
+    labelled_picture,
     read_line,
 )
 from gudi.training.prepare.faces_file import write_faces
+from gudi.training.prepare.files import files_in
 
 # RAF-DB's labels count from 1: surprise, fear, disgust, happiness, sadness, anger, neutral.
 RAF_LABELS = tuple(
@@ -42,8 +36,6 @@ RAF_LABELS = tuple(
     for name in ("surprised", "fearful", "disgusted", "happy", "sad", "angry", "neutral")
 )
 RAF_LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the set's spelling first
-
-ARCHIVE_SUFFIX = re.compile(r"\.(zip|tar|tar\.gz|tgz)$", re.IGNORECASE)
 
 
 def prepare_raf(
@@ -105,7 +97,7 @@ def _locate(folder: Path, pictures: str) -> tuple[Source, Mapping[str, Source]]:
     """
     listed, found = None, dict[str, Source]()
     try:
-        for parts, source in _files(Source.of(folder)):
+        for parts, source in files_in(Source.of(folder)):
             if parts[-1] in RAF_LISTS:
                 listed = listed or source
             elif pictures in parts[:-1]:
@@ -118,22 +110,6 @@ def _locate(folder: Path, pictures: str) -> tuple[Source, Mapping[str, Source]]:
             f"{folder} is not the basic set of RAF-DB: it contains no {missing}, not even packed"
         )
     return listed, found
-
-
-def _files(source: Source, parts: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Source]]:
-    """Yield the files in a folder or an archive, and in archives there, with the parts of their
-    paths; archives count as folders.
-    """
-    if not source.member and os.path.isdir(source.path):
-        for name in sorted(os.listdir(source.path)):
-            inner = Source.of(os.path.join(source.path, name))
-            yield from _files(inner, (*parts, ARCHIVE_SUFFIX.sub("", name)))
-    elif ARCHIVE_SUFFIX.search(source.member[-1] if source.member else source.path):
-        for member in source.members():
-            names = ARCHIVE_SUFFIX.sub("", member.name).split("/")
-            yield from _files(source.with_member(member.name), (*parts, *names))
-    else:
-        yield parts or (source.path,), source
 
 
 def _read_rows(
@@ -177,13 +153,7 @@ def _convert_row(settings: DetectionOptions | None, row: DatasetRow) -> Labelled
     if row.label not in map(str, range(1, len(RAF_LABELS) + 1)):
         raise UnusableRow(f"the label {row.label[:20]!r} is not one of 1 to {len(RAF_LABELS)}")
     label = RAF_LABELS[int(row.label) - 1]
-    try:
-        image = read_photo(row.picture)
-        if settings is None:
-            size = (FACE_SIZE, FACE_SIZE)
-            resized = cv2.resize(detection.grey(image), size, interpolation=cv2.INTER_CUBIC)
-            return LabelledFace(label, resized.astype(np.uint8, copy=False))
-        face = largest_face(image, settings)
-    except Exception as error:  # damaged pictures cause many types
-        raise UnusableRow(one_line(error)) from error
+    if not isinstance(row.picture, Source):
+        raise UnusableRow("it names no picture")
+    face = labelled_picture(row.picture, settings)
     return None if face is None else LabelledFace(label, face)
