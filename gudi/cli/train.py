@@ -143,7 +143,16 @@ def train(
 
 @click.command(epilog=exit_codes(finished="finished"))
 @click.argument("source", type=NonEmptyPath())
-@declared_options(PredictionOptions, "checkpoint")
+@option(
+    "--checkpoint",
+    "checkpoints",
+    type=NonEmptyPath(),
+    multiple=True,
+    metavar="PATH",
+    show_default="as gudi batch finds one",
+    help="Trained network: the prefix, the folder or any file of a Gudi checkpoint. Repeat the "
+    "option to compare several on the same faces.",
+)
 @usage_option("Parts of a csv or of pictures to use", "such as PublicTest, test")
 @option(
     "--faces",
@@ -181,15 +190,26 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
     SOURCE is fer2013.csv; pictures, as gudi prepare folder takes them; or a prepared data set: its
     folder, or the start of its two files' names, such as data/sf=1.1_data.
 
-    Prints the accuracy, the precision, recall and F1 of each emotion, and the confusion matrix.
+    Prints the accuracy, the precision, recall and F1 of each emotion, and the confusion matrix. Of
+    several checkpoints, it prints accuracy and recall side by side, and whether they differ by more
+    than chance.
 
     \b
     Examples:
       gudi evaluate fer2013.csv --usage PublicTest
       gudi evaluate data/ --checkpoint old-folder/
+      gudi evaluate data/ --checkpoint one.gudi --checkpoint two.gudi
     """
     from gudi.files import check_writable
-    from gudi.training.evaluate import as_record, as_text, evaluate_source, is_prepared, write_all
+    from gudi.training.compare import as_table
+    from gudi.training.evaluate import (
+        as_record,
+        as_text,
+        by_name,
+        evaluate_source,
+        is_prepared,
+        write_all,
+    )
 
     if is_prepared(source):
         refuse_given(
@@ -200,11 +220,18 @@ def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> N
     if out is not None:
         check_writable(out)
     evaluations = evaluate_source(source, progress=terminal_progress(), **options)
+    named = by_name(evaluations)
     if out is not None:
-        write_all(evaluations, out)
+        write_all(named, out)
     if as_json:
-        records = {name: as_record(each) for name, each in evaluations.items()}
+        records = {name: as_record(each) for name, each in named.items()}
         print_results(json.dumps(records, indent=2))
+    elif len(options["checkpoints"]) > 1:
+        texts = [f"{number}: {path}" for number, path in enumerate(options["checkpoints"], 1)]
+        texts += [
+            f"\n{name} (n={found[0].count:,})\n{as_table(found)}"
+            for name, found in evaluations.items()
+        ]
+        print_results("\n".join(texts))
     else:
-        texts = (f"{name}: {as_text(each)}" for name, each in evaluations.items())
-        print_results("\n\n".join(texts))
+        print_results("\n\n".join(f"{name}: {as_text(each)}" for name, each in named.items()))

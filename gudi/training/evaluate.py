@@ -61,6 +61,7 @@ class Evaluation:
             and recognised as the column.
         accuracy: fraction of the faces that are recognised as labelled.
         loss: mean cross-entropy.
+        right: bool of shape (n,): which faces are recognised as labelled.
         lost: number of labelled pictures in which no face was found.
     """
 
@@ -68,6 +69,7 @@ class Evaluation:
     confusion: npt.NDArray[np.int64]
     accuracy: float
     loss: float
+    right: npt.NDArray[np.bool_]
     lost: int = 0
 
     @property
@@ -115,6 +117,7 @@ def evaluate(predictor: Predictor, data: Dataset, progress: Progress | None = No
         ),
         confusion=confusion_matrix(data.labels, recognised, labels=classes),
         accuracy=float(accuracy_score(data.labels, recognised)),
+        right=recognised == data.labels,
         loss=float(-np.log(np.maximum(likelihood, MIN_PROBABILITY)).mean()),
     )
 
@@ -153,8 +156,8 @@ def as_text(evaluation: Evaluation) -> str:
         f"{'':{width}}  precision  recall      f1       n",
     ]
     lines += [
-        f"{each.name:{width}}  {_score(each.precision):>9}  {_score(each.recall):>6}  "
-        f"{_score(each.f1):>6}  {each.count:6,}"
+        f"{each.name:{width}}  {as_score(each.precision):>9}  {as_score(each.recall):>6}  "
+        f"{as_score(each.f1):>6}  {each.count:6,}"
         for each in evaluation.scores
     ]
     lines += ["", "Rows: labels. Columns: recognised emotions. In percent of the row:"]
@@ -166,7 +169,8 @@ def as_text(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def _score(value: float) -> str:
+def as_score(value: float) -> str:
+    """Return a score for people."""
     return "-" if np.isnan(value) else f"{value:.4f}"
 
 
@@ -209,7 +213,7 @@ def is_prepared(source: Path) -> bool:
 def evaluate_source(
     source: Path,
     *,
-    checkpoint: str | None = None,
+    checkpoints: Sequence[str | Path] = (),
     usage: Sequence[str] = (),
     faces: str = "both",
     detector: str = HAAR,
@@ -221,13 +225,14 @@ def evaluate_source(
     device: str = "auto",
     workers: int | None = None,
     progress: Progress | None = None,
-) -> dict[str, Evaluation]:
-    """Evaluate a checkpoint on a prepared data set, on FER2013's csv file, or on pictures.
+) -> dict[str, list[Evaluation]]:
+    """Evaluate checkpoints on a prepared data set, on FER2013's csv file, or on pictures.
 
     Args:
         source: a data set as `gudi.training.dataset.load` takes it, FER2013's csv file, or what
             `gudi.training.prepare.folder_faces` takes.
-        checkpoint, network, mirror, device: as `gudi.predictor.Predictor` takes them.
+        checkpoints: one or more; without any, the one that gudi finds by itself.
+        network, mirror, device: as `gudi.predictor.Predictor` takes them.
         usage, detector, scale_factor, workers: if it is not prepared, as
             `gudi.training.prepare.prepare_fer` takes them.
         faces: if it is not prepared: `whole` pictures, `detected` faces, or `both`.
@@ -237,8 +242,8 @@ def evaluate_source(
         progress: reports progress.
 
     Returns:
-        Evaluations by name: `faces` for a prepared data set, else `whole` and `detected`. Of
-        detected faces, `lost` is the number of pictures without one.
+        Evaluations by name, of each checkpoint: `faces` for a prepared data set, else `whole` and
+        `detected`. Of detected faces, `lost` is the number of pictures without one.
 
     Raises:
         DatasetError: there are no faces.
@@ -256,20 +261,19 @@ def evaluate_source(
             _read, source, emotions, labels=labels, usage=usage, workers=workers, progress=progress
         )
         sets = {name: read(how) for name, how in ways.items() if faces in (name, "both")}
-    weights = load_weights(checkpoint, emotions, network)
-    weights.note_recovery(progress)
-    with Predictor(
-        weights, device, emotions=emotions, mirror=mirror, fixed_batches=True
-    ) as predictor:
-        progress.note(
-            "each face and its mirror image are predicted"
-            if predictor.mirror
-            else "faces are predicted as they are, not mirrored"
-        )
-        return {
-            name: replace(evaluate(predictor, data, progress), lost=lost)
-            for name, (data, lost) in sets.items()
-        }
+    found: dict[str, list[Evaluation]] = {name: [] for name in sets}
+    given: Sequence[str | Path | None] = checkpoints or [None]
+    for checkpoint in given:
+        weights = load_weights(checkpoint, emotions, network)
+        weights.note_recovery(progress)
+        with Predictor(
+            weights, device, emotions=emotions, mirror=mirror, fixed_batches=True
+        ) as predictor:
+            how = "each face and its mirror image" if predictor.mirror else "faces as they are"
+            progress.note(f"{weights.source} predicts {how}")
+            for name, (data, lost) in sets.items():
+                found[name].append(replace(evaluate(predictor, data, progress), lost=lost))
+    return found
 
 
 def _read(
@@ -312,6 +316,15 @@ def write_all(evaluations: Mapping[str, Evaluation], folder: Path) -> None:
             title = f"{name}: accuracy {evaluation.accuracy:.4f} (n={evaluation.count:,})"
             with atomic_write(folder / f"confusion-{name}.png") as file:
                 _draw(evaluation, title, file)
+
+
+def by_name(evaluations: Mapping[str, Sequence[Evaluation]]) -> dict[str, Evaluation]:
+    """Return all evaluations, with the checkpoint's number in the name if there are more."""
+    return {
+        name if len(found) == 1 else f"{name}-{number}": each
+        for name, found in evaluations.items()
+        for number, each in enumerate(found, 1)
+    }
 
 
 def _confusion_as_csv(evaluation: Evaluation) -> str:
