@@ -96,6 +96,7 @@ def test_table_and_record_of_known_figures():
         confusion=np.array([[600, 600, 0], [0, 0, 0], [0, 0, 0]]),
         accuracy=0.5,
         loss=1.25,
+        right=np.arange(1200) < 600,
     )
     assert as_text(evaluation).splitlines() == [
         "accuracy 0.5000 (n=1,200), cross-entropy 1.2500",
