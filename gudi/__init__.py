@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gudi.batch_result import BatchResult
     from gudi.detection import crop, detect
     from gudi.errors import GudiError
+    from gudi.outputs.data_frames import to_dataframe
     from gudi.predictor import Predictor
     from gudi.recognizer import Recognizer
     from gudi.records import Box, Face
@@ -32,6 +33,7 @@ __all__ = [
     "batch",
     "crop",
     "detect",
+    "to_dataframe",
 ]
 
 _MODULES = {
@@ -44,6 +46,7 @@ _MODULES = {
     "batch": "gudi.api",
     "crop": "gudi.detection",
     "detect": "gudi.detection",
+    "to_dataframe": "gudi.outputs.data_frames",
 }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
+from itertools import islice
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gudi.columns import FACES, FILES, FRAMES, TRACKS, VIDEOS, Column, expand, extra_columns
 from gudi.errors import ExitCode, InputError, UsageError
 from gudi.outputs.data_frames import data_frame
+from gudi.outputs.folder import thumbnail_path
 from gudi.outputs.run_record import RunCounts
 from gudi.records import Face
 from gudi.store import STORE, Store
@@ -20,7 +24,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+# Inputs that a result shows in Jupyter.
+SHOWN = 12
+
+
+@dataclass(frozen=True, repr=False)
 class BatchResult:
     """A finished batch. Its tables are read from the store, so their file format does not matter.
 
@@ -38,6 +46,26 @@ class BatchResult:
     counts: RunCounts
     emotions: tuple[str, ...]
     tracked: bool = False
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        return (
+            f"<BatchResult in {self.out}: {counts.photos} photos, {counts.videos} videos, "
+            f"{counts.faces} faces, {counts.failed} failed>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the counts and the first thumbnails for Jupyter."""
+        cells = []
+        with self._open() as store:
+            for record in islice(store.inputs.finished(), SHOWN):
+                path = self.out / thumbnail_path(record)
+                data = base64.b64encode(path.read_bytes()).decode() if path.is_file() else ""
+                picture = f'<img src="data:image/jpeg;base64,{data}" width=120>' if data else ""
+                label = f"{record.source.name}: {record.final_error or record.final_status}"
+                cells.append(f"<td>{picture}<br>{escape(label)}</td>")
+        rows = "".join(f"<tr>{''.join(cells[n : n + 4])}</tr>" for n in range(0, len(cells), 4))
+        return f"<p>{escape(repr(self))}</p><table>{rows}</table>"
 
     @property
     def store(self) -> Path:

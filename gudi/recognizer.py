@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from gudi import detection
 from gudi.declarations import checked_path, declared, with_options
-from gudi.errors import InputError, PhotoError, VideoError, one_line
+from gudi.errors import InputError, PhotoError, UsageError, VideoError, one_line
 from gudi.media import video
 from gudi.media.content import VIDEO, identify_source
 from gudi.media.photo import Photo, SeveralFrames, open_photo
@@ -26,8 +27,11 @@ from gudi.settings import FrameOptions, RecognizerOptions
 # Few pictures have more faces. A larger size would take more memory and more time to load.
 BATCH_SIZE = 32
 
-# What a caller may pass as a picture: a path, or pixels.
-PictureLike = str | os.PathLike[str] | npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    from PIL import Image
+
+    # What a caller may pass as a picture: a path, or pixels.
+    PictureLike = str | os.PathLike[str] | npt.NDArray[np.uint8] | Image.Image
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,23 @@ class Recognizer(Closable):
         self.checkpoint = self._predictor.checkpoint
         self.device: str = self._predictor.device
 
-    def __call__(self, picture: PictureLike, *, color: str | None = None) -> list[Face]:
+    @overload
+    def __call__(self, picture: PictureLike, *, color: str | None = None) -> list[Face]: ...
+
+    @overload
+    def __call__(
+        self, picture: list[Any] | tuple[Any, ...], *, color: str | None = None
+    ) -> list[list[Face]]: ...
+
+    def __call__(self, picture: Any, *, color: str | None = None) -> Any:
         """Return the faces of a picture, ordered by x, then y.
 
         Args:
-            picture: the path of a photo; or uint8 of shape (h, w, 3) in the order of `color`, or
-                of shape (h, w), grey.
-            color: `bgr` or `rgb`; by default that of the recognizer.
+            picture: the path of a photo; a picture of Pillow, which is turned by its EXIF
+                orientation; or uint8 of shape (h, w, 3) in the order of `color`, (h, w, 4) with
+                transparency, which is ignored, or (h, w), grey. Of a list or tuple of these, a list
+                of their faces is returned.
+            color: `bgr` or `rgb`, of arrays; by default that of the recognizer.
 
         Raises:
             InputError: the path does not exist.
@@ -84,6 +98,17 @@ class Recognizer(Closable):
         if isinstance(picture, (str, os.PathLike)):
             source = checked_path(picture, "picture")
             return self._recognize(_open_photo(source, self._options.detector), source=source)
+        if isinstance(picture, (list, tuple)):
+            return [self(each, color=color) for each in picture]
+        if _is_pillow(picture):
+            return self._recognize(Picture(_upright(picture)))
+        if not isinstance(picture, np.ndarray):
+            raise UsageError(
+                "a picture must be a path, an array, a picture of Pillow, or a list of these. "
+                f"Received: {type(picture).__name__}"
+            )
+        if picture.ndim == 3 and picture.shape[2] == 4:
+            picture = picture[..., :3]
         detection.check_image(picture)
         if color == "rgb" and picture.ndim == 3:
             picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
@@ -118,6 +143,40 @@ class Recognizer(Closable):
         except VideoError as error:
             raise VideoError(f"{one_line(source)}: {error}") from error
 
+    def camera(self, source: int | str = 0) -> Iterator[Face]:
+        """Yield the faces of a camera's frames as they arrive, ordered by frame, x, then y.
+
+        Args:
+            source: the number of the camera, from 0, or its address on the network (`rtsp://…` or
+                `http://…`). A lost connection is made again.
+
+        Raises:
+            InputError: it gives no pictures.
+            ClosedError: the recognizer is closed.
+            VideoError: it gives no more pictures.
+            UsageError: it is no camera.
+        """
+        from gudi.live.frames import is_live
+
+        self.check_open()
+        name = str(source)
+        if isinstance(source, bool) or not isinstance(source, (int, str)) or not is_live(name):
+            raise UsageError(
+                "source must be the number of a camera, or an address that starts with rtsp:// or "
+                f"http://. Received: {source!r}"
+            )
+        return self._camera(name)
+
+    def _camera(self, source: str) -> Iterator[Face]:
+        from gudi.live.frames import open_frames, source_name
+
+        with open_frames(source) as frames:
+            for frame in frames:
+                self.check_open()
+                yield from self._recognize(
+                    frame.picture, frame=frame.number, time_s=frame.time, source=source_name(source)
+                )
+
     def close(self) -> None:
         """Free the network's memory. Closing twice does no harm."""
         self._predictor.close()
@@ -133,9 +192,26 @@ class Recognizer(Closable):
             return []
         crops = np.stack([detection.crop(picture, box) for box, _ in found])
         return [
-            Face(box, score, row, self.emotions, **fields)
-            for (box, score), row in zip(found, self._predictor.predict(crops))
+            Face(box, score, row, self.emotions, crop=crop, **fields)
+            for (box, score), row, crop in zip(found, self._predictor.predict(crops), crops)
         ]
+
+
+def _is_pillow(picture: Any) -> bool:
+    """Return whether `picture` is a picture of Pillow, which is imported only then."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(picture, pillow.Image)
+
+
+def _upright(image: Image.Image) -> npt.NDArray[np.uint8]:
+    from PIL import ImageOps
+
+    from gudi.media.pillow import as_bgr
+
+    try:
+        return as_bgr(ImageOps.exif_transpose(image))
+    except Exception as error:  # Pillow decodes now, and damaged pictures can raise anything
+        raise PhotoError(f"the picture cannot be read: {one_line(error)}") from error
 
 
 def _check_exists(path: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -39,7 +41,7 @@ class Detection(NamedTuple):
 _UNKNOWN = np.empty(0, np.float32)
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class Face:
     """One face: a row of the faces table.
 
@@ -89,6 +91,19 @@ class Face:
         """The probability of the most probable emotion, 0 to 1."""
         return float(self.probabilities.max())
 
+    def __repr__(self) -> str:
+        shown = f" {self.emotion} {self.confidence:.0%}" if self.is_predicted else ""
+        where = "" if self.frame is None else f" in frame {self.frame}"
+        return f"<Face{shown} at {', '.join(map(str, self.box))}{where}>"
+
+    def _repr_html_(self) -> str:
+        """Return the face and its emotions for Jupyter."""
+        spanned = f"<td rowspan={len(self.emotions)}>"
+        picture = "" if self.crop is None else f"{spanned}{embedded(self.crop)}</td>"
+        order = np.argsort(-self.probabilities)
+        rows = [f"<td>{escape(self.emotions[n])}<td>{self.probabilities[n]:.0%}" for n in order]
+        return f"<table><tr>{picture}{'<tr>'.join(rows)}</table>"
+
     def __getitem__(self, emotion: str) -> float:
         """Return the probability of an emotion.
 
@@ -98,6 +113,14 @@ class Face:
         if emotion not in self.emotions:
             raise KeyError(emotion)
         return float(self.probabilities[self.emotions.index(emotion)])
+
+
+def embedded(image: npt.NDArray[np.uint8]) -> str:
+    """Return an image, uint8 of shape (h, w, 3), BGR, or (h, w), grey, as an element of HTML."""
+    import cv2
+
+    data = base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
+    return f'<img src="data:image/png;base64,{data}">'
 
 
 @dataclass

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_face, gudi_environment, save
+from PIL import Image
 from test_docs import write_video
 
 import gudi
@@ -277,7 +278,7 @@ IMAGE = np.zeros((80, 80, 3), np.uint8)
     "wrong",
     [
         np.zeros((50, 50, 3)),
-        np.zeros((50, 50, 4), np.uint8),
+        np.zeros((50, 50, 5), np.uint8),
         np.zeros((2, 50, 50, 3), np.uint8),
         np.zeros(50, np.uint8),
         np.zeros((0, 50, 3), np.uint8),
@@ -389,3 +390,47 @@ def test_interrupted_batch_of_a_script_is_resumed(tmp_path):
     result = gudi.batch(photos, out, annotate=False, report=False, workers=1)
     assert result.counts.no_face == 8
     assert 3 <= result.counts.earlier < 8
+
+
+def test_pictures_may_be_pillows_transparent_or_in_lists(tmp_path):
+    image = draw_face(120, 200, 260, 30, 60)
+    save(tmp_path / "face.png", image)
+    pillow = Image.fromarray(image[..., ::-1])
+    turned = Image.fromarray(np.rot90(image[..., ::-1], -1))
+    turned.getexif()[0x0112] = 8
+    with gudi.Recognizer() as recognizer:
+        (expected,) = recognizer(image)
+        alike = [
+            pillow, pillow.convert("RGBA"), turned, np.dstack([image, image[..., :1]]),
+            str(tmp_path / "face.png"),
+        ]  # fmt: skip
+        lists = recognizer(alike)
+        assert [[face.box for face in faces] for faces in lists] == [[expected.box]] * len(alike)
+        for (face,) in lists:
+            np.testing.assert_array_equal(face.probabilities, expected.probabilities)
+        for mode in ("L", "P", "LA", "CMYK", "I", "F", "1"):
+            recognizer(pillow.convert(mode))
+        with pytest.raises(gudi.GudiError, match="a picture must be a path, an array, a"):
+            recognizer(5)
+        (tmp_path / "cut.png").write_bytes((tmp_path / "face.png").read_bytes()[:300])
+        with pytest.raises(gudi.GudiError, match="the picture cannot be read"):
+            recognizer(Image.open(tmp_path / "cut.png"))
+    table = gudi.to_dataframe(lists)
+    assert list(table["emotion"]) == [expected.emotion] * len(alike)
+    assert table["happy"].iloc[0] == pytest.approx(expected["happy"])
+    assert gudi.to_dataframe([]).empty
+
+
+def test_results_and_faces_are_short_as_text_and_shown_in_jupyter(tmp_path):
+    save(tmp_path / "a<b>.jpg", draw_face())
+    result = gudi.batch([tmp_path / "a<b>.jpg"], tmp_path / "out", detector="haar")
+    assert (
+        repr(result)
+        == f"<BatchResult in {tmp_path / 'out'}: 1 photos, 0 videos, 1 faces, 0 failed>"
+    )
+    shown = result._repr_html_()
+    assert "a&lt;b&gt;.jpg: ok" in shown
+    assert shown.count("data:image/jpeg;base64,") == 1
+    (face,) = gudi.Recognizer(detector="haar")(tmp_path / "a<b>.jpg")
+    assert repr(face).startswith(f"<Face {face.emotion} ")
+    assert face._repr_html_().count("<td>") == 2 * 7

@@ -104,8 +104,9 @@ def predict(inputs: tuple[str, ...], out: Path, as_json: bool, **values: Any) ->
 @option(
     "--source",
     default="0",
-    metavar="N|FILE",
-    help="Number of a camera, counted from 0, or a video file.",
+    metavar="N|ADDRESS|FILE",
+    help="Number of a camera, counted from 0; the address of one on the network (rtsp://…, "
+    "http://…); or a video file.",
 )
 @option(
     "--save",
@@ -138,6 +139,7 @@ def live(
     Examples:
       gudi live
       gudi live --source film.mp4 --save annotated.mp4
+      gudi live --source rtsp://192.168.0.20/stream
     """
     options = checked(RecognizerOptions, values)
 

@@ -1,4 +1,4 @@
-"""Read the frames of a camera or a video."""
+"""Read the frames of a camera, here or on the network, or of a video."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 
 from gudi.errors import InputError, VideoError, one_line
+from gudi.live.network import address_name, is_address, network_frames
 from gudi.media import video
 from gudi.media.video import Frame
 from gudi.picture import Picture
+from gudi.progress import Progress
 from gudi.quiet import silence_opencv
 
 # OpenCV reserves numbers from 100 up for its own drivers.
@@ -23,30 +25,40 @@ CAMERA = re.compile("[0-9]{1,2}")
 
 
 def is_camera(source: str) -> bool:
-    """Return whether `source` is the number of a camera, not the path of a file."""
+    """Return whether `source` is the number of a camera, not a path or an address."""
     return CAMERA.fullmatch(source) is not None
+
+
+def is_live(source: str) -> bool:
+    """Return whether `source` is a camera, here or on the network, which does not wait."""
+    return is_camera(source) or is_address(source)
 
 
 def check_source(source: str) -> None:
     """Raise `InputError` if `source` is the path of a file that does not exist."""
-    if not is_camera(source) and not os.path.lexists(source):
+    if not is_live(source) and not os.path.lexists(source):
         raise InputError(f"no such file: {one_line(source)}")
 
 
 def source_name(source: str) -> str:
     """Return what to call `source` in a message."""
+    if is_address(source):
+        return address_name(source)
     return f"camera {source}" if is_camera(source) else one_line(source)
 
 
 @contextlib.contextmanager
-def open_frames(source: str, *, debug: bool) -> Iterator[Iterator[Frame]]:
+def open_frames(
+    source: str, *, debug: bool = False, progress: Progress | None = None
+) -> Iterator[Iterator[Frame]]:
     """Open `source` and yield its frames, after checking that there is at least one.
 
     The frames raise `VideoError` if the source ends unexpectedly.
 
     Args:
-        source: the number of a camera, or the path of a video.
+        source: the number of a camera, its address on the network, or the path of a video.
         debug: let OpenCV print its messages.
+        progress: receives a note if a connection is lost.
 
     Raises:
         InputError: `source` cannot be opened, or has no frames.
@@ -55,7 +67,10 @@ def open_frames(source: str, *, debug: bool) -> Iterator[Iterator[Frame]]:
         with _open_camera(source, debug=debug) as capture:
             yield _camera_frames(capture)
         return
-    frames = video.read_whole(source)
+    if is_address(source):
+        frames = network_frames(source, progress or Progress())
+    else:
+        frames = video.read_whole(source)
     try:
         first = next(frames)
     except VideoError as error:

@@ -18,7 +18,7 @@ from gudi.detection import opencv
 from gudi.errors import ExitCode, VideoError
 from gudi.live.exit_guard import before_exit
 from gudi.live.face_overlay import draw_face
-from gudi.live.frames import check_source, is_camera, open_frames, source_name
+from gudi.live.frames import check_source, is_live, open_frames, source_name
 from gudi.live.window import Window, check_display
 from gudi.media.recording import Recording, check_recording
 from gudi.media.video import Frame
@@ -74,7 +74,7 @@ def run_live(
     """Process the frames of `source` until it ends or the user ends the run.
 
     Args:
-        source: the number of a camera, from 0, or the path of a video.
+        source: the number of a camera, from 0, its address, or the path of a video.
         options: which checkpoint to use and how to detect faces, of which the largest is used.
         save: where to write the annotated frames, as an MP4.
         overwrite: replace the file at `save`.
@@ -101,7 +101,7 @@ def run_live(
         check_display()
     with (
         stop_requested() as stop,  # what is opened next is closed before handlers are restored
-        open_frames(source, debug=debugging()) as frames,
+        open_frames(source, debug=debugging(), progress=progress) as frames,
         Predictor.from_options(weights, options, batch_size=1) as predictor,
         contextlib.ExitStack() as outputs,
     ):
@@ -112,7 +112,7 @@ def run_live(
             on_face=on_face,
             recording=outputs.enter_context(Recording(save)) if save is not None else None,
             window=(
-                outputs.enter_context(Window(stop, paced=not is_camera(source))) if window else None
+                outputs.enter_context(Window(stop, paced=not is_live(source))) if window else None
             ),
         )
         note_setup(weights, options, options.detector, progress)

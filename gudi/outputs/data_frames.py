@@ -7,6 +7,7 @@ from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from gudi.columns import Column
+from gudi.records import Face
 
 if TYPE_CHECKING:
     import pandas
@@ -25,6 +26,34 @@ def data_frame(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> pand
     if not chunks:
         return _of_values(columns, repeat(()))
     return pandas.concat(chunks, ignore_index=True)
+
+
+def to_dataframe(faces: Iterable[Face | Sequence[Face]]) -> pandas.DataFrame:
+    """Return faces as a DataFrame: one row per face, with the columns of `faces.csv`.
+
+    Args:
+        faces: what a `Recognizer` returns for pictures, videos or cameras.
+
+    Example:
+        >>> with gudi.Recognizer() as recognizer:
+        ...     table = gudi.to_dataframe(recognizer(["one.jpg", "two.jpg"]))
+    """
+    import pandas
+
+    flat = [each for item in faces for each in ([item] if isinstance(item, Face) else item)]
+    return pandas.DataFrame(
+        {
+            "source": face.source,
+            "frame": face.frame,
+            "time_s": face.time_s,
+            **face.box._asdict(),
+            "score": face.score,
+            "emotion": face.emotion,
+            "confidence": face.confidence,
+            **dict(zip(face.emotions, map(float, face.probabilities))),
+        }
+        for face in flat
+    )
 
 
 def _of_values(columns: Sequence[Column], values: Iterable[Sequence[Any]]) -> pandas.DataFrame:
