@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import draw_face, gudi_environment, run_gudi, save
@@ -27,16 +28,16 @@ with folder_lock(Path(sys.argv[1]), "another run"):
 
 
 @pytest.fixture(scope="session")
-def without_locks(shared, tmp_path_factory):
+def without_locks(tmp_path_factory):
     """A function that returns an environment in which paths below `/net/` cannot be locked.
 
     Args:
         flock, fcntl: what these functions fail with; None to let them work.
     """
-    source, compiler = shared / "reports" / "shim.c", shutil.which("cc")
-    if not (source.exists() and compiler and sys.platform == "linux"):
-        pytest.skip("needs Linux, a C compiler and shim.c")
-    library = tmp_path_factory.mktemp("shim") / "shim.so"
+    source, compiler = Path(__file__).with_name("no_locks.c"), shutil.which("cc")
+    if not (compiler and sys.platform == "linux"):
+        pytest.skip("needs Linux and a C compiler")
+    library = tmp_path_factory.mktemp("library") / "no_locks.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
 
     def environment(flock=None, fcntl=None):

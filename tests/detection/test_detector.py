@@ -108,12 +108,11 @@ def test_drawn_faces_are_the_same_as_with_opencv(scale_factor, min_neighbors):
 @needs_opencv_4
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("scale_factor", "min_neighbors"), [(1.1, 5), (1.1, 0), (1.3, 3)])
-def test_real_faces_are_the_same_as_with_opencv(shared, scale_factor, min_neighbors):
-    for path in sorted((shared / "photos").glob("*.jpg"))[::25]:
+def test_real_faces_are_the_same_as_with_opencv(original, scale_factor, min_neighbors):
+    paths = sorted(original.pictures.glob("*.??g"))
+    for path in paths[:: 1 + len(paths) // 7]:
         assert_same_as_opencv(cv2.imread(str(path), 0), scale_factor, min_neighbors)
-    with np.load(shared / "fer2013" / "fer2013.npz") as rows:
-        pictures = rows["pixels"][::700]
-    for picture in pictures:
+    for picture in np.load(original.faces)[::6]:
         bordered = cv2.copyMakeBorder(picture, *[51] * 4, cv2.BORDER_CONSTANT, value=200)
         assert_same_as_opencv(bordered, scale_factor, min_neighbors)
 

@@ -139,13 +139,13 @@ def test_a_larger_picture_is_searched_as_opencv_does(implementation):
 
 
 @needs_opencv_4
-def test_real_faces_are_where_opencv_finds_them(implementation, shared):
-    pictures = [cv2.imread(str(path), 0) for path in sorted((shared / "photos").glob("*.jpg"))]
-    with np.load(shared / "fer2013" / "fer2013.npz") as rows:
-        pictures = pictures[::30] + [
-            cv2.copyMakeBorder(row, *[51] * 4, cv2.BORDER_CONSTANT, value=200)
-            for row in rows["pixels"][::1500]
-        ]
+def test_real_faces_are_where_opencv_finds_them(implementation, original):
+    paths = sorted(original.pictures.glob("*.??g"))
+    pictures = [cv2.imread(str(path), 0) for path in paths[:: 1 + len(paths) // 6]]
+    pictures += [
+        cv2.copyMakeBorder(face, *[51] * 4, cv2.BORDER_CONSTANT, value=200)
+        for face in np.load(original.faces)[::10]
+    ]
     for picture in pictures:
         for settings in ((1.1, 5), (1.3, 0)):
             assert haar.find_groups(picture, *settings) == found_by_opencv(picture, *settings)
