@@ -16,7 +16,8 @@ from gudi import detection
 from gudi.declarations import checked_path, declared, with_options
 from gudi.errors import InputError, PhotoError, UsageError, VideoError, one_line
 from gudi.media import video
-from gudi.media.content import VIDEO, identify_source
+from gudi.media.content import IMAGE, VIDEO, identify_source
+from gudi.media.decoding import media_errors
 from gudi.media.photo import Photo, SeveralFrames, open_photo
 from gudi.picture import Picture
 from gudi.predictor import Closable, Predictor
@@ -78,7 +79,7 @@ class Recognizer(Closable):
     ) -> list[list[Face]]: ...
 
     def __call__(self, picture: Any, *, color: str | None = None) -> Any:
-        """Return the faces of a picture, ordered by x, then y.
+        """Return the faces of a picture, ordered by x, then y; of a list, a list per picture.
 
         Args:
             picture: the path of a photo; a picture of Pillow, which is turned by its EXIF
@@ -101,14 +102,14 @@ class Recognizer(Closable):
         if isinstance(picture, (list, tuple)):
             return [self(each, color=color) for each in picture]
         if _is_pillow(picture):
-            return self._recognize(Picture(_upright(picture)))
+            return self._recognize(Picture(_pixels(picture)), source=_file_name(picture))
         if not isinstance(picture, np.ndarray):
             raise UsageError(
                 "a picture must be a path, an array, a picture of Pillow, or a list of these. "
-                f"Received: {type(picture).__name__}"
+                f"Received: {picture!r:.60}"
             )
         if picture.ndim == 3 and picture.shape[2] == 4:
-            picture = picture[..., :3]
+            picture = np.ascontiguousarray(picture[..., :3])
         detection.check_image(picture)
         if color == "rgb" and picture.ndim == 3:
             picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), np.uint8)
@@ -203,15 +204,20 @@ def _is_pillow(picture: Any) -> bool:
     return pillow is not None and isinstance(picture, pillow.Image)
 
 
-def _upright(image: Image.Image) -> npt.NDArray[np.uint8]:
-    from PIL import ImageOps
-
-    from gudi.media.pillow import as_bgr
+def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+    from gudi.media.pillow import upright_pixels
 
     try:
-        return as_bgr(ImageOps.exif_transpose(image))
-    except Exception as error:  # Pillow decodes now, and damaged pictures can raise anything
-        raise PhotoError(f"the picture cannot be read: {one_line(error)}") from error
+        with media_errors(IMAGE, lambda: None, Exception):  # Pillow may decode it only now
+            return upright_pixels(image)
+    except PhotoError as error:
+        raise PhotoError(f"{one_line(_file_name(image) or 'the picture')}: {error}") from error
+
+
+def _file_name(image: Image.Image) -> str | None:
+    """Return the path that Pillow has read a picture from; None if it is not from a file."""
+    name = getattr(image, "filename", "")
+    return os.fsdecode(name) if name else None
 
 
 def _check_exists(path: str) -> None:

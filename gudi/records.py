@@ -56,7 +56,7 @@ class Face:
         emotions: names of the classes.
         frame, time_s: number and time in seconds of a video's frame; None for a photo. A page of a
             TIFF file has no time.
-        source: path or name of the photo or video; None for an array.
+        source: path or name of the photo or video; None if it is not from a file.
         track: number of the face's track; None unless faces are tracked.
         smoothed: float32 of shape (classes,), the probabilities smoothed along the track; None
             unless faces are tracked.

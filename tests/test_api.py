@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_face, gudi_environment, save
+from conftest import ROOT, draw_face, gudi_environment, save
 from PIL import Image
 from test_docs import write_video
 
@@ -222,8 +222,60 @@ def test_path_and_array_give_the_same_faces(inputs, recognizer):
     assert face.probabilities.shape == (7,)
     assert face.confidence == face.probabilities.max() == face[face.emotion]
     assert face.emotion == recognizer.emotions[face.probabilities.argmax()]
+    (rgba,) = recognizer(cv2.cvtColor(image, cv2.COLOR_BGR2RGBA), color="rgb")
+    (bgra,) = recognizer(cv2.cvtColor(image, cv2.COLOR_BGR2BGRA))
+    for other in (rgba, bgra):
+        assert (other.box, other["happy"]) == (from_array.box, from_array["happy"])
     with pytest.raises(KeyError):
         face["bored"]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "LA", "CMYK", "I;16"])
+def test_pillow_pictures_of_any_mode_are_turned_upright(recognizer, tmp_path, mode):
+    """They are saved on their side, with EXIF's orientation."""
+    upright = Image.open(ROOT / "data" / "example" / "portrait.jpg")
+    ((expected,),) = recognizer([upright])
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(turned.convert("L")).astype(np.uint16) * 257)
+    else:
+        picture = turned.convert(mode)
+    assert picture.mode == mode
+    picture.getexif()[0x0112] = 6
+    (face,) = recognizer(picture)
+    assert np.abs(np.subtract(face.box, expected.box)).max() <= 4
+    assert (face.emotion, face.source) == (expected.emotion, None)
+    assert expected.source == upright.filename
+
+
+def test_damaged_or_unknown_pillow_pictures_are_refused(inputs, recognizer, tmp_path):
+    whole = (inputs / "photos" / "one.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(gudi.GudiError, match=r"half\.jpg: it cannot be decoded"):
+        recognizer(Image.open(tmp_path / "half.jpg"))
+    with pytest.raises(gudi.GudiError, match="its mode is F; convert it to L or RGB"):
+        recognizer(Image.new("F", (50, 50)))
+    with pytest.raises(
+        gudi.GudiError, match="must be a path, an array, a picture of Pillow, or a list"
+    ):
+        recognizer({"a": 1})
+
+
+def test_faces_of_a_list_of_pictures_become_one_table(inputs, result, recognizer):
+    photos = [inputs / "photos" / name for name in ("none.jpg", "one.jpg", "two.png")]
+    found = recognizer([*photos, cv2.imread(str(photos[1]))])
+    assert [len(faces) for faces in found] == [0, 1, 1, 1]
+    table = gudi.to_dataframe(found)
+    assert table["source"].tolist() == [str(photos[1]), str(photos[2]), None]
+    assert table["face"].tolist() == [0, 0, 0]
+    assert table["happy"].tolist() == [face["happy"] for faces in found for face in faces]
+    pd.testing.assert_frame_equal(gudi.to_dataframe(result.iter_faces()), result.faces())
+    empty = gudi.to_dataframe(recognizer(photos[:1]))
+    assert list(empty) == list(table)
+    assert empty.empty
+    for wrong in (None, [1], "happy", found + [[1]]):
+        with pytest.raises(gudi.GudiError, match="faces must be those of a recognizer"):
+            gudi.to_dataframe(wrong)
 
 
 def test_recognizer_finds_what_the_batch_finds(inputs, result, recognizer):
@@ -390,35 +442,6 @@ def test_interrupted_batch_of_a_script_is_resumed(tmp_path):
     result = gudi.batch(photos, out, annotate=False, report=False, workers=1)
     assert result.counts.no_face == 8
     assert 3 <= result.counts.earlier < 8
-
-
-def test_pictures_may_be_pillows_transparent_or_in_lists(tmp_path):
-    image = draw_face(120, 200, 260, 30, 60)
-    save(tmp_path / "face.png", image)
-    pillow = Image.fromarray(image[..., ::-1])
-    turned = Image.fromarray(np.rot90(image[..., ::-1], -1))
-    turned.getexif()[0x0112] = 8
-    with gudi.Recognizer() as recognizer:
-        (expected,) = recognizer(image)
-        alike = [
-            pillow, pillow.convert("RGBA"), turned, np.dstack([image, image[..., :1]]),
-            str(tmp_path / "face.png"),
-        ]  # fmt: skip
-        lists = recognizer(alike)
-        assert [[face.box for face in faces] for faces in lists] == [[expected.box]] * len(alike)
-        for (face,) in lists:
-            np.testing.assert_array_equal(face.probabilities, expected.probabilities)
-        for mode in ("L", "P", "LA", "CMYK", "I", "F", "1"):
-            recognizer(pillow.convert(mode))
-        with pytest.raises(gudi.GudiError, match="a picture must be a path, an array, a"):
-            recognizer(5)
-        (tmp_path / "cut.png").write_bytes((tmp_path / "face.png").read_bytes()[:300])
-        with pytest.raises(gudi.GudiError, match="the picture cannot be read"):
-            recognizer(Image.open(tmp_path / "cut.png"))
-    table = gudi.to_dataframe(lists)
-    assert list(table["emotion"]) == [expected.emotion] * len(alike)
-    assert table["happy"].iloc[0] == pytest.approx(expected["happy"])
-    assert gudi.to_dataframe([]).empty
 
 
 def test_results_and_faces_are_short_as_text_and_shown_in_jupyter(tmp_path):

@@ -102,6 +102,25 @@ def as_bgr(image: Image.Image) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(np.asarray(image.convert("RGB"), np.uint8)[..., ::-1])
 
 
+def upright_pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return the pixels of a picture that somebody else opened, as `decode` does.
+
+    Raises:
+        PhotoError: its mode does not say which level is white.
+        TooManyPixels: it would take too much memory.
+        Exception: it cannot be decoded. Damaged pictures can raise anything.
+    """
+    if image.width * image.height > MAX_DECODED_PIXELS:
+        raise TooManyPixels
+    if image.mode in ("I", "F"):
+        raise PhotoError(f"its mode is {image.mode}; convert it to L or RGB")
+    with quiet():
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16"):  # Pillow would make all levels above 255 white
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return as_bgr(image)
+
+
 def exif_orientation(data: bytes) -> int | None:
     """Return EXIF's orientation of a picture, 1 to 8; None if it has none that can be read.
 

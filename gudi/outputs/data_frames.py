@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import islice, repeat
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice, repeat
 from typing import TYPE_CHECKING, Any
 
-from gudi.columns import Column
+from gudi.columns import FACES, SMOOTHED, Column, expand
+from gudi.constants import EMOTIONS
+from gudi.errors import UsageError
 from gudi.records import Face
 
 if TYPE_CHECKING:
@@ -28,34 +31,6 @@ def data_frame(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> pand
     return pandas.concat(chunks, ignore_index=True)
 
 
-def to_dataframe(faces: Iterable[Face | Sequence[Face]]) -> pandas.DataFrame:
-    """Return faces as a DataFrame: one row per face, with the columns of `faces.csv`.
-
-    Args:
-        faces: what a `Recognizer` returns for pictures, videos or cameras.
-
-    Example:
-        >>> with gudi.Recognizer() as recognizer:
-        ...     table = gudi.to_dataframe(recognizer(["one.jpg", "two.jpg"]))
-    """
-    import pandas
-
-    flat = [each for item in faces for each in ([item] if isinstance(item, Face) else item)]
-    return pandas.DataFrame(
-        {
-            "source": face.source,
-            "frame": face.frame,
-            "time_s": face.time_s,
-            **face.box._asdict(),
-            "score": face.score,
-            "emotion": face.emotion,
-            "confidence": face.confidence,
-            **dict(zip(face.emotions, map(float, face.probabilities))),
-        }
-        for face in flat
-    )
-
-
 def _of_values(columns: Sequence[Column], values: Iterable[Sequence[Any]]) -> pandas.DataFrame:
     import pandas
 
@@ -65,3 +40,73 @@ def _of_values(columns: Sequence[Column], values: Iterable[Sequence[Any]]) -> pa
             for column, each in zip(columns, values)
         }
     )
+
+
+def to_dataframe(faces: Iterable[Face | Iterable[Face]]) -> pandas.DataFrame:
+    """Return faces as a DataFrame with the columns of `faces.csv`, see docs/results.md.
+
+    Args:
+        faces: what a recognizer returns for a picture, a list, a video or a camera; or any faces.
+            Without a face, the columns of emotions are the original's seven.
+
+    Raises:
+        UsageError: there is something else among them.
+
+    Example:
+        >>> with gudi.Recognizer() as recognizer:
+        ...     table = gudi.to_dataframe(recognizer(["one.jpg", "two.jpg"]))
+    """
+    found = list(_numbered(faces))
+    columns = expand(
+        FACES,
+        found[0][1].emotions if found else EMOTIONS,
+        tracked=any(face.track is not None for _, face in found),
+    )
+    return data_frame(columns, (_row(columns, number, face) for number, face in found))
+
+
+def _numbered(faces: Iterable[Face | Iterable[Face]]) -> Iterator[tuple[int, Face]]:
+    """Yield each face after its number in its picture."""
+    try:
+        for picture in _pictures(faces):
+            for number, face in enumerate(picture):
+                if not isinstance(face, Face):
+                    raise TypeError
+                yield number, face
+    except TypeError as error:
+        raise UsageError(f"faces must be those of a recognizer. Received: {faces!r:.60}") from error
+
+
+def _pictures(faces: Iterable[Face | Iterable[Face]]) -> Iterator[Iterable[Any]]:
+    """Yield the faces of each picture, which are in a list or come one after the other."""
+    for key, group in groupby(
+        faces, lambda item: (item.source, item.frame) if isinstance(item, Face) else None
+    ):
+        if key is None:
+            yield from typing.cast("Iterator[Iterable[Face]]", group)
+        else:
+            yield group
+
+
+def _row(columns: Sequence[Column], number: int, face: Face) -> list[Any]:
+    smoothed: dict[str, Any] = {}
+    if face.smoothed is not None:
+        top = int(face.smoothed.argmax())
+        smoothed = dict(zip(face.emotions, face.smoothed.tolist()))
+        smoothed |= {"emotion": face.emotions[top], "confidence": float(face.smoothed[top])}
+    values = {
+        "source": face.source,
+        "kind": "image" if face.frame is None else "video",
+        "frame": face.frame,
+        "time_s": face.time_s,
+        "face": number,
+        **face.box._asdict(),
+        "score": face.score,
+        "emotion": face.emotion,
+        "confidence": face.confidence,
+        **dict(zip(face.emotions, face.probabilities.tolist())),
+        "track": face.track,
+        **{f"{SMOOTHED}{name}": value for name, value in smoothed.items()},
+        **face.values,
+    }
+    return [values.get(column.name) for column in columns]
