@@ -93,7 +93,9 @@ setup(
         "test": [
             "distributed>=2024.8",
             "import-linter>=2.1",
+            "ipykernel>=6.29",  # with nbclient, runs the notebook in docs/
             "mypy>=1.15",
+            "nbclient>=0.10",
             "onnx>=1.17",
             "pandas-stubs>=2.2",
             "pillow-jxl-plugin>=1.3",
