@@ -77,7 +77,7 @@ def test_own_data(workplace):
         for number in range(3 * count):
             emotion = ("happy", "sad", "neutral")[number % 3]
             image = draw_face(120 + number)
-            save(workplace / "pictures" / part / emotion / f"{number}.jpg", image)
+            save(workplace / "labelled" / part / emotion / f"{number}.jpg", image)
     follow("own-data.md", workplace)
     header = (workplace / "results-three" / "faces.csv").read_text().splitlines()[0]
     assert header.endswith(",confidence,happy,sad,neutral")

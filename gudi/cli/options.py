@@ -111,7 +111,7 @@ label_option = option(
     "labels",
     multiple=True,
     metavar="NAME=EMOTION",
-    help="What a name in the set means; NAME= leaves its pictures out. Repeat the option for more.",
+    help="What a name in the set means; NAME= leaves its photos out. Repeat the option for more.",
 )
 
 

@@ -74,7 +74,7 @@ def prepare() -> None:
 @option(
     "--whole",
     is_flag=True,
-    help="Use the pictures as they are, without detecting faces. The files are then named "
+    help="Use the images as they are, without detecting faces. The files are then named "
     "whole_data_images.npy and so on.",
 )
 @_preparing_options("Training, PublicTest, PrivateTest")
@@ -82,7 +82,7 @@ def fer(csv: Path, out: Path, **options: Any) -> None:
     """Prepare FER2013.
 
     CSV is fer2013.csv, or the ZIP or tar.gz archive that it came in. As in the original, each
-    picture is placed on a grey square, and the largest face that is detected there is resized to
+    image is placed on a grey square, and the largest face that is detected there is resized to
     48×48 pixels.
 
     The folder of --out receives sf=1.1_data_images.npy and sf=1.1_data_labels.npy. sf=1.1_data.json
@@ -102,13 +102,13 @@ def fer(csv: Path, out: Path, **options: Any) -> None:
 @click.argument("folder", type=NonEmptyPath())
 @_preparing_options("train, test")
 def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
-    """Prepare the aligned pictures of RAF-DB.
+    """Prepare the aligned photos of RAF-DB.
 
     FOLDER is the basic set, unpacked or as it is handed out: it or archives in it contain
-    list_patition_label.txt and aligned/. The pictures are used without detecting faces.
+    list_patition_label.txt and aligned/. The photos are used without detecting faces.
 
     The folder of --out receives raf_aligned_data_images.npy and raf_aligned_data_labels.npy.
-    raf_aligned_data.json counts the pictures that were used, and lists why others were skipped.
+    raf_aligned_data.json counts the photos that were used, and lists why others were skipped.
 
     \b
     Example:
@@ -125,14 +125,14 @@ def raf_aligned(folder: Path, out: Path, **options: Any) -> None:
 @_detection_options
 @_preparing_options("train, test")
 def raf_original(folder: Path, out: Path, **options: Any) -> None:
-    """Prepare the faces in the original pictures of RAF-DB.
+    """Prepare the faces in the original photos of RAF-DB.
 
     FOLDER is the basic set, unpacked or as it is handed out: it or archives in it contain
-    list_patition_label.txt and original/. The largest face that is detected in each picture is
+    list_patition_label.txt and original/. The largest face that is detected in each photo is
     used.
 
     The folder of --out receives sf=1.1_raf_origin_data_images.npy and
-    sf=1.1_raf_origin_data_labels.npy. sf=1.1_raf_origin_data.json counts the pictures with a
+    sf=1.1_raf_origin_data_labels.npy. sf=1.1_raf_origin_data.json counts the photos with a
     face, and lists why others were skipped.
 
     \b
@@ -151,25 +151,25 @@ def raf_original(folder: Path, out: Path, **options: Any) -> None:
 @option(
     "--whole",
     is_flag=True,
-    help="Use the pictures as they are, without detecting faces. The files are then named "
+    help="Use the photos as they are, without detecting faces. The files are then named "
     "whole_folder_data_images.npy and so on.",
 )
 @declared_options(PredictionOptions, "emotions", help="Names of the classes, in their order.")
 @label_option
 @_preparing_options("train, validation, test")
 def folder(source: Path, out: Path, labels: tuple[str, ...], **options: Any) -> None:
-    """Prepare pictures that lie in a folder per emotion.
+    """Prepare photos that lie in a folder per emotion.
 
-    SOURCE is a folder or archive, in which the folder that a picture lies in has the name of its
+    SOURCE is a folder or archive, in which the folder that a photo lies in has the name of its
     emotion, such as happy, or train/happy; or a table in csv with the columns path and label. The
-    largest face that is detected in each picture is used.
+    largest face that is detected in each photo is used.
 
     The folder of --out receives sf=1.1_folder_data_images.npy and sf=1.1_folder_data_labels.npy.
-    sf=1.1_folder_data.json counts the pictures with a face, and lists why others were skipped.
+    sf=1.1_folder_data.json counts the photos with a face, and lists why others were skipped.
 
     \b
     Examples:
-      gudi prepare folder my-pictures/
+      gudi prepare folder my-photos/
       gudi prepare folder study/ --emotions calm,tense --label relaxed=calm
     """
     from gudi.training.prepare import prepare_folder

@@ -153,12 +153,12 @@ def train(
     help="Trained network: the prefix, the folder or any file of a Gudi checkpoint. Repeat the "
     "option to compare several on the same faces.",
 )
-@usage_option("Parts of a csv or of pictures to use", "such as PublicTest, test")
+@usage_option("Parts of a csv or of photos to use", "such as PublicTest, test")
 @option(
     "--faces",
     type=click.Choice(["both", "whole", "detected"]),
     default="both",
-    help="Which faces of a csv or of pictures to use: whole pictures, the faces detected in them, "
+    help="Which faces of a csv or of photos to use: whole photos, the faces detected in them, "
     "or both, one after the other.",
 )
 @label_option
@@ -181,13 +181,13 @@ def train(
     "--out",
     type=NonEmptyPath(file_okay=False),
     metavar="DIR",
-    help="Folder for evaluation.json and the confusion matrices, as csv and as a picture.",
+    help="Folder for evaluation.json and the confusion matrices, as csv and as a figure.",
 )
 @option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def evaluate(source: Path, out: Path | None, as_json: bool, **options: Any) -> None:
     """Measure a checkpoint on labelled faces.
 
-    SOURCE is fer2013.csv; pictures, as gudi prepare folder takes them; or a prepared data set: its
+    SOURCE is fer2013.csv; photos, as gudi prepare folder takes them; or a prepared data set: its
     folder, or the start of its two files' names, such as data/sf=1.1_data.
 
     Prints the accuracy, the precision, recall and F1 of each emotion, and the confusion matrix. Of

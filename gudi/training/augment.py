@@ -14,8 +14,8 @@ from gudi.constants import FACE_SIZE
 
 MAX_ANGLE = 12.0  # degrees
 MAX_SHIFT = 4.0  # pixels, of 48
-# FER2013's pictures show some room around the face. Detected faces are cropped more closely, as if
-# such a picture was enlarged by up to a third.
+# FER2013's images show some room around the face. Detected faces are cropped more closely, as if
+# such an image was enlarged by up to a third.
 ZOOM = (0.95, 1.3)
 CONTRAST = (0.75, 1.25)
 MAX_BRIGHTNESS = 0.1  # of the range from black to white

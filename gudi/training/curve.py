@@ -1,4 +1,4 @@
-"""The learning curve of a training: one row per epoch, as a table and as a picture."""
+"""The learning curve of a training: one row per epoch, as a table and as a figure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def write_curve(history: Sequence[EpochMetrics], path: Path) -> None:
 
 
 def draw_curve(history: Sequence[EpochMetrics], path: Path) -> None:
-    """Write the learning curve as a picture."""
+    """Write the learning curve as a figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

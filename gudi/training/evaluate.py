@@ -62,7 +62,7 @@ class Evaluation:
         accuracy: fraction of the faces that are recognised as labelled.
         loss: mean cross-entropy.
         right: bool of shape (n,): which faces are recognised as labelled.
-        lost: number of labelled pictures in which no face was found.
+        lost: number of labelled photos in which no face was found.
     """
 
     scores: tuple[EmotionScores, ...]
@@ -74,7 +74,7 @@ class Evaluation:
 
     @property
     def accuracy_with_lost(self) -> float:
-        """Fraction of all pictures that are recognised as labelled; lost faces count as wrong."""
+        """Fraction of all photos that are recognised as labelled; lost faces count as wrong."""
         return self.accuracy * self.count / (self.count + self.lost)
 
     @property
@@ -146,7 +146,7 @@ def as_text(evaluation: Evaluation) -> str:
     ]
     if evaluation.lost:
         lines.append(
-            f"accuracy {evaluation.accuracy_with_lost:.4f} if the {evaluation.lost:,} pictures "
+            f"accuracy {evaluation.accuracy_with_lost:.4f} if the {evaluation.lost:,} photos "
             "without a face count as wrong"
         )
     if evaluation.count < FEW_FACES:
@@ -204,7 +204,7 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def is_prepared(source: Path) -> bool:
-    """Return whether `source` is a prepared data set, rather than a csv file or pictures."""
+    """Return whether `source` is a prepared data set, rather than a csv file or photos."""
     if source.is_dir():
         return any(source.glob(f"*{IMAGES}"))
     return source.suffix == ".npy" or not source.exists()
@@ -226,7 +226,7 @@ def evaluate_source(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, list[Evaluation]]:
-    """Evaluate checkpoints on a prepared data set, on FER2013's csv file, or on pictures.
+    """Evaluate checkpoints on a prepared data set, on FER2013's csv file, or on photos.
 
     Args:
         source: a data set as `gudi.training.dataset.load` takes it, FER2013's csv file, or what
@@ -235,7 +235,7 @@ def evaluate_source(
         network, mirror, device: as `gudi.predictor.Predictor` takes them.
         usage, detector, scale_factor, workers: if it is not prepared, as
             `gudi.training.prepare.prepare_fer` takes them.
-        faces: if it is not prepared: `whole` pictures, `detected` faces, or `both`.
+        faces: if it is not prepared: `whole` photos, `detected` faces, or `both`.
         emotions: the names of the classes; None for those that a prepared set has, or else the
             original's.
         labels: as `gudi.training.prepare.folder_faces` takes them.
@@ -243,7 +243,7 @@ def evaluate_source(
 
     Returns:
         Evaluations by name, of each checkpoint: `faces` for a prepared data set, else `whole` and
-        `detected`. Of detected faces, `lost` is the number of pictures without one.
+        `detected`. Of detected faces, `lost` is the number of photos without one.
 
     Raises:
         DatasetError: there are no faces.
@@ -285,7 +285,7 @@ def _read(
     progress: Progress,
     **options: Any,
 ) -> tuple[Dataset, int]:
-    """Return the faces of FER2013's csv file or of pictures, and how many pictures have none."""
+    """Return the faces of FER2013's csv file or of photos, and how many photos have none."""
     counts = RowCounts(emotions)
     if is_fer(source):
         faces = fer_faces(source, counts, settings=settings, progress=progress, **options)

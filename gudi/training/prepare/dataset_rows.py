@@ -65,12 +65,12 @@ class RowCounts:
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One picture and its label in a data set.
+    """One image and its label in a data set.
 
     Attributes:
         where: the name of the row in messages, such as "row 17".
         label: text of the label.
-        picture: text with the pixels, or a file.
+        image: text with the pixels, or a file.
         usage: the part of the data set that it belongs to.
         votes: how many annotators saw each emotion; empty if only the label is known.
         problem: why the row is unusable, or "".
@@ -78,7 +78,7 @@ class DatasetRow:
 
     where: str
     label: str = ""
-    picture: str | Source = ""
+    image: str | Source = ""
     usage: str = ""
     votes: tuple[float, ...] = ()
     problem: str = ""
@@ -222,14 +222,14 @@ def largest_face(
     return detection.crop(image, found[0].box) if found else None
 
 
-def labelled_picture(
+def labelled_photo(
     source: Source, settings: DetectionOptions | None
 ) -> npt.NDArray[np.uint8] | None:
     """Return the face in a photo, uint8 of shape (48, 48).
 
     Args:
         source: the photo.
-        settings: how the largest face is detected; None takes the whole picture.
+        settings: how the largest face is detected; None takes the whole image.
 
     Returns:
         None if no face is found.
@@ -244,7 +244,7 @@ def labelled_picture(
         size = (FACE_SIZE, FACE_SIZE)
         resized = cv2.resize(detection.grey(image), size, interpolation=cv2.INTER_CUBIC)
         return resized.astype(np.uint8, copy=False)
-    except Exception as error:  # damaged pictures cause many types
+    except Exception as error:  # damaged images cause many types
         raise UnusableRow(one_line(error)) from error
 
 

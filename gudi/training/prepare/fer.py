@@ -37,8 +37,8 @@ from gudi.training.prepare.dataset_rows import (
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.files import ARCHIVE_SUFFIX
 
-# FER2013's pictures are cropped tightly. Haar cascades need a margin around the face, so the
-# original puts each picture on a grey square.
+# FER2013's images are cropped tightly. Haar cascades need a margin around the face, so the
+# original puts each image on a grey square.
 BORDERED_SIZE, BORDER_GREY = 150, 200
 
 PIXELS = FACE_SIZE * FACE_SIZE
@@ -76,7 +76,7 @@ def prepare_fer(
             `sf=1.1_data_labels.npy`, float64 of shape (n, 7), one-hot without `votes`.
         detector: `haar` or `cnn`. With `cnn`, the file names start with `cnn_data`.
         scale_factor: of Haar's detection. It is part of the file names.
-        whole: take the pictures as they are, without detection. The file names start with
+        whole: take the images as they are, without detection. The file names start with
             `whole_data`.
         usage: which of `Training`, `PublicTest` and `PrivateTest` to take; all by default.
         votes: FER+'s `fer2013new.csv` (Barsoum et al. 2016), which has the votes of ten annotators
@@ -130,7 +130,7 @@ def fer_faces(
     Args:
         path: the csv file.
         counts: counts the results.
-        settings: how the largest face is detected; None takes the pictures as they are.
+        settings: how the largest face is detected; None takes the images as they are.
         usage, votes, votes_weight, workers, progress: as for `prepare_fer`.
     """
     progress = progress or Progress()
@@ -144,7 +144,7 @@ def fer_faces(
 
 
 def is_fer(path: Path) -> bool:
-    """Return whether `path` is taken for FER2013's csv file, rather than for labelled pictures."""
+    """Return whether `path` is taken for FER2013's csv file, rather than for labelled images."""
     if path.is_dir():
         return False
     try:
@@ -158,7 +158,7 @@ def is_fer(path: Path) -> bool:
 def bordered_face(
     image: npt.NDArray[np.uint8], settings: DetectionOptions = DetectionOptions()
 ) -> npt.NDArray[np.uint8] | None:
-    """Return the largest face of one of FER2013's pictures; None if none is found.
+    """Return the largest face of one of FER2013's images; None if none is found.
 
     Args:
         image: uint8 of shape (48, 48). It is put on a grey square first, as in the original.
@@ -252,9 +252,7 @@ def _read_votes(path: Path, count: int) -> list[tuple[float, ...]]:
         raise DatasetError(f"{path} is not FER+'s fer2013new.csv: {one_line(error)}") from error
     if len(votes) != count:
         number = f"{len(votes):,}" if len(votes) < count else "more"
-        raise DatasetError(
-            f"{path} has {number} rows, but the file with the pictures has {count:,}"
-        )
+        raise DatasetError(f"{path} has {number} rows, but the file with the images has {count:,}")
     return votes
 
 
@@ -279,7 +277,7 @@ def _convert_row(
     """Return the labelled face of a row; runs in a worker."""
     label = _parse_label(row.label)
     soft_label = _soft_label(label, row.votes, votes_weight)
-    image = _parse_pixels(str(row.picture))
+    image = _parse_pixels(str(row.image))
     face = image if settings is None else bordered_face(image, settings)
     return None if face is None else LabelledFace(label, face, soft_label)
 
@@ -295,7 +293,7 @@ def _parse_label(text: str) -> int:
 
 
 def _parse_pixels(text: str) -> npt.NDArray[np.uint8]:
-    """Return the picture in `text`, uint8 of shape (48, 48)."""
+    """Return the image in `text`, uint8 of shape (48, 48)."""
     try:
         pixels = _parse_numbers(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Labelled pictures as most data sets lie on disk: a folder per emotion, or a table of labels."""
+"""Labelled photos as most data sets lie on disk: a folder per emotion, or a table of labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gudi.training.prepare.dataset_rows import (
     check_usage,
     convert,
     describe_detection,
-    labelled_picture,
+    labelled_photo,
 )
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.files import ARCHIVE_SUFFIX, files_in
@@ -73,7 +73,7 @@ def prepare_folder(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Path, RowCounts]:
-    """Turn labelled pictures into npy files as the original's.
+    """Turn labelled photos into npy files as the original's.
 
     Args:
         path: a folder or an archive with a folder per emotion, or a table: see `folder_faces`.
@@ -86,7 +86,7 @@ def prepare_folder(
         The start of the files' paths, and the counts of the results.
 
     Raises:
-        DatasetError: a label is unknown, or there is no picture with a face.
+        DatasetError: a label is unknown, or there is no photo with a face.
         OutputError: `out` cannot be written to.
     """
     name = "whole" if whole else CNN if detector == CNN else f"sf={scale_factor}"
@@ -116,15 +116,15 @@ def folder_faces(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[LabelledFace]:
-    """Yield the labelled faces of pictures, in the order of their paths or of the table.
+    """Yield the labelled faces of photos, in the order of their paths or of the table.
 
     Args:
-        path: a folder, or a ZIP or tar archive, in which each picture lies in a folder with the
+        path: a folder, or a ZIP or tar archive, in which each photo lies in a folder with the
             name of its emotion, at any depth; or a csv file with the columns path and label.
         counts: its `emotions` are the classes; counts the results.
-        settings: how the largest face is detected; None takes the pictures as they are.
+        settings: how the largest face is detected; None takes the photos as they are.
         labels: emotions by the names that the set has for them, besides those of `SYNONYMS`; "" for
-            those whose pictures are left out.
+            those whose photos are left out.
         usage: the parts to take, of `train`, `validation` and `test`, which are folders further
             up; all by default.
         workers: processes; None for one per CPU.
@@ -166,7 +166,7 @@ def folder_faces(
 
 
 def _folder_rows(source: Source) -> tuple[list[DatasetRow], Mapping[str, str]]:
-    """Return the pictures in folders, and what names mean in this set."""
+    """Return the photos in folders, and what names mean in this set."""
     rows, known = [], SYNONYMS
     try:
         for parts, found in files_in(source):
@@ -180,12 +180,12 @@ def _folder_rows(source: Source) -> tuple[list[DatasetRow], Mapping[str, str]]:
     except OSError as error:
         raise DatasetError(f"cannot read {source.path}: {error.strerror}") from error
     if not rows:
-        raise DatasetError(f"{source.path} has no pictures: put them in a folder per emotion")
+        raise DatasetError(f"{source.path} has no photos: put them in a folder per emotion")
     return sorted(rows, key=lambda row: row.where), known
 
 
 def _table_rows(path: Path) -> Iterator[DatasetRow]:
-    """Yield the pictures of a csv file with the columns path and label."""
+    """Yield the photos of a csv file with the columns path and label."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_TABLE + 1)
@@ -221,8 +221,8 @@ def _check_labels(
 def _convert_row(
     settings: DetectionOptions | None, classes: Mapping[str, int], row: DatasetRow
 ) -> LabelledFace | None:
-    """Return the labelled face of a picture; runs in a worker."""
-    if not isinstance(row.picture, Source):
-        raise UnusableRow("it names no picture")
-    face = labelled_picture(row.picture, settings)
+    """Return the labelled face of a photo; runs in a worker."""
+    if not isinstance(row.image, Source):
+        raise UnusableRow("it names no photo")
+    face = labelled_photo(row.image, settings)
     return None if face is None else LabelledFace(classes[row.label.casefold()], face)

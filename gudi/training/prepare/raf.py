@@ -1,4 +1,4 @@
-"""RAF-DB's basic set: picture files and a list of labels."""
+"""RAF-DB's basic set: photo files and a list of labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gudi.training.prepare.dataset_rows import (
     check_usage,
     convert,
     describe_detection,
-    labelled_picture,
+    labelled_photo,
     read_line,
 )
 from gudi.training.prepare.faces_file import write_faces
@@ -53,10 +53,10 @@ def prepare_raf(
     """Turn RAF-DB's basic set into the original's npy files.
 
     Args:
-        folder: the set: `list_patition_label.txt` and the folder of the pictures at any depth,
+        folder: the set: `list_patition_label.txt` and the folder of the photos at any depth,
             unpacked or in archives.
         out: folder for the files.
-        aligned: take the pictures of `aligned/`, which are cropped to the face, as they are.
+        aligned: take the photos of `aligned/`, which are cropped to the face, as they are.
             Otherwise detect the largest face in those of `original/`.
         detector: `haar` or `cnn`. It is part of the file names.
         scale_factor: of Haar's detection. It is part of the file names.
@@ -67,7 +67,7 @@ def prepare_raf(
         The start of the files' paths, and the counts of the results.
 
     Raises:
-        DatasetError: the folder is not RAF-DB's, or has no picture with a face.
+        DatasetError: the folder is not RAF-DB's, or has no photo with a face.
         OutputError: `out` cannot be written to.
     """
     found_by = CNN if detector == CNN else f"sf={scale_factor}"
@@ -76,9 +76,9 @@ def prepare_raf(
     progress = progress or Progress()
     if settings:
         note_slow_search(settings.detector, progress)
-    listed, pictures = _locate(folder, "aligned" if aligned else "original")
+    listed, photos = _locate(folder, "aligned" if aligned else "original")
     counts = RowCounts()
-    rows = list(_read_rows(listed, pictures, "_aligned" if aligned else "", usage, counts.usages))
+    rows = list(_read_rows(listed, photos, "_aligned" if aligned else "", usage, counts.usages))
     check_usage(folder, usage, counts.usages)
     counts.rows = len(rows)
     converter = functools.partial(_convert_row, settings)
@@ -88,24 +88,24 @@ def prepare_raf(
     return out / name, counts
 
 
-def _locate(folder: Path, pictures: str) -> tuple[Source, Mapping[str, Source]]:
-    """Return the list of RAF-DB's basic set, and the files of its folder `pictures` by name.
+def _locate(folder: Path, photos: str) -> tuple[Source, Mapping[str, Source]]:
+    """Return the list of RAF-DB's basic set, and the files of its folder `photos` by name.
 
     Args:
         folder: the set: a folder or an archive, with or without further archives in it.
-        pictures: `aligned` or `original`.
+        photos: `aligned` or `original`.
     """
     listed, found = None, dict[str, Source]()
     try:
         for parts, source in files_in(Source.of(folder)):
             if parts[-1] in RAF_LISTS:
                 listed = listed or source
-            elif pictures in parts[:-1]:
+            elif photos in parts[:-1]:
                 found.setdefault(parts[-1], source)
     except OSError as error:
         raise DatasetError(f"cannot read {folder}: {error.strerror}") from error
     if listed is None or not found:
-        missing = RAF_LISTS[0] if listed is None else f"{pictures}/"
+        missing = RAF_LISTS[0] if listed is None else f"{photos}/"
         raise DatasetError(
             f"{folder} is not the basic set of RAF-DB: it contains no {missing}, not even packed"
         )
@@ -114,7 +114,7 @@ def _locate(folder: Path, pictures: str) -> tuple[Source, Mapping[str, Source]]:
 
 def _read_rows(
     listed: Source,
-    pictures: Mapping[str, Source],
+    photos: Mapping[str, Source],
     suffix: str,
     usage: Sequence[str],
     usages: Counter[str],
@@ -123,8 +123,8 @@ def _read_rows(
 
     Args:
         listed: the list, in UTF-8 or UTF-16, with the line ends of any system.
-        pictures: the pictures by name.
-        suffix: of the picture files' names, before the extension.
+        photos: the photos by name.
+        suffix: of the photo files' names, before the extension.
         usage: the parts of the set to yield; all if it is empty.
         usages: counts the lines by usage.
     """
@@ -143,17 +143,17 @@ def _read_rows(
             usages[part] += 1
             if not usage or part in usage:
                 name = PurePath(cells[0])
-                picture = pictures.get(f"{name.stem}{suffix}{name.suffix}")
-                problem = "" if picture else "there is no such picture"
-                yield DatasetRow(cells[0], cells[1], picture or "", problem=problem)
+                photo = photos.get(f"{name.stem}{suffix}{name.suffix}")
+                problem = "" if photo else "there is no such photo"
+                yield DatasetRow(cells[0], cells[1], photo or "", problem=problem)
 
 
 def _convert_row(settings: DetectionOptions | None, row: DatasetRow) -> LabelledFace | None:
-    """Return the labelled face of a picture; runs in a worker."""
+    """Return the labelled face of a photo; runs in a worker."""
     if row.label not in map(str, range(1, len(RAF_LABELS) + 1)):
         raise UnusableRow(f"the label {row.label[:20]!r} is not one of 1 to {len(RAF_LABELS)}")
     label = RAF_LABELS[int(row.label) - 1]
-    if not isinstance(row.picture, Source):
-        raise UnusableRow("it names no picture")
-    face = labelled_picture(row.picture, settings)
+    if not isinstance(row.image, Source):
+        raise UnusableRow("it names no photo")
+    face = labelled_photo(row.image, settings)
     return None if face is None else LabelledFace(label, face)

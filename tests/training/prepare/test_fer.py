@@ -242,7 +242,7 @@ def test_votes_for_other_rows_are_refused(tmp_path):
     command = ("prepare", "fer", "fer.csv", "--votes", "votes.csv")
     write_votes(tmp_path / "votes.csv", [(10, 0, 0, 0, 0, 0, 0, 0, 0, 0)] * 2)
     ended = call_gudi(*command, cwd=tmp_path)
-    assert "votes.csv has more rows, but the file with the pictures has 1" in ended.stderr
+    assert "votes.csv has more rows, but the file with the images has 1" in ended.stderr
     (tmp_path / "votes.csv").write_text("a,b\n1,2\n")
     ended = call_gudi(*command, cwd=tmp_path)
     assert "votes.csv is not FER+'s fer2013new.csv: it has other columns" in ended.stderr

@@ -61,7 +61,7 @@ def test_parts_of_a_set_are_taken_and_labels_left_out(own, options, faces):
         (("own", "--label", "übrig=x"), 2, "--label übrig=x: the emotion must be one of angry"),
         (("own", "--label", "übrig"), 2, "'übrig' is not NAME=EMOTION"),
         (("own", "--label", "übrig=", "--usage", "dev"), 1, "own has no rows of dev, only of"),
-        (("empty",), 1, "empty has no pictures: put them in a folder per emotion"),
+        (("empty",), 1, "empty has no photos: put them in a folder per emotion"),
         (("a.csv",), 1, "a.csv must have the columns path and label"),
     ],
 )
@@ -100,7 +100,7 @@ def test_table_of_labels_is_evaluated_with_lost_faces_as_wrong(tmp_path, made):
     assert (detected["faces"], detected["lost_faces"]) == (2, 1)
     assert detected["accuracy_with_lost"] == pytest.approx(detected["accuracy"] * 2 / 3, abs=1e-6)
     ended = call_gudi(*arguments, "--faces", "detected", cwd=tmp_path)
-    assert "if the 1 pictures without a face count as wrong" in ended.stdout
+    assert "if the 1 photos without a face count as wrong" in ended.stdout
     assert "fewer than 100 faces" in ended.stdout
 
 

@@ -62,7 +62,7 @@ def test_largest_face_of_original_pictures_is_taken(raf, tmp_path):
     assert (summary["no_face"], summary["rejected"]) == (1, 4)
     assert summary["reasons"][0].startswith("train_00009.jpg: ")
     assert summary["reasons"][1] == "train_00002.jpg: the label '8' is not one of 1 to 7"
-    assert summary["reasons"][2] == "../../secret.jpg: there is no such picture"
+    assert summary["reasons"][2] == "../../secret.jpg: there is no such photo"
 
 
 def test_pictures_are_chosen_by_usage(raf, tmp_path):
