@@ -40,8 +40,11 @@ from gudi.settings import BatchOptions
             for draw in ("", "boxes", "none,box", "box;bars")
         ],
         (["train", "--resume", "--overwrite"], "use only one of them"),
-        (["evaluate", "data", "--usage", "Training"], "--usage is not for a prepared data set"),
-        (["evaluate", "data", "--scale-factor", "1.3"], "--scale-factor is not for a prepared data set"),
+        (["evaluate", "data", "--usage", "Training"], "--usage is not for a prepared"),
+        (
+            ["evaluate", "data", "--scale-factor", "1.3"],
+            "--scale-factor is not for a prepared",
+        ),
     ],
 )
 def test_meaningless_values_are_wrong_usage(tmp_path, arguments, message):
