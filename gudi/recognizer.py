@@ -157,14 +157,14 @@ class Recognizer(Closable):
             VideoError: it gives no more pictures.
             UsageError: it is no camera.
         """
-        from gudi.live.frames import is_live
+        from gudi.live.frames import is_live, source_name
 
         self.check_open()
         name = str(source)
         if isinstance(source, bool) or not isinstance(source, (int, str)) or not is_live(name):
             raise UsageError(
                 "source must be the number of a camera, or an address that starts with rtsp:// or "
-                f"http://. Received: {source!r}"
+                f"http://. Received: {source_name(name)}"
             )
         return self._camera(name)
 

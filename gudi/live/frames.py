@@ -37,12 +37,12 @@ def is_live(source: str) -> bool:
 def check_source(source: str) -> None:
     """Raise `InputError` if `source` is the path of a file that does not exist."""
     if not is_live(source) and not os.path.lexists(source):
-        raise InputError(f"no such file: {one_line(source)}")
+        raise InputError(f"no such file: {source_name(source)}")
 
 
 def source_name(source: str) -> str:
     """Return what to call `source` in a message."""
-    if is_address(source):
+    if "://" in source:
         return address_name(source)
     return f"camera {source}" if is_camera(source) else one_line(source)
 

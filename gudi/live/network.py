@@ -33,16 +33,17 @@ def is_address(source: str) -> bool:
 
 
 def address_name(source: str) -> str:
-    """Return an address for messages, without user, password and query."""
+    """Return an address for messages, without what may be a password."""
     parts = urlsplit(source)
     host = parts.netloc.rpartition("@")[2]
-    return one_line(f"{parts.scheme}://{host}{parts.path}")
+    path = "/…" if "=" in parts.path else parts.path  # /user=me&password=secret
+    return one_line(f"{parts.scheme}://{host}{path}")
 
 
 def network_frames(address: str, progress: Progress) -> Iterator[Frame]:
     """Yield the frames of a camera on the network; connect again if the connection is lost.
 
-    A video that has an end is read once.
+    A video that has an end is read once, and an address that never answered is not tried again.
 
     Raises:
         VideoError: there is no connection, or no more pictures.
