@@ -157,7 +157,7 @@ class Recognizer(Closable):
             VideoError: it gives no more pictures.
             UsageError: it is no camera.
         """
-        from gudi.live.frames import is_live, source_name
+        from gudi.live.frames import check_source, is_live, source_name
 
         self.check_open()
         name = str(source)
@@ -166,6 +166,7 @@ class Recognizer(Closable):
                 "source must be the number of a camera, or an address that starts with rtsp:// or "
                 f"http://. Received: {source_name(name)}"
             )
+        check_source(name)
         return self._camera(name)
 
     def _camera(self, source: str) -> Iterator[Face]:

@@ -7,13 +7,13 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 
 from gudi.errors import InputError, VideoError, one_line
-from gudi.live.network import address_name, is_address, network_frames
+from gudi.live.network import address_name, check_address, is_address, network_frames
 from gudi.media import video
 from gudi.media.video import Frame
 from gudi.picture import Picture
@@ -35,7 +35,14 @@ def is_live(source: str) -> bool:
 
 
 def check_source(source: str) -> None:
-    """Raise `InputError` if `source` is the path of a file that does not exist."""
+    """Raise an error if `source` cannot be one.
+
+    Raises:
+        InputError: it is the path of a file that does not exist.
+        UsageError: it is an address that names no host.
+    """
+    if is_address(source):
+        check_address(source)
     if not is_live(source) and not os.path.lexists(source):
         raise InputError(f"no such file: {source_name(source)}")
 
@@ -49,7 +56,11 @@ def source_name(source: str) -> str:
 
 @contextlib.contextmanager
 def open_frames(
-    source: str, *, debug: bool = False, progress: Progress | None = None
+    source: str,
+    *,
+    debug: bool = False,
+    progress: Progress | None = None,
+    stop: Sequence[int] = (),
 ) -> Iterator[Iterator[Frame]]:
     """Open `source` and yield its frames, after checking that there is at least one.
 
@@ -59,6 +70,7 @@ def open_frames(
         source: the number of a camera, its address on the network, or the path of a video.
         debug: let OpenCV print its messages.
         progress: receives a note if a connection is lost.
+        stop: becomes non-empty when the run is to end; then a connection is not made again.
 
     Raises:
         InputError: `source` cannot be opened, or has no frames.
@@ -68,7 +80,7 @@ def open_frames(
             yield _camera_frames(capture)
         return
     if is_address(source):
-        frames = network_frames(source, progress or Progress())
+        frames = network_frames(source, progress or Progress(), stop)
     else:
         frames = video.read_whole(source)
     try:

@@ -18,7 +18,7 @@ from gudi.detection import opencv
 from gudi.errors import ExitCode, VideoError
 from gudi.live.exit_guard import before_exit
 from gudi.live.face_overlay import draw_face
-from gudi.live.frames import check_source, is_live, open_frames, source_name
+from gudi.live.frames import check_source, is_camera, is_live, open_frames, source_name
 from gudi.live.window import Window, check_display
 from gudi.media.recording import Recording, check_recording
 from gudi.media.video import Frame
@@ -89,6 +89,7 @@ def run_live(
         DeviceError: the device is not available.
         DisplayError: no window can be opened.
         InputError: the source does not exist, or cannot be opened.
+        UsageError: the source is an address that names no host.
         OutputError: `save` cannot be written.
     """
     check_source(source)
@@ -101,7 +102,7 @@ def run_live(
         check_display()
     with (
         stop_requested() as stop,  # what is opened next is closed before handlers are restored
-        open_frames(source, debug=debugging(), progress=progress) as frames,
+        open_frames(source, debug=debugging(), progress=progress, stop=stop) as frames,
         Predictor.from_options(weights, options, batch_size=1) as predictor,
         contextlib.ExitStack() as outputs,
     ):
@@ -116,6 +117,8 @@ def run_live(
             ),
         )
         note_setup(weights, options, options.detector, progress)
+        if save is not None and not is_camera(source):
+            progress.note("the saved video has no sound")
         if draw != NOTHING and (note := undrawable(options.emotions)):
             progress.note(note)
         if draw != NOTHING and not opencv.AVAILABLE:

@@ -297,7 +297,7 @@ def open_container(source: Source, file: IO[bytes]) -> Iterator[tuple[InputConta
         if is_encrypted(file, container.format.name):
             raise VideoError("it is encrypted (DRM), and gudi has no key")
         file.seek(position)
-        yield container, _shown_stream(container)
+        yield container, shown_stream(container)
 
 
 def _read_animation(file: IO[bytes], selection: FrameOptions) -> Iterator[Frame]:
@@ -311,11 +311,14 @@ def _read_animation(file: IO[bytes], selection: FrameOptions) -> Iterator[Frame]
             previous = time
 
 
-def _shown_stream(container: InputContainer) -> VideoStream:
+def shown_stream(container: InputContainer) -> VideoStream:
     """Return the stream of pictures that players show.
 
     It is a default stream if the file has one, of these the one with most pixels, of these the
     first one. The cover art of music files is none.
+
+    Raises:
+        VideoError: there is none that can be shown.
     """
     flags = av.stream.Disposition
     streams = [
