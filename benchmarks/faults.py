@@ -10,9 +10,10 @@ kills   Runs are killed (SIGKILL, parent and workers) at random moments and resu
         undisturbed run, and the next run starts in a new folder. Also prints how many inputs were
         processed more than once. --options are passed to all runs.
 damage  Photos and videos of DIR are damaged at random (bytes changed, removed, inserted, repeated,
-        the end cut off) and put among 200 good photos, some under difficult names. All good photos
-        must keep their rows, all damaged inputs must have a row, and the run, to which --options
-        are passed, must end with exit code 0 or 3.
+        the end cut off) and put among 200 good photos, some under difficult names. A good photo is
+        named by a list in each encoding that lists may have. All good photos must keep their rows,
+        all damaged inputs must have a row, and the run, to which --options are passed, must end
+        with exit code 0 or 3.
 poison  --items items of 10 ms of processor time each go through two workers, and then, in turn,
         once more with one in a hundred that kills its worker. Those have to fail, all others to
         come back with their values. Prints what the deaths cost.
@@ -47,12 +48,16 @@ import psutil
 
 import gudi_jobs
 from gudi.media.find import PHOTO_SUFFIXES, VIDEO_SUFFIXES
+from gudi.media.lists import CODE_PAGES
 from gudi.media.names import printable_path
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz")
 # Parts of names that disks, tables, figures and encodings find difficult.
 NAMES = ("", "?*|", "$x^", "\u00fc" * 120, "\udcff", " . ", "=1", "\u202e")
 TABLES = ("faces.csv", "files.csv")
+# Two letters, or one, in each of the code pages.
+LETTERS = b"\xb3\xd0"
+ENCODINGS = (*CODE_PAGES, "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be")
 
 
 def start(inputs: Path, out: Path, *options: str) -> subprocess.Popen:
@@ -175,6 +180,7 @@ def damage(options: argparse.Namespace) -> None:
                 suffix = ".m2ts" if path.suffix == ".ts" else path.suffix
                 name = f"{number:05}{NAMES[number % len(NAMES)]}{suffix}"
                 (mixed / "bad" / name).write_bytes(content)
+        lists = write_lists(mixed.parent, good_photos[0])
         output = "--no-annotate --no-report" if options.options is None else options.options
         plain = ("--timeout", "60", "--every", "5", "--track", *output.split())
         run(good, Path(folder, "alone"), *plain)
@@ -183,7 +189,8 @@ def damage(options: argparse.Namespace) -> None:
         named = [str(path.relative_to(mixed.parent)) for path in sorted((mixed / "bad").iterdir())]
         named = [name for name in named if Path(name).suffix in ARCHIVE_SUFFIXES]
         Path(folder, "mixed", "list.txt").write_bytes(os.fsencode("\n".join(named)))
-        code = run(mixed, Path(folder, "out"), *plain, *(["@list.txt"] if named else []))
+        lists += ["@list.txt"] if named else []
+        code = run(mixed, Path(folder, "out"), *plain, *lists)
         seconds = time.monotonic() - started
         for name in TABLES:
             alone, found = (
@@ -192,15 +199,34 @@ def damage(options: argparse.Namespace) -> None:
             )
             if alone != found:
                 sys.exit(f"rows of good photos changed in {name}")
-        table = [row for row in rows(Path(folder, "out", "files.csv")) if "/bad/" in row["source"]]
+        files = rows(Path(folder, "out", "files.csv"))
+        listed = {row["status"] for row in files if row["source"].startswith("listed/")}
+        count = sum(row["source"].startswith("listed/") for row in files)
+        if count != len(ENCODINGS) or "failed" in listed:
+            sys.exit(f"{count} of {len(ENCODINGS)} listed photos have rows: {listed}")
+        table = [row for row in files if "/bad/" in row["source"]]
         found = {"/".join(row["source"].split("/")[:3]) for row in table}
         bad = (f"in/bad/{printable_path(path.name)}" for path in (mixed / "bad").iterdir())
         if lost := sorted(set(bad) - found):
             sys.exit(f"{len(lost)} damaged inputs are missing in files.csv, such as {lost[0]}")
         statuses = Counter((row["kind"], row["status"]) for row in table)
-        print(f"exit code {code}, {seconds:.0f} s, 200 good photos unchanged; damaged ones:")
+        print(
+            f"exit code {code}, {seconds:.0f} s, 200 good photos unchanged, {count} found by "
+            "lists; damaged ones:"
+        )
         for (kind, status), count in sorted(statuses.items()):
             print(f"  {kind} {status}: {count}")
+
+
+def write_lists(folder: Path, photo: Path) -> list[str]:
+    """Write `listed/ENCODING/list.csv` with a copy of `photo` beside it; return the inputs."""
+    for encoding in ENCODINGS:
+        place = folder / "listed" / encoding
+        place.mkdir(parents=True)
+        name = LETTERS.decode(encoding if encoding in CODE_PAGES else "cp1252") + photo.suffix
+        shutil.copy(photo, place / name)
+        (place / "list.csv").write_bytes(f"path;\r\n{name};\r\n".encode(encoding))
+    return [f"@listed/{encoding}/list.csv" for encoding in ENCODINGS]
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -24,10 +24,11 @@ PATH_COLUMNS = ("path", "file_name", "filename", "source", "file")
 TABLE_SUFFIXES = (".csv", ".tsv")
 DELIMITERS, MAX_HEADER = ",;\t", 2**16
 
-# What spreadsheets on Windows and macOS, and those of DOS, write besides Unicode.
+# What spreadsheets on Windows and macOS, and those of DOS and old Unix, write besides Unicode.
 CODE_PAGES = (
     "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
-    "cp874", "cp932", "gbk", "cp949", "cp950", "cp437", "cp850", "cp852", "cp866", "mac_roman",
+    "cp874", "cp932", "gb18030", "cp949", "cp950", "cp437", "cp850", "cp852", "cp866", "koi8_u",
+    "mac_roman",
 )  # fmt: skip
 
 # What text has none of, and names of files hardly ever.

@@ -65,6 +65,7 @@ def test_lists_may_have_the_encodings_and_line_ends_of_spreadsheets(encoding, na
         ("cp1255", "דוד"), ("cp1256", "محمد"), ("cp1257", "Jānis"), ("cp1258", "Đoan"),
         ("cp874", "สมชาย"), ("cp932", "田中"), ("gbk", "王伟"), ("cp949", "김철수"),
         ("cp950", "陳大文"), ("cp437", "Müller"), ("cp866", "Ольга"), ("mac_roman", "Jérôme"),
+        ("koi8-r", "Фёдор"), ("koi8-u", "Їжак"), ("gb18030", "㐀王"),
     ],
 )  # fmt: skip
 def test_code_pages_are_told_apart_by_files_or_refused(encoding, text):
