@@ -92,6 +92,7 @@ setup(
         "tensorboard": ["tensorboard>=2.18"],
         "test": [
             "distributed>=2024.8",
+            "hypothesis>=6.100",
             "import-linter>=2.1",
             "ipykernel>=6.29",  # with nbclient, runs the notebook in docs/
             "mypy>=1.15",

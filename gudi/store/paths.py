@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from gudi.files import TEMPORARY_PREFIX, remove_temporary_files, write_errors
 
@@ -99,7 +99,7 @@ def safe_paths(name: str, rules: NameRules = ANY_DISK) -> Iterator[str]:
         name: a path with forward slashes.
         rules: of the disk.
     """
-    parts = [_safe_part(part, rules) for part in PurePosixPath(name).parts if part != "/"]
+    parts = [_safe_part(part, rules) for part in name.split("/") if part not in ("", ".")]
     folders, file = [_shorten(part, rules) for part in parts[:-1]], parts[-1]
     while len("/".join(folders).encode()) + 1 + rules.longest_name > rules.longest_path and folders:
         del folders[0]

@@ -88,6 +88,15 @@ def test_equal_names_get_pictures_of_their_own_inside_the_result_folder(photos, 
     ]  # fmt: skip
 
 
+def test_photos_behind_two_slashes_are_not_overwritten(tmp_path):
+    save(tmp_path / "face.jpg", draw_face())
+    before = (tmp_path / "face.jpg").read_bytes()
+    done = call_gudi("batch", f"/{tmp_path}/face.jpg", "--out", "out", "--no-report", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "face.jpg").read_bytes() == before
+    assert names_below(tmp_path / "out" / "annotated") == ["face.jpg"]
+
+
 def test_photo_that_cannot_be_drawn_keeps_its_faces(photos, tmp_path):
     results = []
     for name, size in (("one.jpg", (300, 300)), ("two.bmp", (500, 300)), ("below/one.png", None)):

@@ -12,7 +12,13 @@ from gudi.store.paths import NameRules, UniquePaths, safe_paths
 @pytest.mark.parametrize("trick", [":..", "..:", "..\\"])
 def test_names_that_would_become_dots_lead_nowhere(trick, tmp_path):
     paths = UniquePaths(tmp_path / "annotated")
-    for name in (f"p/{trick}/{trick}/{trick}/me.jpg", f"{trick}/me.jpg", trick, "/etc/x.jpg"):
+    for name in (
+        f"p/{trick}/{trick}/{trick}/me.jpg",
+        f"{trick}/me.jpg",
+        trick,
+        "/etc/x.jpg",
+        "//etc/x.jpg",
+    ):
         path = paths.assign(name)
         assert ".." not in path.parts
         assert tmp_path / "annotated" in path.parents
