@@ -43,7 +43,7 @@ def test_inputs_without_photos_are_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.txt").touch()
     with pytest.raises(
-        InputError, match=r"no photos or videos in .*: skipped 1 file not named .* \(1 \.txt\); to"
+        InputError, match=r"no photos or videos in .*; skipped 1 file not named .* \(1 \.txt\); to"
     ):
         list(list_sources([str(tmp_path)]))
     with pytest.raises(InputError, match="no inputs"):

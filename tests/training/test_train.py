@@ -235,7 +235,7 @@ def test_training_that_diverges_is_an_error(work, batch_size, epochs):
 
 def test_options_that_cannot_work_cost_nothing(finished, made):
     work, before = finished.parent, files_in(finished)
-    taught = write_recipe(work / "recipe.toml", teacher=["nowhere"])
+    taught = write_recipe(work / "recipe.toml", teacher=["nowhere"], units=16)
     for options, code, message in (
         (("--device", "gpu:9"), 1, "gpu:9"),
         (("--device", "gpuu"), 2, "gpuu"),
