@@ -43,6 +43,10 @@ def batch(inputs: StrPath | Iterable[StrPath], options: _BatchOptions) -> BatchR
         GudiError: the run could not start, or its results could not be written: the error that
             the command would have shown.
         KeyboardInterrupt: the run was interrupted.
+
+    Example:
+        >>> result = gudi.batch(["photos", "film.mp4"], out="results", fps=5)
+        >>> result.faces()
     """
     out, emotions = Path(checked_path(options.out, "out")), tuple(options.emotions)
     if not (isinstance(options.progress, bool) or callable(options.progress)):

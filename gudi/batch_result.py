@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Inputs that a result shows in Jupyter.
 SHOWN = 12
 
+MAX_THUMBNAIL = 2**17  # of a thumbnail that a notebook embeds, in bytes
+
 
 @dataclass(frozen=True, repr=False)
 class BatchResult:
@@ -39,6 +41,10 @@ class BatchResult:
             `counts["ok"]`; as in `run.json`.
         emotions: names of the classes.
         tracked: whether faces were tracked.
+
+    Example:
+        >>> result = gudi.batch("photos", out="results")
+        >>> result.faces()["emotion"].value_counts()
     """
 
     out: Path
@@ -50,17 +56,20 @@ class BatchResult:
     def __repr__(self) -> str:
         counts = self.counts
         return (
-            f"<BatchResult in {self.out}: {counts.photos} photos, {counts.videos} videos, "
-            f"{counts.faces} faces, {counts.failed} failed>"
+            f"<BatchResult in {self.out}: photos {counts.photos}, videos {counts.videos}, "
+            f"faces {counts.faces}, failed {counts.failed}>"
         )
 
     def _repr_html_(self) -> str:
         """Return the counts and the first thumbnails for Jupyter."""
+        if not self.store.exists():
+            return f"<p>{escape(repr(self))}</p>"
         cells = []
         with self._open() as store:
             for record in islice(store.inputs.finished(), SHOWN):
                 path = self.out / thumbnail_path(record)
-                data = base64.b64encode(path.read_bytes()).decode() if path.is_file() else ""
+                small = path.is_file() and path.stat().st_size <= MAX_THUMBNAIL
+                data = base64.b64encode(path.read_bytes()).decode() if small else ""
                 picture = f'<img src="data:image/jpeg;base64,{data}" width=120>' if data else ""
                 label = f"{record.source.name}: {record.final_error or record.final_status}"
                 cells.append(f"<td>{picture}<br>{escape(label)}</td>")

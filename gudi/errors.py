@@ -39,7 +39,14 @@ class ExitCode(enum.IntEnum):
 
 
 class GudiError(Exception):
-    """Base class of the errors that gudi raises on purpose."""
+    """Base class of the errors that gudi raises on purpose.
+
+    Example:
+        >>> try:
+        ...     gudi.batch("no-such-folder", "results")
+        ... except gudi.GudiError as error:
+        ...     print(error)
+    """
 
     exit_code = ExitCode.COULD_NOT_RUN
 

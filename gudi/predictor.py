@@ -88,6 +88,10 @@ class Predictor(Closable):
         CheckpointError: the checkpoint cannot be used.
         DeviceError: the device is not available.
         UsageError: an argument is not valid.
+
+    Example:
+        >>> with gudi.Predictor() as predictor:
+        ...     probabilities = predictor.predict(crops)
     """
 
     def __init__(

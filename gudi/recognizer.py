@@ -51,6 +51,11 @@ class Recognizer(Closable):
         checkpoint: path of the checkpoint in use.
         detector: what finds the faces, `haar` or `cnn`.
         device: TensorFlow's name of the device that predicts.
+
+    Example:
+        >>> with gudi.Recognizer() as recognizer:
+        ...     for face in recognizer("photo.jpg"):
+        ...         print(face.emotion, face.box)
     """
 
     @with_options(RecognizerOptions)

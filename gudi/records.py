@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 class Box(NamedTuple):
-    """A rectangle in an image, in pixels from the upper left corner."""
+    """A rectangle in an image, in pixels from the upper left corner.
+
+    Example:
+        >>> x, y, width, height = face.box
+        >>> face_pixels = image[y : y + height, x : x + width]
+    """
 
     x: int
     y: int
@@ -62,6 +67,10 @@ class Face:
             unless faces are tracked.
         crop: uint8 of shape (48, 48), grey, the network's input; None where it is not needed.
         values: further columns of the faces table, by name.
+
+    Example:
+        >>> (face,) = recognizer("portrait.jpg")
+        >>> face.emotion, face["happy"], face.box.width
     """
 
     box: Box

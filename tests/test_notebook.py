@@ -28,7 +28,7 @@ def test_notebook_runs_and_shows_tables_and_pictures(tmp_path, monkeypatch):
         for cell in notebook.cells
         if cell.cell_type == "code"
     )
-    assert batch["text/plain"].startswith("<BatchResult in ../results: 1 photo")
+    assert batch["text/plain"].startswith("<BatchResult in ../results: photos 1")
     assert batch["text/html"].count("data:image/jpeg;base64,") == 2
     assert "image/png" in timeline
     assert "image/png" in portrait

@@ -48,6 +48,9 @@ def crop(image: Picture | npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uin
 
     Raises:
         UsageError: `image` has another type or shape, or `box` lies outside or is far larger.
+
+    Example:
+        >>> crops = np.stack([gudi.crop(image, box) for box in gudi.detect(image)])
     """
     box = _checked_box(box)
     if isinstance(image, Picture):

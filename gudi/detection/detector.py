@@ -79,6 +79,9 @@ def detect(image: npt.NDArray[np.uint8], options: DetectionOptions) -> list[Box]
     Raises:
         PhotoError: there are too many pixels to search.
         UsageError: a value is not allowed, or the package of the detector is not installed.
+
+    Example:
+        >>> gudi.detect(cv2.imread("photo.jpg"), min_face=40)
     """
     return [face.box for face in find_faces(image, options)]
 
