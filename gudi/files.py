@@ -101,6 +101,12 @@ def remove_temporary_files(folder: Path, *, folders: bool = True, recursive: boo
                 Path(parent, name).unlink(missing_ok=True)
 
 
+def check_replaceable(path: Path, *, overwrite: bool) -> None:
+    """Raise `OutputError` if there is something at `path` that may not be replaced."""
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{path} already exists; replace it with --overwrite")
+
+
 def check_writable(folder: Path) -> None:
     """Check that `folder` can be written to or, if it is missing, created.
 

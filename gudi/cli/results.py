@@ -17,6 +17,8 @@ from gudi.settings import OutputOptions
 
 results_argument = click.argument("results", type=NonEmptyPath(file_okay=False, exists=True))
 
+overwrite_option = option("--overwrite", is_flag=True, help="Replace the file at --out.")
+
 participant_option = option(
     "--participant",
     metavar="COLUMN",
@@ -89,6 +91,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # only later versions
     show_default="standard output",
     help="File for the table.",
 )
+@overwrite_option
 @declared_options(OutputOptions, "csv_dialect")
 def summarize(
     results: Path,
@@ -98,6 +101,7 @@ def summarize(
     intervals: bool,
     out: Path | None,
     csv_dialect: str,
+    overwrite: bool,
 ) -> None:
     """Summarise videos by groups: which expressions, for how long.
 
@@ -111,6 +115,7 @@ def summarize(
       gudi summarize results/ --by participant,condition --baseline 0:10
       gudi summarize results/ --by condition --intervals --out conditions.csv
     """
+    from gudi.files import check_replaceable
     from gudi.outputs import tables
     from gudi.outputs.summary import Grouping, summarize, summary_columns
     from gudi.store import Store
@@ -120,6 +125,7 @@ def summarize(
         columns, found = summary_columns(store, grouping), summarize(store, grouping)
     rows = found.astype(object).where(found.notna(), None).itertuples(index=False)
     if out is not None:
+        check_replaceable(out, overwrite=overwrite)
         tables.write_table(out, rows, columns, "csv", csv_dialect)
         return
     text = io.StringIO()
@@ -195,6 +201,7 @@ def plot(
 @click.command(epilog=exit_codes(finished="written", failed="written, but some photos are missing"))
 @results_argument
 @option("--out", type=NonEmptyPath(dir_okay=False), required=True, metavar="FILE", help="The page.")
+@overwrite_option
 @top_options
 @option("--title", default="Photos", metavar="TEXT", help="Heading of the page.")
 @option(
@@ -207,6 +214,7 @@ def plot(
 def report(
     results: Path,
     out: Path,
+    overwrite: bool,
     top: tuple[str, int],
     everybody: bool,
     title: str,
@@ -223,8 +231,10 @@ def report(
       gudi report results/ --top happy 30 --out page.html --title "Summer party"
       gudi report results/ --top happy 30 --out page.html --pictures pictures/
     """
+    from gudi.files import check_replaceable
     from gudi.pipeline.best_photos import best_photos, write_page
 
+    check_replaceable(out, overwrite=overwrite)
     photos = best_photos(results, *top, everybody=everybody)
     failed = write_page(photos, out, title=title, pictures=pictures, progress=terminal_progress())
     click.echo(out)

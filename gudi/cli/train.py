@@ -77,8 +77,8 @@ SET_BY_RECIPE = {"metavar": "N", "default": None}
     "--init",
     metavar="PATH",
     show_default="random weights",
-    help="Checkpoint whose weights to start with: its prefix, folder or any file. Without "
-    "a recipe's learning rate, that is then 0.00005.",
+    help="Checkpoint whose weights to start with: its prefix, folder or any file. Its "
+    "classes may differ. If they do not, the learning rate is 0.00005, unless the recipe has one.",
 )
 @declared_options(
     TrainingSettings, "seed", show_default="set by the recipe, or 42", **SET_BY_RECIPE

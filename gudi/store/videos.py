@@ -96,9 +96,10 @@ class VideoTable:
         return [Peak(*row) for row in rows]
 
     def longest_tracks(self, record: Input, count: int) -> list[tuple[int, float | None]]:
-        """Return number and seconds of the tracks that are seen longest, the longest first."""
+        """Return number and seconds of tracks: main faces, then those seen longest, first."""
         rows = self._database.rows(
-            "SELECT track, time_s FROM tracks WHERE input = ? ORDER BY time_s DESC, track LIMIT ?",
+            "SELECT track, time_s FROM tracks WHERE input = ?"
+            " ORDER BY main DESC, time_s DESC, track LIMIT ?",
             (record.id, count),
         )
         return [(track, seconds) for track, seconds in rows]

@@ -266,8 +266,8 @@ def _initial_weights(settings: TrainingSettings) -> Variables:
 def settings_to_start(changes: Mapping[str, Any], emotions: Sequence[str]) -> TrainingSettings:
     """Return the settings of a training, with defaults that suit its first weights.
 
-    With `init`, the learning rate is `FINE_TUNING_RATE`, and as many hidden units are trained as
-    the checkpoint uses.
+    With `init`, as many hidden units are trained as the checkpoint uses and, if all layers start
+    with its weights, the learning rate is `FINE_TUNING_RATE`.
 
     Args:
         changes: settings by name; the others have their defaults.
@@ -281,8 +281,11 @@ def settings_to_start(changes: Mapping[str, Any], emotions: Sequence[str]) -> Tr
     if not settings.init:
         return settings
     file = checkpoint.open_checkpoint(settings.init)
-    values = checkpoint.read_weights(file, checkpoint.choose_network(file, classes=None)).values
-    suited = {"learning_rate": FINE_TUNING_RATE, "units": checkpoint.used_units(values)}
+    network = checkpoint.choose_network(file, classes=None)
+    values = checkpoint.read_weights(file, network).values
+    suited: dict[str, float] = {"units": checkpoint.used_units(values)}
+    if network.classes == len(settings.emotions):
+        suited["learning_rate"] = FINE_TUNING_RATE
     return TrainingSettings(**{"emotions": emotions, **suited, **changes})
 
 
@@ -434,6 +437,8 @@ class _TrainingLoop:
                 return False
             write_curve(state.history, self._out / CURVE)
             write_record(self._record.updated(RUNNING, state.history), self._out)
+            if stop and state.epoch < self._settings.epochs:
+                return False
         return True
 
     def _train_epoch(self, stop: Sequence[object]) -> bool:

@@ -142,6 +142,13 @@ def test_command_writes_the_same_as_csv(study, tmp_path):
     path = tmp_path / "t.csv"
     assert call_gudi("summarize", study.out, "--out", path).returncode == 0
     assert len(path.read_text().splitlines()) == 1 + len(STUDY)
+    path.write_text("mine")
+    for command in (("summarize",), ("report", "--top", "happy", "1")):
+        refused = call_gudi(command[0], study.out, *command[1:], "--out", path)
+        assert (refused.returncode, path.read_text()) == (1, "mine")
+        assert "t.csv already exists; replace it with --overwrite" in refused.stderr
+    assert call_gudi("summarize", study.out, "--out", path, "--overwrite").returncode == 0
+    assert path.read_text() != "mine"
 
 
 def test_column_that_does_not_exist_is_an_error_that_names_the_others(study):

@@ -167,6 +167,15 @@ def test_averages_are_what_is_validated_and_saved(resumed):
     np.testing.assert_array_equal(saved, trained.read("Conv2D/W/ExponentialMovingAverage")[0])
 
 
+def test_sigint_ends_a_training_whose_epochs_have_one_batch(work):
+    recipe = write_recipe(work / "recipe.toml", **read_recipe(QUICK[1]) | {"batch_size": 100})
+    process = start_training(work, "--recipe", recipe, "--epochs", "100000")
+    wait_until(lambda: snapshots(work / "checkpoints"), process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+
+
 def test_running_training_locks_its_folder_until_sigterm_ends_it(work):
     out = work / "checkpoints"
     process = start_training(work, "--epochs", "100000")
