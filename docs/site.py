@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = {
     "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
+    "releasing.md": "RELEASING.md",
     "security.md": "SECURITY.md",
     "changelog.md": "CHANGELOG.md",
 }
