@@ -21,7 +21,7 @@ from gudi.engines.engine import AUTO, TENSORFLOW, without_idle_units
 from gudi.errors import OutputError, UsageError
 from gudi.export import onnx_file, saved_model
 from gudi.export.interface import Array, Interface
-from gudi.files import TEMPORARY_PREFIX, check_parent, write_errors
+from gudi.files import TEMPORARY_PREFIX, check_parent, check_replaceable, write_errors
 from gudi.packages import has_tensorflow
 from gudi.predictor import Predictor
 from gudi.progress import Progress
@@ -130,8 +130,7 @@ def _check_replaceable(out: Path, form: str, overwrite: bool) -> None:
     """Raise `OutputError` unless `out` is free, or has the same form and may be replaced."""
     if not os.path.lexists(out) or (form == SAVED_MODEL and _is_empty_folder(out)):
         return
-    if not overwrite:
-        raise OutputError(f"{out} already exists; replace it with --overwrite")
+    check_replaceable(out, overwrite=overwrite)
     if form == ONNX and not out.is_file():
         raise OutputError(f"{out} is not a file, so it is not replaced; choose another name")
     if form == SAVED_MODEL and not saved_model.is_saved_model(out):

@@ -122,7 +122,7 @@ def load(path: Path, classes: int = len(EMOTIONS)) -> Dataset:
 def emotions_of(path: Path) -> tuple[str, ...]:
     """Return the names of the classes of the data set at `path`, as `gudi prepare` wrote them.
 
-    Those of the original if there is no such record.
+    Without that record, they are the original's.
 
     Raises:
         DatasetError: the record cannot be read.

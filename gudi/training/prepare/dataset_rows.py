@@ -22,9 +22,10 @@ import numpy.typing as npt
 
 from gudi import detection
 from gudi.constants import EMOTIONS, FACE_SIZE
+from gudi.detection import CNN
 from gudi.errors import DatasetError, WorkersError, one_line
 from gudi.media.photo import read_photo
-from gudi.media.source import Source
+from gudi.media.source import Source, SourceLike
 from gudi.progress import Progress
 from gudi.settings import DetectionOptions
 
@@ -223,12 +224,13 @@ def largest_face(
 
 
 def labelled_photo(
-    source: Source, settings: DetectionOptions | None
-) -> npt.NDArray[np.uint8] | None:
-    """Return the face in a photo, uint8 of shape (48, 48).
+    label: int, photo: SourceLike, settings: DetectionOptions | None
+) -> LabelledFace | None:
+    """Return the face in a photo, with its label.
 
     Args:
-        source: the photo.
+        label: index of the emotion.
+        photo: the photo.
         settings: how the largest face is detected; None takes the whole image.
 
     Returns:
@@ -238,21 +240,33 @@ def labelled_photo(
         UnusableRow: the photo cannot be read.
     """
     try:
-        image = read_photo(source)
+        image = read_photo(photo)
         if settings is not None:
-            return largest_face(image, settings)
-        size = (FACE_SIZE, FACE_SIZE)
-        resized = cv2.resize(detection.grey(image), size, interpolation=cv2.INTER_CUBIC)
-        return resized.astype(np.uint8, copy=False)
+            face = largest_face(image, settings)
+        else:
+            size = (FACE_SIZE, FACE_SIZE)
+            resized = cv2.resize(detection.grey(image), size, interpolation=cv2.INTER_CUBIC)
+            face = resized.astype(np.uint8, copy=False)
     except Exception as error:  # damaged images cause many types
         raise UnusableRow(one_line(error)) from error
+    return None if face is None else LabelledFace(label, face)
+
+
+def way_of_detection(
+    detector: str, scale_factor: float, *, whole: bool
+) -> tuple[str, DetectionOptions | None]:
+    """Return what file names say of how faces are detected, and how; None if images are whole."""
+    if whole:
+        return "whole", None
+    name = CNN if detector == CNN else f"sf={scale_factor}"
+    return name, DetectionOptions(scale_factor=scale_factor, detector=detector)
 
 
 def describe_detection(settings: DetectionOptions | None) -> dict[str, Any]:
     """Return how faces were detected, for the summary of a data set."""
     if settings is None:
         return {"scale_factor": None}
-    if settings.detector == detection.CNN:
+    if settings.detector == CNN:
         return {"detector": settings.detector, "scale_factor": None}
     return {"scale_factor": settings.scale_factor}
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gudi.constants import EMOTIONS, FACE_SIZE, SCALE_FACTOR
-from gudi.detection import CNN, HAAR, note_slow_search
+from gudi.detection import HAAR, note_slow_search
 from gudi.errors import DatasetError, one_line
 from gudi.media.content import identify_source
 from gudi.media.lists import PATH_COLUMNS
@@ -33,6 +33,7 @@ from gudi.training.prepare.dataset_rows import (
     describe_detection,
     largest_face,
     read_line,
+    way_of_detection,
 )
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.files import ARCHIVE_SUFFIX
@@ -94,9 +95,8 @@ def prepare_fer(
         DatasetError: the file is not FER2013's, or has no row with a face.
         OutputError: `out` cannot be written to.
     """
-    name = "whole" if whole else "cnn" if detector == CNN else f"sf={scale_factor}"
+    name, settings = way_of_detection(detector, scale_factor, whole=whole)
     prefix, counts = out / f"{name}_data", RowCounts()
-    settings = None if whole else DetectionOptions(scale_factor=scale_factor, detector=detector)
     faces = fer_faces(
         path,
         counts,

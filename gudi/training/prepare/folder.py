@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gudi.constants import EMOTIONS, SCALE_FACTOR
-from gudi.detection import CNN, HAAR, note_slow_search
+from gudi.detection import HAAR, note_slow_search
 from gudi.errors import DatasetError, InputError, UsageError, one_line
 from gudi.media.find import PHOTO_SUFFIXES
 from gudi.media.lists import read_list
@@ -18,11 +18,11 @@ from gudi.training.prepare.dataset_rows import (
     DatasetRow,
     LabelledFace,
     RowCounts,
-    UnusableRow,
     check_usage,
     convert,
     describe_detection,
     labelled_photo,
+    way_of_detection,
 )
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.files import ARCHIVE_SUFFIX, files_in
@@ -89,8 +89,7 @@ def prepare_folder(
         DatasetError: a label is unknown, or there is no photo with a face.
         OutputError: `out` cannot be written to.
     """
-    name = "whole" if whole else CNN if detector == CNN else f"sf={scale_factor}"
-    settings = None if whole else DetectionOptions(scale_factor=scale_factor, detector=detector)
+    name, settings = way_of_detection(detector, scale_factor, whole=whole)
     prefix, counts = out / f"{name}_folder_data", RowCounts(tuple(emotions))
     faces = folder_faces(
         path,
@@ -222,7 +221,4 @@ def _convert_row(
     settings: DetectionOptions | None, classes: Mapping[str, int], row: DatasetRow
 ) -> LabelledFace | None:
     """Return the labelled face of a photo; runs in a worker."""
-    if not isinstance(row.image, Source):
-        raise UnusableRow("it names no photo")
-    face = labelled_photo(row.image, settings)
-    return None if face is None else LabelledFace(classes[row.label.casefold()], face)
+    return labelled_photo(classes[row.label.casefold()], row.image, settings)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from gudi.constants import EMOTIONS, SCALE_FACTOR
-from gudi.detection import CNN, HAAR, note_slow_search
+from gudi.detection import HAAR, note_slow_search
 from gudi.errors import DatasetError
 from gudi.media.source import Source
 from gudi.progress import Progress
@@ -26,6 +26,7 @@ from gudi.training.prepare.dataset_rows import (
     describe_detection,
     labelled_photo,
     read_line,
+    way_of_detection,
 )
 from gudi.training.prepare.faces_file import write_faces
 from gudi.training.prepare.files import files_in
@@ -70,9 +71,8 @@ def prepare_raf(
         DatasetError: the folder is not RAF-DB's, or has no photo with a face.
         OutputError: `out` cannot be written to.
     """
-    found_by = CNN if detector == CNN else f"sf={scale_factor}"
+    found_by, settings = way_of_detection(detector, scale_factor, whole=aligned)
     name = "raf_aligned_data" if aligned else f"{found_by}_raf_origin_data"
-    settings = None if aligned else DetectionOptions(scale_factor=scale_factor, detector=detector)
     progress = progress or Progress()
     if settings:
         note_slow_search(settings.detector, progress)
@@ -153,7 +153,4 @@ def _convert_row(settings: DetectionOptions | None, row: DatasetRow) -> Labelled
     if row.label not in map(str, range(1, len(RAF_LABELS) + 1)):
         raise UnusableRow(f"the label {row.label[:20]!r} is not one of 1 to {len(RAF_LABELS)}")
     label = RAF_LABELS[int(row.label) - 1]
-    if not isinstance(row.image, Source):
-        raise UnusableRow("it names no photo")
-    face = labelled_photo(row.image, settings)
-    return None if face is None else LabelledFace(label, face)
+    return labelled_photo(label, row.image, settings)
